@@ -1,0 +1,78 @@
+"""Spreads a small map of colour onto a full-size luminance so that colours stop at edges.
+
+The guided filter (He, Sun, Tang 2013) in its fast form (He, Sun 2015): on the small grid, colour is modelled around
+every pixel as a straight line in lightness, ab = slope * L + base; slope and base, which are smooth, are enlarged, and
+the line is evaluated on the full-size L. Where the scene has an edge, L has it too, and the colour follows it to the
+pixel. Grain and highlights outside the range that the line was fitted on would invent colour, so the result is held
+between the smallest and the largest colour of its neighbourhood.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+Floats = NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Spread:
+    """A colour map ready to be evaluated on rows of the full-size L*.
+
+    `maps` is (8, h, W): slope, base, lowest, highest of a, then of b; already as wide as the full picture.
+    """
+
+    maps: Tensor
+    height: int
+
+    def rows(self, lightness: Tensor, top: int) -> Tensor:
+        """L* (rows, W) of the full picture from row `top` on -> ab (2, rows, W), Lab units."""
+        slope, base, lowest, highest = self._enlarged(top, lightness.shape[0])
+        return torch.addcmul(base, slope, lightness).clamp_(lowest, highest)
+
+    def _enlarged(self, top: int, count: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """The four maps (2, count, W) for these rows: linear between the two nearest small rows."""
+        h = self.maps.shape[1]
+        y = (torch.arange(top, top + count, dtype=torch.float32) + 0.5) * (h / self.height) - 0.5
+        y = y.clamp_(0, h - 1)
+        above = y.floor().long()
+        below = (above + 1).clamp_max_(h - 1)
+        part = (y - above)[:, None]
+        both = torch.lerp(self.maps[:, above], self.maps[:, below], part)
+        a, b = both[:4], both[4:]
+        slope, base, lowest, highest = (torch.stack([one, other]) for one, other in zip(a, b, strict=True))
+        return slope, base, lowest, highest
+
+
+def spread(
+    lightness: Floats, ab: Floats, height: int, width: int, radius: int = 2, smoothness: float = 4.0
+) -> Spread:
+    """Prepares a small map for a picture of `height` x `width`.
+
+    Args:
+        lightness: L* (h, w) of the small copy.
+        ab: (2, h, w), Lab units, on the same grid.
+        radius: of the window in which colour is modelled as a line in L*, in small pixels.
+        smoothness: L* differences well below its square root do not count as edges (the filter's epsilon).
+    """
+    size = (2 * radius + 1, 2 * radius + 1)
+
+    def mean(x: Floats) -> Floats:
+        return np.asarray(cv2.blur(x, size, borderType=cv2.BORDER_REPLICATE), np.float32)
+
+    mean_l = mean(lightness)
+    spread_l = np.maximum(mean(lightness * lightness) - mean_l * mean_l, 0) + np.float32(smoothness)
+    window = np.ones(size, np.uint8)
+    maps = []
+    for channel in ab:
+        mean_c = mean(channel)
+        slope = (mean(lightness * channel) - mean_l * mean_c) / spread_l
+        base = mean_c - slope * mean_l
+        maps += [mean(slope), mean(base), cv2.erode(channel, window), cv2.dilate(channel, window)]
+    wide = [cv2.resize(m, (width, m.shape[0]), interpolation=cv2.INTER_LINEAR) for m in maps]
+    return Spread(torch.from_numpy(np.stack(wide).astype(np.float32, copy=False)), height)

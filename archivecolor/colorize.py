@@ -1,0 +1,228 @@
+"""Luminance in memory -> colour in memory. Knows no file.
+
+The full-size L* goes round the network: the network sees a small copy and answers with a small map of ab, which is
+spread onto the untouched L* and merged with it, strip by strip.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import cv2
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from archivecolor import chroma, devices, lab, orient, tiles, tone, weights
+from archivecolor.engine import Engine
+from archivecolor.networks import STRIDES
+from archivecolor.options import ColorOptions
+
+Samples = NDArray[Any]
+Floats = NDArray[np.float32]
+
+STRIP_PIXELS = 1 << 16
+"""Pixels of a strip: its dozen float32 planes stay in the second-level cache."""
+RICH_DETAIL = 0.20
+"""Share of a picture's contrast that the network's small copy loses, above which tiles show it more."""
+
+
+@dataclass(frozen=True)
+class Painted:
+    """A coloured picture: sRGB samples (H, W, 3) of the source's depth, and what was measured while making it."""
+
+    rgb: Samples
+    max_delta_l: float
+    """Largest |ΔL*| between source and result over all pixels, after rounding to the output's depth."""
+    seconds: dict[str, float] = field(default_factory=dict)
+    """By stage: `network` (waiting included), `spread` (with merge and measurement)."""
+
+
+class Colorizer:
+    """Colours pictures in memory; safe to call from several threads, whose pictures then share the network's batches.
+
+    Args:
+        model: a shipped name (`lite`, `resnet18`) or a weights folder.
+        options: what decides the colours.
+        device: `auto`, `cpu`, `cuda`, `cuda:n`.
+        precision: `auto`, `fp32`, `bf16`, `fp16`.
+        batch: the largest number of pictures that go through the network together.
+
+    Raises:
+        WeightsError: the weights are missing or damaged.
+        UsageError: the device or precision does not exist here.
+    """
+
+    def __init__(
+        self,
+        model: str | Path = weights.DEFAULT_MODEL,
+        options: ColorOptions | None = None,
+        device: str = "auto",
+        precision: str = "auto",
+        batch: int = 8,
+    ) -> None:
+        self.options = options or ColorOptions()
+        self.device = devices.choose_device(device)
+        self.precision = devices.choose_precision(precision, self.device)
+        network, self.card = weights.load(weights.find(str(model)))
+        self.stride = STRIDES[self.card.network]
+        self.engine = Engine(network, self.device, self.precision, batch)
+
+    def __enter__(self) -> Colorizer:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Ends the network's thread."""
+        self.engine.close()
+
+    def colorize(self, samples: Samples, icc: bytes | None = None, orientation: int = 1) -> Samples:
+        """Grey (H, W) or RGB (H, W, 3), uint8 or uint16 -> sRGB (H, W, 3) of the same depth and the same L*.
+
+        Args:
+            icc: the ICC profile of the samples; None means sRGB.
+            orientation: EXIF orientation of the samples; the network sees them upright, the result stays as stored.
+
+        Raises:
+            ValueError: not such an array.
+        """
+        return self.paint(samples, icc, orientation).rgb
+
+    def paint(self, samples: Samples, icc: bytes | None = None, orientation: int = 1) -> Painted:
+        """`colorize`, with what was measured on the way."""
+        _check(samples)
+        lightness_of = tone.lightness_reader(samples.dtype, samples.ndim == 2, icc)
+        started = time.perf_counter()
+        guide, ab = self._small_colours(samples, lightness_of, orientation)
+        looked = time.perf_counter()
+        height, width = samples.shape[:2]
+        spread = chroma.spread(guide, ab * np.float32(self.options.strength), height, width)
+        rgb, worst = _merge_all(samples, lightness_of, spread)
+        seconds = {"network": looked - started, "spread": time.perf_counter() - looked}
+        return Painted(rgb, worst, seconds)
+
+    def _small_colours(
+        self, samples: Samples, lightness_of: Callable[[Samples], Floats], orientation: int
+    ) -> tuple[Floats, Floats]:
+        """The small L* (h, w) and its ab (2, h, w), Lab units, both as stored."""
+
+        def look(height: int, width: int) -> Floats:
+            """L* of the upright picture at this size."""
+            seen = (height, width) if orientation < 5 else (width, height)
+            return np.ascontiguousarray(orient.upright(lightness_of(_resized(samples, *seen)), orientation))
+
+        height, width = samples.shape[:2] if orientation < 5 else samples.shape[1::-1]
+        small = tiles.frame(height, width, self.options.size, self.stride)
+        guide = look(small.height, small.width)
+        ab = self._ask([(guide, small)])[0]
+        scale = self._tile_scale(height, width, guide, look)
+        if scale:
+            h, w = max(1, round(height * scale)), max(1, round(width * scale))
+            guide, ab = (detailed := look(h, w)), self._tiled(detailed, ab)
+        return orient.stored(guide, orientation), orient.stored(ab, orientation)
+
+    def _tile_scale(self, height: int, width: int, guide: Floats, look: Callable[[int, int], Floats]) -> float | None:
+        """The scale at which the picture is to be seen in tiles, or None when one look is enough."""
+        size, short = self.options.size, min(height, width)
+        if self.options.tiles == "never":
+            return None
+        if max(height, width) > tiles.TALL_OR_WIDE * short:
+            return size / short
+        if short < 2 * size:
+            return size * 1.5 / short if self.options.tiles == "always" else None
+        if self.options.tiles == "always" or _lost_detail(guide, look) > RICH_DETAIL:
+            return size * 1.5 / short
+        return None
+
+    def _tiled(self, lightness: Floats, overall: Floats) -> Floats:
+        """ab (2, h, w) of a larger copy, seen in overlapping tiles.
+
+        A tile knows the grain of things but not the scene: its slow part of colour is replaced by that of the one look
+        at the whole, so neighbouring tiles cannot disagree.
+        """
+        height, width = lightness.shape
+        places = tiles.windows(height, width, self.options.size)
+        parts = [lightness[p.top : p.bottom, p.left : p.right] for p in places]
+        frames = [tiles.frame(*part.shape, self.options.size, self.stride) for part in parts]
+        looks = [(_resized(part, f.height, f.width), f) for part, f in zip(parts, frames, strict=True)]
+        answers = [
+            _resized_maps(ab, *part.shape) for ab, part in zip(self._ask(looks), parts, strict=True)
+        ]
+        stitched = tiles.stitch(answers, places, height, width)
+        missing = _resized_maps(overall, height, width) - stitched
+        return stitched + np.stack([cv2.GaussianBlur(m, (0, 0), self.options.size / 6) for m in missing])
+
+    def _ask(self, looks: list[tuple[Floats, tiles.Frame]]) -> list[Floats]:
+        """L* (h, w) with their frames -> ab (2, h, w), Lab units; all wait in line together."""
+        asked = [
+            self.engine.submit(tiles.pad(look, f.net_height, f.net_width) / np.float32(lab.L_SCALE) - 1)
+            for look, f in looks
+        ]
+        return [
+            future.result()[:, : f.height, : f.width] * np.float32(lab.AB_SCALE)
+            for future, (_, f) in zip(asked, looks, strict=True)
+        ]
+
+
+def _check(samples: Samples) -> None:
+    shaped = samples.ndim == 2 or (samples.ndim == 3 and samples.shape[2] == 3)
+    if not shaped or samples.dtype not in (np.uint8, np.uint16) or 0 in samples.shape:
+        raise ValueError(f"expected uint8 or uint16 of (H, W) or (H, W, 3), got {samples.dtype} of {samples.shape}")
+
+
+def _resized(picture: Samples, height: int, width: int) -> Samples:
+    """Area average when it shrinks, linear when it grows: neither rings."""
+    if picture.shape[:2] == (height, width):
+        return picture
+    shrinks = height * width < picture.shape[0] * picture.shape[1]
+    return cv2.resize(picture, (width, height), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)
+
+
+def _resized_maps(maps: Floats, height: int, width: int) -> Floats:
+    return np.stack([_resized(m, height, width) for m in maps])
+
+
+def _lost_detail(guide: Floats, look: Callable[[int, int], Floats]) -> float:
+    """Share of the contrast at twice the network's size that its own size does not show."""
+    h, w = guide.shape
+    double = look(2 * h, 2 * w)
+    contrast = float(double.std())
+    return float((double - cv2.resize(guide, (2 * w, 2 * h))).std()) / contrast if contrast > 1 else 0.0
+
+
+def _merge_all(
+    samples: Samples, lightness_of: Callable[[Samples], Floats], spread: chroma.Spread
+) -> tuple[Samples, float]:
+    """The full-size pass: L*, spread, merge, rounding and measurement, strip by strip."""
+    height, width = samples.shape[:2]
+    rgb = np.empty((height, width, 3), samples.dtype)
+    table = torch.from_numpy(tone.linear_table(tone.levels(samples.dtype)))
+    rows = max(1, STRIP_PIXELS // width)
+    worst = 0.0
+    for top in range(0, height, rows):
+        lightness = torch.from_numpy(lightness_of(samples[top : top + rows]))
+        codes = _merge(lightness, spread.rows(lightness, top), len(table))
+        rgb[top : top + rows] = codes.permute(1, 2, 0).numpy()
+        worst = max(worst, _delta_l(codes, lightness, table))
+    return rgb, worst
+
+
+def _merge(lightness: Tensor, ab: Tensor, levels: int) -> Tensor:
+    """L* (h, W) and ab (2, h, W) -> integer sRGB codes (3, h, W), int32, of the same L*."""
+    srgb = lab.srgb_from_lab(torch.cat([lightness[None], ab]))
+    return (srgb * (levels - 1)).round_().int()
+
+
+def _delta_l(codes: Tensor, lightness: Tensor, table: Tensor) -> float:
+    """Largest |ΔL*| of the rounded result."""
+    r, g, b = (table[plane] for plane in codes)
+    y = r * lab.LUMA[0] + g * lab.LUMA[1] + b * lab.LUMA[2]
+    return float((lab.lightness_from_luminance(y) - lightness).abs().max())

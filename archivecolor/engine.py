@@ -1,0 +1,127 @@
+"""One thread owns the network: pictures wait in line, those of one size go through it together.
+
+Workers hand in small luminances and wait for the colours; while the network works on one batch, the next one gathers
+by itself, so batches are large when there is much to do and a lone picture never waits.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import deque
+from concurrent.futures import Future
+from dataclasses import dataclass
+
+import joblib
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from archivecolor.errors import PictureError
+
+Floats = NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class _Request:
+    l_net: Floats
+    answer: Future[Floats]
+
+
+class Engine:
+    """Runs one network on one device.
+
+    Args:
+        batch: the largest number of pictures that go through together.
+        precision: `fp32`, `bf16` or `fp16`.
+    """
+
+    def __init__(self, network: nn.Module, device: torch.device, precision: str, batch: int) -> None:
+        self.network = network.eval().to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.device, self.precision = device, precision
+        # On a CPU in float32 a batch gains nothing, and oneDNN takes other kernels for it whose last bits differ:
+        # one by one, a picture's colours do not depend on its company, and a resumed run gives the same bytes.
+        self.batch = 1 if (device.type, precision) == ("cpu", "fp32") else batch
+        self.seconds = 0.0
+        """Time spent in the network so far."""
+        self._waiting: deque[_Request] = deque()
+        self._wake = threading.Condition()
+        self._closed = False
+        self._thread = threading.Thread(target=self._serve, name="archivecolor-network", daemon=True)
+        self._thread.start()
+
+    def submit(self, l_net: Floats) -> Future[Floats]:
+        """L/50 - 1 (H, W) -> a future of ab/110 (2, H, W)."""
+        request = _Request(l_net, Future())
+        with self._wake:
+            self._waiting.append(request)
+            self._wake.notify()
+        return request.answer
+
+    def close(self) -> None:
+        """Finishes what waits and ends the thread."""
+        with self._wake:
+            self._closed = True
+            self._wake.notify()
+        self._thread.join()
+
+    def _serve(self) -> None:
+        torch.set_num_threads(joblib.cpu_count())
+        while group := self._next_group():
+            started = time.perf_counter()
+            try:
+                for request, ab_net in zip(group, self._colour([r.l_net for r in group]), strict=True):
+                    request.answer.set_result(ab_net)
+            except Exception as error:
+                for request in group:
+                    if not request.answer.done():
+                        request.answer.set_exception(error)
+            self.seconds += time.perf_counter() - started
+
+    def _next_group(self) -> list[_Request]:
+        """Blocks until something waits; the oldest request and others of its shape, at most a batch. [] at the end."""
+        with self._wake:
+            self._wake.wait_for(lambda: self._waiting or self._closed)
+            if not self._waiting:
+                return []
+            shape = self._waiting[0].l_net.shape
+            group = [r for r in self._waiting if r.l_net.shape == shape][: self.batch]
+            chosen = {id(r) for r in group}
+            self._waiting = deque(r for r in self._waiting if id(r) not in chosen)
+            return group
+
+    def _colour(self, pictures: list[Floats]) -> list[Floats]:
+        """The network's answers; a batch that does not fit into the device's memory is halved, for good."""
+        try:
+            return list(self._forward(np.stack(pictures)[:, None]))
+        except torch.OutOfMemoryError as error:
+            if len(pictures) == 1:
+                raise PictureError(
+                    f"the device's memory does not hold one picture of {pictures[0].shape[1]} x {pictures[0].shape[0]} "
+                    "at network size; use a smaller --size or --device cpu"
+                ) from error
+        self.batch = max(1, len(pictures) // 2)
+        if self.device.type == "cuda":
+            torch.cuda.empty_cache()
+        return [ab for start in range(0, len(pictures), self.batch)
+                for ab in self._colour(pictures[start : start + self.batch])]  # fmt: skip
+
+    @torch.inference_mode()
+    def _forward(self, l_net: Floats) -> Floats:
+        """(N, 1, H, W) -> (N, 2, H, W), float32, on this side."""
+        count = len(l_net)
+        x = torch.from_numpy(self._padded(l_net))
+        if self.device.type == "cuda":
+            x = x.pin_memory()
+        x = x.to(self.device, non_blocking=True).to(memory_format=torch.channels_last)
+        dtype = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}[self.precision]
+        with torch.autocast(self.device.type, dtype=dtype, enabled=self.precision != "fp32"):
+            ab_net: Tensor = self.network(x)
+        return ab_net[:count].float().cpu().numpy()
+
+    def _padded(self, l_net: Floats) -> Floats:
+        """On CUDA, always a full batch: one shape means one choice of kernels, and so the same bytes every time."""
+        if self.device.type != "cuda" or len(l_net) == self.batch:
+            return l_net
+        return np.concatenate([l_net, np.repeat(l_net[-1:], self.batch - len(l_net), axis=0)])

@@ -1,0 +1,73 @@
+"""Every error this program raises on purpose, and the exit code each one means.
+
+    ArchivecolorError            1    fatal
+    ├── UsageError               2    an option or argument is wrong
+    ├── PictureError             3    one picture cannot be done; the batch goes on
+    │   ├── UnreadableError           damaged, truncated, or not a picture at all
+    │   ├── UnsupportedError          a picture, but of a kind this program does not handle
+    │   └── TooLargeError             over --max-megapixels
+    ├── NoInputError             4    nothing to do was found
+    ├── OutputError              5    the output cannot be written
+    ├── WeightsError             6    weights missing, damaged, or not for this network
+    └── MissingDependencyError   7    an optional package is needed and not installed
+
+Ctrl-C ends with 130. A message names the file, the cause and the way out.
+"""
+
+from __future__ import annotations
+
+INTERRUPTED = 130
+
+
+class ArchivecolorError(Exception):
+    """The root of the family."""
+
+    exit_code = 1
+
+
+class UsageError(ArchivecolorError):
+    """An option or an argument is wrong."""
+
+    exit_code = 2
+
+
+class PictureError(ArchivecolorError):
+    """One picture cannot be done. The message is the `reason` of its manifest row."""
+
+    exit_code = 3
+
+
+class UnreadableError(PictureError):
+    """Damaged, truncated, or not a picture at all."""
+
+
+class UnsupportedError(PictureError):
+    """A picture, but of a kind this program does not handle."""
+
+
+class TooLargeError(PictureError):
+    """More pixels than --max-megapixels allows."""
+
+
+class NoInputError(ArchivecolorError):
+    """No input was found."""
+
+    exit_code = 4
+
+
+class OutputError(ArchivecolorError):
+    """The output folder or a file in it cannot be written."""
+
+    exit_code = 5
+
+
+class WeightsError(ArchivecolorError):
+    """Weights are missing, damaged, or do not fit the network their card names."""
+
+    exit_code = 6
+
+
+class MissingDependencyError(ArchivecolorError):
+    """An optional package is needed and not installed."""
+
+    exit_code = 7

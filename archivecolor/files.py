@@ -1,0 +1,54 @@
+"""Files written whole or not at all, and their hashes."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+PART_SUFFIX = ".archivecolor-part"
+
+
+def part_path(target: Path) -> Path:
+    """The temporary name beside `target`: hidden, recognisable, short enough for any file system.
+
+    It comes from a hash of the name, because `name + suffix` may be longer than the 255 bytes a name can have.
+    """
+    digest = hashlib.sha256(os.fsencode(target.name)).hexdigest()[:24]
+    return target.with_name(f".{digest}{PART_SUFFIX}")
+
+
+@contextmanager
+def written_whole(target: Path) -> Iterator[Path]:
+    """Yields a temporary path beside `target`; when the block ends well, it is flushed to disk and takes the name.
+
+    When the block raises, the temporary file is removed and `target` is what it was before.
+    """
+    part = part_path(target)
+    try:
+        yield part
+        with part.open("rb+") as file:
+            os.fsync(file.fileno())
+        os.replace(part, target)
+        _sync_folder(target.parent)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def _sync_folder(folder: Path) -> None:
+    """Makes the new name itself survive a power cut (POSIX only; elsewhere folders cannot be opened)."""
+    if os.name != "posix":
+        return
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def sha256(path: Path) -> str:
+    """The SHA-256 of a file, as 64 hexadecimal digits."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

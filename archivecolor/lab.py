@@ -1,0 +1,108 @@
+"""sRGB, linear light, CIE Lab (D65, 2 degrees) and the networks' range, as batched torch functions.
+
+Formulas: IEC 61966-2-1 (sRGB) and CIE 15 (Lab), with the matrix that scikit-image uses. The white is the sum of the
+matrix's rows, so that R = G = B gives a = b = 0 to the last bit of float32 and ab = 0 gives R = G = B; scikit-image
+rounds the white and is up to 0.005 off zero in ab. All functions keep dtype and device and take any leading shape
+before the channel axis -3.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+_XYZ_FROM_RGB = torch.tensor(
+    [[0.412453, 0.357580, 0.180423], [0.212671, 0.715160, 0.072169], [0.019334, 0.119193, 0.950227]],
+    dtype=torch.float64,
+)
+_WHITE = _XYZ_FROM_RGB.sum(dim=1)
+XYZN_FROM_RGB = _XYZ_FROM_RGB / _WHITE[:, None]
+"""Linear RGB -> XYZ divided by the white: every row adds up to 1."""
+RGB_FROM_XYZN = torch.linalg.inv(XYZN_FROM_RGB)
+LUMA = tuple(float(v) for v in XYZN_FROM_RGB[1])
+"""Weights of linear R, G, B in the luminance Y."""
+
+_EPSILON = 216 / 24389  # (6/29)^3
+_KAPPA = 24389 / 27
+L_SCALE, AB_SCALE = 50.0, 110.0
+
+
+def linear_from_srgb(rgb: Tensor) -> Tensor:
+    """sRGB [0, 1] -> linear light [0, 1]."""
+    return torch.where(rgb <= 0.04045, rgb / 12.92, ((rgb.clamp_min(0.04045) + 0.055) / 1.055) ** 2.4)
+
+
+def srgb_from_linear(linear: Tensor) -> Tensor:
+    """Linear light [0, 1] -> sRGB [0, 1]."""
+    return torch.where(
+        linear <= 0.0031308, linear * 12.92, 1.055 * linear.clamp_min(0.0031308) ** (1 / 2.4) - 0.055
+    )
+
+
+def lightness_from_luminance(y: Tensor) -> Tensor:
+    """Relative luminance Y [0, 1] -> L* [0, 100]."""
+    return torch.where(y > _EPSILON, 116 * y.clamp_min(_EPSILON) ** (1 / 3) - 16, y * _KAPPA)
+
+
+def luminance_from_lightness(lightness: Tensor) -> Tensor:
+    """L* [0, 100] -> relative luminance Y [0, 1]."""
+    return torch.where(lightness > 8, ((lightness.clamp_min(8) + 16) / 116) ** 3, lightness / _KAPPA)
+
+
+def _f(t: Tensor) -> Tensor:
+    return torch.where(t > _EPSILON, t.clamp_min(_EPSILON) ** (1 / 3), t * (_KAPPA / 116) + 16 / 116)
+
+
+def _f_inverse(f: Tensor) -> Tensor:
+    return torch.where(f > 6 / 29, f**3, (f - 16 / 116) * (116 / _KAPPA))
+
+
+def _mix(matrix: Tensor, channels: Tensor) -> Tensor:
+    return torch.einsum("ij,...jhw->...ihw", matrix.to(channels), channels)
+
+
+def lab_from_linear(linear: Tensor) -> Tensor:
+    """Linear RGB (..., 3, H, W) -> Lab (..., 3, H, W): L* [0, 100], a and b about [-110, 110]."""
+    fx, fy, fz = _f(_mix(XYZN_FROM_RGB, linear)).unbind(-3)
+    return torch.stack([116 * fy - 16, 500 * (fx - fy), 200 * (fy - fz)], dim=-3)
+
+
+def lab_from_srgb(rgb: Tensor) -> Tensor:
+    """sRGB (..., 3, H, W) in [0, 1] -> Lab (..., 3, H, W)."""
+    return lab_from_linear(linear_from_srgb(rgb))
+
+
+def linear_from_lab(lab: Tensor) -> Tensor:
+    """Lab (..., 3, H, W) -> linear RGB (..., 3, H, W), outside [0, 1] where sRGB has no such colour."""
+    lightness, a, b = lab.unbind(-3)
+    fy = (lightness + 16) / 116
+    return _mix(RGB_FROM_XYZN, _f_inverse(torch.stack([fy + a / 500, fy, fy - b / 200], dim=-3)))
+
+
+def fit_gamut(linear: Tensor) -> Tensor:
+    """Linear RGB (..., 3, H, W) -> the same with every channel in [0, 1], Y unchanged.
+
+    A colour outside is moved straight towards the grey of its own luminance until it is inside: Y is a weighted sum of
+    linear R, G, B and stays exactly what it was, and the dominant wavelength stays too. Y must be within [0, 1].
+    """
+    weights = torch.tensor(LUMA).to(linear)[:, None, None]
+    y = (linear * weights).sum(dim=-3, keepdim=True).clamp(0, 1)
+    away = linear - y
+    room = torch.where(away > 0, 1 - y, y)
+    reach = torch.where(away.abs() > room, room / away.abs().clamp_min(1e-12), torch.ones_like(away))
+    return (y + away * reach.amin(dim=-3, keepdim=True)).clamp(0, 1)
+
+
+def srgb_from_lab(lab: Tensor) -> Tensor:
+    """Lab (..., 3, H, W) -> sRGB (..., 3, H, W) in [0, 1] with the same L*; chroma is reduced where it must be."""
+    return srgb_from_linear(fit_gamut(linear_from_lab(lab)))
+
+
+def net_from_lab(lab: Tensor) -> tuple[Tensor, Tensor]:
+    """Lab (N, 3, H, W) -> l_net (N, 1, H, W) = L/50 - 1 and ab_net (N, 2, H, W) = ab/110."""
+    return lab[:, :1] / L_SCALE - 1, lab[:, 1:] / AB_SCALE
+
+
+def lab_from_net(l_net: Tensor, ab_net: Tensor) -> Tensor:
+    """The inverse of `net_from_lab`."""
+    return torch.cat([(l_net + 1) * L_SCALE, ab_net * AB_SCALE], dim=1)

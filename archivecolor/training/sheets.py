@@ -1,0 +1,69 @@
+"""What a training leaves to look at: `history.jsonl`, `curves.png`, `samples.png`."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+from torch import Tensor, nn
+
+from archivecolor import files, lab
+from archivecolor.training import checkpoint
+from archivecolor.training.dataset import PhotoSet, validation_batch
+
+HISTORY, CURVES, SAMPLES = "history.jsonl", "curves.png", "samples.png"
+
+
+def log(folder: Path, row: dict[str, float]) -> None:
+    """Appends one row to the history."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / HISTORY).open("a", encoding="utf-8") as file:
+        file.write(json.dumps(row) + "\n")
+
+
+def curves(folder: Path) -> None:
+    """Draws every number of the history over the pictures seen."""
+    import matplotlib
+
+    matplotlib.use("agg")
+    from matplotlib import pyplot
+
+    rows = [json.loads(line) for line in (folder / HISTORY).read_text(encoding="utf-8").splitlines()]
+    names = [name for name in rows[-1] if name not in ("pictures", "seconds")]
+    figure, axes = pyplot.subplots(1, len(names), figsize=(4 * len(names), 3), squeeze=False, layout="constrained")
+    for axis, name in zip(axes[0], names, strict=True):
+        axis.plot([row["pictures"] for row in rows], [row.get(name) for row in rows], marker=".")
+        axis.set(title=name, xlabel="pictures seen")
+        axis.grid(alpha=0.3)
+    with files.written_whole(folder / CURVES) as part:
+        figure.savefig(part, format="png", dpi=90)
+    pyplot.close(figure)
+
+
+def mosaic(rows: list[list[NDArray[np.uint8]]]) -> NDArray[np.uint8]:
+    """Rows of equal uint8 tiles (H, W, 3) -> one picture, with thin white gaps."""
+    padded = [np.concatenate([np.pad(t, ((2, 2), (2, 2), (0, 0)), constant_values=255) for t in r], 1) for r in rows]
+    return np.concatenate(padded, axis=0)
+
+
+def to_bytes(rgb: Tensor) -> NDArray[np.uint8]:
+    """(3, H, W) in [0, 1] -> uint8 (H, W, 3)."""
+    return (rgb * 255).round().byte().permute(1, 2, 0).numpy()
+
+
+@torch.inference_mode()
+def samples(folder: Path, network: nn.Module, values: dict[str, Tensor], held: PhotoSet, count: int = 10) -> None:
+    """A sheet of held-out pictures: grey, coloured by the average, true."""
+    batch = validation_batch(held, 0, count, 256)
+    with checkpoint.borrowed(network, values):
+        device = next(network.parameters()).device
+        ab_net = network(batch.l_net.to(device)).float().cpu()
+    mine = lab.srgb_from_lab(lab.lab_from_net(batch.l_net, ab_net))
+    grey = lab.srgb_from_lab(lab.lab_from_net(batch.l_net, ab_net * 0))
+    rows = [[to_bytes(picture) for picture in line] for line in (grey, mine, batch.rgb)]
+    with files.written_whole(folder / SAMPLES) as part:
+        Image.fromarray(mosaic(rows)).save(part, format="png")

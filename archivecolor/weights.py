@@ -1,0 +1,180 @@
+"""A weights folder is a whole thing: `model.safetensors`, `card.json` that says what it is, `CARD.md` for people.
+
+Loading checks the hash and every key and shape; nothing is ever unpickled.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from archivecolor import files
+from archivecolor.errors import WeightsError
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+TENSORS, CARD = "model.safetensors", "card.json"
+DEFAULT_MODEL = "lite"
+
+
+@dataclass(frozen=True)
+class Card:
+    """What a weights folder holds and where it comes from."""
+
+    name: str
+    network: str
+    """A key of `archivecolor.networks.NETWORKS`."""
+    sha256: str
+    """Of `model.safetensors`."""
+    stage: str
+    """`pretrain`, `gan`, `baseline` or `imported`."""
+    size: int = 256
+    """The side of the square whose area the network's input has when nothing else is asked for."""
+    licence: str = "Apache-2.0"
+    recipe: dict[str, Any] = field(default_factory=dict)
+    data: dict[str, Any] = field(default_factory=dict)
+    numbers: dict[str, Any] = field(default_factory=dict)
+    history: list[str] = field(default_factory=list)
+    """The SHA-256 of the weights it was fine-tuned from, oldest first."""
+
+
+def shipped_folder() -> Path:
+    """Where the weights that come with the program lie: in the package, or in a checkout beside it."""
+    package = Path(__file__).parent
+    installed = package / "shipped_weights"
+    return installed if installed.is_dir() else package.parent / "weights"
+
+
+def available() -> list[Path]:
+    """The folders of the shipped weights, by name."""
+    return sorted(path.parent for path in shipped_folder().glob(f"*/{CARD}"))
+
+
+def find(model: str) -> Path:
+    """The weights folder for a name (`lite`) or a path.
+
+    Raises:
+        WeightsError: there is no such folder; the message lists what there is.
+    """
+    for folder in (shipped_folder() / model, Path(model)):
+        if (folder / CARD).is_file():
+            return folder
+    names = ", ".join(path.name for path in available()) or "none"
+    raise WeightsError(
+        f"no weights called {model!r}: neither shipped ({names}) nor a folder with {CARD} in it; "
+        "`archivecolor weights` lists what there is"
+    )
+
+
+def read_card(folder: Path) -> Card:
+    """The card of a weights folder.
+
+    Raises:
+        WeightsError: it is missing, is not JSON, or lacks a field.
+    """
+    path = folder / CARD
+    try:
+        values = json.loads(path.read_text(encoding="utf-8"))
+        known = {f.name for f in fields(Card)}
+        return Card(**{key: value for key, value in values.items() if key in known})
+    except FileNotFoundError:
+        raise WeightsError(f"{folder}: no {CARD}; this is not a weights folder") from None
+    except (OSError, ValueError, TypeError, AttributeError) as error:
+        raise WeightsError(f"{path}: not a valid card ({error}); restore the folder from where it came") from error
+
+
+def check(folder: Path) -> Card:
+    """The card, after comparing the hash it names with the file's.
+
+    Raises:
+        WeightsError: the file is missing or differs.
+    """
+    card = read_card(folder)
+    path = folder / TENSORS
+    try:
+        actual = files.sha256(path)
+    except OSError as error:
+        raise WeightsError(f"{path}: cannot be read ({error.strerror}); restore it from where it came") from error
+    if actual != card.sha256:
+        raise WeightsError(
+            f"{path}: damaged or changed: its SHA-256 is {actual[:16]}…, the card says {card.sha256[:16]}…; "
+            "restore the folder from where it came"
+        )
+    return card
+
+
+def load(folder: Path) -> tuple[nn.Module, Card]:
+    """The network in evaluation mode, float32, on the CPU, and its card.
+
+    Raises:
+        WeightsError: anything about the folder is not as its card says.
+    """
+    card = check(folder)
+    network = build(card.network, folder)
+    fill(network, read_tensors(folder / TENSORS), folder / TENSORS)
+    return network.eval(), card
+
+
+def build(name: str, origin: Path | str = "") -> nn.Module:
+    """A fresh network by name.
+
+    Raises:
+        WeightsError: no network has this name.
+    """
+    from archivecolor.networks import NETWORKS
+
+    if name not in NETWORKS:
+        raise WeightsError(f"{origin}: the card names the network {name!r}; known are {', '.join(NETWORKS)}")
+    return NETWORKS[name]()
+
+
+def read_tensors(path: Path) -> dict[str, Tensor]:
+    """The tensors of a safetensors file.
+
+    Raises:
+        WeightsError: it is not one (a pickle in disguise, for example).
+    """
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    try:
+        return load_file(path)
+    except (SafetensorError, OSError) as error:
+        raise WeightsError(f"{path}: not a safetensors file ({error})") from error
+
+
+def fill(network: nn.Module, tensors: dict[str, Tensor], origin: Path) -> None:
+    """Loads the tensors, all of them and nothing else.
+
+    Raises:
+        WeightsError: a key is missing or too many, or a shape differs.
+    """
+    try:
+        network.load_state_dict({key: value.float() if value.is_floating_point() else value
+                                 for key, value in tensors.items()})
+    except RuntimeError as error:
+        detail = " ".join(str(error).split())[:300]
+        raise WeightsError(f"{origin}: does not fit the network of its card: {detail}") from error
+
+
+def save(folder: Path, network: nn.Module, card: dict[str, Any]) -> Card:
+    """Writes `model.safetensors` (filters in float16, the small vectors in float32) and the card with its hash.
+
+    Normalisation statistics stay in float32: a variance under 6e-5 would lose its digits in float16.
+    """
+    from safetensors.torch import save_file
+
+    folder.mkdir(parents=True, exist_ok=True)
+    tensors = {
+        key: (value.half() if value.dim() > 1 else value).contiguous().cpu()
+        for key, value in network.state_dict().items()
+    }
+    with files.written_whole(folder / TENSORS) as part:
+        save_file(tensors, part)
+    full = Card(**{**card, "sha256": files.sha256(folder / TENSORS)})
+    with files.written_whole(folder / CARD) as part:
+        part.write_text(json.dumps(asdict(full), indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    return full
