@@ -1,0 +1,26 @@
+"""Photographs in and out of files: pages with depth, profile, metadata and resolution, none of them lost on the way.
+
+`read` -> Photo of Pages -> (someone colours the samples) -> `write`. Inside: `page` is what a photo is; `exif`, `boxes`
+and `samples` know bytes and numbers; `read_*` and `write` know the formats.
+"""
+
+from __future__ import annotations
+
+from archivecolor.photo.page import SRGB_ICC, SUFFIXES, Page, Photo, upright
+from archivecolor.photo.probe import is_picture, measure
+from archivecolor.photo.read import read
+from archivecolor.photo.write import suffix_for, writable_format, write
+
+__all__ = [
+    "SRGB_ICC",
+    "SUFFIXES",
+    "Page",
+    "Photo",
+    "is_picture",
+    "measure",
+    "read",
+    "suffix_for",
+    "upright",
+    "writable_format",
+    "write",
+]

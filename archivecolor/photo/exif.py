@@ -1,0 +1,225 @@
+"""EXIF blocks: small TIFF structures of which a few tags are read and changed, and every other byte is kept."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Mapping
+from fractions import Fraction
+from typing import NamedTuple, Protocol
+
+DESCRIPTION, ORIENTATION, SOFTWARE = 270, 274, 305
+X_RESOLUTION, Y_RESOLUTION, RESOLUTION_UNIT = 282, 283, 296
+EXIF_IFD, GPS_IFD, INTEROP_IFD = 34665, 34853, 40965
+_SIZES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8}
+_UNITS = {1: 1, 2: 1, 3: 2, 4: 4, 5: 4, 6: 1, 7: 1, 8: 2, 9: 4, 10: 4, 11: 4, 12: 8}
+EMPTY = b"II*\0\x08\0\0\0\0\0\0\0\0\0"
+
+Value = int | bytes | tuple[float, ...]
+
+
+class Readable(Protocol):
+    """Bytes, or a memory-mapped file."""
+
+    def __getitem__(self, span: slice, /) -> bytes: ...
+    def __len__(self) -> int: ...
+
+
+class Entry(NamedTuple):
+    """One tag: its TIFF type, how many values, and their bytes in the block's own byte order."""
+
+    kind: int
+    length: int
+    value: bytes
+
+
+def byte_order(block: Readable) -> str:
+    """`<` or `>`; ValueError when the block is not TIFF-structured."""
+    order = {b"II*\0": "<", b"MM\0*": ">"}.get(block[:4])
+    if order is None or len(block) < 8:
+        raise ValueError("not an EXIF block")
+    return order
+
+
+def first_ifd(block: Readable) -> int:
+    """Where IFD0 lies."""
+    return int(struct.unpack(byte_order(block) + "I", block[4:8])[0])
+
+
+def ifd(block: Readable, offset: int) -> dict[int, Entry]:
+    """The tags of the directory at `offset`; those that point outside the block are left out.
+
+    Raises:
+        ValueError: there is no directory.
+    """
+    order, found = byte_order(block), {}
+    for row in _rows(block, offset):
+        tag, kind, count, at = struct.unpack(order + "HHII", row)
+        size = _SIZES.get(kind, 0) * count
+        value = row[8 : 8 + size] if size <= 4 else block[at : at + size]
+        if size and len(value) == size:
+            found[tag] = Entry(kind, count, value)
+    return found
+
+
+def _rows(block: Readable, offset: int) -> list[bytes]:
+    if offset < 8 or offset + 2 > len(block):
+        raise ValueError("the EXIF directory lies outside the block")
+    count = struct.unpack(byte_order(block) + "H", block[offset : offset + 2])[0]
+    if offset + 2 + 12 * count > len(block):
+        raise ValueError("the EXIF directory is cut off")
+    return [block[at : at + 12] for at in range(offset + 2, offset + 2 + 12 * count, 12)]
+
+
+def main_tags(block: bytes | None) -> dict[int, Entry]:
+    """The tags of IFD0; empty for no block or a damaged one."""
+    try:
+        return ifd(block, first_ifd(block)) if block else {}
+    except ValueError:
+        return {}
+
+
+def orientation(block: bytes | None) -> int:
+    """1 to 8; 1 when the block says nothing sensible."""
+    entry = main_tags(block).get(ORIENTATION)
+    if block is None or entry is None or entry.kind != 3:
+        return 1
+    value = struct.unpack(byte_order(block) + "H", entry.value[:2])[0]
+    return int(value) if 1 <= value <= 8 else 1
+
+
+def text(block: bytes | None, tag: int) -> str | None:
+    """An ASCII tag of IFD0, stripped; None when absent or empty."""
+    entry = main_tags(block).get(tag)
+    if entry is None or entry.kind != 2:
+        return None
+    return decoded(entry.value.split(b"\0")[0]) or None
+
+
+def decoded(raw: bytes) -> str:
+    """Text as UTF-8, else as Windows-1252, which is what old scanners wrote."""
+    try:
+        return raw.decode("utf-8").strip()
+    except UnicodeDecodeError:
+        return raw.decode("cp1252", "replace").strip()
+
+
+def dpi(block: bytes | None) -> tuple[float, float] | None:
+    """Pixels per inch from IFD0, or None."""
+    tags = main_tags(block)
+    if block is None or X_RESOLUTION not in tags or Y_RESOLUTION not in tags:
+        return None
+    order = byte_order(block)
+    per_inch = {2: 1.0, 3: 2.54}
+    unit = 2
+    if RESOLUTION_UNIT in tags and tags[RESOLUTION_UNIT].kind == 3:
+        unit = struct.unpack(order + "H", tags[RESOLUTION_UNIT].value[:2])[0]
+    pair = []
+    for tag in (X_RESOLUTION, Y_RESOLUTION):
+        if tags[tag].kind != 5:
+            return None
+        top, bottom = struct.unpack(order + "II", tags[tag].value[:8])
+        pair.append(top / bottom * per_inch.get(unit, 0.0) if bottom else 0.0)
+    return sensible_dpi(pair[0], pair[1])
+
+
+def sensible_dpi(x: float, y: float) -> tuple[float, float] | None:
+    """The pair, snapped to whole numbers that a metric unit blurred; None when it cannot be a resolution."""
+    if not (0 < x < 1e6 and 0 < y < 1e6):
+        return None
+    return _snapped(x), _snapped(y)
+
+
+def _snapped(value: float) -> float:
+    return float(round(value)) if abs(value - round(value)) < 0.02 else float(value)
+
+
+def with_tags(block: bytes, changes: Mapping[int, Value], dropped: int | None = None) -> bytes:
+    """The block with tags of IFD0 set: int -> SHORT, bytes -> ASCII, tuple of floats -> RATIONALs; `dropped` goes.
+
+    A new IFD0 goes to the end of the block and every other byte stays, so that offsets inside maker notes hold. The
+    thumbnail's directory is unlinked: it would show the picture as it was before.
+
+    Raises:
+        ValueError: the block is damaged.
+    """
+    order = byte_order(block)
+    rows = {struct.unpack(order + "H", row[:2])[0]: row for row in _rows(block, first_ifd(block))}
+    out = bytearray(block + bytes(len(block) % 2))
+    fresh = {tag: _entry(value, order) for tag, value in changes.items()}
+    start = len(out)
+    tags = sorted((rows.keys() | fresh.keys()) - {dropped})
+    after = start + 2 + 12 * len(tags) + 4
+    directory, values = bytearray(struct.pack(order + "H", len(tags))), bytearray()
+    for tag in tags:
+        row = rows.get(tag, b"")
+        if tag in fresh:
+            row = _row(tag, fresh[tag], order, after + len(values), values)
+        directory += row
+    out += directory + bytes(4) + values
+    out[4:8] = struct.pack(order + "I", start)
+    return bytes(out)
+
+
+def directory_bytes(entries: Mapping[int, Entry], order: str, at: int) -> bytes:
+    """A directory that lies at `at`, with its values after it; the values are already in `order`."""
+    after = at + 2 + 12 * len(entries) + 4
+    out, values = bytearray(struct.pack(order + "H", len(entries))), bytearray()
+    for tag in sorted(entries):
+        out += _row(tag, entries[tag], order, after + len(values), values)
+    return bytes(out + bytes(4) + values)
+
+
+def _row(tag: int, entry: Entry, order: str, at: int, values: bytearray) -> bytes:
+    """The 12 bytes of a tag; a value over 4 bytes is added to `values`, whose end lies at `at`."""
+    head = struct.pack(order + "HHI", tag, entry.kind, entry.length)
+    if len(entry.value) <= 4:
+        return head + entry.value.ljust(4, b"\0")
+    values += entry.value + bytes(len(entry.value) % 2)
+    return head + struct.pack(order + "I", at)
+
+
+def _entry(value: Value, order: str) -> Entry:
+    if isinstance(value, int):
+        return Entry(3, 1, struct.pack(order + "H", value))
+    if isinstance(value, bytes):
+        return Entry(2, len(value) + 1, value + b"\0")
+    halves = [Fraction(number).limit_denominator(10_000) for number in value]
+    packed = b"".join(struct.pack(order + "II", half.numerator, half.denominator) for half in halves)
+    return Entry(5, len(value), packed)
+
+
+def reordered(entry: Entry, source: str, target: str) -> Entry:
+    """The same values in another byte order."""
+    unit = _UNITS[entry.kind]
+    if source == target or unit == 1:
+        return entry
+    swapped = b"".join(entry.value[at : at + unit][::-1] for at in range(0, len(entry.value), unit))
+    return entry._replace(value=swapped)
+
+
+def sub_ifds(block: Readable, ifd0: int) -> dict[int, dict[int, Entry]]:
+    """The EXIF and GPS directories that the directory at `ifd0` points to, without pointers of their own."""
+    order, found = byte_order(block), {}
+    main = ifd(block, ifd0)
+    for pointer in (EXIF_IFD, GPS_IFD):
+        if pointer in main and main[pointer].kind in (4, 13):
+            entries = ifd(block, struct.unpack(order + "I", main[pointer].value[:4])[0])
+            entries.pop(INTEROP_IFD, None)
+            if entries:
+                found[pointer] = entries
+    return found
+
+
+def standalone(block: Readable, ifd0: int) -> bytes | None:
+    """An EXIF block of its own from the EXIF and GPS directories of a TIFF page; None when it has none."""
+    order = byte_order(block)
+    parts = sub_ifds(block, ifd0)
+    if not parts:
+        return None
+    out = block[:4] + struct.pack(order + "I", 8)
+    at = 8 + 2 + 12 * len(parts) + 4
+    bodies, pointers = b"", {}
+    for pointer, entries in parts.items():
+        pointers[pointer] = Entry(4, 1, struct.pack(order + "I", at + len(bodies)))
+        bodies += directory_bytes(entries, order, at + len(bodies))
+    return out + directory_bytes(pointers, order, 8) + bodies

@@ -1,0 +1,39 @@
+"""What can be told of a file without decoding it: whether it is a picture, and about how large it will be."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from PIL import Image
+
+from archivecolor.errors import PictureError
+from archivecolor.photo.page import SUFFIXES
+from archivecolor.photo.read import kind_of
+
+
+def is_picture(path: Path) -> bool:
+    """Whether a file found in a folder is to be treated as a picture: by its suffix, else by its first bytes.
+
+    A file with a picture's suffix counts whatever it holds: that it cannot be read must be said, not passed over.
+    """
+    if path.suffix.lower() in SUFFIXES:
+        return True
+    try:
+        with path.open("rb") as file:
+            return kind_of(file.read(64)) != ""
+    except (OSError, PictureError):
+        return False
+
+
+def measure(path: Path) -> float:
+    """About how many megapixels the first page has, for planning memory; a guess from the file's size where the
+    header cannot be read. `read` does the exact check.
+
+    Raises:
+        OSError: there is no such file.
+    """
+    try:
+        with Image.open(path) as image:
+            return image.width * image.height / 1e6
+    except Exception:  # any decoder may raise anything on a damaged header
+        return path.stat().st_size / 1e6

@@ -1,0 +1,272 @@
+"""TIFF and BigTIFF in, page by page, with tifffile: it alone reads every depth, layout and compression exactly."""
+
+from __future__ import annotations
+
+import mmap
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tifffile
+from PIL import Image
+
+from archivecolor.errors import UnreadableError, UnsupportedError
+from archivecolor.photo import boxes, exif, limits
+from archivecolor.photo import samples as convert
+from archivecolor.photo.page import Page, Photo, Samples
+
+_REDUCED, _MASK = 1, 4
+_WHITE_IS_ZERO, _BLACK_IS_ZERO, _RGB, _PALETTE, _TRANSPARENCY, _CMYK, _YCBCR, _CIELAB, _ICCLAB = (*range(7), 8, 9)
+_COLOURS = {
+    _WHITE_IS_ZERO: 1, _BLACK_IS_ZERO: 1, _PALETTE: 1, _TRANSPARENCY: 1,
+    _RGB: 3, _YCBCR: 3, _CIELAB: 3, _ICCLAB: 3, _CMYK: 4,
+}  # fmt: skip
+_CAMERA_RAW = (32803, 34892)
+_DNG_VERSION = 50706
+_UNCOMPRESSED = 1
+_LOSSY_COMPRESSIONS = (6, 7, 34892, 33003, 33005, 34712, 50001, 22610)
+_CARRIED_TEXTS = (269, 271, 272, 285, 306, 315, 316, 33432)
+_PAGE_NUMBER = 297
+
+
+def read_tiff(path: Path, max_megapixels: float) -> Photo:
+    """All full pages of a TIFF; thumbnails, masks and SubIFDs are left out with a note."""
+    with tifffile.TiffFile(path) as tif:
+        every: list[Any] = list(tif.pages)
+        if not every:
+            raise UnreadableError(limits.DAMAGED)
+        _refuse_foreign(tif, every)
+        pages = _full_pages(every)
+        limits.check_size(1, sum(page.imagewidth * page.imagelength for page in pages), max_megapixels, len(pages))
+        for page in pages:
+            _check_page(page, tif.filehandle.size, max_megapixels)
+        read = [_read_page(path, tif, page, every.index(page)) for page in pages]
+        compressed = any(int(page.compression) != _UNCOMPRESSED for page in pages)
+        lossless = not any(int(page.compression) in _LOSSY_COMPRESSIONS for page in pages)
+    left_out = len(every) - len(read)
+    if left_out:
+        first = read[0]
+        read[0] = replace(first, notes=(*first.notes, f"{left_out} smaller copies or masks in the file left out"))
+    return Photo("tiff", tuple(read), compressed=compressed, lossless=lossless)
+
+
+def _refuse_foreign(tif: Any, pages: list[Any]) -> None:
+    first = pages[0]
+    raw = _DNG_VERSION in first.tags or any(int(page.photometric or 0) in _CAMERA_RAW for page in pages)
+    reduced_only = all(page.subfiletype & _REDUCED for page in pages) and first.subifds
+    if raw or reduced_only:
+        raise UnsupportedError("a camera raw file: develop it to TIFF first")
+    if tif.is_ome and len(pages) > 1:
+        raise UnsupportedError(
+            f"a scientific image stack (OME-TIFF of {len(pages)} planes), not photographs: "
+            "export the planes you want as plain TIFF"
+        )
+
+
+def _full_pages(pages: list[Any]) -> list[Any]:
+    return [page for page in pages if not page.subfiletype & (_REDUCED | _MASK)] or pages[:1]
+
+
+def _check_page(page: Any, file_size: int, max_megapixels: float) -> None:
+    """Refuses what would decode to something other than the picture."""
+    limits.check_size(page.imagewidth, page.imagelength, max_megapixels)
+    if page.imagedepth != 1 or len(page.shape) > 3:
+        raise UnsupportedError("a volume, not a photograph: export its slices as plain TIFF")
+    if not page.dataoffsets or len(page.dataoffsets) != len(page.databytecounts):
+        raise UnreadableError(limits.DAMAGED)
+    for offset, size in zip(page.dataoffsets, page.databytecounts, strict=True):
+        if offset <= 0 or size <= 0:
+            raise UnreadableError("damaged: parts of the picture were never written; scan it or copy it again")
+        if offset + size > file_size:
+            raise UnreadableError(limits.TRUNCATED)
+
+
+def _read_page(path: Path, tif: Any, page: Any, index: int) -> Page:
+    if page.photometric is None or int(page.photometric) not in _COLOURS:
+        raise UnsupportedError("stored in an unusual colour system: save it as RGB or grey TIFF first")
+    decoded = _decoded(path, page, index)
+    colour, extra, notes = _split(decoded, page)
+    colour, depth_notes = _to_depth(colour, page)
+    colour, colour_notes = _to_rgb(colour, page)
+    alpha, alpha_notes = _alpha(extra, page, colour)
+    if alpha is not None and int(page.extrasamples[0]) == 1 and alpha.min() < np.iinfo(alpha.dtype).max:
+        colour = convert.unpremultiplied(colour, alpha)
+        alpha_notes += ("colours divided by their transparency",)
+    notes += depth_notes + colour_notes + alpha_notes
+    if page.subifds:
+        notes += (f"{len(page.subifds)} smaller copies (SubIFDs) left out",)
+    return _enveloped(Page(colour, alpha=alpha, notes=notes), tif, page)
+
+
+def _decoded(path: Path, page: Any, index: int) -> Samples:
+    """Samples as (H, W) or (H, W, C), in the file's own numbers."""
+    if int(page.photometric) == _YCBCR and tuple(page.subsampling or (1, 1)) != (1, 1) and not _is_image_codec(page):
+        with Image.open(path) as image:  # 8 bit by definition, and tifffile does not undo its subsampling
+            image.seek(index)
+            return np.asarray(image.convert("RGB"))
+    samples = page.asarray(maxworkers=1)
+    if page.axes == "SYX":
+        samples = np.moveaxis(samples, 0, -1)
+    elif page.axes not in ("YX", "YXS"):
+        raise UnsupportedError("a volume, not a photograph: export its slices as plain TIFF")
+    return np.asarray(samples)
+
+
+def _is_image_codec(page: Any) -> bool:
+    return int(page.compression) in _LOSSY_COMPRESSIONS
+
+
+def _split(samples: Samples, page: Any) -> tuple[Samples, Samples | None, tuple[str, ...]]:
+    """The colour channels, the first extra channel (H, W), and a note on the others."""
+    wanted = _COLOURS[int(page.photometric)]
+    channels = 1 if samples.ndim == 2 else samples.shape[2]
+    spare = channels - wanted
+    if spare < 0 or (wanted == 1 and spare > 1):
+        raise UnsupportedError(
+            f"{channels} channels of unknown meaning, as in microscopy or remote sensing: export grey or RGB TIFF"
+        )
+    if samples.ndim == 2:
+        return samples, None, ()
+    colour = samples[..., 0] if wanted == 1 else samples[..., :wanted]
+    extra = samples[..., wanted] if spare else None
+    notes = (f"{spare - 1} extra channels left out",) if spare > 1 else ()
+    return np.ascontiguousarray(colour), extra, notes
+
+
+def _to_depth(samples: Samples, page: Any) -> tuple[Samples, tuple[str, ...]]:
+    """uint8 or uint16 of full range; palette indices stay as they are."""
+    if int(page.photometric) == _PALETTE:
+        return samples, ()
+    if samples.dtype == np.bool_:
+        return samples.astype(np.uint8) * np.uint8(255), ("1 bit read as 8 bit",)
+    if samples.dtype in (np.uint8, np.uint16):
+        return convert.rescaled(samples, int(page.bitspersample))
+    if samples.dtype.kind in "uif":
+        return convert.stretched(samples)
+    raise UnsupportedError(f"samples of type {samples.dtype}, not a photograph: export it as 16-bit TIFF")
+
+
+def _to_rgb(samples: Samples, page: Any) -> tuple[Samples, tuple[str, ...]]:
+    photometric = int(page.photometric)
+    if photometric == _WHITE_IS_ZERO:
+        return convert.inverted(samples), ()
+    if photometric == _PALETTE:
+        return _looked_up(samples, page), ("palette read as RGB",)
+    if photometric == _CMYK:
+        if _value(page, 332) not in (None, 1):
+            raise UnsupportedError("printing inks other than CMYK: convert it to RGB first")
+        rgb, note = convert.rgb_from_cmyk(samples, _value(page, 34675))
+        return rgb, (note,)
+    if photometric in (_CIELAB, _ICCLAB):
+        return convert.rgb_from_lab(samples, signed=photometric == _CIELAB), ("CIELAB converted to sRGB",)
+    if photometric == _YCBCR and not _is_image_codec(page) and tuple(page.subsampling or (1, 1)) == (1, 1):
+        return convert.rgb_from_ycbcr(samples), ("YCbCr converted to RGB",)
+    return samples, ()
+
+
+def _looked_up(indices: Samples, page: Any) -> Samples:
+    table = np.asarray(page.colormap)
+    if table.ndim != 2 or table.shape[0] != 3:
+        raise UnreadableError(limits.DAMAGED)
+    # some writers fill the 16-bit table with 8-bit numbers
+    eight = table if table.max() < 256 else convert.to_8_bit(table.astype(np.uint16))
+    where = np.minimum(indices.astype(np.intp), table.shape[1] - 1)
+    return np.ascontiguousarray(eight.astype(np.uint8).T[where])
+
+
+def _alpha(extra: Samples | None, page: Any, colour: Samples) -> tuple[Samples | None, tuple[str, ...]]:
+    if extra is None:
+        return None, ()
+    if int(page.extrasamples[0] if page.extrasamples else 0) not in (1, 2):
+        return None, ("1 extra channel (infrared or mask) left out",)
+    depth, _ = _to_depth(np.ascontiguousarray(extra), page)
+    if depth.dtype != colour.dtype:
+        return None, ("transparency of another depth left out",)
+    return depth, ()
+
+
+def _enveloped(page: Page, tif: Any, source: Any) -> Page:
+    orientation = _value(source, 274)
+    xmp = _value(source, 700)
+    page = replace(
+        page,
+        orientation=orientation if isinstance(orientation, int) and 1 <= orientation <= 8 else 1,
+        dpi=_dpi(source),
+        exif=_exif(tif, source),
+        xmp=_raw(xmp),
+        iptc=_iptc(tif, source),
+        description=None if source.is_shaped or source.is_imagej else _text(source, 270),
+        tags=_tags(source),
+    )
+    converted = int(source.photometric) in (_CMYK, _CIELAB, _ICCLAB)
+    return page if converted else convert.with_profile(page, _raw(_value(source, 34675)))
+
+
+def _value(page: Any, code: int) -> Any:
+    tag = page.tags.get(code)
+    return None if tag is None else tag.value
+
+
+def _raw(value: Any) -> bytes | None:
+    if isinstance(value, str):
+        return value.encode()
+    if isinstance(value, tuple) and value and all(isinstance(v, int) and 0 <= v < 256 for v in value):
+        return bytes(value)
+    return bytes(value) if isinstance(value, bytes) and value else None
+
+
+def _text(page: Any, code: int) -> str | None:
+    value = _value(page, code)
+    if isinstance(value, bytes):
+        value = exif.decoded(value.split(b"\0")[0])
+    return value.strip("\0").strip() or None if isinstance(value, str) else None
+
+
+def _tags(page: Any) -> tuple[tuple[int, str, int, Any, bool], ...]:
+    texts = [(code, _text(page, code)) for code in _CARRIED_TEXTS]
+    found: list[tuple[int, str, int, Any, bool]] = [(code, "s", 0, text.encode(), True) for code, text in texts if text]
+    number = _value(page, _PAGE_NUMBER)
+    if isinstance(number, tuple) and len(number) == 2 and all(isinstance(n, int) and 0 <= n < 65536 for n in number):
+        found.append((_PAGE_NUMBER, "H", 2, number, True))
+    return tuple(found)
+
+
+def _dpi(page: Any) -> tuple[float, float] | None:
+    x, y, unit = _value(page, 282), _value(page, 283), _value(page, 296)
+    scale = {None: 1.0, 2: 1.0, 3: 2.54}.get(None if unit is None else int(unit))
+    if scale is None or not all(isinstance(v, tuple) and len(v) == 2 and v[1] for v in (x, y)):
+        return None
+    return exif.sensible_dpi(x[0] / x[1] * scale, y[0] / y[1] * scale)
+
+
+def _exif(tif: Any, page: Any) -> bytes | None:
+    """The page's EXIF and GPS directories as a block of their own; a damaged or BigTIFF one is left."""
+    if tif.is_bigtiff or not (exif.EXIF_IFD in page.tags or exif.GPS_IFD in page.tags):
+        return None
+    try:
+        with (
+            Path(tif.filehandle.path).open("rb") as file,
+            mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as block,
+        ):
+            return exif.standalone(block, page.offset)
+    except (ValueError, OSError):
+        return None
+
+
+def _iptc(tif: Any, page: Any) -> bytes | None:
+    """The records' own bytes: many writers declare them as LONG, which readers then swap."""
+    tag = page.tags.get(33723)
+    if tag is None:
+        resources = _raw(_value(page, 34377))
+        return boxes.iptc_from_photoshop(resources) if resources else None
+    if isinstance(tag.value, bytes):
+        return tag.value or None
+    values = tag.value if isinstance(tag.value, tuple) else (tag.value,)
+    if int(tag.dtype) != 4:
+        return _raw(values)
+    for order in (tif.byteorder, "<", ">"):
+        raw = np.array(values, order + "u4").tobytes()
+        if raw[:1] == b"\x1c":
+            return raw
+    return None

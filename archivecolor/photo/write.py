@@ -1,0 +1,307 @@
+"""Picture files out: whole or not at all, the same bytes for the same input, and the envelope carried along."""
+
+from __future__ import annotations
+
+import io
+import struct
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import imagecodecs
+import numpy as np
+from PIL import Image
+
+from archivecolor.errors import OutputError, UnsupportedError
+from archivecolor.files import written_whole
+from archivecolor.photo import boxes, exif
+from archivecolor.photo import samples as convert
+from archivecolor.photo.page import FORMAT_SUFFIXES, SRGB_ICC, Page, Photo, Samples, upright
+from archivecolor.photo.write_tiff import write_tiff
+
+_LOSSY_SOURCES = {"heic", "pcd", "jxl", "mpo"}
+_SIDE_LIMITS = {"jpeg": 65_500, "webp": 16_383, "avif": 65_535}
+_SEGMENT = 65_500  # a JPEG segment holds 65533 bytes with its heading
+_PNG_KEYWORDS = {315: b"Author", 33432: b"Copyright", 269: b"Title"}
+
+Encoded = tuple[bytes, tuple[str, ...]]
+
+
+def writable_format(photo_format: str, asked: str) -> str:
+    """The format to write: the one asked for, or for `same` the source's own.
+
+    A source that is read but not written (gif, pnm, psd, ico, ...) becomes png, which keeps 16 bits and loses nothing;
+    one that was lossy already (heic, pcd) becomes jpeg.
+    """
+    if asked != "same":
+        return asked
+    if photo_format in FORMAT_SUFFIXES:
+        return photo_format
+    return "jpeg" if photo_format in _LOSSY_SOURCES else "png"
+
+
+def suffix_for(format: str, source_suffix: str) -> str:
+    """The source's own suffix (`.JPG`, `.tiff`) where it fits the format, else the format's usual one."""
+    known = FORMAT_SUFFIXES[format]
+    return source_suffix if source_suffix.lower() in known else known[0]
+
+
+def write(
+    path: Path,
+    photo: Photo,
+    format: str,
+    quality: int = 95,
+    software: str = "archivecolor",
+    xmp: bytes | None = None,
+) -> tuple[str, ...]:
+    """Writes the pages, (H, W) or (H, W, 3) in uint8 or uint16, and embeds each page's own `icc`.
+
+    Args:
+        format: jpeg, png, tiff, webp, bmp, jp2 or avif. TIFF, PNG and JP2 keep 16 bits; TIFF, PNG, BMP and JP2 keep
+            every sample; only TIFF holds more than one page.
+        quality: 1 to 100, for JPEG, AVIF and WebP; WebP is lossless at 100 and when its source was lossless WebP.
+        xmp: takes the place of every page's own packet.
+
+    Returns:
+        What the format could not carry.
+
+    Raises:
+        UnsupportedError: the format cannot hold this picture.
+        OutputError: the file cannot be written; nothing is left at `path` but what was there before.
+    """
+    pages = tuple(_checked(page, xmp) for page in photo.pages)
+    photo = replace(photo, pages=pages)
+    _check_fits(photo, format)
+    if format == "tiff":
+        return _stored(path, lambda part: write_tiff(part, photo, software))
+    content, notes = _ENCODERS[format](pages[0], photo, quality, software)
+    _stored(path, lambda part: _write_bytes(part, content))
+    return notes
+
+
+def _stored(path: Path, writer: Callable[[Path], tuple[str, ...]]) -> tuple[str, ...]:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with written_whole(path) as part:
+            return writer(part)
+    except OSError as error:
+        cause = error.strerror or str(error)
+        raise OutputError(f"{path}: cannot be written: {cause}; free some space or choose another --output") from error
+
+
+def _write_bytes(part: Path, content: bytes) -> tuple[str, ...]:
+    part.write_bytes(content)
+    return ()
+
+
+def _checked(page: Page, xmp: bytes | None) -> Page:
+    """A grey profile on colour would turn the file unreadable for every strict reader."""
+    grey_on_colour = page.icc is not None and page.samples.ndim == 3 and page.icc[16:20] == b"GRAY"
+    return replace(page, icc=SRGB_ICC if grey_on_colour else page.icc, xmp=page.xmp if xmp is None else xmp)
+
+
+def _check_fits(photo: Photo, format: str) -> None:
+    if format not in FORMAT_SUFFIXES:
+        raise UnsupportedError(f"{format} cannot be written: use --format {'|'.join(FORMAT_SUFFIXES)}")
+    if len(photo.pages) > 1 and format != "tiff":
+        raise UnsupportedError(f"{len(photo.pages)} pages do not fit into one {format.upper()}: use --format tiff")
+    limit = _SIDE_LIMITS.get(format, 1 << 31)
+    for page in photo.pages:
+        if max(page.width, page.height) > limit:
+            raise UnsupportedError(
+                f"{page.width} x {page.height} pixels: {format.upper()} ends at {limit} a side: use --format tiff"
+            )
+
+
+def _stacked(page: Page) -> Samples:
+    """Samples with alpha as their last channel."""
+    if page.alpha is None:
+        return np.ascontiguousarray(page.samples)
+    return np.ascontiguousarray(np.dstack([page.samples, page.alpha]))
+
+
+def _in_8_bit(page: Page, name: str) -> tuple[Page, tuple[str, ...]]:
+    if page.samples.dtype == np.uint8:
+        return page, ()
+    alpha = None if page.alpha is None else convert.to_8_bit(page.alpha)
+    return replace(page, samples=convert.to_8_bit(page.samples), alpha=alpha), (f"16 bit written as 8 bit {name}",)
+
+
+def _left_out(page: Page, name: str, **lost: object) -> tuple[str, ...]:
+    """A note for each named part of the envelope that there is and that the format does not take."""
+    return tuple(f"{part} not carried by {name}" for part, present in lost.items() if present is not None)
+
+
+def exif_block(page: Page, software: str, with_dpi: bool = False) -> tuple[bytes | None, tuple[str, ...]]:
+    """The page's EXIF with its orientation, caption and tags in it; None when there is nothing to say.
+
+    Args:
+        with_dpi: put the resolution there too, for formats that have no other place for it.
+    """
+    known = exif.main_tags(page.exif)
+    changes: dict[int, exif.Value] = {exif.ORIENTATION: page.orientation} if _turns(page) else {}
+    if page.description and exif.DESCRIPTION not in known:
+        changes[exif.DESCRIPTION] = page.description.encode()
+    changes |= {code: value for code, kind, _, value, _ in page.tags if kind == "s" and code not in known}
+    if with_dpi and page.dpi and exif.X_RESOLUTION not in known:
+        changes |= {exif.X_RESOLUTION: page.dpi[:1], exif.Y_RESOLUTION: page.dpi[1:], exif.RESOLUTION_UNIT: 2}
+    if page.exif is None and not changes:
+        return None, ()
+    try:
+        return exif.with_tags(page.exif or exif.EMPTY, {**changes, exif.SOFTWARE: software.encode()}), ()
+    except ValueError:
+        fresh = exif.with_tags(exif.EMPTY, changes) if changes else None
+        return fresh, ("damaged EXIF not carried",)
+
+
+def _turns(page: Page) -> bool:
+    return exif.orientation(page.exif) != page.orientation
+
+
+def _image(page: Page) -> Image.Image:
+    return Image.fromarray(_stacked(page))
+
+
+def _saved(image: Image.Image, format: str, options: dict[str, Any]) -> bytes:
+    out = io.BytesIO()
+    image.save(out, format, **{name: value for name, value in options.items() if value is not None})
+    return out.getvalue()
+
+
+def _jpeg(page: Page, photo: Photo, quality: int, software: str) -> Encoded:
+    page, notes = _in_8_bit(page, "JPEG")
+    notes += _left_out(page, "JPEG", transparency=page.alpha)
+    block, more = exif_block(page, software)
+    packets = {"EXIF": block, "XMP": page.xmp, "IPTC": page.iptc, "comment": page.comment}
+    for name, packet in packets.items():
+        if packet is not None and len(packet) > _SEGMENT:
+            more += (f"{name} not carried by JPEG: over 64 KiB",)
+            packets[name] = None
+    iptc = boxes.photoshop_iptc(packets["IPTC"]) if packets["IPTC"] else None
+    options = {
+        "quality": quality,
+        "subsampling": 0,  # chroma at full size: the colour is what is new in the picture
+        "optimize": True,
+        "dpi": page.dpi,
+        "exif": b"Exif\0\0" + packets["EXIF"] if packets["EXIF"] else None,
+        "xmp": packets["XMP"],
+        "icc_profile": page.icc,
+        "comment": packets["comment"],
+        "extra": b"\xff\xed" + struct.pack(">H", 2 + len(iptc)) + iptc if iptc else None,
+    }
+    return _saved(_image(replace(page, alpha=None)), "JPEG", options), notes + more
+
+
+def _png(page: Page, photo: Photo, quality: int, software: str) -> Encoded:
+    block, notes = exif_block(page, software)
+    parts = []
+    if page.icc is not None:
+        parts.append(boxes.png_chunk(b"iCCP", b"ICC profile\0\0" + boxes.deflated(page.icc)))
+    if page.dpi is not None:
+        parts.append(boxes.png_chunk(b"pHYs", struct.pack(">IIB", *(round(v / 0.0254) for v in page.dpi), 1)))
+    if block is not None:
+        parts.append(boxes.png_chunk(b"eXIf", block))
+    if page.xmp is not None:
+        parts.append(boxes.png_text(boxes.XMP_KEYWORD, page.xmp))
+    if page.iptc is not None:
+        parts.append(boxes.png_raw_profile(b"iptc", boxes.photoshop_iptc(page.iptc)))
+    parts += [boxes.png_text(key, text) for key, text in _png_texts(page, software)]
+    # the header chunk must come first; text chunks may stand anywhere
+    return boxes.png_spliced(bytes(imagecodecs.png_encode(_stacked(page), level=6)), b"".join(parts)), notes
+
+
+def _png_texts(page: Page, software: str) -> list[tuple[bytes, bytes]]:
+    texts = [(_PNG_KEYWORDS[code], value) for code, _, _, value, _ in page.tags if code in _PNG_KEYWORDS]
+    if page.description:
+        texts.append((b"Description", page.description.encode()))
+    if page.comment:
+        texts.append((b"Comment", exif.decoded(page.comment).encode()))
+    return [*texts, (b"Software", software.encode())]
+
+
+def _webp(page: Page, photo: Photo, quality: int, software: str) -> Encoded:
+    page, notes = _in_8_bit(page, "WebP")
+    block, more = exif_block(page, software, with_dpi=True)
+    lossless = quality >= 100 or (photo.format == "webp" and photo.lossless)
+    options = {
+        "lossless": lossless,
+        "exact": True,
+        "quality": 100 if lossless else quality,
+        "method": 4,
+        "exif": b"Exif\0\0" + block if block else None,
+        "xmp": page.xmp,
+        "icc_profile": page.icc,
+    }
+    notes += more + _left_out(page, "WebP", IPTC=page.iptc)
+    return _saved(_image(page), "WEBP", options), notes
+
+
+def _avif(page: Page, photo: Photo, quality: int, software: str) -> Encoded:
+    page, notes = _in_8_bit(_turned(page), "AVIF")
+    block, more = exif_block(page, software, with_dpi=True)
+    # Pillow rewrites a block that names an orientation, and loses what is not ASCII in it
+    block = exif.with_tags(block, {}, dropped=exif.ORIENTATION) if block else None
+    options = {
+        "quality": quality,
+        "subsampling": "4:4:4",
+        "max_threads": 1,
+        "exif": block,
+        "xmp": page.xmp,
+        "icc_profile": page.icc,
+    }
+    notes += more + _left_out(page, "AVIF", IPTC=page.iptc)
+    return _saved(_image(page), "AVIF", options), notes
+
+
+def _turned(page: Page) -> Page:
+    """The page upright, for formats that have no place for an orientation that viewers would heed."""
+    if page.orientation == 1:
+        return page
+    dpi = page.dpi[::-1] if page.dpi and page.orientation >= 5 else page.dpi
+    alpha = None if page.alpha is None else upright(page.alpha, page.orientation)
+    return replace(page, samples=upright(page.samples, page.orientation), alpha=alpha, dpi=dpi, orientation=1)
+
+
+def _bmp(page: Page, photo: Photo, quality: int, software: str) -> Encoded:
+    page, notes = _in_8_bit(_turned(page), "BMP")
+    foreign = page.icc if page.icc != SRGB_ICC else None
+    lost = {"colour profile": foreign, "transparency": page.alpha, "EXIF": page.exif, "XMP": page.xmp}
+    notes += _left_out(page, "BMP", **lost, IPTC=page.iptc, caption=page.description)
+    return _saved(_image(replace(page, alpha=None)), "BMP", {"dpi": page.dpi}), notes
+
+
+def _jp2(page: Page, photo: Photo, quality: int, software: str) -> Encoded:
+    page = _turned(page)
+    block, notes = exif_block(page, software)
+    stacked = _stacked(page)
+    data = imagecodecs.jpeg2k_encode(stacked, level=0, codecformat="jp2", reversible=True)
+    packets = [(boxes.UUID_EXIF, block), (boxes.UUID_XMP, page.xmp), (boxes.UUID_IPTC, page.iptc)]
+    tail = b"".join(boxes.box(b"uuid", name + packet) for name, packet in packets if packet)
+    return _with_jp2_header(bytes(data), page, stacked) + tail, notes
+
+
+def _with_jp2_header(data: bytes, page: Page, stacked: Samples) -> bytes:
+    """The JP2 with profile, alpha and resolution in its header box."""
+    _, start, end = next(box for box in boxes.boxes(data) if box[0] == b"jp2h")
+    parts = b"".join(boxes.box(name, data[a:b]) for name, a, b in boxes.boxes(data, start, end) if name != b"colr")
+    enumerated = 16 if page.samples.ndim == 3 else 17
+    colr = b"\2\0\0" + page.icc if page.icc is not None else struct.pack(">BBBI", 1, 0, 0, enumerated)
+    parts += boxes.box(b"colr", colr)
+    if page.alpha is not None:
+        colours = stacked.shape[2] - 1
+        rows = [(i, 0, i + 1) for i in range(colours)] + [(colours, 1, 0)]
+        parts += boxes.box(b"cdef", struct.pack(">H", len(rows)) + b"".join(struct.pack(">3H", *row) for row in rows))
+    if page.dpi is not None:
+        parts += boxes.box(b"res ", boxes.box(b"resc", boxes.jp2_resolution(page.dpi)))
+    return data[: start - 8] + boxes.box(b"jp2h", parts) + data[end:]
+
+
+_ENCODERS: dict[str, Callable[[Page, Photo, int, str], Encoded]] = {
+    "jpeg": _jpeg,
+    "png": _png,
+    "webp": _webp,
+    "avif": _avif,
+    "bmp": _bmp,
+    "jp2": _jp2,
+}

@@ -1,0 +1,102 @@
+"""TIFF out, with tifffile: pages in their order, each with its own envelope."""
+
+from __future__ import annotations
+
+import struct
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tifffile
+
+from archivecolor.photo import exif
+from archivecolor.photo.page import Page, Photo
+
+_BIG = 3_900_000_000
+# tifffile writes no EXIF pointers, so unused tags one below them keep their places until the pages are on the disk
+_FROM_EXIF = (269, 271, 272, 285, 306, 315, 316, 33432)
+
+
+def write_tiff(part: Path, photo: Photo, software: str) -> tuple[str, ...]:
+    """Writes all pages, losslessly; uncompressed where an uncompressed TIFF was the source.
+
+    Returns:
+        What was not carried.
+    """
+    big = sum(page.samples.nbytes * (4 if page.alpha is not None else 3) // 3 for page in photo.pages) > _BIG
+    packed = photo.compressed or photo.format != "tiff"
+    with tifffile.TiffWriter(part, bigtiff=big, byteorder="<") as tif:
+        for page in photo.pages:
+            _write_page(tif, page, software, packed, big)
+    return _add_exif(part, photo.pages, big)
+
+
+def _write_page(tif: Any, page: Page, software: str, packed: bool, big: bool) -> None:
+    stacked = page.samples if page.alpha is None else np.dstack([page.samples, page.alpha])
+    description = page.description or exif.text(page.exif, exif.DESCRIPTION)
+    tif.write(
+        np.ascontiguousarray(stacked),
+        photometric="rgb" if page.samples.ndim == 3 else "minisblack",
+        planarconfig="contig" if stacked.ndim == 3 else None,
+        extrasamples=None if page.alpha is None else ["unassalpha"],
+        compression="zlib" if packed else None,
+        predictor=2 if packed else None,
+        resolution=page.dpi,
+        resolutionunit="inch" if page.dpi else None,
+        description=description.encode() if description else None,
+        software=software.encode(),
+        iccprofile=page.icc,
+        extratags=_extratags(page, big),
+        metadata=None,
+        maxworkers=1,
+    )
+
+
+def _extratags(page: Page, big: bool) -> list[tuple[int, Any, int, Any, bool]]:
+    known = {tag[0] for tag in page.tags}
+    pointers = () if big else tuple(_sub_ifds(page))
+    found: list[tuple[int, Any, int, Any, bool]] = [(exif.ORIENTATION, "H", 1, page.orientation, True), *page.tags]
+    for code in _FROM_EXIF:
+        text = None if code in known else exif.text(page.exif, code)
+        if text:
+            found.append((code, "s", 0, text.encode(), True))
+    if page.xmp:
+        found.append((700, 1, len(page.xmp), page.xmp, True))
+    if page.iptc:
+        found.append((33723, 7, len(page.iptc), page.iptc, True))
+    return [*found, *((pointer - 1, 4, 1, 0, True) for pointer in pointers)]
+
+
+def _sub_ifds(page: Page) -> dict[int, dict[int, exif.Entry]]:
+    try:
+        return exif.sub_ifds(page.exif, exif.first_ifd(page.exif)) if page.exif else {}
+    except ValueError:
+        return {}
+
+
+def _add_exif(part: Path, pages: tuple[Page, ...], big: bool) -> tuple[str, ...]:
+    """Puts each page's EXIF and GPS directories behind the last page and points to them: tifffile cannot."""
+    wanted = [{} if big else _sub_ifds(page) for page in pages]
+    lost = any(page.exif and not exif.main_tags(page.exif) for page in pages)
+    notes: tuple[str, ...] = ("damaged EXIF not carried",) if lost else ()
+    if big and any(_sub_ifds(page) for page in pages):
+        notes += ("EXIF camera data not carried by BigTIFF",)
+    if not any(wanted):
+        return notes
+    with tifffile.TiffFile(part) as tif:
+        pages_written: list[Any] = list(tif.pages)
+        places = [
+            {code: page.tags[code - 1].offset for code in found}
+            for page, found in zip(pages_written, wanted, strict=True)
+        ]
+    with part.open("r+b") as file:
+        for page, found, place in zip(pages, wanted, places, strict=True):
+            source = exif.byte_order(page.exif or exif.EMPTY)
+            for pointer, entries in found.items():
+                at = file.seek(0, 2)
+                at += file.write(bytes(at % 2))
+                swapped = {tag: exif.reordered(entry, source, "<") for tag, entry in entries.items()}
+                file.write(exif.directory_bytes(swapped, "<", at))
+                file.seek(place[pointer])
+                file.write(struct.pack("<HHII", pointer, 4, 1, at))
+    return notes
