@@ -3,7 +3,8 @@
 The guided filter (He, Sun, Tang 2013) in its fast form (He, Sun 2015): on the small grid, colour is modelled around
 every pixel as a straight line in lightness, ab = slope * L + base; slope and base, which are smooth, are enlarged, and
 the line is evaluated on the full-size L. Where the scene has an edge, L has it too, and the colour follows it to the
-pixel. Grain and highlights outside the range that the line was fitted on would invent colour, so the result is held
+pixel. What the lines cannot say (colour that changes where lightness does not) is their residual on the small grid; it
+is enlarged linearly and added, so that on the small grid nothing of the map is lost. Grain and highlights outside the range that the line was fitted on would invent colour, so the result is held
 between the smallest and the largest colour of its neighbourhood.
 """
 
@@ -49,9 +50,7 @@ class Spread:
         return slope, base, lowest, highest
 
 
-def spread(
-    lightness: Floats, ab: Floats, height: int, width: int, radius: int = 2, smoothness: float = 4.0
-) -> Spread:
+def spread(lightness: Floats, ab: Floats, height: int, width: int, radius: int = 2, smoothness: float = 4.0) -> Spread:
     """Prepares a small map for a picture of `height` x `width`.
 
     Args:
@@ -62,7 +61,7 @@ def spread(
     """
     size = (2 * radius + 1, 2 * radius + 1)
 
-    def mean(x: Floats) -> Floats:
+    def mean(x: NDArray[np.floating]) -> Floats:
         return np.asarray(cv2.blur(x, size, borderType=cv2.BORDER_REPLICATE), np.float32)
 
     mean_l = mean(lightness)
@@ -72,7 +71,8 @@ def spread(
     for channel in ab:
         mean_c = mean(channel)
         slope = (mean(lightness * channel) - mean_l * mean_c) / spread_l
-        base = mean_c - slope * mean_l
-        maps += [mean(slope), mean(base), cv2.erode(channel, window), cv2.dilate(channel, window)]
+        slope, base = mean(slope), mean(mean_c - slope * mean_l)
+        residual = channel - (slope * lightness + base)
+        maps += [slope, base + residual, cv2.erode(channel, window), cv2.dilate(channel, window)]
     wide = [cv2.resize(m, (width, m.shape[0]), interpolation=cv2.INTER_LINEAR) for m in maps]
     return Spread(torch.from_numpy(np.stack(wide).astype(np.float32, copy=False)), height)

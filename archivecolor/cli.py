@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import signal
 import sys
 from collections.abc import Callable
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from archivecolor.errors import INTERRUPTED, ArchivecolorError
+from archivecolor.options import DEFAULT_MODEL
 
 if TYPE_CHECKING:
     from rich.progress import Progress
@@ -29,14 +31,128 @@ def _app() -> None:
     """Colorizes whole collections of old photographs, keeping every scan's luminance exactly."""
 
 
+@app.command()
+def run(
+    inputs: Annotated[
+        list[str],
+        typer.Argument(metavar="INPUT...", help="Files, folders, patterns, @list.txt, or - for a list on stdin."),
+    ],
+    out: Annotated[Path, typer.Option(help="Folder for the coloured tree and its manifest.jsonl.")],
+    model: Annotated[str, typer.Option(help="Weights: lite, resnet18, or a folder.")] = DEFAULT_MODEL,
+    size: Annotated[int, typer.Option(help="The network sees about SIZE x SIZE pixels.")] = 256,
+    strength: Annotated[float, typer.Option(help="Multiplies the chroma, 0 to 2.")] = 1.0,
+    tiles: Annotated[
+        str, typer.Option(help="auto (panoramas and rich detail in overlapping tiles), always or never.")
+    ] = "auto",
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:n.")] = "auto",
+    precision: Annotated[str, typer.Option(help="auto, fp32, bf16 or fp16.")] = "auto",
+    batch: Annotated[int, typer.Option(help="Pictures that go through the network together, at most.")] = 8,
+    workers: Annotated[int, typer.Option(help="Threads that read, spread and write; 0: cores + 1.")] = 0,
+    format: Annotated[str, typer.Option(help="same, jpeg, png, tiff or webp.")] = "same",
+    quality: Annotated[int, typer.Option(help="Of JPEG and WebP, 1 to 100.")] = 95,
+    suffix: Annotated[str, typer.Option(help="Added to the stem of every output, for example _color.")] = "",
+    recolor: Annotated[bool, typer.Option("--recolor", help="Colour also what is in colour already.")] = False,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Do everything again, and replace files this program did not make.")
+    ] = False,
+    limit: Annotated[int | None, typer.Option(help="Only the first N pictures.")] = None,
+    max_megapixels: Annotated[float, typer.Option(help="Refuse larger pictures before decoding them.")] = 500,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be done; write nothing.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON line per picture on stdout.")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress bar and no summary.")] = False,
+    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="A line for every picture.")] = False,
+) -> None:
+    """Colour photographs; the tree of INPUT is mirrored under OUT. Run it again to go on where it stopped.
+
+    Exit codes: 0 all done, 1 fatal, 2 wrong usage, 3 some pictures failed, 4 no input, 5 output not writable,
+    6 weights, 7 a package is missing, 130 interrupted.
+
+    Example: archivecolor run ./old_photos --out ./color
+    """
+    from archivecolor import batch_view
+    from archivecolor.options import ColorOptions, RunOptions
+
+    options = RunOptions(
+        inputs=tuple(inputs), out=out, model=model, color=ColorOptions(size, strength, tiles), device=device,
+        precision=precision, batch=batch, workers=workers, format=format, quality=quality, suffix=suffix,
+        recolor=recolor, overwrite=overwrite, limit=limit, max_megapixels=max_megapixels,
+    )  # fmt: skip
+    if dry_run:
+        raise SystemExit(batch_view.rehearse(options, as_json))
+    raise SystemExit(batch_view.show(options, as_json, quiet, verbose, _interrupts()))
+
+
+weights_app = typer.Typer(no_args_is_help=False, invoke_without_command=True, rich_markup_mode=None,
+                          help="List, show, check and import weights.")  # fmt: skip
+app.add_typer(weights_app, name="weights")
+
+
+@weights_app.callback()
+def weights_list(context: typer.Context) -> None:
+    """List the weights that come with the program.
+
+    Example: archivecolor weights
+    """
+    if context.invoked_subcommand is None:
+        from archivecolor import weights
+
+        rows = [["name", "network", "stage", "sha256", "folder"]]
+        for folder in weights.available():
+            card = weights.read_card(folder)
+            mark = " (default)" if card.name == weights.DEFAULT_MODEL else ""
+            rows.append([card.name + mark, card.network, card.stage, card.sha256[:16], str(folder)])
+        _print_table(rows)
+
+
+@weights_app.command("show")
+def weights_show(model: Annotated[str, typer.Argument(help="A name or a folder.")]) -> None:
+    """Print the card of some weights as JSON.
+
+    Example: archivecolor weights show lite
+    """
+    from dataclasses import asdict
+
+    from archivecolor import weights
+
+    typer.echo(json.dumps(asdict(weights.read_card(weights.find(model))), indent=1, ensure_ascii=False))
+
+
+@weights_app.command("check")
+def weights_check(
+    models: Annotated[list[str] | None, typer.Argument(help="Names or folders; all when left out.")] = None,
+) -> None:
+    """Load weights and compare them with their card, key by key and byte by byte.
+
+    Example: archivecolor weights check lite
+    """
+    from archivecolor import weights
+
+    for folder in [weights.find(model) for model in models] if models else weights.available():
+        _, card = weights.load(folder)
+        typer.echo(f"{card.name}: sound ({card.network}, sha256 {card.sha256[:16]}…)")
+
+
+@weights_app.command("import")
+def weights_import(
+    file: Annotated[Path, typer.Argument(help="A checkpoint of the tutorial, .pt, with net_G.* keys.")],
+    out: Annotated[Path, typer.Option(help="Weights folder to write.")],
+) -> None:
+    """Turn a checkpoint of the tutorial into a weights folder. It is read without running any code in it.
+
+    Example: archivecolor weights import final_model_weights.pt --out ./weights/tutorial
+    """
+    from archivecolor import weights
+
+    card = weights.import_checkpoint(file, out)
+    typer.echo(f"{out}: {card.network}, sha256 {card.sha256[:16]}…; use it with --model {out}")
+
+
 @train.command("pretrain")
 def train_pretrain(
     data: Annotated[Path, typer.Option(help="Folder of colour photographs, or a text file that lists them.")],
     out: Annotated[Path, typer.Option(help="Weights folder to write; holds the state to resume from as well.")],
     model: Annotated[str, typer.Option(help="lite, resnet18 or pix2pix.")] = "lite",
-    val: Annotated[
-        Path | None, typer.Option(help="Held-out photographs; a fixed 4 % of --data when left out.")
-    ] = None,
+    val: Annotated[Path | None, typer.Option(help="Held-out photographs; a fixed 4 % of --data when left out.")] = None,
     encoder: Annotated[
         str,
         typer.Option(
@@ -58,6 +174,9 @@ def train_pretrain(
     batch: Annotated[int, typer.Option(help="Pictures per step.")] = 32,
     lr: Annotated[float, typer.Option(help="Peak learning rate.")] = 6e-4,
     aging: Annotated[float, typer.Option(help="Share of the pictures made to look old, 0 to 1.")] = 0.4,
+    chroma_weight: Annotated[
+        float, typer.Option(help="How much more a colourful pixel counts in the loss; 0 is plain L1.")
+    ] = 0.5,
     validate_every: Annotated[int, typer.Option(help="Pictures between validations.")] = 8_000,
     seed: Annotated[int, typer.Option(help="Order, crops and aging depend on it alone.")] = 0,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:n.")] = "auto",
@@ -80,7 +199,7 @@ def train_pretrain(
     stage = Stage(
         name="pretrain", model=model, out=out, pictures=pictures, sizes=parse_sizes(sizes), batch=batch, lr=lr,
         aging=aging, seed=seed, precision=devices.choose_precision(precision, where), validate_every=validate_every,
-        settings={"encoder": encoder, **teaching.settings()},
+        settings={"encoder": encoder, "chroma_weight": chroma_weight, **teaching.settings()},
     )  # fmt: skip
     _watched(lambda watch, stop: school.pretrain(stage, teaching, data, val, where, watch, stop))
 
@@ -147,9 +266,7 @@ def _bar() -> Progress:
 
 def _watched(training: Callable[[loop.Watch, loop.Stop], object]) -> None:
     """Runs a training under a progress bar; Ctrl-C asks it to save and stop."""
-    interrupted: list[int] = []
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda n, _: interrupted.append(n))
+    stop = _interrupts()
     with _bar() as bar:
         task = bar.add_task("training", total=None, note="")
 
@@ -160,9 +277,22 @@ def _watched(training: Callable[[loop.Watch, loop.Stop], object]) -> None:
             if p.validated:
                 bar.console.print(note)
 
-        training(watch, lambda: bool(interrupted))
-    if interrupted:
+        training(watch, stop)
+    if stop():
         raise SystemExit(INTERRUPTED)
+
+
+def _interrupts() -> Callable[[], bool]:
+    """From now on the first Ctrl-C or SIGTERM only makes the returned function true; a second one ends at once."""
+    caught: list[int] = []
+
+    def note(number: int, _: object) -> None:
+        caught.append(number)
+        signal.signal(number, signal.SIG_DFL)
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, note)
+    return lambda: bool(caught)
 
 
 def main() -> None:

@@ -77,7 +77,9 @@ class Colorizer:
     def __enter__(self) -> Colorizer:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self.close()
 
     def close(self) -> None:
@@ -123,24 +125,23 @@ class Colorizer:
         small = tiles.frame(height, width, self.options.size, self.stride)
         guide = look(small.height, small.width)
         ab = self._ask([(guide, small)])[0]
-        scale = self._tile_scale(height, width, guide, look)
-        if scale:
-            h, w = max(1, round(height * scale)), max(1, round(width * scale))
-            guide, ab = (detailed := look(h, w)), self._tiled(detailed, ab)
+        short = self._tiled_short_side(height, width, guide, look)
+        if short:
+            guide = look(*tiles.work_size(height, width, short, self.options.size))
+            ab = self._tiled(guide, ab)
         return orient.stored(guide, orientation), orient.stored(ab, orientation)
 
-    def _tile_scale(self, height: int, width: int, guide: Floats, look: Callable[[int, int], Floats]) -> float | None:
-        """The scale at which the picture is to be seen in tiles, or None when one look is enough."""
+    def _tiled_short_side(
+        self, height: int, width: int, guide: Floats, look: Callable[[int, int], Floats]
+    ) -> float | None:
+        """The short side of the copy that is to be seen in tiles, or None when one look is enough."""
         size, short = self.options.size, min(height, width)
         if self.options.tiles == "never":
             return None
         if max(height, width) > tiles.TALL_OR_WIDE * short:
-            return size / short
-        if short < 2 * size:
-            return size * 1.5 / short if self.options.tiles == "always" else None
-        if self.options.tiles == "always" or _lost_detail(guide, look) > RICH_DETAIL:
-            return size * 1.5 / short
-        return None
+            return size
+        rich = short >= 2 * size and _lost_detail(guide, look) > RICH_DETAIL
+        return size * 1.5 if rich or self.options.tiles == "always" else None
 
     def _tiled(self, lightness: Floats, overall: Floats) -> Floats:
         """ab (2, h, w) of a larger copy, seen in overlapping tiles.
@@ -153,9 +154,7 @@ class Colorizer:
         parts = [lightness[p.top : p.bottom, p.left : p.right] for p in places]
         frames = [tiles.frame(*part.shape, self.options.size, self.stride) for part in parts]
         looks = [(_resized(part, f.height, f.width), f) for part, f in zip(parts, frames, strict=True)]
-        answers = [
-            _resized_maps(ab, *part.shape) for ab, part in zip(self._ask(looks), parts, strict=True)
-        ]
+        answers = [_resized_maps(ab, *part.shape) for ab, part in zip(self._ask(looks), parts, strict=True)]
         stitched = tiles.stitch(answers, places, height, width)
         missing = _resized_maps(overall, height, width) - stitched
         return stitched + np.stack([cv2.GaussianBlur(m, (0, 0), self.options.size / 6) for m in missing])

@@ -28,7 +28,9 @@ def choose_device(asked: str) -> torch.device:
     except RuntimeError:
         raise UsageError(f"--device {asked}: write auto, cpu, cuda or cuda:n") from None
     if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
-        raise UsageError(f"--device {asked}: this machine has {torch.cuda.device_count()} CUDA devices; use --device cpu")
+        raise UsageError(
+            f"--device {asked}: this machine has {torch.cuda.device_count()} CUDA devices; use --device cpu"
+        )
     if device.type not in ("cpu", "cuda"):
         raise UsageError(f"--device {asked}: only cpu and cuda are supported")
     return device

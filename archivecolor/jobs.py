@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Collection, Iterable, Iterator
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from glob import glob, has_magic
 from pathlib import Path, PurePath
 
-from archivecolor.errors import NoInputError, OutputError, UsageError
+from archivecolor.errors import NoInputError, OutputError
 
 
 @dataclass(frozen=True)
@@ -25,34 +26,38 @@ class Job:
     target: Path
 
 
-def find(inputs: Iterable[str], out: Path, suffixes: Collection[str], suffix: str = "", new_suffix: str = "") -> list[Job]:
+def find(
+    inputs: Iterable[str], out: Path, is_picture: Callable[[Path], bool], suffix: str = "", new_suffix: str = ""
+) -> list[Job]:
     """All pictures of the inputs, in a fixed order.
 
     Args:
         inputs: files, folders, glob patterns, `@list.txt`, or `-` for a list on standard input.
         out: the output folder; must not lie inside an input folder, nor an input folder inside it.
-        suffixes: lower-case file suffixes (".jpg") that count as pictures in folders; files named one by one always do.
+        is_picture: whether a file found in a folder is one; files named one by one always count.
         suffix: added to the stem of each output (`_color`).
         new_suffix: file suffix of the outputs when the format is changed (".png"); "" keeps each one's own.
 
     Raises:
         NoInputError: an input does not exist, or there is no picture in any of them.
-        OutputError: the output folder lies in the source tree or the other way round.
+        OutputError: the output folder lies in the source tree or the other way round, or an output would be an input.
     """
     folders, single = _expand(inputs)
     for folder in folders:
         _refuse_nesting(folder, out)
     found: dict[str, Path] = {}
     for root, prefix in _prefixed(folders):
-        for path in sorted(_walk(root, suffixes)):
+        for path in sorted(_walk(root, is_picture)):
             found.setdefault((prefix / path.relative_to(root)).as_posix(), path)
-    base = _common_parent(single)
+    base, known = _common_parent(single), set(found.values())
     for path in single:
-        name = path.relative_to(base).as_posix() if base else path.name
-        found.setdefault(name if found.get(name, path) == path else f"{path.parent.name}/{name}", path)
+        if path not in known:
+            found[_free_name(path.relative_to(base or path.parent).as_posix(), path.parent.name, found)] = path
     if not found:
-        raise NoInputError(f"no pictures in {', '.join(map(str, inputs))}; known are {' '.join(sorted(suffixes))}")
-    return _targets(found, out, suffix, new_suffix)
+        raise NoInputError(f"no pictures in {', '.join(map(str, inputs))}")
+    made = _targets(found, out, suffix, new_suffix)
+    _refuse_own_sources(single, out, made)
+    return made
 
 
 def _expand(inputs: Iterable[str]) -> tuple[list[Path], list[Path]]:
@@ -61,7 +66,11 @@ def _expand(inputs: Iterable[str]) -> tuple[list[Path], list[Path]]:
     single: dict[Path, None] = {}
     for text in _lines(inputs):
         path = Path(text)
-        matches = [path] if os.path.lexists(path) or not has_magic(text) else [Path(p) for p in sorted(glob(text, recursive=True))]
+        matches = (
+            [path]
+            if os.path.lexists(path) or not has_magic(text)
+            else [Path(p) for p in sorted(glob(text, recursive=True))]  # noqa: PTH207  (patterns may be absolute)
+        )
         if not matches or not os.path.lexists(matches[0]):
             raise NoInputError(f"{text}: no such file or folder")
         for match in matches:
@@ -73,15 +82,20 @@ def _lines(inputs: Iterable[str]) -> Iterator[str]:
     """The inputs, with lists replaced by what they list."""
     for text in inputs:
         if text == "-":
-            yield from (line for line in sys.stdin.read().splitlines() if line.strip())
+            yield from _listed(sys.stdin.buffer.read())
         elif text.startswith("@") and not os.path.lexists(text):
             try:
-                content = Path(text[1:]).read_text(encoding="utf-8", errors="surrogateescape")
+                yield from _listed(Path(text[1:]).read_bytes())
             except OSError as error:
                 raise NoInputError(f"{text[1:]}: the list cannot be read ({error.strerror})") from error
-            yield from (line for line in content.splitlines() if line.strip())
         else:
             yield text
+
+
+def _listed(content: bytes) -> list[str]:
+    """One name a line, in whatever bytes it has; only a line feed ends it (names may hold U+2028 and its like)."""
+    lines = os.fsdecode(content).removeprefix("\ufeff").split("\n")
+    return [line.removesuffix("\r") for line in lines if line.strip()]
 
 
 def _refuse_nesting(folder: Path, out: Path) -> None:
@@ -90,6 +104,15 @@ def _refuse_nesting(folder: Path, out: Path) -> None:
         raise OutputError(f"--out {out}: lies in the source folder {folder}, which is never written to; choose another")
     if source.is_relative_to(target):
         raise OutputError(f"--out {out}: contains the source folder {folder}; choose a folder of its own")
+
+
+def _refuse_own_sources(single: list[Path], out: Path, made: list[Job]) -> None:
+    """A file named by itself may lie in the output folder, as long as no output is it."""
+    sources = {os.path.realpath(path) for path in single}
+    place = os.path.realpath(out)
+    for job in made if sources else ():
+        if os.path.join(place, job.target.relative_to(out)) in sources:  # noqa: PTH118
+            raise OutputError(f"--out {out}: {job.target} is itself an input; choose another folder or add a --suffix")
 
 
 def _prefixed(folders: list[Path]) -> Iterator[tuple[Path, PurePath]]:
@@ -107,25 +130,47 @@ def _prefixed(folders: list[Path]) -> Iterator[tuple[Path, PurePath]]:
         yield folder, PurePath(name)
 
 
-def _walk(root: Path, suffixes: Collection[str]) -> Iterator[Path]:
+def _walk(root: Path, is_picture: Callable[[Path], bool]) -> Iterator[Path]:
     """The pictures below a folder; links are followed, and one that leads back to a folder on its way is not."""
 
     def walk(folder: Path, above: frozenset[tuple[int, int]]) -> Iterator[Path]:
-        status = folder.stat()
+        try:
+            status = folder.stat()
+            with os.scandir(folder) as listing:
+                entries = sorted(listing, key=lambda e: e.name)
+        except OSError as error:
+            if folder == root:
+                raise NoInputError(f"{root}: the folder cannot be read ({error.strerror})") from error
+            yield folder  # as if it were a picture: its row will say why it cannot be read, and the rest goes on
+            return
         identity = (status.st_dev, status.st_ino)
         if identity in above:
             return
-        with os.scandir(folder) as entries:
-            for entry in sorted(entries, key=lambda e: e.name):
-                if entry.name.startswith("."):
-                    continue
-                path = Path(entry.path)
-                if entry.is_dir():
-                    yield from walk(path, above | {identity})
-                elif path.suffix.lower() in suffixes:
-                    yield path
+        for entry in entries:
+            if entry.name.startswith("."):
+                continue
+            path = Path(entry.path)
+            if _is_folder(entry):
+                yield from walk(path, above | {identity})
+            elif is_picture(path):
+                yield path
 
     return walk(root, frozenset())
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:  # a link to itself
+        return False
+
+
+def _free_name(name: str, folder: str, found: dict[str, Path]) -> str:
+    """`name`, or where another picture has it, `folder/name`, `folder-2/name`, …"""
+    free, n = name, 1
+    while free in found:
+        free, n = f"{folder if n == 1 else f'{folder}-{n}'}/{name}", n + 1
+    return free
 
 
 def _common_parent(paths: list[Path]) -> Path | None:
@@ -135,20 +180,19 @@ def _common_parent(paths: list[Path]) -> Path | None:
 def _targets(found: dict[str, Path], out: Path, suffix: str, new_suffix: str) -> list[Job]:
     """Gives each name its own target: `a.jpg` and `a.tif` both turned into PNG become `a.jpg.png` and `a.tif.png`."""
 
-    def short(name: str) -> Path:
+    def target(name: str) -> Path:
         path = PurePath(name)
         return out / path.with_name(f"{path.stem}{suffix}{new_suffix or path.suffix}")
 
-    wanted: dict[Path, int] = {}
-    for name in found:
-        wanted[short(name)] = wanted.get(short(name), 0) + 1
-    jobs, taken = [], set()
-    for name, source in found.items():
-        target = short(name)
-        if wanted[target] > 1:
-            target = out / f"{name}{suffix}{new_suffix}"
-        if target in taken:
-            raise UsageError(f"{name}: its output {target} is already that of another picture; run the two separately")
-        taken.add(target)
-        jobs.append(Job(source, name, target))
-    return jobs
+    targets = {name: target(name) for name in found}
+    whole: set[str] = set()
+    while clashing := _sharing(targets) - whole:
+        whole |= clashing  # whole names differ, so this ends
+        targets |= {name: out / f"{name}{suffix}{new_suffix}" for name in clashing}
+    return [Job(source, name, targets[name]) for name, source in found.items()]
+
+
+def _sharing(targets: dict[str, Path]) -> set[str]:
+    """The names whose target another name has too."""
+    count = Counter(targets.values())
+    return {name for name, target in targets.items() if count[target] > 1}

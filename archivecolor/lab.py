@@ -34,9 +34,7 @@ def linear_from_srgb(rgb: Tensor) -> Tensor:
 
 def srgb_from_linear(linear: Tensor) -> Tensor:
     """Linear light [0, 1] -> sRGB [0, 1]."""
-    return torch.where(
-        linear <= 0.0031308, linear * 12.92, 1.055 * linear.clamp_min(0.0031308) ** (1 / 2.4) - 0.055
-    )
+    return torch.where(linear <= 0.0031308, linear * 12.92, 1.055 * linear.clamp_min(0.0031308) ** (1 / 2.4) - 0.055)
 
 
 def lightness_from_luminance(y: Tensor) -> Tensor:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+import hashlib
+import json
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from archivecolor.errors import UsageError
@@ -29,6 +31,54 @@ class ColorOptions:
         require(64 <= self.size <= 2048, f"--size {self.size}: must be from 64 to 2048")
         require(0 <= self.strength <= 2, f"--strength {self.strength}: must be from 0 to 2")
         require(self.tiles in ("auto", "always", "never"), f"--tiles {self.tiles}: write auto, always or never")
+
+
+DEFAULT_MODEL = "lite"
+"""The weights of `run` on every device; `resnet18` once its numbers are at least as good."""
+FORMATS = ("same", "jpeg", "png", "tiff", "webp")
+
+
+@dataclass(frozen=True)
+class RunOptions:
+    """One run over a collection."""
+
+    inputs: tuple[str, ...]
+    out: Path
+    model: str = DEFAULT_MODEL
+    color: ColorOptions = ColorOptions()
+    device: str = "auto"
+    precision: str = "auto"
+    batch: int = 8
+    workers: int = 0
+    """Threads that read, spread and write; 0: one more than there are cores."""
+    format: str = "same"
+    quality: int = 95
+    """Of JPEG and WebP, 1 to 100."""
+    suffix: str = ""
+    """Added to the stem of every output."""
+    recolor: bool = False
+    overwrite: bool = False
+    limit: int | None = None
+    max_megapixels: float = 500
+
+    def __post_init__(self) -> None:
+        require(bool(self.inputs), "no INPUT given")
+        require(self.batch >= 1, f"--batch {self.batch}: must be at least 1")
+        require(self.workers >= 0, f"--workers {self.workers}: must be 0 (automatic) or more")
+        require(self.format in FORMATS, f"--format {self.format}: write one of {', '.join(FORMATS)}")
+        require(1 <= self.quality <= 100, f"--quality {self.quality}: must be from 1 to 100")
+        require("/" not in self.suffix and "\\" not in self.suffix, f"--suffix {self.suffix}: must not contain a slash")
+        require(self.limit is None or self.limit >= 1, f"--limit {self.limit}: must be at least 1")
+        require(self.max_megapixels > 0, f"--max-megapixels {self.max_megapixels:g}: must be above 0")
+
+    def digest(self) -> str:
+        """A hash of everything that decides the bytes of an output, besides source and weights. The device is left
+        out: a run that began on one machine may be finished on another."""
+        decisive = {
+            **asdict(self.color), "precision": self.precision, "format": self.format, "quality": self.quality,
+            "suffix": self.suffix, "recolor": self.recolor,
+        }  # fmt: skip
+        return hashlib.sha256(json.dumps(decisive, sort_keys=True).encode()).hexdigest()[:16]
 
 
 @dataclass(frozen=True)

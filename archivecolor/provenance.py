@@ -8,16 +8,17 @@ from __future__ import annotations
 
 import json
 import os
+import threading
 from collections import Counter
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 from xml.etree import ElementTree
 
 from archivecolor import files
-from archivecolor.errors import OutputError
+from archivecolor.errors import OutputError, PictureError
 
 MANIFEST, LOCK = "manifest.jsonl", ".archivecolor.lock"
 DONE, SKIPPED, FAILED, STARTED = "done", "skipped", "failed", "started"
@@ -50,6 +51,8 @@ class Record:
     """Largest |ΔL*| between source and output; None for lossy formats until they are read back."""
     notes: tuple[str, ...] = ()
     seconds: dict[str, float] = field(default_factory=dict)
+    earlier: tuple[str, ...] = ()
+    """Outputs that earlier runs made of this input under other names (another --format or --suffix, for example)."""
 
 
 @dataclass(frozen=True)
@@ -70,8 +73,9 @@ def read_rows(folder: Path) -> dict[str, Record]:
     with path.open(encoding="utf-8", errors="surrogateescape") as lines:
         for line in lines:
             try:
-                values = json.loads(line)
-                record = Record(**{k: tuple(v) if k == "notes" else v for k, v in values.items() if k in known})
+                values: dict[str, Any] = json.loads(line)
+                values |= {key: tuple(values.get(key, ())) for key in ("notes", "earlier")}
+                record = Record(**{key: value for key, value in values.items() if key in known})
             except (ValueError, TypeError, AttributeError):
                 continue
             rows[record.input] = record
@@ -87,6 +91,7 @@ class Manifest:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
+        self._turn = threading.Lock()
         try:
             folder.mkdir(parents=True, exist_ok=True)
             self._lock = _Lock(folder / LOCK)
@@ -110,7 +115,9 @@ class Manifest:
     def __enter__(self) -> Manifest:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self._file.close()
         try:
             self._compact()
@@ -119,12 +126,29 @@ class Manifest:
 
     def append(self, record: Record) -> None:
         """Adds a row and hands it to the operating system."""
-        self.rows[record.input] = record
-        try:
-            self._file.write(_line(record))
-            self._file.flush()
-        except OSError as error:
-            raise OutputError(f"{self.folder / MANIFEST}: cannot be written ({error.strerror})") from error
+        with self._turn:
+            before = self.rows.get(record.input)
+            if before:
+                made = {*before.earlier, *filter(None, [before.output])} - {record.output}
+                record = replace(record, earlier=tuple(sorted(made)))
+            self.rows[record.input] = record
+            try:
+                self._file.write(_line(record))
+                self._file.flush()
+            except OSError as error:
+                raise OutputError(f"{self.folder / MANIFEST}: cannot be written ({error.strerror})") from error
+
+    def begin(self, name: str, source: str, target: Path, overwrite: bool = False) -> None:
+        """Notes that `target` is about to be written, so that a resumed run knows it for its own.
+
+        Raises:
+            PictureError: a file of that name is there and no run recorded here made it.
+        """
+        row = self.rows.get(name)
+        output = target.relative_to(self.folder).as_posix()
+        if not overwrite and target.exists() and (row is None or output not in (row.output, *row.earlier)):
+            raise PictureError(f"{target} exists and was not made by this program; move it, or use --overwrite")
+        self.append(Record(name, source, output, STARTED))
 
     def settled(self, name: str, source_sha256: str, identity: Identity) -> bool:
         """Whether this input needs nothing: same source, weights and options, and its output is there."""
@@ -134,11 +158,6 @@ class Manifest:
         if Identity(row.weights_sha256, row.options) != identity:
             return False
         return row.status == SKIPPED or (row.output is not None and (self.folder / row.output).is_file())
-
-    def owns(self, name: str) -> bool:
-        """Whether this input's output was made, or begun, by a run recorded here."""
-        row = self.rows.get(name)
-        return row is not None and row.status in (DONE, STARTED)
 
     def _compact(self) -> None:
         """Leaves one row per input, whole or not at all."""

@@ -15,11 +15,15 @@ TALL_OR_WIDE = 2.0
 """Aspect ratio above which one square-ish look is too coarse across the short side, and tiles are used."""
 OVERLAP = 0.25
 """Part of a tile that it shares with its neighbour."""
+NARROWEST = 16.0
+"""Aspect ratio above which one look no longer keeps it: a strip is squeezed, so that its frame stays near `size`²."""
+MOST_ALONG = 64
+"""Tiles along one side at most, so that no shape of picture can ask for unbounded work."""
 
 
 @dataclass(frozen=True)
 class Frame:
-    """A picture at network size: `height` x `width` of it, at true aspect, inside a padded `net_height` x `net_width`."""
+    """A picture at network size, `height` x `width` at true aspect, inside a padded `net_height` x `net_width`."""
 
     height: int
     width: int
@@ -32,8 +36,9 @@ def frame(height: int, width: int, size: int, stride: int = 32) -> Frame:
     """The frame for a picture whose area at network size is about `size`², with as little padding as possible.
 
     The sides of the padded frame are multiples of `stride`, so that pictures of many shapes share few frames and can
-    go through the network together; the picture inside keeps its aspect to within half a pixel.
+    go through the network together; the picture inside keeps its aspect to within half a pixel (up to `NARROWEST`).
     """
+    height, width = max(height, width / NARROWEST), max(width, height / NARROWEST)  # type: ignore[assignment]
     ideal_h = math.sqrt(size * size * height / width)
     ideal_w = size * size / ideal_h
     best: tuple[float, Frame] | None = None
@@ -60,8 +65,15 @@ def pad(picture: Floats, height: int, width: int) -> Floats:
     return np.pad(picture, ((0, height - h), (0, width - w)), mode="symmetric")
 
 
+def work_size(height: int, width: int, short: float, tile: int) -> tuple[int, int]:
+    """Height and width of a copy whose short side is `short`, or less where its long side would need too many tiles."""
+    longest = tile * (1 + (MOST_ALONG - 1) * (1 - OVERLAP))
+    scale = min(short / min(height, width), longest / max(height, width))
+    return max(1, round(height * scale)), max(1, round(width * scale))
+
+
 def starts(length: int, tile: int) -> list[int]:
-    """Where windows of `tile` begin so that they cover `length` evenly and share at least `OVERLAP`; [0] if one does."""
+    """Where windows of `tile` begin to cover `length` evenly, sharing at least `OVERLAP`; [0] if one does."""
     if length <= tile:
         return [0]
     count = math.ceil((length - tile) / (tile * (1 - OVERLAP))) + 1

@@ -1,4 +1,4 @@
-"""What in a scan's samples is light and what is tint: L* from samples of any depth and profile, and the monochrome test.
+"""What in a scan's samples is light and what is tint: L* from any depth and profile, and the monochrome test.
 
 Samples are numpy arrays as files hold them: uint8 or uint16, (H, W) grey or (H, W, 3) RGB.
 """
@@ -107,7 +107,9 @@ def residual_chroma(samples: Samples) -> float:
     size = (max(1, round(width * scale)), max(1, round(height * scale)))
     small = cv2.resize(samples, size, interpolation=cv2.INTER_AREA).astype(np.float32) / (levels(samples.dtype) - 1)
     lightness, a, b = lab.lab_from_srgb(torch.from_numpy(small).permute(2, 0, 1)).numpy().reshape(3, -1)
-    y, x = (axis.ravel() for axis in np.meshgrid(np.linspace(-1, 1, size[1]), np.linspace(-1, 1, size[0]), indexing="ij"))
+    y, x = (
+        axis.ravel() for axis in np.meshgrid(np.linspace(-1, 1, size[1]), np.linspace(-1, 1, size[0]), indexing="ij")
+    )
     t = lightness / 50 - 1
     terms = np.stack([np.ones_like(t), t, t**2, t**3, x, y, x * y, x**2, y**2, t * x, t * y], axis=1)
     target = np.stack([a, b], axis=1)

@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING, Any
 
 from archivecolor import files
 from archivecolor.errors import WeightsError
+from archivecolor.options import DEFAULT_MODEL as DEFAULT_MODEL
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
 TENSORS, CARD = "model.safetensors", "card.json"
-DEFAULT_MODEL = "lite"
 
 
 @dataclass(frozen=True)
@@ -79,7 +79,10 @@ def read_card(folder: Path) -> Card:
     try:
         values = json.loads(path.read_text(encoding="utf-8"))
         known = {f.name for f in fields(Card)}
-        return Card(**{key: value for key, value in values.items() if key in known})
+        card = Card(**{key: value for key, value in values.items() if key in known})
+        if not all(isinstance(text, str) for text in (card.name, card.network, card.sha256, card.stage)):
+            raise ValueError("name, network, sha256 and stage must be text")
+        return card
     except FileNotFoundError:
         raise WeightsError(f"{folder}: no {CARD}; this is not a weights folder") from None
     except (OSError, ValueError, TypeError, AttributeError) as error:
@@ -153,8 +156,9 @@ def fill(network: nn.Module, tensors: dict[str, Tensor], origin: Path) -> None:
         WeightsError: a key is missing or too many, or a shape differs.
     """
     try:
-        network.load_state_dict({key: value.float() if value.is_floating_point() else value
-                                 for key, value in tensors.items()})
+        network.load_state_dict(
+            {key: value.float() if value.is_floating_point() else value for key, value in tensors.items()}
+        )
     except RuntimeError as error:
         detail = " ".join(str(error).split())[:300]
         raise WeightsError(f"{origin}: does not fit the network of its card: {detail}") from error
@@ -178,3 +182,44 @@ def save(folder: Path, network: nn.Module, card: dict[str, Any]) -> Card:
     with files.written_whole(folder / CARD) as part:
         part.write_text(json.dumps(asdict(full), indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
     return full
+
+
+def import_checkpoint(path: Path, out: Path) -> Card:
+    """Turns a checkpoint of the tutorial (the state dict of its whole GAN, or of its generator) into a weights folder.
+
+    The file is read by torch's weights-only reader, which runs no code from it. Which network it is, its keys tell.
+
+    Raises:
+        WeightsError: it is not such a checkpoint.
+    """
+    import pickle
+
+    import torch
+
+    try:
+        state = torch.load(path, weights_only=True, map_location="cpu")
+    except (OSError, RuntimeError, EOFError, ValueError, pickle.UnpicklingError) as error:
+        detail = " ".join(str(error).split())[:120]
+        raise WeightsError(
+            f"{path}: not a checkpoint that can be read without running code in it ({detail})"
+        ) from error
+    if not isinstance(state, dict) or not all(hasattr(value, "shape") for value in state.values()):
+        raise WeightsError(f"{path}: not a state dict; save it with torch.save(model.state_dict(), …)")
+    prefix = "net_G."
+    if any(key.startswith(prefix) for key in state):
+        state = {key.removeprefix(prefix): value for key, value in state.items() if key.startswith(prefix)}
+    name = next((name for name, key in _TELLING_KEYS.items() if key in state), None)
+    if name is None:
+        raise WeightsError(f"{path}: its keys are neither those of the ResNet18 U-Net nor of the pix2pix U-Net")
+    network = build(name, path)
+    fill(network, state, path)
+    about = {"name": out.name, "network": name, "sha256": "", "stage": "imported", "recipe": {"from": path.name},
+             "licence": "unknown: that of the checkpoint"}  # fmt: skip
+    return save(out, network, about)
+
+
+_TELLING_KEYS = {
+    "resnet18": "layers.0.0.weight",
+    "pix2pix": "model.model.0.weight",
+    "lite": "layers.0.conv_stem.weight",
+}

@@ -7,24 +7,11 @@ so that the state dict has fastai's keys (``layers.0`` ... ``layers.12``) and it
 
 from __future__ import annotations
 
-from typing import Protocol
-
 import torch
 from torch import Tensor, nn
 
 STRIDE = 32
 """Height and width of an input must be multiples of this: the encoders halve five times."""
-
-
-class Encoder(Protocol):
-    """A backbone that also returns what the decoder's skip connections need."""
-
-    channels: tuple[int, ...]
-    """Channels of the taps from full size / 2 downwards; the last is the bottleneck at full size / 32."""
-
-    def taps(self, x: Tensor) -> list[Tensor]:
-        """(N, 1, H, W) -> one feature map per entry of `channels`."""
-        ...
 
 
 def conv(n_in: int, n_out: int, size: int = 3) -> nn.Conv2d:
@@ -71,9 +58,10 @@ class ResBlock(nn.Module):
 
     def __init__(self, n: int) -> None:
         super().__init__()
-        self.convpath = nn.Sequential(conv_relu(n, n), nn.Sequential(conv(n, n)))
-        # Starts as the identity, so the first steps train the decoder below it and not noise.
-        nn.init.zeros_(self.convpath[1][0].weight)
+        second = conv(n, n)
+        with torch.no_grad():
+            second.weight.mul_(0.1)  # starts near the identity, so the first steps train the decoder below, not noise
+        self.convpath = nn.Sequential(conv_relu(n, n), nn.Sequential(second))
 
     def forward(self, x: Tensor) -> Tensor:
         return (self.convpath(x) + x).relu()
@@ -81,6 +69,9 @@ class ResBlock(nn.Module):
 
 class DynamicUnet(nn.Module):
     """fastai's ``DynamicUnet(encoder, 2, ...)`` for inputs whose sides are multiples of 32.
+
+    The encoder has a method `taps`: (N, 1, H, W) -> one feature map for each number of `channels`, from full size / 2
+    downwards; the last is the bottleneck at full size / 32.
 
     Input: (N, 1, H, W), L/50 - 1. Output: (N, 2, H, W), ab/110, unbounded.
     """
@@ -95,14 +86,16 @@ class DynamicUnet(nn.Module):
             blocks.append(UnetBlock(n_deep, n_skip, last=i == len(skips) - 1))
             n_deep = blocks[-1].n_out
         n_last = n_deep + 1  # the grey input joins again at full size
-        head = nn.Sequential(conv(n_last, 2, size=1))
+        head = conv(n_last, 2, size=1)
         with torch.no_grad():
-            head[0].weight.mul_(0.1)  # a fresh network answers nearly grey
+            head.weight.mul_(0.01)  # a fresh network answers nearly grey
         # fastai's 9 and 10 (resize to the input, merge with it) have no parameters: the identities hold their places.
         self.layers = nn.ModuleList(
-            [encoder, nn.BatchNorm2d(n), nn.ReLU(), middle, *blocks, shuffle_up(n_deep, n_deep)]
-            + [nn.Identity(), nn.Identity(), ResBlock(n_last), head]
-        )
+            [
+                encoder, nn.BatchNorm2d(n), nn.ReLU(), middle, *blocks,
+                shuffle_up(n_deep, n_deep), nn.Identity(), nn.Identity(), ResBlock(n_last), nn.Sequential(head),
+            ]
+        )  # fmt: skip
         self.n_blocks = len(blocks)
 
     def forward(self, l_net: Tensor) -> Tensor:

@@ -1,0 +1,126 @@
+"""What a run looks like on a terminal: a bar and a table on stderr, JSON lines on stdout."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
+
+from archivecolor import files, provenance, weights
+from archivecolor.errors import INTERRUPTED, PictureError
+from archivecolor.options import RunOptions
+from archivecolor.provenance import DONE, FAILED, SKIPPED, Identity, Record
+from archivecolor.run import drive, find_jobs
+
+
+def show(options: RunOptions, as_json: bool, quiet: bool, verbose: bool, stop: Callable[[], bool]) -> int:
+    """Runs and shows; gives the exit code."""
+    console = Console(stderr=True, quiet=quiet)
+    view = _View(console, as_json, verbose)
+    with Progress(
+        TextColumn("colouring"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[speed]}"),
+        TimeRemainingColumn(), console=console, disable=quiet or not console.is_terminal,
+    ) as bar:  # fmt: skip
+        task = bar.add_task("", total=None, speed="")
+
+        def watch(name: str, row: Record | None, total: int) -> None:
+            view.see(name, row)
+            bar.update(task, total=total, completed=view.count, speed=view.speed())
+
+        rows = drive(options, watch, stop)
+    view.summary(rows, options.out)
+    if stop():
+        console.print("Interrupted. The pictures in hand are finished; the same command goes on from here.")
+        return INTERRUPTED
+    return PictureError.exit_code if any(row.status == FAILED for row in rows) else 0
+
+
+class _View:
+    """Counts what passes."""
+
+    def __init__(self, console: Console, as_json: bool, verbose: bool) -> None:
+        self.console, self.as_json, self.verbose = console, as_json, verbose
+        self.count = self.unchanged = self.coloured = 0
+        self.megapixels = 0.0
+        self.started = time.monotonic()
+
+    def see(self, name: str, row: Record | None) -> None:
+        """One input is finished."""
+        self.count += 1
+        if row is None:
+            self.unchanged += 1
+            if self.verbose:
+                self.console.print(f"unchanged {name}", markup=False, highlight=False)
+            return
+        if row.status == DONE:
+            self.coloured += 1
+            self.megapixels += row.width * row.height / 1e6 * row.pages
+        if self.as_json:
+            sys.stdout.write(json.dumps(asdict(row)) + "\n")
+            sys.stdout.flush()
+        if self.verbose or row.status == FAILED:
+            self.console.print(
+                f"{row.status} {name}{': ' if row.reason else ''}{row.reason}", markup=False, highlight=False
+            )
+
+    def speed(self) -> str:
+        """Pictures and megapixels a second, of those coloured now."""
+        seconds = max(time.monotonic() - self.started, 1e-6)
+        return f"{self.coloured / seconds:.2f} pictures/s, {self.megapixels / seconds:.1f} MP/s"
+
+    def summary(self, rows: list[Record], out: Path) -> None:
+        """A table of what became of the inputs, by reason."""
+        table = Table(box=None, pad_edge=False)
+        for heading in ("", "pictures", "reason"):
+            table.add_column(heading, justify="right" if heading == "pictures" else "left", overflow="fold")
+        for (status, reason), count in sorted(provenance.totals(rows).items()):
+            table.add_row(status, str(count), reason)
+        self.console.print(table)
+        self.console.print(
+            f"{self.coloured} coloured now ({self.speed()}), {self.unchanged} unchanged since an earlier run; "
+            f"{out / provenance.MANIFEST}", markup=False, highlight=False, soft_wrap=True,
+        )  # fmt: skip
+
+
+def rehearse(options: RunOptions, as_json: bool) -> int:
+    """Says for each input what a run would do, and why; writes nothing."""
+    card = weights.check(weights.find(options.model))
+    identity = Identity(card.sha256, options.digest())
+    rows = provenance.read_rows(options.out)
+    for job in find_jobs(options):
+        what = _intention(rows.get(job.name), job.source, options, identity)
+        if as_json:
+            what_json = {"input": job.name, "source": str(job.source), "target": str(job.target), "would": what}
+            sys.stdout.write(json.dumps(what_json) + "\n")
+        else:
+            sys.stdout.write(f"{what}: {job.source} -> {job.target}\n")
+    return 0
+
+
+def _intention(row: Record | None, source: Path, options: RunOptions, identity: Identity) -> str:
+    if row is None:
+        return "colour (new)"
+    if options.overwrite:
+        return "colour again (--overwrite)"
+    if row.status not in (DONE, SKIPPED):
+        return f"try again ({row.reason or 'not finished'})"
+    try:
+        changed = files.sha256(source) != row.source_sha256
+    except OSError as error:
+        return f"fail ({error.strerror})"
+    if changed:
+        return "colour again (the source changed)"
+    if row.weights_sha256 != identity.weights_sha256:
+        return "colour again (other weights)"
+    if row.options != identity.options:
+        return "colour again (other options)"
+    if row.output is not None and not (options.out / row.output).is_file():
+        return "colour again (the output is gone)"
+    return f"leave as it is ({row.reason or row.status})"
