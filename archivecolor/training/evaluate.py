@@ -202,9 +202,7 @@ def evaluate(
     photos = dataset.load(paths, read, asked.size, lambda n: seen("reading", n, len(paths)))
     if len(photos) < 2:
         raise NoInputError(f"{asked.data}: one picture is too few to evaluate on; give at least two")
-    rows, tiles = compare(
-        networks, photos, asked.size, asked.precision, lambda n: seen("colouring", n, len(photos))
-    )
+    rows, tiles = compare(networks, photos, asked.size, asked.precision, lambda n: seen("colouring", n, len(photos)))
     if asked.sheet:
         save_sheet(asked.sheet, tiles)
     grey = scores(GREY, rows[GREY], rows[TRUTH])

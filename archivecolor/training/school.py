@@ -68,7 +68,8 @@ def pretrain(
         card["recipe"]["taught"] = teacher.teach(stage, teaching, pupil, lite0, train, held, card, watch, stop)
         if stop():
             return {}
-    step = Pretrain(network, stage.precision, device)
+    chroma_weight = float(stage.settings["chroma_weight"])
+    step = Pretrain(network, stage.precision, device, chroma_weight)
     if lite0 and teaching.weight:
-        step = teacher.GuidedPretrain(network, lite0, teaching.weight)
+        step = teacher.GuidedPretrain(network, lite0, teaching.weight, chroma_weight)
     return loop.run(stage, step, train, held, card, watch, stop)

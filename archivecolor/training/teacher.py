@@ -28,7 +28,7 @@ from archivecolor.training import checkpoint, loop
 from archivecolor.training.checkpoint import Average
 from archivecolor.training.dataset import Batch, PhotoSet, validation_batch
 from archivecolor.training.loop import autocast
-from archivecolor.training.pretrain import Pretrain, descend, lite0_checkpoint
+from archivecolor.training.pretrain import Pretrain, descend, lite0_checkpoint, weighted_l1
 
 FOLDER = "encoder"
 TAPS = {2: "cos8", 3: "cos16", 4: "cos32"}
@@ -177,8 +177,8 @@ def teach(
 class GuidedPretrain(Pretrain):
     """L1 on ab, and beside it the encoder's cosine distance to the teacher."""
 
-    def __init__(self, network: nn.Module, teacher: Lite0, weight: float) -> None:
-        super().__init__(network, teacher.precision, teacher.device)
+    def __init__(self, network: nn.Module, teacher: Lite0, weight: float, chroma_weight: float) -> None:
+        super().__init__(network, teacher.precision, teacher.device, chroma_weight)
         self.teacher, self.weight = teacher, weight
         self.body = encoder_of(network)
         self.projections = projections(self.body).to(teacher.device)
@@ -195,4 +195,4 @@ class GuidedPretrain(Pretrain):
             ab_net = self.network.decode(taps, l_net)  # type: ignore[operator]
             projected = [project(taps[i]) for i, project in zip(TAPS, self.projections, strict=True)]
         far = {name: self.weight * value for name, value in distances(projected, truth).items()}
-        return {"l1": (ab_net.float() - batch.ab_net.to(self.device)).abs().mean(), **far}
+        return {"l1": weighted_l1(ab_net.float(), batch.ab_net.to(self.device), self.chroma_weight), **far}

@@ -1,0 +1,526 @@
+"""Training: what it takes in, that it learns, that it goes on where it stopped; and what `evaluate` says of it."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from torch import nn
+from typer.testing import CliRunner
+
+from archivecolor import lab, weights
+from archivecolor.cli import app
+from archivecolor.errors import NoInputError, UsageError
+from archivecolor.networks import NETWORKS
+from archivecolor.networks.encoders import Lite0Body, ResNet18Body
+from archivecolor.networks.unet import DynamicUnet, conv_relu
+from archivecolor.options import Evaluation, Stage, Teaching, parse_sizes
+from archivecolor.training import checkpoint, dataset, evaluate, loop, school, teacher
+from archivecolor.training.aging import age
+from archivecolor.training.pretrain import Pretrain, start_encoder, weighted_l1
+
+CPU = torch.device("cpu")
+
+
+def colour_picture(seed: int, height: int = 72, width: int = 96) -> np.ndarray:
+    """Soft blobs of many colours: enough hues and tones to pass for a photograph."""
+    blobs = np.random.default_rng(seed).integers(0, 256, (5, 6, 3), dtype=np.uint8)
+    return cv2.resize(blobs, (width, height), interpolation=cv2.INTER_LINEAR)
+
+
+def photo_set(count: int, **size: int) -> dataset.PhotoSet:
+    return dataset.PhotoSet([colour_picture(i, **size) for i in range(count)], [f"{i}.png" for i in range(count)], {})
+
+
+class TinyBody(nn.Module):
+    """Five halvings in a few hundred thousand parameters, with the dropout that the real encoders lack."""
+
+    channels = (16, 16, 32, 32, 64)
+
+    def __init__(self) -> None:
+        super().__init__()
+        sides = zip((1, *self.channels), self.channels, strict=False)
+        self.layers = nn.ModuleList(
+            nn.Sequential(conv_relu(n_in, n_out), nn.BatchNorm2d(n_out), nn.AvgPool2d(2), nn.Dropout(0.1))
+            for n_in, n_out in sides
+        )
+
+    def taps(self, x):
+        kept = []
+        for layer in self.layers:
+            x = layer(x)
+            kept.append(x)
+        return kept
+
+
+def tiny_step(seed: int) -> Pretrain:
+    torch.manual_seed(seed)
+    return Pretrain(DynamicUnet(TinyBody(), TinyBody.channels), "fp32", CPU)
+
+
+def tiny_stage(out: Path, **changes) -> Stage:
+    values = {
+        "name": "pretrain", "model": "lite", "out": out, "pictures": 24, "sizes": ((32, 0.5), (64, 0.5)), "batch": 4,
+        "aging": 0.5, "validate_every": 12, "validation_pictures": 2, "validation_size": 32, "settings": {},
+    }  # fmt: skip
+    return Stage(**{**values, **changes})
+
+
+CARD = {"name": "tiny", "network": "lite", "sha256": "", "stage": "pretrain", "recipe": {}, "data": {}}
+
+
+# What goes in
+
+
+@pytest.fixture
+def mixed_folder(tmp_path: Path) -> Path:
+    """Three good photographs (one in a subfolder) and one of every kind that cannot teach colour."""
+    folder = tmp_path / "mixed"
+    (folder / "sub").mkdir(parents=True)
+    tone = np.linspace(0, 255, 96, dtype=np.uint8)
+    grey = np.repeat(np.tile(tone, (72, 1))[..., None], 3, axis=2)
+    sepia = (grey * [1.0, 0.8, 0.55]).astype(np.uint8)
+    pictures = {
+        "a.png": colour_picture(1), "b.png": colour_picture(2), "sub/c.jpg": colour_picture(3),
+        "grey.png": grey, "sepia.png": sepia, "small.png": colour_picture(4, height=40),
+    }  # fmt: skip
+    for name, rgb in pictures.items():
+        Image.fromarray(rgb).save(folder / name)
+    (folder / "broken.jpg").write_bytes((folder / "sub/c.jpg").read_bytes()[:300])
+    (folder / "notes.txt").write_text("not a picture")
+    return folder
+
+
+def test_what_cannot_teach_colour_is_left_out_and_counted(mixed_folder: Path):
+    seen: list[int] = []
+    photos = dataset.load(dataset.find(mixed_folder), school.read_rgb, 64, seen.append)
+    assert [Path(name).name for name in photos.names] == ["a.png", "b.png", "c.jpg"]
+    assert photos.left_out == {"grey": 1, "tinted in one tone": 1, "under 64 pixels": 1, "unreadable": 1}
+    assert all(min(rgb.shape[:2]) == 64 for rgb in photos.pictures)
+    assert seen == list(range(1, 8))
+
+
+def test_nothing_usable_is_an_error_that_counts_the_reasons(mixed_folder: Path):
+    with pytest.raises(NoInputError, match="1 grey"):
+        dataset.load([mixed_folder / "grey.png"], school.read_rgb, 64)
+    with pytest.raises(NoInputError):
+        dataset.find(mixed_folder / "nowhere")
+
+
+def test_a_list_names_photographs_relative_to_itself(mixed_folder: Path):
+    (mixed_folder / "list.txt").write_text("sub/c.jpg\n\na.png\n")
+    assert dataset.find(mixed_folder / "list.txt") == [mixed_folder / "sub/c.jpg", mixed_folder / "a.png"]
+
+
+def test_the_split_depends_on_names_alone():
+    names = [Path(f"/photos/{i:04}.jpg") for i in range(2000)]
+    train, held = dataset.split(names, Path("/photos"))
+    assert not set(train) & set(held)
+    assert sorted(train + held) == names
+    assert 0.02 < len(held) / len(names) < 0.06
+    moved = [Path("/elsewhere") / path.name for path in reversed(names[:500])]
+    _, held_moved = dataset.split(moved, Path("/elsewhere"))
+    assert {p.name for p in held_moved} == {p.name for p in held} & {p.name for p in moved}
+
+
+def test_a_batch_is_a_function_of_seed_and_place():
+    photos = photo_set(5)
+
+    def batch(start: int, seed: int = 0) -> dataset.Batch:
+        return dataset.training_batch(photos, start, 4, 32, 0.5, seed)
+
+    first, later = batch(0), batch(8)
+    for name in ("l_net", "ab_net", "rgb"):
+        assert torch.equal(getattr(batch(8), name), getattr(later, name))
+        assert not torch.equal(getattr(first, name), getattr(later, name))
+        assert not torch.equal(getattr(batch(8, seed=1), name), getattr(later, name))
+
+
+def test_every_epoch_shows_every_photograph_once():
+    flat = [np.full((64, 64, 3), i * 20, np.uint8) for i in range(6)]
+    photos = dataset.PhotoSet(flat, [str(i) for i in range(6)], {})
+    for epoch in range(3):
+        shown = dataset.training_batch(photos, epoch * 6, 6, 32, 0.0, 0).rgb[:, 0, 0, 0] * 255 / 20
+        assert sorted(shown.round().int().tolist()) == list(range(6))
+
+
+def test_a_batch_holds_the_lab_of_its_pictures():
+    batch = dataset.validation_batch(photo_set(3), 0, 3, 64)
+    assert batch.l_net.shape == (3, 1, 64, 64)
+    assert batch.ab_net.shape == (3, 2, 64, 64)
+    rgb = lab.srgb_from_lab(lab.lab_from_net(batch.l_net, batch.ab_net))
+    assert (rgb - batch.rgb).abs().max() < 1e-3
+
+
+# Aging
+
+
+def linear_batch(count: int = 8) -> torch.Tensor:
+    rgb = np.stack([colour_picture(i, 40, 40) for i in range(count)])
+    return lab.linear_from_srgb(torch.from_numpy(rgb).permute(0, 3, 1, 2).float() / 255)
+
+
+def test_a_share_of_nothing_leaves_the_true_luminance():
+    linear = linear_batch()
+    l_net = age(linear, 0.0, torch.Generator().manual_seed(0))
+    assert torch.allclose(l_net, lab.lab_from_linear(linear)[:, :1] / 50 - 1, atol=1e-5)
+
+
+def test_aging_keeps_shape_and_range_and_follows_its_seed():
+    linear = linear_batch()
+    true = age(linear, 0.0, torch.Generator().manual_seed(0))
+    old, again, other = (age(linear, 1.0, torch.Generator().manual_seed(seed)) for seed in (5, 5, 6))
+    assert old.shape == (8, 1, 40, 40)
+    assert old.min() >= -1
+    assert old.max() <= 1
+    assert torch.isfinite(old).all()
+    assert torch.equal(old, again)
+    assert not torch.equal(old, other)
+    assert (old - true).abs().mean() > 0.03
+
+
+def test_a_half_share_ages_about_half_and_leaves_the_rest_true():
+    linear = linear_batch(2).repeat(40, 1, 1, 1)
+    true = age(linear, 0.0, torch.Generator().manual_seed(0))
+    touched = (age(linear, 0.5, torch.Generator().manual_seed(1)) - true).abs().amax(dim=(1, 2, 3)) > 0
+    assert 0.3 < touched.float().mean() < 0.7
+
+
+# The loop
+
+
+def losses_of(stage: Stage, step: checkpoint.Step, stop_after: int = 99, fall_at: int = 99) -> list[float]:
+    """Runs a training; stops it politely after so many steps, or kills it in the middle of one."""
+    losses: list[float] = []
+
+    def watch(progress: loop.Progress) -> None:
+        losses.append(progress.numbers["l1"])
+        if len(losses) == fall_at:
+            raise RuntimeError("killed")
+
+    loop.run(stage, step, photo_set(6), photo_set(2), CARD, watch, lambda: len(losses) >= stop_after)
+    return losses
+
+
+@pytest.fixture(scope="module")
+def unbroken(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[float]]:
+    out = tmp_path_factory.mktemp("unbroken")
+    return out, losses_of(tiny_stage(out), tiny_step(0))
+
+
+def test_a_stopped_training_goes_on_bit_for_bit(tmp_path: Path, unbroken: tuple[Path, list[float]]):
+    reference, losses = unbroken
+    assert len(losses) == 6
+    first = losses_of(tiny_stage(tmp_path), tiny_step(0), stop_after=3)
+    # Another start: everything must come from the checkpoint.
+    rest = losses_of(tiny_stage(tmp_path), tiny_step(1))
+    assert first + rest == losses
+    assert (tmp_path / weights.TENSORS).read_bytes() == (reference / weights.TENSORS).read_bytes()
+
+
+def test_a_killed_training_goes_on_from_its_last_checkpoint(tmp_path: Path, unbroken: tuple[Path, list[float]]):
+    reference, losses = unbroken
+    stage = tiny_stage(tmp_path, checkpoint_minutes=0)  # after every step
+    with pytest.raises(RuntimeError, match="killed"):
+        losses_of(stage, tiny_step(0), fall_at=5)
+    assert losses_of(stage, tiny_step(1)) == losses[4:]
+    assert (tmp_path / weights.TENSORS).read_bytes() == (reference / weights.TENSORS).read_bytes()
+
+
+def test_a_finished_training_learns_nothing_more(unbroken: tuple[Path, list[float]]):
+    out, _ = unbroken
+    before = (out / weights.TENSORS).read_bytes()
+    assert losses_of(tiny_stage(out), tiny_step(1)) == []
+    assert (out / weights.TENSORS).read_bytes() == before
+
+
+def test_a_training_leaves_history_curves_samples_and_card(unbroken: tuple[Path, list[float]]):
+    out, _ = unbroken
+    rows = loop.read_history(out)
+    assert [row["pictures"] for row in rows] == [0, 12, 24]
+    assert {"val_l1", "val_psnr_gain", "val_colour"} <= set(rows[-1])
+    for name in ("curves.png", "samples.png"):
+        Image.open(out / name).verify()
+    card = weights.check(out)
+    assert card.numbers["training"]["pictures"] == 24
+    assert card.numbers["training"]["validation"]["val_l1"] == rows[-1]["val_l1"]
+
+
+def test_a_folder_with_another_training_is_refused(unbroken: tuple[Path, list[float]]):
+    out, _ = unbroken
+    with pytest.raises(UsageError, match="another --out"):
+        losses_of(tiny_stage(out, name="gan"), tiny_step(0))
+    with pytest.raises(UsageError, match="another --out"):
+        losses_of(tiny_stage(out, model="resnet18"), tiny_step(0))
+
+
+def test_the_learning_rate_warms_up_and_cools_down():
+    rates = [loop.learning_rate(i / 200, 1.0) for i in range(201)]
+    top = int(np.argmax(rates))
+    assert max(rates) == pytest.approx(1.0)
+    assert rates[:top] == sorted(rates[:top])
+    assert rates[top:] == sorted(rates[top:], reverse=True)
+    assert rates[-1] == pytest.approx(0.01)
+
+
+def test_sizes_take_their_shares_in_order():
+    sizes = parse_sizes("64:0.5,96:0.3,128:0.2")
+    shown = [loop.size_at(i / 100, sizes) for i in range(100)]
+    assert shown == [64] * 50 + [96] * 30 + [128] * 20
+    assert loop.size_at(1.0, sizes) == 128
+    with pytest.raises(UsageError, match="add up"):
+        parse_sizes("64:0.5,96:0.4")
+
+
+# Learning
+
+
+def test_the_loss_counts_a_colourful_pixel_more_and_is_l1_otherwise():
+    truth = torch.zeros(1, 2, 4, 4)
+    truth[..., :2] = 0.3
+    grey_missed, colour_missed = truth.clone(), truth.clone()
+    grey_missed[..., 2:] += 0.1
+    colour_missed[..., :2] += 0.1
+    plain = [float(weighted_l1(answer, truth, 0.0)) for answer in (grey_missed, colour_missed)]
+    assert plain == pytest.approx([0.05, 0.05])
+    grey, colour = (float(weighted_l1(answer, truth, 0.5)) for answer in (grey_missed, colour_missed))
+    assert grey < 0.04 < 0.06 < colour
+    # The mean weight is 1: an error that is the same everywhere weighs what it weighs in L1.
+    assert float(weighted_l1(truth + 0.1, truth, 0.5)) == pytest.approx(0.1)
+
+
+def test_two_pictures_can_be_memorised():
+    batch = dataset.validation_batch(photo_set(2), 0, 2, 32)
+    step = tiny_step(0)
+    for module in step.network.modules():
+        if isinstance(module, nn.Dropout):
+            module.p = 0.0
+    losses = [step(batch, loop.learning_rate(i / 60, 5e-3))["l1"] for i in range(60)]
+    assert losses[0] > 0.2
+    assert losses[-1] < 0.06
+
+
+# The U-Nets need two steps: their residual block starts as the identity, and until its last filters move, none below
+# them can.
+@pytest.mark.parametrize(("model", "size", "steps"), [("lite", 64, 2), ("resnet18", 64, 2), ("pix2pix", 256, 1)])
+def test_every_parameter_learns(model: str, size: int, steps: int):
+    torch.manual_seed(0)
+    step = Pretrain(NETWORKS[model](), "fp32", CPU)
+    before = {name: value.clone() for name, value in step.network.state_dict().items()}
+    batch = dataset.validation_batch(photo_set(2), 0, 2, size)
+    for _ in range(steps):
+        step(batch, 1e-3)
+    # Weight decay alone moves parameters, so their gradients are looked at; those of the last step are still there.
+    still = [n for n, p in step.network.named_parameters() if p.grad is None or not p.grad.abs().max() > 0]
+    assert still == []
+    after = step.network.state_dict()
+    assert [name for name, value in before.items() if torch.equal(value, after[name])] == []
+
+
+# The teacher
+
+
+@pytest.fixture(scope="module")
+def lite0() -> teacher.Lite0:
+    return teacher.Lite0("fp32", CPU)
+
+
+def test_the_encoder_comes_to_see_what_its_teacher_sees(lite0: teacher.Lite0):
+    torch.manual_seed(0)
+    step = teacher.Teach(ResNet18Body(), lite0)
+    batch = dataset.training_batch(photo_set(4), 0, 4, 64, 0.5, 0)
+    before = [value.clone() for value in lite0.body.state_dict().values()]
+    losses = [step(batch, 1e-3) for _ in range(6)]
+    for name in teacher.TAPS.values():
+        assert losses[-1][name] < losses[0][name] - 0.1
+    assert all(torch.equal(a, b) for a, b in zip(before, lite0.body.state_dict().values(), strict=True))
+
+
+def test_distances_are_cosines():
+    one = [torch.randn(2, 5, 3, 3) for _ in range(3)]
+    for scale, expected in ((3.0, 0.0), (-0.5, 2.0)):
+        for value in teacher.distances([x * scale for x in one], one).values():
+            assert float(value) == pytest.approx(expected, abs=1e-5)
+
+
+def test_a_taught_encoder_is_a_file_that_a_unet_starts_from(tmp_path: Path, lite0: teacher.Lite0):
+    stage = tiny_stage(tmp_path / "a", settings={"encoder": "none"})
+    teaching = Teaching("lite0", pictures=8, sizes=((64, 1.0),))
+    card = {**CARD, "recipe": {"seed": 0}}
+
+    def teach(seed: int, stop_after: int = 99) -> tuple[Lite0Body, int]:
+        torch.manual_seed(seed)
+        body, told = Lite0Body(), []
+        teacher.teach(
+            stage, teaching, body, lite0, photo_set(4), photo_set(2), card, told.append, lambda: len(told) >= stop_after
+        )
+        return body, len(told)
+
+    first, steps = teach(0, stop_after=1)
+    assert steps == 1
+    body, steps = teach(1)
+    assert steps == 1
+    assert not torch.equal(first.conv_stem.weight, body.conv_stem.weight)
+    network = NETWORKS["lite"]()
+    start_encoder(network, str(tmp_path / "a" / teacher.FOLDER))
+    for name, value in network.layers[0].state_dict().items():
+        assert torch.equal(value, body.state_dict()[name])
+    about = teacher.read_about(tmp_path / "a" / teacher.FOLDER)
+    assert about["pictures"] == 8
+    assert about["recipe"] == {"seed": 0}
+    with pytest.raises(UsageError, match="no such file"):
+        start_encoder(network, str(tmp_path / "b"))
+
+
+def test_beside_l1_the_teacher_reaches_the_encoder_too(lite0: teacher.Lite0):
+    torch.manual_seed(0)
+    step = teacher.GuidedPretrain(NETWORKS["lite"](), lite0, weight=0.1, chroma_weight=0.5)
+    batch = dataset.validation_batch(photo_set(2), 0, 2, 64)
+    losses = [step(batch, 3e-4) for _ in range(4)]
+    for name in teacher.TAPS.values():
+        assert losses[-1][name] < losses[0][name]
+    assert set(losses[0]) == {"l1", *teacher.TAPS.values()}
+    assert all(p.grad.abs().max() > 0 for p in step.projections.parameters())
+
+
+def test_only_a_unet_can_be_taught():
+    with pytest.raises(UsageError, match="--teacher none"):
+        teacher.encoder_of(NETWORKS["pix2pix"]())
+
+
+# The commands
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """A folder of photographs, and a lite trained on them for two steps by the command, its encoder taught before."""
+    root = tmp_path_factory.mktemp("command")
+    (root / "photos").mkdir()
+    for i in range(3):
+        Image.fromarray(colour_picture(i)).save(root / "photos" / f"{i}.png")
+    arguments = (
+        f"train pretrain --data {root}/photos --val {root}/photos --out {root}/lite --pictures 4 --batch 2 --sizes 64 "
+        "--teacher lite0 --teacher-pictures 2 --teacher-sizes 64 --teacher-weight 0.1 --precision fp32"
+    )
+    result = CliRunner().invoke(app, arguments.split(), catch_exceptions=False)
+    assert result.exit_code == 0, result.output
+    return root / "photos", root / "lite"
+
+
+def test_the_card_tells_of_the_teacher(trained: tuple[Path, Path]):
+    _, folder = trained
+    network, card = weights.load(folder)
+    assert isinstance(network, DynamicUnet)
+    assert card.recipe["encoder"] == "imagenet"
+    assert (card.recipe["teacher"], card.recipe["teacher_weight"]) == ("lite0", 0.1)
+    assert card.recipe["taught"]["pictures"] == 2
+    assert set(card.recipe["taught"]["validation"]) == {"val_cos8", "val_cos16", "val_cos32"}
+    assert card.data == {"folder": "photos", "pictures": 3, "left_out": {}}
+
+
+def test_evaluate_prints_json_and_draws_a_sheet(trained: tuple[Path, Path], tmp_path: Path):
+    photos, folder = trained
+    arguments = f"evaluate --data {photos} --model {folder} --size 64 --limit 2 --json --sheet {tmp_path}/s/sheet.png"
+    result = CliRunner().invoke(app, arguments.split(), catch_exceptions=False)
+    told = json.loads(result.stdout)
+    assert (told["pictures"], told["size"], told["left_out"]) == (2, 64, {})
+    assert set(told["models"][str(folder)]) == set(evaluate.LABELS)
+    assert told["truth"]["psnr_db"] is None
+    # Rows of grey, the model, truth; 64 px and a gap of 2 on every side.
+    assert Image.open(tmp_path / "s/sheet.png").size == (2 * 68, 3 * 68)
+
+
+def test_evaluate_prints_a_table(trained: tuple[Path, Path]):
+    photos, folder = trained
+    result = CliRunner().invoke(app, f"evaluate --data {photos} --model {folder} --size 64".split())
+    assert "Fréchet distance (Lite0)" in result.stdout
+    assert "3 pictures at 64 px" in result.stdout
+
+
+# Evaluation
+
+
+class Oracle(nn.Module):
+    """Knows the colours of the photographs it was shown, or a fraction of them."""
+
+    def __init__(self, photos: dataset.PhotoSet, size: int, share: float) -> None:
+        super().__init__()
+        self.known = dataset.validation_batch(photos, 0, len(photos), size)
+        self.share = nn.Parameter(torch.tensor(share))
+
+    def forward(self, l_net):
+        places = [next(i for i, known in enumerate(self.known.l_net) if torch.equal(known, one)) for one in l_net]
+        return self.known.ab_net[places] * self.share
+
+
+@pytest.fixture(scope="module")
+def judged() -> dict[str, evaluate.Scores]:
+    photos = photo_set(8, height=64, width=64)
+    networks = {name: Oracle(photos, 64, share) for name, share in (("all", 1.0), ("half", 0.5), ("none", 0.0))}
+    rows, tiles = evaluate.compare(networks, photos, 64, "fp32", lambda n: None)
+    assert [len(row) for row in tiles] == [8] * 5
+    grey = evaluate.scores("grey", rows["grey"], rows["truth"])
+    others = {name: evaluate.scores(name, rows[name], rows["truth"], grey) for name in (*networks, "truth")}
+    return {"grey": grey, **others}
+
+
+def test_the_truth_is_perfect(judged: dict[str, evaluate.Scores]):
+    truth = evaluate.numbers(judged["truth"])
+    assert (truth["psnr_db"], truth["psnr_gain_db"]) == (None, None)  # infinite
+    assert (truth["ciede2000"], truth["colour_ratio"], truth["agreement"], truth["agreement_way"]) == (0, 1, 1, 1)
+    assert judged["truth"].frechet == pytest.approx(0, abs=1e-6 * judged["grey"].frechet)
+
+
+def test_one_who_knows_the_colours_is_as_good_as_true(judged: dict[str, evaluate.Scores]):
+    oracle = judged["all"]
+    assert oracle.psnr_db > 60
+    assert oracle.ciede2000 < 0.05
+    assert oracle.colour_ratio == pytest.approx(1, abs=1e-3)
+    assert oracle.frechet_ratio < 0.01
+
+
+def test_one_who_answers_grey_is_the_floor(judged: dict[str, evaluate.Scores]):
+    assert replace(judged["none"], name="grey") == judged["grey"]
+    grey = judged["grey"]
+    assert grey.colour_ratio == pytest.approx(0, abs=1e-4)
+    assert (grey.psnr_gain_db, grey.ciede2000_drop, grey.frechet_ratio) == (0, 0, 1)
+    assert grey.agreement < 1
+    assert grey.agreement_way == 0
+
+
+def test_half_the_colour_is_in_between(judged: dict[str, evaluate.Scores]):
+    grey, half, oracle = judged["grey"], judged["half"], judged["all"]
+    assert 0.3 < half.colour_ratio < 0.7
+    assert grey.psnr_db < half.psnr_db < oracle.psnr_db
+    assert oracle.ciede2000 < half.ciede2000 < grey.ciede2000
+    assert oracle.frechet < half.frechet < grey.frechet
+    assert half.ciede2000_drop == pytest.approx(grey.ciede2000 - half.ciede2000)
+
+
+def test_a_sample_is_spread_evenly_and_fixed():
+    assert evaluate.spread(5, 12) == [0, 1, 2, 3, 4]
+    assert evaluate.spread(100, 4) == [0, 25, 50, 75]
+
+
+def test_what_cannot_be_evaluated_is_refused(trained: tuple[Path, Path]):
+    photos, folder = trained
+    with pytest.raises(UsageError, match="twice"):
+        Evaluation(photos, ("lite", "lite"))
+    with pytest.raises(UsageError, match="--size 100"):
+        Evaluation(photos, ("lite",), size=100)
+    (photos.parent / "one.txt").write_text("photos/0.png\n")
+    with pytest.raises(NoInputError, match="at least two"):
+        evaluate.evaluate(Evaluation(photos.parent / "one.txt", (str(folder),), size=64), school.read_rgb, CPU)
+
+
+def test_a_network_for_other_sizes_is_refused(tmp_path: Path):
+    card = {"name": "p", "network": "pix2pix", "sha256": "", "stage": "baseline"}
+    weights.save(tmp_path, NETWORKS["pix2pix"](), card)
+    with pytest.raises(UsageError, match="multiple of 256"):
+        evaluate.load_networks([str(tmp_path)], 128, CPU)
