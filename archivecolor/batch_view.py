@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 import time
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
@@ -34,7 +35,7 @@ def show(options: RunOptions, as_json: bool, quiet: bool, verbose: bool, stop: C
             view.see(name, row)
             bar.update(task, total=total, completed=view.count, speed=view.speed())
 
-        rows = drive(options, watch, stop)
+        rows = drive(options, watch, stop, view.pass_over)
     view.summary(rows, options.out)
     if stop():
         console.print("Interrupted. The pictures in hand are finished; the same command goes on from here.")
@@ -49,6 +50,7 @@ class _View:
         self.console, self.as_json, self.verbose = console, as_json, verbose
         self.count = self.unchanged = self.coloured = 0
         self.megapixels = 0.0
+        self.others: Counter[str] = Counter()
         self.started = time.monotonic()
 
     def see(self, name: str, row: Record | None) -> None:
@@ -70,6 +72,10 @@ class _View:
                 f"{row.status} {name}{': ' if row.reason else ''}{row.reason}", markup=False, highlight=False
             )
 
+    def pass_over(self, path: Path) -> None:
+        """A file that is no picture."""
+        self.others[path.suffix.lower() or "no suffix"] += 1
+
     def speed(self) -> str:
         """Pictures and megapixels a second, of those coloured now."""
         seconds = max(time.monotonic() - self.started, 1e-6)
@@ -83,6 +89,9 @@ class _View:
         for (status, reason), count in sorted(provenance.totals(rows).items()):
             table.add_row(status, str(count), reason)
         self.console.print(table)
+        if self.others:
+            kinds = ", ".join(f"{count} {kind}" for kind, count in self.others.most_common())
+            self.console.print(f"passed over, not pictures: {kinds}", markup=False, highlight=False, soft_wrap=True)
         self.console.print(
             f"{self.coloured} coloured now ({self.speed()}), {self.unchanged} unchanged since an earlier run; "
             f"{out / provenance.MANIFEST}", markup=False, highlight=False, soft_wrap=True,

@@ -4,8 +4,9 @@ The guided filter (He, Sun, Tang 2013) in its fast form (He, Sun 2015): on the s
 every pixel as a straight line in lightness, ab = slope * L + base; slope and base, which are smooth, are enlarged, and
 the line is evaluated on the full-size L. Where the scene has an edge, L has it too, and the colour follows it to the
 pixel. What the lines cannot say (colour that changes where lightness does not) is their residual on the small grid; it
-is enlarged linearly and added, so that on the small grid nothing of the map is lost. Grain and highlights outside the range that the line was fitted on would invent colour, so the result is held
-between the smallest and the largest colour of its neighbourhood.
+is enlarged linearly and added, so that nothing of the map is lost. Grain and highlights outside the range that the
+line was fitted on would invent colour, so the result is held between the smallest and the largest colour of its
+neighbourhood.
 """
 
 from __future__ import annotations
@@ -70,8 +71,8 @@ def spread(lightness: Floats, ab: Floats, height: int, width: int, radius: int =
     maps = []
     for channel in ab:
         mean_c = mean(channel)
-        slope = (mean(lightness * channel) - mean_l * mean_c) / spread_l
-        slope, base = mean(slope), mean(mean_c - slope * mean_l)
+        own_slope = (mean(lightness * channel) - mean_l * mean_c) / spread_l
+        slope, base = mean(own_slope), mean(mean_c - own_slope * mean_l)
         residual = channel - (slope * lightness + base)
         maps += [slope, base + residual, cv2.erode(channel, window), cv2.dilate(channel, window)]
     wide = [cv2.resize(m, (width, m.shape[0]), interpolation=cv2.INTER_LINEAR) for m in maps]

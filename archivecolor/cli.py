@@ -211,6 +211,9 @@ def evaluate(
     size: Annotated[int, typer.Option(help="Side of the centre crops in pixels.")] = 256,
     limit: Annotated[int, typer.Option(help="At most so many pictures, spread evenly; 0 for all.")] = 0,
     sheet: Annotated[Path | None, typer.Option(help="PNG to draw: rows of grey, each model, truth.")] = None,
+    write_card: Annotated[
+        bool, typer.Option("--write-card", help="Write each model's numbers into its card, as numbers/test.")
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:n.")] = "auto",
     precision: Annotated[str, typer.Option(help="auto, fp32, bf16 or fp16.")] = "auto",
@@ -235,6 +238,8 @@ def evaluate(
             asked, read_rgb, where,
             lambda what, done, total: bar.update(task, description=what, completed=done, total=total),
         )  # fmt: skip
+    if write_card:
+        measure.write_cards(result, asked.models)
     if as_json:
         typer.echo(measure.as_json(result))
     else:

@@ -52,9 +52,15 @@ class Engine:
         self._thread.start()
 
     def submit(self, l_net: Floats) -> Future[Floats]:
-        """L/50 - 1 (H, W) -> a future of ab/110 (2, H, W)."""
+        """L/50 - 1 (H, W) -> a future of ab/110 (2, H, W).
+
+        Raises:
+            RuntimeError: the engine is closed.
+        """
         request = _Request(l_net, Future())
         with self._wake:
+            if self._closed:
+                raise RuntimeError("this Colorizer is closed; make a new one")
             self._waiting.append(request)
             self._wake.notify()
         return request.answer
@@ -96,16 +102,19 @@ class Engine:
         try:
             return list(self._forward(np.stack(pictures)[:, None]))
         except torch.OutOfMemoryError as error:
-            if len(pictures) == 1:
+            tried = self.batch if self.device.type == "cuda" else len(pictures)  # on CUDA, what `_padded` makes of it
+            if tried == 1:
                 raise PictureError(
                     f"the device's memory does not hold one picture of {pictures[0].shape[1]} x {pictures[0].shape[0]} "
                     "at network size; use a smaller --size or --device cpu"
                 ) from error
-        self.batch = max(1, len(pictures) // 2)
+        self.batch = tried // 2
         if self.device.type == "cuda":
             torch.cuda.empty_cache()
-        return [ab for start in range(0, len(pictures), self.batch)
-                for ab in self._colour(pictures[start : start + self.batch])]  # fmt: skip
+        answers: list[Floats] = []
+        while len(answers) < len(pictures):  # the batch may shrink further on the way
+            answers += self._colour(pictures[len(answers) : len(answers) + self.batch])
+        return answers
 
     @torch.inference_mode()
     def _forward(self, l_net: Floats) -> Floats:

@@ -27,7 +27,12 @@ class Job:
 
 
 def find(
-    inputs: Iterable[str], out: Path, is_picture: Callable[[Path], bool], suffix: str = "", new_suffix: str = ""
+    inputs: Iterable[str],
+    out: Path,
+    is_picture: Callable[[Path], bool],
+    suffix: str = "",
+    new_suffix: str = "",
+    passed_over: Callable[[Path], None] = lambda path: None,
 ) -> list[Job]:
     """All pictures of the inputs, in a fixed order.
 
@@ -37,6 +42,7 @@ def find(
         is_picture: whether a file found in a folder is one; files named one by one always count.
         suffix: added to the stem of each output (`_color`).
         new_suffix: file suffix of the outputs when the format is changed (".png"); "" keeps each one's own.
+        passed_over: told of every file in a folder that is no picture; hidden files and folders are not looked at.
 
     Raises:
         NoInputError: an input does not exist, or there is no picture in any of them.
@@ -47,7 +53,7 @@ def find(
         _refuse_nesting(folder, out)
     found: dict[str, Path] = {}
     for root, prefix in _prefixed(folders):
-        for path in sorted(_walk(root, is_picture)):
+        for path in sorted(_walk(root, is_picture, passed_over)):
             found.setdefault((prefix / path.relative_to(root)).as_posix(), path)
     base, known = _common_parent(single), set(found.values())
     for path in single:
@@ -130,7 +136,7 @@ def _prefixed(folders: list[Path]) -> Iterator[tuple[Path, PurePath]]:
         yield folder, PurePath(name)
 
 
-def _walk(root: Path, is_picture: Callable[[Path], bool]) -> Iterator[Path]:
+def _walk(root: Path, is_picture: Callable[[Path], bool], passed_over: Callable[[Path], None]) -> Iterator[Path]:
     """The pictures below a folder; links are followed, and one that leads back to a folder on its way is not."""
 
     def walk(folder: Path, above: frozenset[tuple[int, int]]) -> Iterator[Path]:
@@ -154,6 +160,8 @@ def _walk(root: Path, is_picture: Callable[[Path], bool]) -> Iterator[Path]:
                 yield from walk(path, above | {identity})
             elif is_picture(path):
                 yield path
+            else:
+                passed_over(path)
 
     return walk(root, frozenset())
 

@@ -1,4 +1,4 @@
-"""The eight EXIF orientations, on arrays whose rows and columns are the last two axes."""
+"""The eight EXIF orientations."""
 
 from __future__ import annotations
 
@@ -12,24 +12,25 @@ Array = NDArray[Any]
 _INVERSE = {6: 8, 8: 6}
 
 
-def upright(stored: Array, orientation: int) -> Array:
-    """An array (…, H, W) as a file stores it -> as it is to be seen. Orientations outside 1..8 count as 1."""
-    rows_cols = (-2, -1)
+def upright(stored: Array, orientation: int, axes: tuple[int, int] = (-2, -1)) -> Array:
+    """An array as a file stores it -> as it is to be seen; `axes` are its rows and columns. Orientations outside 1..8
+    count as 1."""
+    rows, columns = axes
     match orientation:
         case 2:
-            return np.flip(stored, -1)
+            return np.flip(stored, columns)
         case 3:
-            return np.flip(stored, rows_cols)
+            return np.flip(stored, axes)
         case 4:
-            return np.flip(stored, -2)
+            return np.flip(stored, rows)
         case 5:
-            return np.swapaxes(stored, *rows_cols)
+            return np.swapaxes(stored, *axes)
         case 6:
-            return np.rot90(stored, -1, rows_cols)
+            return np.rot90(stored, -1, axes)
         case 7:
-            return np.swapaxes(np.flip(stored, rows_cols), *rows_cols)
+            return np.swapaxes(np.flip(stored, axes), *axes)
         case 8:
-            return np.rot90(stored, 1, rows_cols)
+            return np.rot90(stored, 1, axes)
         case _:
             return stored
 

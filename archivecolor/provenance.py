@@ -92,6 +92,7 @@ class Manifest:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self._turn = threading.Lock()
+        self._begun: dict[str, str] = {}
         try:
             folder.mkdir(parents=True, exist_ok=True)
             self._lock = _Lock(folder / LOCK)
@@ -142,10 +143,16 @@ class Manifest:
         """Notes that `target` is about to be written, so that a resumed run knows it for its own.
 
         Raises:
-            PictureError: a file of that name is there and no run recorded here made it.
+            PictureError: a file of that name is there and no run recorded here made it, or another input has it.
         """
         row = self.rows.get(name)
         output = target.relative_to(self.folder).as_posix()
+        with self._turn:
+            owner = self._begun.setdefault(output, name)
+        if owner != name:
+            raise PictureError(
+                f"its output {target} is already that of {owner}; colour it with another --out or --suffix"
+            )
         if not overwrite and target.exists() and (row is None or output not in (row.output, *row.earlier)):
             raise PictureError(f"{target} exists and was not made by this program; move it, or use --overwrite")
         self.append(Record(name, source, output, STARTED))

@@ -36,6 +36,7 @@ def drive(
     options: RunOptions,
     watch: Callable[[str, Record | None, int], None] = lambda name, row, total: None,
     stop: Callable[[], bool] = lambda: False,
+    passed_over: Callable[[Path], None] = lambda path: None,
 ) -> list[Record]:
     """Colours everything that is not settled and keeps the manifest.
 
@@ -43,6 +44,7 @@ def drive(
         watch: called once per input as it is finished, with its name, its row (None when it was settled already), and
             the number of inputs.
         stop: asked before each picture; when true, those in hand are finished and the rest is left for the next run.
+        passed_over: told of each file in the input folders that is no picture.
 
     Returns:
         The rows of this run's inputs, old and new, in input order.
@@ -50,7 +52,7 @@ def drive(
     Raises:
         NoInputError, OutputError, WeightsError, UsageError: nothing can be done at all, or no longer.
     """
-    todo = find_jobs(options)
+    todo = find_jobs(options, passed_over)
     with (
         Manifest(options.out) as manifest,
         Colorizer(options.model, options.color, options.device, options.precision, options.batch) as colorizer,
@@ -105,10 +107,10 @@ def run(
     )  # fmt: skip
 
 
-def find_jobs(options: RunOptions) -> list[Job]:
-    """The pictures of the inputs, at most `options.limit` of them."""
+def find_jobs(options: RunOptions, passed_over: Callable[[Path], None] = lambda path: None) -> list[Job]:
+    """The pictures of the inputs, at most `options.limit` of them; `passed_over` is told of files that are none."""
     new_suffix = "" if options.format == "same" else photo.suffix_for(options.format, "")
-    found = jobs.find(options.inputs, options.out, photo.is_picture, options.suffix, new_suffix)
+    found = jobs.find(options.inputs, options.out, photo.is_picture, options.suffix, new_suffix, passed_over)
     return found[: options.limit]
 
 

@@ -89,6 +89,20 @@ def _is_srgb(icc: bytes) -> bool:
     return bool(np.abs(_linear_through(icc, cube) - own).max() < _SAME_AS_SRGB)
 
 
+def srgb_bytes(samples: Samples, icc: bytes | None) -> NDArray[np.uint8]:
+    """Samples of any depth and profile -> sRGB, uint8 (H, W, 3).
+
+    Raises:
+        UnreadableError: the profile is damaged or is for another kind of picture.
+    """
+    if icc is not None and not (samples.ndim == 3 and _is_srgb(icc)):
+        values = samples.astype(np.float32) / np.float32(levels(samples.dtype) - 1)
+        codes = lab.srgb_from_linear(torch.from_numpy(_linear_through(icc, values))) * 255
+        return codes.round().byte().numpy()
+    codes8 = samples if samples.dtype == np.uint8 else (samples // 257).astype(np.uint8)
+    return codes8 if codes8.ndim == 3 else np.repeat(codes8[..., None], 3, axis=2)
+
+
 MONOCHROME_CHROMA = 2.0
 """Mean `residual_chroma` under which a picture counts as monochrome. Measured: 45 black-and-white, sepia and stained
 scans reach 1.75, the palest of 792 colour photographs starts at 2.15."""

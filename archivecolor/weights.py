@@ -17,7 +17,7 @@ from archivecolor.options import DEFAULT_MODEL as DEFAULT_MODEL
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-TENSORS, CARD = "model.safetensors", "card.json"
+TENSORS, CARD, CARD_TEXT = "model.safetensors", "card.json", "CARD.md"
 
 
 @dataclass(frozen=True)
@@ -178,10 +178,44 @@ def save(folder: Path, network: nn.Module, card: dict[str, Any]) -> Card:
     }
     with files.written_whole(folder / TENSORS) as part:
         save_file(tensors, part)
+        part.chmod(0o644)  # safetensors makes its files private
     full = Card(**{**card, "sha256": files.sha256(folder / TENSORS)})
-    with files.written_whole(folder / CARD) as part:
-        part.write_text(json.dumps(asdict(full), indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    write_card(folder, full)
     return full
+
+
+def write_card(folder: Path, card: Card) -> None:
+    """Writes `card.json`, and `CARD.md` from the same values, so that the two never say different things."""
+    with files.written_whole(folder / CARD) as part:
+        part.write_text(json.dumps(asdict(card), indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    with files.written_whole(folder / CARD_TEXT) as part:
+        part.write_text(card_text(card), encoding="utf-8")
+
+
+def card_text(card: Card) -> str:
+    """The card as Markdown: what it is, then recipe, data and numbers as lists."""
+    lines = [
+        f"# {card.name}", "",
+        "Made from `card.json` by this program; do not edit.", "",
+        f"- network: `{card.network}`, stage: {card.stage}, made for about {card.size} x {card.size} pixels",
+        f"- SHA-256 of `{TENSORS}`: `{card.sha256}`",
+        f"- licence: {card.licence}",
+    ]  # fmt: skip
+    for heading in ("recipe", "data", "numbers"):
+        lines += ["", f"## {heading.capitalize()}", "", *_listed(getattr(card, heading))]
+    return "\n".join(lines) + "\n"
+
+
+def _listed(values: dict[str, Any], indent: str = "") -> list[str]:
+    lines = []
+    for key, value in values.items():
+        name = key.replace("_", " ")
+        if isinstance(value, dict):
+            lines += [f"{indent}- {name}:", *_listed(value, indent + "  ")]
+        else:
+            shown = ", ".join(map(str, value)) if isinstance(value, list) else value
+            lines.append(f"{indent}- {name}: {shown}")
+    return lines
 
 
 def import_checkpoint(path: Path, out: Path) -> Card:

@@ -20,7 +20,8 @@ from PIL import Image, ImageCms, ImageOps
 
 from archivecolor import photo
 from archivecolor.errors import OutputError, PictureError, TooLargeError, UnreadableError, UnsupportedError
-from archivecolor.photo import SRGB_ICC, Page, Photo, exif, upright
+from archivecolor.orient import upright
+from archivecolor.photo import SRGB_ICC, Page, Photo, exif
 from archivecolor.photo import samples as convert
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"
@@ -122,7 +123,7 @@ def test_upright_agrees_with_pillow(orientation: int, height: int, width: int) -
     samples = np.arange(height * width, dtype=np.uint8).reshape(height, width)
     image = Image.fromarray(samples)
     image.getexif()[274] = orientation
-    np.testing.assert_array_equal(upright(samples, orientation), np.asarray(ImageOps.exif_transpose(image)))
+    np.testing.assert_array_equal(upright(samples, orientation, (0, 1)), np.asarray(ImageOps.exif_transpose(image)))
 
 
 def test_tiff_keeps_pages_in_order_each_with_its_own_envelope(tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ and `samples` know bytes and numbers; `read_*` and `write` know the formats.
 
 from __future__ import annotations
 
-from archivecolor.photo.page import SRGB_ICC, SUFFIXES, Page, Photo, upright
+from archivecolor.photo.page import SRGB_ICC, SUFFIXES, Page, Photo
 from archivecolor.photo.probe import is_picture, measure
 from archivecolor.photo.read import read
 from archivecolor.photo.write import suffix_for, writable_format, write
@@ -20,7 +20,6 @@ __all__ = [
     "measure",
     "read",
     "suffix_for",
-    "upright",
     "writable_format",
     "write",
 ]

@@ -6,7 +6,6 @@ import base64
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 
 Samples = NDArray[Any]
@@ -101,13 +100,3 @@ class Photo:
     """False when the source held its samples uncompressed."""
     lossless: bool = True
     """False when the source's own compression loses detail."""
-
-
-def upright(samples: Samples, orientation: int) -> Samples:
-    """Stored rows (H, W[, 3]) -> rows as they are to be seen, by the EXIF orientation 1 to 8."""
-    turned = samples.swapaxes(0, 1) if orientation >= 5 else samples
-    if orientation in (2, 3, 6, 7):
-        turned = turned[:, ::-1]
-    if orientation in (3, 4, 7, 8):
-        turned = turned[::-1]
-    return np.ascontiguousarray(turned)

@@ -10,6 +10,9 @@ from archivecolor.errors import PictureError
 from archivecolor.photo.page import SUFFIXES
 from archivecolor.photo.read import kind_of
 
+_OTHER_MAGICS = (b"GIF87a", b"GIF89a", b"BM", b"8BPS")
+"""Of what Pillow reads for us, and `kind_of` therefore does not name: GIF, BMP, PSD."""
+
 
 def is_picture(path: Path) -> bool:
     """Whether a file found in a folder is to be treated as a picture: by its suffix, else by its first bytes.
@@ -20,7 +23,8 @@ def is_picture(path: Path) -> bool:
         return True
     try:
         with path.open("rb") as file:
-            return kind_of(file.read(64)) != ""
+            head = file.read(64)
+        return head.startswith(_OTHER_MAGICS) or kind_of(head) != ""
     except (OSError, PictureError):
         return False
 

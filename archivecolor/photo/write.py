@@ -13,11 +13,12 @@ import imagecodecs
 import numpy as np
 from PIL import Image
 
+from archivecolor import orient
 from archivecolor.errors import OutputError, UnsupportedError
 from archivecolor.files import written_whole
 from archivecolor.photo import boxes, exif
 from archivecolor.photo import samples as convert
-from archivecolor.photo.page import FORMAT_SUFFIXES, SRGB_ICC, Page, Photo, Samples, upright
+from archivecolor.photo.page import FORMAT_SUFFIXES, SRGB_ICC, Page, Photo, Samples
 from archivecolor.photo.write_tiff import write_tiff
 
 _LOSSY_SOURCES = {"heic", "pcd", "jxl", "mpo"}
@@ -259,8 +260,8 @@ def _turned(page: Page) -> Page:
     if page.orientation == 1:
         return page
     dpi = page.dpi[::-1] if page.dpi and page.orientation >= 5 else page.dpi
-    alpha = None if page.alpha is None else upright(page.alpha, page.orientation)
-    return replace(page, samples=upright(page.samples, page.orientation), alpha=alpha, dpi=dpi, orientation=1)
+    alpha = None if page.alpha is None else _upright(page.alpha, page.orientation)
+    return replace(page, samples=_upright(page.samples, page.orientation), alpha=alpha, dpi=dpi, orientation=1)
 
 
 def _bmp(page: Page, photo: Photo, quality: int, software: str) -> Encoded:
@@ -305,3 +306,7 @@ _ENCODERS: dict[str, Callable[[Page, Photo, int, str], Encoded]] = {
     "bmp": _bmp,
     "jp2": _jp2,
 }
+
+
+def _upright(samples: Samples, orientation: int) -> Samples:
+    return np.ascontiguousarray(orient.upright(samples, orientation, axes=(0, 1)))

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -233,6 +233,20 @@ def numbers(one: Scores) -> dict[str, float | None]:
     """The scores rounded for a card or a table; None where a number is infinite or has no meaning."""
     values = {key: float(getattr(one, key)) for key in LABELS}
     return {key: round(value, LABELS[key][1]) if math.isfinite(value) else None for key, value in values.items()}
+
+
+def write_cards(result: Evaluated, models: Sequence[str]) -> None:
+    """Puts the numbers into the card of each model, with the protocol they were measured by."""
+    for model, one in zip(models, result.models, strict=True):
+        folder = weights.find(model)
+        card = weights.read_card(folder)
+        test = {
+            "data": Path(result.data).name,
+            "pictures": result.pictures,
+            "protocol": result.protocol,
+            **numbers(one),
+        }
+        weights.write_card(folder, replace(card, numbers={**card.numbers, "test": test}))
 
 
 def as_json(result: Evaluated) -> str:

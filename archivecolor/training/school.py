@@ -9,22 +9,22 @@ from typing import Any
 import cv2
 import numpy as np
 import torch
-from PIL import Image, ImageOps
 
-from archivecolor import weights
-from archivecolor.errors import UnreadableError
+from archivecolor import orient, photo, tone, weights
 from archivecolor.options import Stage, Teaching
 from archivecolor.training import dataset, loop, teacher
 from archivecolor.training.pretrain import Pretrain, start_encoder
 
 
 def read_rgb(path: Path) -> dataset.Bytes:
-    """The first page of a colour picture as sRGB, uint8 (H, W, 3)."""
-    try:
-        with Image.open(path) as image:
-            return np.asarray(ImageOps.exif_transpose(image).convert("RGB"))
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-        raise UnreadableError(f"{path}: {error}") from error
+    """The first page of a colour picture, upright, as sRGB, uint8 (H, W, 3).
+
+    Raises:
+        PictureError: it cannot be read.
+    """
+    page = photo.read(path).pages[0]
+    rgb = tone.srgb_bytes(page.samples, page.icc)
+    return np.ascontiguousarray(orient.upright(rgb, page.orientation, axes=(0, 1)))
 
 
 def photographs(stage: Stage, data: Path, val: Path | None) -> tuple[dataset.PhotoSet, dataset.PhotoSet]:
