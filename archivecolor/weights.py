@@ -211,10 +211,11 @@ def _listed(values: dict[str, Any], indent: str = "") -> list[str]:
     for key, value in values.items():
         name = key.replace("_", " ")
         if isinstance(value, dict):
-            lines += [f"{indent}- {name}:", *_listed(value, indent + "  ")]
+            lines += [f"{indent}- {name}:{'' if value else ' none'}", *_listed(value, indent + "  ")]
+        elif isinstance(value, list) and value and isinstance(value[0], str):
+            lines += [f"{indent}- {name}:", *(f"{indent}  - {item}" for item in value)]
         else:
-            shown = ", ".join(map(str, value)) if isinstance(value, list) else value
-            lines.append(f"{indent}- {name}: {shown}")
+            lines.append(f"{indent}- {name}: {value}")
     return lines
 
 

@@ -1,0 +1,217 @@
+"""engine: every request is answered, by the network, with as few calls as the sizes allow; or with an error."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from concurrent.futures import Future, wait
+from contextlib import contextmanager
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+from archivecolor.engine import Engine
+from archivecolor.errors import PictureError
+
+CPU = torch.device("cpu")
+PATIENCE_S = 20
+
+
+class Recorder(nn.Module):
+    """ab = (L, -2 L); notes the shape of every batch, and can be held up, run out of memory, or break."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.shapes: list[tuple[int, ...]] = []
+        self.threads: set[str] = set()
+        self.may_go, self.entered = threading.Event(), threading.Event()
+        self.may_go.set()
+        self.fits = 1000
+        self.error: Exception | None = None
+        self.was_training = False
+
+    def forward(self, l_net: Tensor) -> Tensor:
+        self.entered.set()
+        assert self.may_go.wait(PATIENCE_S)
+        self.shapes.append(tuple(l_net.shape))
+        self.threads.add(threading.current_thread().name)
+        self.was_training |= self.training
+        if self.error:
+            raise self.error
+        if len(l_net) > self.fits:
+            raise torch.OutOfMemoryError("CUDA out of memory (pretended)")
+        return torch.cat([l_net, -2 * l_net], dim=1)
+
+
+@contextmanager
+def running(network: Recorder, precision: str = "bf16", batch: int = 4) -> Iterator[Engine]:
+    """bf16, because a CPU in float32 takes pictures one by one; the double does not compute in it."""
+    engine = Engine(network, CPU, precision, batch)
+    try:
+        yield engine
+    finally:
+        network.may_go.set()
+        engine.close()
+        assert not engine._thread.is_alive()
+
+
+def picture(value: float, height: int = 3, width: int = 5) -> np.ndarray:
+    return (np.arange(height * width, dtype=np.float32).reshape(height, width) + np.float32(value)) / 64
+
+
+def check(answers: list[Future[np.ndarray]], pictures: list[np.ndarray]) -> None:
+    assert not wait(answers, PATIENCE_S).not_done
+    for answer, asked in zip(answers, pictures, strict=True):
+        assert answer.result().dtype == np.float32
+        np.testing.assert_array_equal(answer.result(), np.stack([asked, -2 * asked]))
+
+
+def submit_while_busy(engine: Engine, network: Recorder, pictures: list[np.ndarray]) -> list[Future[np.ndarray]]:
+    """Hands the pictures in while the network is held up by a first one, so that they gather."""
+    network.may_go.clear()
+    network.entered.clear()
+    first = engine.submit(picture(0, 1, 1))
+    assert network.entered.wait(PATIENCE_S)
+    answers = [engine.submit(asked) for asked in pictures]
+    network.may_go.set()
+    first.result(PATIENCE_S)
+    return answers
+
+
+def test_answers_are_the_networks_own() -> None:
+    network = Recorder()
+    with running(network) as engine:
+        asked = [picture(i, 2 + i % 3, 4) for i in range(12)]
+        check([engine.submit(one) for one in asked], asked)
+        assert engine.seconds > 0
+    assert network.threads == {"archivecolor-network"}
+    assert not network.was_training
+
+
+def test_what_waits_and_has_one_shape_goes_together() -> None:
+    network = Recorder()
+    with running(network) as engine:
+        asked = [picture(i, *((3, 5) if i % 2 else (4, 4))) for i in range(12)]
+        check(submit_while_busy(engine, network, asked), asked)
+    assert network.shapes[0] == (1, 1, 1, 1)
+    assert sorted(network.shapes[1:]) == [(2, 1, 3, 5), (2, 1, 4, 4), (4, 1, 3, 5), (4, 1, 4, 4)]
+    assert network.shapes[1] == (4, 1, 4, 4), "the oldest first"
+
+
+def test_a_lone_picture_does_not_wait_for_company() -> None:
+    network = Recorder()
+    with running(network, batch=64) as engine:
+        check([engine.submit(picture(1))], [picture(1)])
+    assert network.shapes == [(1, 1, 3, 5)]
+
+
+def test_on_a_cpu_in_float32_pictures_go_alone() -> None:
+    network = Recorder()
+    with running(network, precision="fp32") as engine:
+        asked = [picture(i) for i in range(6)]
+        check(submit_while_busy(engine, network, asked), asked)
+    assert {shape[0] for shape in network.shapes} == {1}
+
+
+@pytest.mark.parametrize("fits", [1, 2, 3])
+def test_a_batch_too_large_for_the_memory_is_halved_and_all_are_answered(fits: int) -> None:
+    network = Recorder()
+    network.fits = fits
+    with running(network, batch=8) as engine:
+        asked = [picture(i) for i in range(8)]
+        check(submit_while_busy(engine, network, asked), asked)
+        assert engine.batch <= fits
+        before = len(network.shapes)
+        check(submit_while_busy(engine, network, asked), asked)
+        assert max(shape[0] for shape in network.shapes[before:]) <= fits, "the lesson is kept"
+
+
+def test_one_picture_too_large_for_the_memory_is_its_own_error() -> None:
+    network = Recorder()
+    network.fits = 0
+    with running(network) as engine:
+        answers = [engine.submit(picture(i, 2 + i, 7)) for i in range(3)]
+        for i, answer in enumerate(answers):
+            with pytest.raises(PictureError, match=f"7 x {2 + i}.*--size"):
+                answer.result(PATIENCE_S)
+        network.fits = 1
+        check([engine.submit(picture(1))], [picture(1)])
+
+
+def test_on_cuda_the_padding_is_halved_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    """There every batch is filled up to one size; a lone picture must not fail because seven copies do not fit."""
+    network = Recorder()
+    network.fits = 2
+    with running(network, batch=8) as engine:
+
+        def forward(l_net: np.ndarray) -> np.ndarray:
+            padded = engine._padded(l_net)
+            assert len(padded) == engine.batch
+            return network(torch.from_numpy(padded)).numpy()[: len(l_net)]
+
+        monkeypatch.setattr(engine, "device", SimpleNamespace(type="cuda"))
+        monkeypatch.setattr(engine, "_forward", forward)
+        check([engine.submit(picture(1))], [picture(1)])
+        assert [shape[0] for shape in network.shapes] == [8, 4, 2]
+        asked = [picture(i) for i in range(7)]
+        check(submit_while_busy(engine, network, asked), asked)
+
+
+def test_an_error_in_the_network_reaches_the_callers_and_the_thread_goes_on() -> None:
+    network = Recorder()
+    with running(network) as engine:
+        network.error = ValueError("a fault in the network")
+        answers = [engine.submit(picture(i)) for i in range(5)]
+        for answer in answers:
+            with pytest.raises(ValueError, match="a fault in the network"):
+                answer.result(PATIENCE_S)
+        network.error = None
+        check([engine.submit(picture(1))], [picture(1)])
+
+
+def test_closing_answers_what_waits_and_ends_the_thread() -> None:
+    network = Recorder()
+    engine = Engine(network, CPU, "bf16", 2)
+    asked = [picture(i) for i in range(7)]
+    network.may_go.clear()
+    answers = [engine.submit(one) for one in asked]
+    closer = threading.Thread(target=engine.close)
+    closer.start()
+    network.may_go.set()
+    closer.join(PATIENCE_S)
+    assert not engine._thread.is_alive()
+    assert all(answer.done() for answer in answers)
+    check(answers, asked)
+    engine.close()  # a second time does no harm
+
+
+def test_a_closed_engine_says_so_instead_of_never_answering() -> None:
+    engine = Engine(Recorder(), CPU, "fp32", 1)
+    engine.close()
+    with pytest.raises(RuntimeError, match="closed"):
+        engine.submit(picture(1))
+
+
+def test_many_threads_are_all_served() -> None:
+    network = Recorder()
+    wrong: list[int] = []
+    with running(network, batch=5) as engine:
+
+        def ask(worker: int) -> None:
+            for i in range(25):
+                asked = picture(worker + i, 1 + i % 4, 6)
+                got = engine.submit(asked).result(PATIENCE_S)
+                if not np.array_equal(got[0], asked):
+                    wrong.append(worker)
+
+        threads = [threading.Thread(target=ask, args=(n,)) for n in range(8)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(PATIENCE_S)
+            assert not thread.is_alive()
+    assert wrong == []
+    assert sum(shape[0] for shape in network.shapes) == 200

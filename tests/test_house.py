@@ -1,0 +1,226 @@
+"""The house itself: floors, cycles, what wakes what, and nothing of the machine it was built on."""
+
+from __future__ import annotations
+
+import ast
+import re
+import subprocess
+import sys
+import tomllib
+from graphlib import CycleError, TopologicalSorter
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+PACKAGE = ROOT / "archivecolor"
+FLOORS = (
+    ("errors",),
+    ("options", "lab", "files", "orient", "devices"),
+    ("networks", "tiles", "chroma", "tone", "metrics"),
+    ("photo", "jobs", "weights", "provenance", "engine"),
+    ("colorize",),
+    ("run", "training"),
+    ("batch_view",),
+    ("cli",),
+)
+FLOOR_OF = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}
+HEAVY = {"torch", "torchvision", "cv2", "fastai", "timm", "numpy", "skimage", "PIL", "imagecodecs", "tifffile"}
+DISTRIBUTIONS = {"cv2": "opencv-python-headless", "PIL": "pillow", "skimage": "scikit-image"}
+
+Sources = dict[str, str]
+
+
+def sources() -> Sources:
+    """Module name -> text, for all of the package."""
+    named = {}
+    for path in PACKAGE.rglob("*.py"):
+        parts = path.relative_to(ROOT).with_suffix("").parts
+        named[".".join(parts[:-1] if parts[-1] == "__init__" else parts)] = path.read_text(encoding="utf-8")
+    return named
+
+
+def imported(module: str, text: str, is_package: bool) -> set[str]:
+    """Every dotted name that a module imports, wherever in it; `from a import b` gives `a.b`."""
+    names: set[str] = set()
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            above = module.split(".")[: None if is_package and node.level == 1 else -node.level + is_package]
+            base = ".".join([*(above if node.level else []), *([node.module] if node.module else [])])
+            names |= {f"{base}.{alias.name}" for alias in node.names}
+    return names
+
+
+def edges(modules: Sources) -> dict[str, set[str]]:
+    """Module -> the modules of the house that it imports."""
+
+    def owner(name: str) -> str | None:
+        while name and name not in modules:
+            name = name.rpartition(".")[0]
+        return name or None
+
+    packages = {name.rpartition(".")[0] for name in modules}
+    return {
+        module: {found for name in imported(module, text, module in packages) if (found := owner(name))} - {module}
+        for module, text in modules.items()
+    }
+
+
+def room(module: str) -> str:
+    return module.split(".")[1]
+
+
+def wrong_ways(modules: Sources) -> list[str]:
+    """Imports that do not lead downwards. The front door (`archivecolor` itself) is no room: anyone may ask it for
+    the version, and what it hands out it loads when asked."""
+    return [
+        f"{module} -> {target}"
+        for module, targets in edges(modules).items()
+        for target in sorted(targets)
+        if "archivecolor" not in (module, target)
+        and room(module) != room(target)
+        and FLOOR_OF.get(room(target), 0) >= FLOOR_OF.get(room(module), len(FLOORS))
+    ]
+
+
+def cycle(modules: Sources) -> list[str]:
+    """A ring of modules that import each other, or []. The front door's are lazy or for the type checker."""
+    inside = {module: targets - {"archivecolor"} for module, targets in edges(modules).items() if "." in module}
+    try:
+        TopologicalSorter(inside).prepare()
+    except CycleError as error:
+        return list(error.args[1])
+    return []
+
+
+def python(*arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([sys.executable, *arguments], capture_output=True, text=True, check=True, cwd=ROOT)
+
+
+# --- floors -----------------------------------------------------------------------------------------------------------
+
+
+def test_every_room_has_a_floor() -> None:
+    assert {room(name) for name in sources() if "." in name} <= set(FLOOR_OF)
+
+
+def test_imports_lead_downwards() -> None:
+    assert wrong_ways(sources()) == []
+
+
+def test_no_cycle_not_even_inside_a_package() -> None:
+    assert cycle(sources()) == []
+
+
+@pytest.mark.parametrize(
+    ("module", "line"),
+    [
+        ("archivecolor.lab", "from archivecolor import colorize"),
+        ("archivecolor.lab", "def f():\n    import archivecolor.run"),
+        ("archivecolor.jobs", "from archivecolor.provenance import Record"),
+        ("archivecolor.errors", "from . import files"),
+        ("archivecolor.photo.page", "from ..run import drive"),
+        ("archivecolor.networks", "from archivecolor.photo import read"),
+    ],
+)
+def test_the_guard_sees_upward_and_sideways_imports(module: str, line: str) -> None:
+    assert module in [way.split(" ->")[0] for way in wrong_ways({**sources(), module: line})]
+
+
+@pytest.mark.parametrize("line", ["from archivecolor.photo import read", "from . import read", "from .read import x"])
+def test_the_guard_sees_a_cycle_inside_a_package(line: str) -> None:
+    assert "archivecolor.photo.page" in cycle({**sources(), "archivecolor.photo.page": line})
+
+
+def test_every_foreign_import_is_a_declared_dependency() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+
+    def names(requirements: list[str]) -> set[str]:
+        return {re.split(r"[<>=\[]", text)[0] for text in requirements}
+
+    core = names(project["dependencies"])
+    school = core | names(project["optional-dependencies"]["train"])
+    undeclared = {}
+    for module, text in sources().items():
+        tops = {name.split(".")[0] for name in imported(module, text, False)} - sys.stdlib_module_names
+        wanted = {DISTRIBUTIONS.get(top, top).replace("_", "-") for top in tops - {"archivecolor", "__future__"}}
+        if missing := wanted - (school if module.startswith("archivecolor.training") else core):
+            undeclared[module] = missing
+    assert undeclared == {}
+
+
+# --- what wakes what --------------------------------------------------------------------------------------------------
+
+
+def loaded_by(code: str) -> set[str]:
+    """Top-level names in `sys.modules` after running the code in a fresh interpreter."""
+    ending = "\nimport sys\nprint('LOADED', *sorted({name.split('.')[0] for name in sys.modules}))"
+    return set(python("-c", code + ending).stdout.rpartition("LOADED")[2].split())
+
+
+def test_importing_the_package_loads_nothing_heavy() -> None:
+    assert loaded_by("import archivecolor; archivecolor.__version__") & HEAVY == set()
+
+
+def test_help_loads_nothing_heavy() -> None:
+    result = subprocess.run(
+        [sys.executable, "-X", "importtime", "-m", "archivecolor.cli", "--help"],
+        capture_output=True, text=True, check=True, cwd=ROOT,
+    )  # fmt: skip
+    loaded = {line.rpartition("|")[2].strip().split(".")[0] for line in result.stderr.splitlines()}
+    assert "typer" in loaded
+    assert loaded & HEAVY == set()
+    assert "Usage" in result.stdout
+
+
+def test_help_of_every_verb_loads_nothing_heavy() -> None:
+    code = """
+import click, contextlib, io, typer
+from archivecolor.cli import app
+def verbs(command, path):
+    yield path
+    for name, child in getattr(command, "commands", {}).items():
+        yield from verbs(child, [*path, name])
+for path in verbs(typer.main.get_command(app), []):
+    with contextlib.redirect_stdout(io.StringIO()) as out, contextlib.suppress(SystemExit):
+        app([*path, "--help"])
+    assert "Usage" in out.getvalue(), path
+"""
+    assert loaded_by(code) & HEAVY == set()
+
+
+def test_colouring_needs_neither_fastai_nor_timm() -> None:
+    loaded = loaded_by("import archivecolor.run")
+    assert "torch" in loaded
+    assert loaded & {"fastai", "timm", "matplotlib", "typer"} == set()
+
+
+# --- nothing of this machine ------------------------------------------------------------------------------------------
+
+_HOMES = re.compile(r"(?<![\w.~-])/(?:work|root|home/\w+|Users/\w+)/\w")
+
+
+def machine_paths(text: str) -> list[str]:
+    """Lines that name a folder of the machine this was written on."""
+    own = [str(place) for place in (Path.home(), ROOT, Path(sys.prefix)) if len(place.parts) > 2]
+    return [line for line in text.splitlines() if _HOMES.search(line) or any(place in line for place in own)]
+
+
+def test_no_file_names_a_folder_of_this_machine() -> None:
+    listed = subprocess.run(
+        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"], cwd=ROOT, capture_output=True
+    )
+    if listed.returncode:
+        pytest.skip("not a git checkout: which files are the project's cannot be told")
+    names = [name for name in listed.stdout.decode().split("\0") if name and (ROOT / name).is_file()]
+    assert "pyproject.toml" in names
+    found = {name: machine_paths((ROOT / name).read_bytes().decode("utf-8", "ignore")) for name in names}
+    assert {name: lines for name, lines in found.items() if lines} == {}
+
+
+def test_the_search_for_machine_paths_finds_them() -> None:
+    slash = "/"
+    assert machine_paths(f"a\nsee {slash}root/train\n{ROOT}\n") == [f"see {slash}root/train", str(ROOT)]
+    assert machine_paths("https://example.org/work/x framework/y ~/root/z") == []
