@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 import time
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
@@ -19,6 +19,8 @@ from archivecolor.errors import INTERRUPTED, PictureError
 from archivecolor.options import RunOptions
 from archivecolor.provenance import DONE, FAILED, SKIPPED, Identity, Record
 from archivecolor.run import drive, find_jobs
+
+STAGES = ("decode", "network", "spread", "encode")
 
 
 def show(options: RunOptions, as_json: bool, quiet: bool, verbose: bool, stop: Callable[[], bool]) -> int:
@@ -51,6 +53,7 @@ class _View:
         self.count = self.unchanged = self.coloured = 0
         self.megapixels = 0.0
         self.others: Counter[str] = Counter()
+        self.seconds: dict[str, float] = defaultdict(float)
         self.started = time.monotonic()
 
     def see(self, name: str, row: Record | None) -> None:
@@ -64,6 +67,8 @@ class _View:
         if row.status == DONE:
             self.coloured += 1
             self.megapixels += row.width * row.height / 1e6 * row.pages
+            for stage, seconds in row.seconds.items():
+                self.seconds[stage] += seconds
         if self.as_json:
             sys.stdout.write(json.dumps(asdict(row)) + "\n")
             sys.stdout.flush()
@@ -75,6 +80,11 @@ class _View:
     def pass_over(self, path: Path) -> None:
         """A file that is no picture."""
         self.others[path.suffix.lower() or "no suffix"] += 1
+
+    def shares(self) -> str:
+        """How the working time of all threads divides among the stages; waiting for others is none."""
+        total = sum(self.seconds[stage] for stage in STAGES)
+        return ", ".join(f"{stage} {self.seconds[stage] / total:.0%}" for stage in STAGES) if total else ""
 
     def speed(self) -> str:
         """Pictures and megapixels a second, of those coloured now."""
@@ -89,6 +99,9 @@ class _View:
         for (status, reason), count in sorted(provenance.totals(rows).items()):
             table.add_row(status, str(count), reason)
         self.console.print(table)
+        shares = self.shares()
+        if shares:
+            self.console.print(f"time spent: {shares}", markup=False, highlight=False)
         if self.others:
             kinds = ", ".join(f"{count} {kind}" for kind, count in self.others.most_common())
             self.console.print(f"passed over, not pictures: {kinds}", markup=False, highlight=False, soft_wrap=True)

@@ -41,7 +41,8 @@ class Painted:
     max_delta_l: float
     """Largest |ΔL*| between source and result over all pixels, after rounding to the output's depth."""
     seconds: dict[str, float] = field(default_factory=dict)
-    """By stage: `network` (waiting included), `spread` (with merge and measurement)."""
+    """By stage: `network` (the picture's share of its batches), `wait` (for its turn there, and reducing the scan),
+    `spread` (with merge and measurement)."""
 
 
 class Colorizer:
@@ -103,18 +104,20 @@ class Colorizer:
         _check(samples)
         lightness_of = tone.lightness_reader(samples.dtype, samples.ndim == 2, icc)
         started = time.perf_counter()
-        guide, ab = self._small_colours(samples, lightness_of, orientation)
+        spent: list[float] = []
+        guide, ab = self._small_colours(samples, lightness_of, orientation, spent)
         looked = time.perf_counter()
         height, width = samples.shape[:2]
         spread = chroma.spread(guide, ab * np.float32(self.options.strength), height, width)
         rgb, worst = _merge_all(samples, lightness_of, spread)
-        seconds = {"network": looked - started, "spread": time.perf_counter() - looked}
-        return Painted(rgb, worst, seconds)
+        network = sum(spent)
+        wait = max(0.0, looked - started - network)
+        return Painted(rgb, worst, {"network": network, "wait": wait, "spread": time.perf_counter() - looked})
 
     def _small_colours(
-        self, samples: Samples, lightness_of: Callable[[Samples], Floats], orientation: int
+        self, samples: Samples, lightness_of: Callable[[Samples], Floats], orientation: int, spent: list[float]
     ) -> tuple[Floats, Floats]:
-        """The small L* (h, w) and its ab (2, h, w), Lab units, both as stored."""
+        """The small L* (h, w) and its ab (2, h, w), Lab units, both as stored. Seconds in the network go to `spent`."""
 
         def look(height: int, width: int) -> Floats:
             """L* of the upright picture at this size."""
@@ -124,11 +127,11 @@ class Colorizer:
         height, width = samples.shape[:2] if orientation < 5 else samples.shape[1::-1]
         small = tiles.frame(height, width, self.options.size, self.stride)
         guide = look(small.height, small.width)
-        ab = self._ask([(guide, small)])[0]
+        ab = self._ask([(guide, small)], spent)[0]
         short = self._tiled_short_side(height, width, guide, look)
         if short:
             guide = look(*tiles.work_size(height, width, short, self.options.size))
-            ab = self._tiled(guide, ab)
+            ab = self._tiled(guide, ab, spent)
         return orient.stored(guide, orientation), orient.stored(ab, orientation)
 
     def _tiled_short_side(
@@ -143,7 +146,7 @@ class Colorizer:
         rich = short >= 2 * size and _lost_detail(guide, look) > RICH_DETAIL
         return size * 1.5 if rich or self.options.tiles == "always" else None
 
-    def _tiled(self, lightness: Floats, overall: Floats) -> Floats:
+    def _tiled(self, lightness: Floats, overall: Floats, spent: list[float]) -> Floats:
         """ab (2, h, w) of a larger copy, seen in overlapping tiles.
 
         A tile knows the grain of things but not the scene: its slow part of colour is replaced by that of the one look
@@ -154,20 +157,22 @@ class Colorizer:
         parts = [lightness[p.top : p.bottom, p.left : p.right] for p in places]
         frames = [tiles.frame(*part.shape, self.options.size, self.stride) for part in parts]
         looks = [(_resized(part, f.height, f.width), f) for part, f in zip(parts, frames, strict=True)]
-        answers = [_resized_maps(ab, *part.shape) for ab, part in zip(self._ask(looks), parts, strict=True)]
+        answers = [_resized_maps(ab, *part.shape) for ab, part in zip(self._ask(looks, spent), parts, strict=True)]
         stitched = tiles.stitch(answers, places, height, width)
         missing = _resized_maps(overall, height, width) - stitched
         return stitched + np.stack([cv2.GaussianBlur(m, (0, 0), self.options.size / 6) for m in missing])
 
-    def _ask(self, looks: list[tuple[Floats, tiles.Frame]]) -> list[Floats]:
+    def _ask(self, looks: list[tuple[Floats, tiles.Frame]], spent: list[float]) -> list[Floats]:
         """L* (h, w) with their frames -> ab (2, h, w), Lab units; all wait in line together."""
         asked = [
             self.engine.submit(tiles.pad(look, f.net_height, f.net_width) / np.float32(lab.L_SCALE) - 1)
             for look, f in looks
         ]
+        answers = [answer.result() for answer in asked]
+        spent.extend(answer.seconds for answer in asked)
         return [
-            future.result()[:, : f.height, : f.width] * np.float32(lab.AB_SCALE)
-            for future, (_, f) in zip(asked, looks, strict=True)
+            ab_net[:, : f.height, : f.width] * np.float32(lab.AB_SCALE)
+            for ab_net, (_, f) in zip(answers, looks, strict=True)
         ]
 
 

@@ -23,10 +23,17 @@ from archivecolor.errors import PictureError
 Floats = NDArray[np.float32]
 
 
+class Answer(Future[Floats]):
+    """The future ab/110 (2, H, W) of one picture."""
+
+    seconds = 0.0
+    """The picture's share of the time its batch spent in the network; known with the result."""
+
+
 @dataclass(frozen=True)
 class _Request:
     l_net: Floats
-    answer: Future[Floats]
+    answer: Answer
 
 
 class Engine:
@@ -43,21 +50,19 @@ class Engine:
         # On a CPU in float32 a batch gains nothing, and oneDNN takes other kernels for it whose last bits differ:
         # one by one, a picture's colours do not depend on its company, and a resumed run gives the same bytes.
         self.batch = 1 if (device.type, precision) == ("cpu", "fp32") else batch
-        self.seconds = 0.0
-        """Time spent in the network so far."""
         self._waiting: deque[_Request] = deque()
         self._wake = threading.Condition()
         self._closed = False
         self._thread = threading.Thread(target=self._serve, name="archivecolor-network", daemon=True)
         self._thread.start()
 
-    def submit(self, l_net: Floats) -> Future[Floats]:
+    def submit(self, l_net: Floats) -> Answer:
         """L/50 - 1 (H, W) -> a future of ab/110 (2, H, W).
 
         Raises:
             RuntimeError: the engine is closed.
         """
-        request = _Request(l_net, Future())
+        request = _Request(l_net, Answer())
         with self._wake:
             if self._closed:
                 raise RuntimeError("this Colorizer is closed; make a new one")
@@ -77,13 +82,15 @@ class Engine:
         while group := self._next_group():
             started = time.perf_counter()
             try:
-                for request, ab_net in zip(group, self._colour([r.l_net for r in group]), strict=True):
+                answers = self._colour([r.l_net for r in group])
+                share = (time.perf_counter() - started) / len(group)
+                for request, ab_net in zip(group, answers, strict=True):
+                    request.answer.seconds = share
                     request.answer.set_result(ab_net)
             except Exception as error:
                 for request in group:
                     if not request.answer.done():
                         request.answer.set_exception(error)
-            self.seconds += time.perf_counter() - started
 
     def _next_group(self) -> list[_Request]:
         """Blocks until something waits; the oldest request and others of its shape, at most a batch. [] at the end."""
