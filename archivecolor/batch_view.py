@@ -40,7 +40,7 @@ def show(options: RunOptions, as_json: bool, quiet: bool, verbose: bool, stop: C
         rows = drive(options, watch, stop, view.pass_over)
     view.summary(rows, options.out)
     if stop():
-        console.print("Interrupted. The pictures in hand are finished; the same command goes on from here.")
+        view.say("Interrupted. The pictures in hand are finished; the same command goes on from here.")
         return INTERRUPTED
     return PictureError.exit_code if any(row.status == FAILED for row in rows) else 0
 
@@ -62,7 +62,7 @@ class _View:
         if row is None:
             self.unchanged += 1
             if self.verbose:
-                self.console.print(f"unchanged {name}", markup=False, highlight=False)
+                self.say(f"unchanged {name}")
             return
         if row.status == DONE:
             self.coloured += 1
@@ -73,9 +73,11 @@ class _View:
             sys.stdout.write(json.dumps(asdict(row)) + "\n")
             sys.stdout.flush()
         if self.verbose or row.status == FAILED:
-            self.console.print(
-                f"{row.status} {name}{': ' if row.reason else ''}{row.reason}", markup=False, highlight=False
-            )
+            self.say(f"{row.status} {name}{': ' if row.reason else ''}{row.reason}")
+
+    def say(self, text: str) -> None:
+        """One line as it is, however long: whoever greps a log wants whole lines."""
+        self.console.print(text, markup=False, highlight=False, soft_wrap=True)
 
     def pass_over(self, path: Path) -> None:
         """A file that is no picture."""
@@ -101,14 +103,14 @@ class _View:
         self.console.print(table)
         shares = self.shares()
         if shares:
-            self.console.print(f"time spent: {shares}", markup=False, highlight=False)
+            self.say(f"time spent: {shares}")
         if self.others:
             kinds = ", ".join(f"{count} {kind}" for kind, count in self.others.most_common())
-            self.console.print(f"passed over, not pictures: {kinds}", markup=False, highlight=False, soft_wrap=True)
-        self.console.print(
+            self.say(f"passed over, not pictures: {kinds}")
+        self.say(
             f"{self.coloured} coloured now ({self.speed()}), {self.unchanged} unchanged since an earlier run; "
-            f"{out / provenance.MANIFEST}", markup=False, highlight=False, soft_wrap=True,
-        )  # fmt: skip
+            f"{out / provenance.MANIFEST}"
+        )
 
 
 def rehearse(options: RunOptions, as_json: bool) -> int:

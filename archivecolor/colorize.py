@@ -227,6 +227,6 @@ def _merge(lightness: Tensor, ab: Tensor, levels: int) -> Tensor:
 
 def _delta_l(codes: Tensor, lightness: Tensor, table: Tensor) -> float:
     """Largest |ΔL*| of the rounded result."""
-    r, g, b = (table[plane] for plane in codes)
+    r, g, b = torch.index_select(table, 0, codes.flatten()).view_as(codes)  # several times faster than table[codes]
     y = r * lab.LUMA[0] + g * lab.LUMA[1] + b * lab.LUMA[2]
     return float((lab.lightness_from_luminance(y) - lightness).abs().max())

@@ -48,13 +48,15 @@ def find(
         NoInputError: an input does not exist, or there is no picture in any of them.
         OutputError: the output folder lies in the source tree or the other way round, or an output would be an input.
     """
-    folders, single = _expand(inputs)
+    folders, single = _expand(inputs, out)
     for folder in folders:
         _refuse_nesting(folder, out)
     found: dict[str, Path] = {}
     for root, prefix in _prefixed(folders):
+        known = set(found.values())  # an input folder may lie in another one; its pictures are done once
         for path in sorted(_walk(root, is_picture, passed_over)):
-            found.setdefault((prefix / path.relative_to(root)).as_posix(), path)
+            if path not in known:
+                found[(prefix / path.relative_to(root)).as_posix()] = path
     base, known = _common_parent(single), set(found.values())
     for path in single:
         if path not in known:
@@ -66,36 +68,47 @@ def find(
     return made
 
 
-def _expand(inputs: Iterable[str]) -> tuple[list[Path], list[Path]]:
-    """Folders and single files, without repetitions, in the order given."""
+def _expand(inputs: Iterable[str], out: Path) -> tuple[list[Path], list[Path]]:
+    """Folders and single files, without repetitions, in the order given.
+
+    A name that is missing is an error where it was typed; in a list of thousands it is a picture whose row says so.
+    """
     folders: dict[Path, None] = {}
     single: dict[Path, None] = {}
-    for text in _lines(inputs):
-        path = Path(text)
-        matches = (
-            [path]
-            if os.path.lexists(path) or not has_magic(text)
-            else [Path(p) for p in sorted(glob(text, recursive=True))]  # noqa: PTH207  (patterns may be absolute)
-        )
-        if not matches or not os.path.lexists(matches[0]):
+    for text, from_list in _lines(inputs):
+        matches = _matches(text, out)
+        if not matches or not (from_list or os.path.lexists(matches[0])):
             raise NoInputError(f"{text}: no such file or folder")
         for match in matches:
             (folders if match.is_dir() else single)[Path(os.path.abspath(match))] = None  # noqa: PTH100
     return list(folders), list(single)
 
 
-def _lines(inputs: Iterable[str]) -> Iterator[str]:
-    """The inputs, with lists replaced by what they list."""
+def _matches(text: str, out: Path) -> list[Path]:
+    """What a name or pattern stands for. A pattern passes over the output folder: the second run of a command would
+    otherwise colour the results of the first."""
+    path = Path(text)
+    if os.path.lexists(path) or not has_magic(text):
+        return [path]
+    place = out.resolve()
+    found = [Path(p) for p in sorted(glob(text, recursive=True))]  # noqa: PTH207  (patterns may be absolute)
+    outside = [match for match in found if not match.resolve().is_relative_to(place)]
+    return outside or found  # all of them inside: that is refused later, with its reason
+
+
+def _lines(inputs: Iterable[str]) -> Iterator[tuple[str, bool]]:
+    """The inputs, with lists replaced by what they list, and whether each comes from a list."""
     for text in inputs:
         if text == "-":
-            yield from _listed(sys.stdin.buffer.read())
+            yield from ((line, True) for line in _listed(sys.stdin.buffer.read()))
         elif text.startswith("@") and not os.path.lexists(text):
             try:
-                yield from _listed(Path(text[1:]).read_bytes())
+                content = Path(text[1:]).read_bytes()
             except OSError as error:
                 raise NoInputError(f"{text[1:]}: the list cannot be read ({error.strerror})") from error
+            yield from ((line, True) for line in _listed(content))
         else:
-            yield text
+            yield text, False
 
 
 def _listed(content: bytes) -> list[str]:
@@ -113,9 +126,12 @@ def _refuse_nesting(folder: Path, out: Path) -> None:
 
 
 def _refuse_own_sources(single: list[Path], out: Path, made: list[Job]) -> None:
-    """A file named by itself may lie in the output folder, as long as no output is it."""
+    """The folder of a file named by itself is not written to, nor is any such file."""
     sources = {os.path.realpath(path) for path in single}
     place = os.path.realpath(out)
+    for path in single:
+        if os.path.realpath(path.parent) == place:
+            raise OutputError(f"--out {out}: is the folder of the source {path}, which is never written to")
     for job in made if sources else ():
         if os.path.join(place, job.target.relative_to(out)) in sources:  # noqa: PTH118
             raise OutputError(f"--out {out}: {job.target} is itself an input; choose another folder or add a --suffix")

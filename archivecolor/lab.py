@@ -83,12 +83,22 @@ def fit_gamut(linear: Tensor) -> Tensor:
     A colour outside is moved straight towards the grey of its own luminance until it is inside: Y is a weighted sum of
     linear R, G, B and stays exactly what it was, and the dominant wavelength stays too. Y must be within [0, 1].
     """
-    weights = torch.tensor(LUMA).to(linear)[:, None, None]
-    y = (linear * weights).sum(dim=-3, keepdim=True).clamp(0, 1)
-    away = linear - y
+    outside = ((linear < 0) | (linear > 1)).any(dim=-3)
+    if not outside.any():
+        return linear
+    fitted = linear.clone()
+    by_pixel = fitted.movedim(-3, -1)
+    by_pixel[outside] = _towards_grey(by_pixel[outside])
+    return fitted
+
+
+def _towards_grey(pixels: Tensor) -> Tensor:
+    """Linear RGB (K, 3) -> the nearest inside the gamut on the way to the grey of the same Y."""
+    y = (pixels @ torch.tensor(LUMA).to(pixels))[:, None].clamp(0, 1)
+    away = pixels - y
     room = torch.where(away > 0, 1 - y, y)
-    reach = torch.where(away.abs() > room, room / away.abs().clamp_min(1e-12), torch.ones_like(away))
-    return (y + away * reach.amin(dim=-3, keepdim=True)).clamp(0, 1)
+    reach = (room / away.abs().clamp_min(1e-12)).clamp_max(1).amin(dim=1, keepdim=True)
+    return (y + away * reach).clamp(0, 1)
 
 
 def srgb_from_lab(lab: Tensor) -> Tensor:

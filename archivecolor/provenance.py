@@ -10,7 +10,7 @@ import json
 import os
 import threading
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from types import TracebackType
@@ -48,7 +48,7 @@ class Record:
     depth: int = 0
     format: str = ""
     max_delta_l: float | None = None
-    """Largest |ΔL*| between source and output; None for lossy formats until they are read back."""
+    """Largest |ΔL*| between source and result, before lossy compression where the format has that."""
     notes: tuple[str, ...] = ()
     seconds: dict[str, float] = field(default_factory=dict)
     earlier: tuple[str, ...] = ()
@@ -119,11 +119,17 @@ class Manifest:
     def __exit__(
         self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._file.close()
         try:
+            self._file.close()
             self._compact()
+        except OSError as error:
+            if value is None:  # an error already on its way says more
+                raise self._unwritable(error) from error
         finally:
             self._lock.release()
+
+    def _unwritable(self, error: OSError) -> OutputError:
+        return OutputError(f"{self.folder / MANIFEST}: cannot be written ({error.strerror}); free some space")
 
     def append(self, record: Record) -> None:
         """Adds a row and hands it to the operating system."""
@@ -137,7 +143,7 @@ class Manifest:
                 self._file.write(_line(record))
                 self._file.flush()
             except OSError as error:
-                raise OutputError(f"{self.folder / MANIFEST}: cannot be written ({error.strerror})") from error
+                raise self._unwritable(error) from error
 
     def begin(self, name: str, source: str, target: Path, overwrite: bool = False) -> None:
         """Notes that `target` is about to be written, so that a resumed run knows it for its own.
@@ -157,6 +163,21 @@ class Manifest:
             raise PictureError(f"{target} exists and was not made by this program; move it, or use --overwrite")
         self.append(Record(name, source, output, STARTED))
 
+    def refuse_another_collection(self, sources: Mapping[str, Path]) -> None:
+        """Raises OutputError where an output here is that of a different, still existing picture of the same name.
+
+        A collection that has moved keeps its rows: its old place is gone, or the files there are the same.
+        """
+        for name, source in sources.items():
+            row = self.rows.get(name)
+            if row is None or row.status != DONE or row.source == str(source) or not Path(row.source).is_file():
+                continue
+            if source.is_file() and files.sha256(source) != files.sha256(Path(row.source)):
+                raise OutputError(
+                    f"{self.folder}: {row.output} is there already, made from {row.source}; choose another --out for "
+                    f"{source}, or --overwrite to replace it"
+                )
+
     def settled(self, name: str, source_sha256: str, identity: Identity) -> bool:
         """Whether this input needs nothing: same source, weights and options, and its output is there."""
         row = self.rows.get(name)
@@ -167,7 +188,10 @@ class Manifest:
         return row.status == SKIPPED or (row.output is not None and (self.folder / row.output).is_file())
 
     def _compact(self) -> None:
-        """Leaves one row per input, whole or not at all."""
+        """Leaves one row per input, whole or not at all. What was begun and not finished counts as failed."""
+        for name, row in self.rows.items():
+            if row.status == STARTED:
+                self.rows[name] = replace(row, status=FAILED, reason="interrupted while it was being written")
         with files.written_whole(self.folder / MANIFEST) as part, part.open("w", encoding="utf-8") as file:
             file.writelines(_line(record) for record in self.rows.values())
 

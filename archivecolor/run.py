@@ -54,9 +54,11 @@ def drive(
     """
     todo = find_jobs(options, passed_over)
     with (
-        Manifest(options.out) as manifest,
         Colorizer(options.model, options.color, options.device, options.precision, options.batch) as colorizer,
+        Manifest(options.out) as manifest,
     ):
+        if not options.overwrite:
+            manifest.refuse_another_collection({job.name: job.source for job in todo})
         broken: OutputError | None = None
         wanted = (job for job in todo if not (broken or stop()))
         for job, outcome in work(wanted, colorizer, options, manifest):
@@ -161,13 +163,15 @@ def color_one(
                 clock.add(part.seconds if part else {})
             kind = photo.writable_format(source.format, options.format)
             target = target_of(job, kind, options)
+            result = dress(source, painted, colorizer)
+            make_folder(target.parent, options.out)
             manifest.begin(job.name, row.source, target, options.overwrite)
             with clock.stage("encode"):
-                notes = photo.write(target, dress(source, painted, colorizer), kind, options.quality, TOOL)
+                notes = photo.write(target, result, kind, options.quality, TOOL)
         return replace(
             row, status=DONE, output=target.relative_to(options.out).as_posix(), output_sha256=files.sha256(target),
             max_delta_l=round(max(part.max_delta_l for part in painted if part), 5), seconds=clock.seconds,
-            notes=(*(note for page in source.pages for note in page.notes), *notes),
+            notes=(*(note for page in result.pages for note in page.notes), *notes),
         )  # fmt: skip
     except OutputError as error:
         return error
@@ -175,6 +179,8 @@ def color_one(
         return replace(row, reason=str(error), seconds=clock.seconds)
     except MemoryError:
         return replace(row, reason="too large for this machine's memory; colour it alone with --workers 1")
+    except FileNotFoundError:
+        return replace(row, reason="the file is not there (any more)")
     except OSError as error:
         return replace(row, reason=f"cannot be read ({error.strerror or error})")
     except Exception as error:
@@ -193,14 +199,34 @@ def color_page(page: Page, colorizer: Colorizer) -> Painted:
 
 def target_of(job: Job, kind: str, options: RunOptions) -> Path:
     """Where the colour goes. A file whose content is not what its suffix says, or of a kind that is only read, gets the
-    true suffix behind its whole name: `a.gif` becomes `a.gif.png`, which no other input can become."""
+    true suffix behind its whole name: `a.gif` becomes `a.gif.png`, unless there is a source of that name, too."""
     own = job.source.suffix
     if options.format != "same" or own == "" or photo.suffix_for(kind, own) == own:
         target = job.target
     else:
-        target = job.target.with_name(f"{job.source.name}{options.suffix}{photo.suffix_for(kind, '')}")
-    target.parent.mkdir(parents=True, exist_ok=True)
+        true = photo.suffix_for(kind, "")
+        taken = job.source.with_name(f"{job.source.name}{true}").exists()
+        target = job.target.with_name(f"{job.source.name}{'.color' if taken else ''}{options.suffix}{true}")
     return target
+
+
+def make_folder(folder: Path, out: Path) -> None:
+    """Makes a folder of the output tree `out`.
+
+    Raises:
+        PictureError: a file has its name, or a link in the tree leads elsewhere, perhaps to a source.
+        OutputError: the output cannot be written.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except (FileExistsError, NotADirectoryError) as error:
+        raise PictureError(
+            f"{folder}: a file has the name of this output folder; move it or choose another --out"
+        ) from error
+    except OSError as error:
+        raise OutputError(f"{folder}: cannot be made ({error.strerror}); choose another --out") from error
+    if not folder.resolve().is_relative_to(out.resolve()):
+        raise PictureError(f"{folder}: a link leads out of the output folder; remove it or choose another --out")
 
 
 def dress(source: Photo, painted: list[Painted | None], colorizer: Colorizer) -> Photo:
@@ -210,8 +236,9 @@ def dress(source: Photo, painted: list[Painted | None], colorizer: Colorizer) ->
         if part is None:
             pages.append(page)
             continue
-        xmp, _ = disclosure(page.xmp, TOOL, colorizer.card.name, colorizer.card.sha256)
-        pages.append(replace(page, samples=part.rgb, icc=photo.SRGB_ICC if page.icc else None, xmp=xmp))
+        xmp, kept = disclosure(page.xmp, TOOL, colorizer.card.name, colorizer.card.sha256)
+        notes = page.notes if kept else (*page.notes, "damaged XMP replaced")
+        pages.append(replace(page, samples=part.rgb, icc=photo.SRGB_ICC if page.icc else None, xmp=xmp, notes=notes))
     return replace(source, pages=tuple(pages))
 
 

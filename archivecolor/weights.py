@@ -231,12 +231,14 @@ def import_checkpoint(path: Path, out: Path) -> Card:
 
     import torch
 
+    if (out / CARD).exists():
+        raise WeightsError(f"{out}: holds weights already; choose another --out")
     try:
         state = torch.load(path, weights_only=True, map_location="cpu")
     except (OSError, RuntimeError, EOFError, ValueError, pickle.UnpicklingError) as error:
-        detail = " ".join(str(error).split())[:120]
         raise WeightsError(
-            f"{path}: not a checkpoint that can be read without running code in it ({detail})"
+            f"{path}: not a PyTorch checkpoint, or one that holds more than tensors; save it with "
+            "torch.save(model.state_dict(), …)"
         ) from error
     if not isinstance(state, dict) or not all(hasattr(value, "shape") for value in state.values()):
         raise WeightsError(f"{path}: not a state dict; save it with torch.save(model.state_dict(), …)")

@@ -1,10 +1,17 @@
-"""Fixtures for all rooms."""
+"""Fixtures for all rooms.
+
+Torch computes in one thread here: on a machine that is busy with something else (a training, another test run), two
+threads wait for each other at the end of every layer, and the tests take four times as long.
+"""
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # before anything imports torch
 
 
 @pytest.fixture

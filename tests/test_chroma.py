@@ -96,3 +96,12 @@ def test_a_smooth_picture_gets_its_map_back() -> None:
     result = whole(flat, ab, np.full((256, 256), 50, np.float32))
     plain = np.stack([cv2.resize(c, (256, 256), interpolation=cv2.INTER_LINEAR) for c in ab])
     assert np.abs(result - plain).mean() < 3
+
+
+@pytest.mark.parametrize("axis", [0, 1])
+def test_a_mirrored_picture_gets_mirrored_colours(axis: int) -> None:
+    """Nothing is shifted, not by half a pixel."""
+    small_l, ab, full_l = guide(12, 9, 1), colours(12, 9, 2), guide(131, 77, 3)
+    straight = whole(small_l, ab, full_l)
+    mirrored = whole(np.flip(small_l, axis).copy(), np.flip(ab, axis + 1).copy(), np.flip(full_l, axis).copy())
+    np.testing.assert_allclose(np.flip(mirrored, axis + 1), straight, atol=0.1)

@@ -198,6 +198,23 @@ def test_a_list_on_standard_input(src: Path, out: Path, monkeypatch: pytest.Monk
     assert {job.source for job in find("-", out=out)} == set(made)
 
 
+def test_what_is_missing_in_a_list_is_a_picture_whose_row_will_say_so(src: Path, out: Path, tmp_path: Path) -> None:
+    (path,) = plant(src, "a.jpg")
+    (tmp_path / "list.txt").write_text(f"{path}\n{src / 'gone.jpg'}\n")
+    assert {job.source for job in find(f"@{tmp_path / 'list.txt'}", out=out)} == {path, src / "gone.jpg"}
+
+
+def test_patterns_pass_over_the_results_of_the_last_run(src: Path) -> None:
+    plant(src, "a.jpg", "out/a.jpg")
+    assert below(src / "out", find(f"{src}/**/*.jpg", out=src / "out")) == ["a.jpg"]
+
+
+def test_a_folder_inside_another_input_is_done_once(src: Path, out: Path) -> None:
+    made = plant(src, "a.jpg", "deep/b.jpg")
+    for asked in ((src, src / "deep"), (src / "deep", src)):
+        assert sorted(job.source for job in find(*asked, out=out)) == made
+
+
 @pytest.mark.parametrize("text", ["gone.jpg", "gone/", "gone*.jpg", "@gone.txt"])
 def test_what_is_missing_is_named(src: Path, out: Path, text: str, monkeypatch: pytest.MonkeyPatch) -> None:
     plant(src, "a.jpg")
@@ -255,13 +272,17 @@ def test_a_source_is_never_its_own_output(src: Path, tmp_path: Path, how: str) -
     (path,) = plant(src, "a.jpg")
     (tmp_path / "link").symlink_to(src)
     asked = {"file": path, "pattern": src / "*.jpg", "through a link": tmp_path / "link" / "a.jpg"}[how]
-    with pytest.raises(OutputError, match="is itself an input"):
+    with pytest.raises(OutputError, match="the folder of the source"):
         find(asked, out=src)
+    with pytest.raises(OutputError, match="the folder of the source"):
+        find(asked, out=src, suffix="_color")
 
 
-def test_a_file_may_be_coloured_beside_itself_under_another_name(src: Path) -> None:
-    (path,) = plant(src, "a.jpg")
-    assert below(src, find(path, out=src, suffix="_color")) == ["a_color.jpg"]
+def test_a_source_is_not_even_an_output_of_deeper_folders(src: Path) -> None:
+    made = plant(src, "one/a.jpg", "two/b.jpg")
+    with pytest.raises(OutputError, match="is itself an input"):
+        find(*made, out=src)
+    assert below(src, find(*made, out=src, suffix="_color")) == ["one/a_color.jpg", "two/b_color.jpg"]
 
 
 FOLDERS = st.sampled_from(["", "box/", "box/x/", "a.jpg/"])

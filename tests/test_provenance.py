@@ -293,6 +293,24 @@ def test_an_output_stays_its_own_whatever_became_of_the_input_since(out: Path) -
             manifest.begin("a.png", "/scans/a.png", out / "a.webp")
 
 
+def test_what_was_begun_and_never_finished_counts_as_failed_but_is_still_ours(out: Path) -> None:
+    row = read_rows(out)["begun.png"]
+    assert row.status == FAILED
+    assert "interrupted" in row.reason
+    assert row.output == "begun.png"
+
+
+def test_a_full_disk_at_the_end_is_an_error_of_the_output(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    with pytest.raises(OutputError, match="No space left"), Manifest(tmp_path) as manifest:
+        manifest.append(done())
+        monkeypatch.setattr(files.os, "replace", full)
+    assert not (tmp_path / LOCK).exists()
+    assert read_rows(tmp_path) == {"a.png": done()}, "the rows appended so far are there"
+
+
 # --- disclosure -------------------------------------------------------------------------------------------------------
 
 RICH = """<?xpacket begin="\ufeff" id="W5M0MpCehiHzreSzNTczkc9d"?>

@@ -93,10 +93,10 @@ def test_a_profile_that_cannot_be_used_is_an_error(icc: bytes, samples: np.ndarr
 # --- monochrome -------------------------------------------------------------------------------------------------------
 
 
-def toned(light: tuple[int, int, int], dark: tuple[int, int, int], seed: int = 0) -> np.ndarray:
+def toned(light: tuple[int, int, int], dark: tuple[int, int, int], seed: int = 0, grain: float = 1.5) -> np.ndarray:
     """A grey scene printed in one ink on one paper, with the noise of a scanner."""
     scene = grey(120, 160, seed=seed)[..., None] / 255
-    noise = np.random.default_rng(seed).normal(0, 1.5, (120, 160, 3))
+    noise = np.random.default_rng(seed).normal(0, grain, (120, 160, 3))
     return np.clip(np.array(dark) * (1 - scene) + np.array(light) * scene + noise, 0, 255).astype(np.uint8)
 
 
@@ -116,11 +116,13 @@ MONOCHROME = {
     "sepia": toned((245, 225, 190), (50, 30, 15)),
     "cyanotype": toned((235, 240, 245), (15, 40, 95)),
     "split-toned": toned((250, 235, 200), (20, 25, 60)),
+    "grainy sepia": toned((245, 225, 190), (50, 30, 15), grain=3.2),
     "yellowed unevenly": stained(toned((240, 232, 215), (30, 25, 20))),
 }
 COLOUR = {
     "colours": colourful(),
     "pale colours": (colourful(120, 160) * 0.35 + 120).astype(np.uint8),
+    "the palest colours": (colourful(120, 160) * 0.08 + 120).astype(np.uint8),
     "16 bit": colourful().astype(np.uint16) * 257,
     "a red coat on a grey street": MONOCHROME["grey as RGB"].copy(),
 }

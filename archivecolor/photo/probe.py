@@ -30,14 +30,16 @@ def is_picture(path: Path) -> bool:
 
 
 def measure(path: Path) -> float:
-    """About how many megapixels the first page has, for planning memory; a guess from the file's size where the
-    header cannot be read. `read` does the exact check.
+    """About how many 8-bit megapixels a file has in all its pages, for planning memory; a guess from the file's size
+    where the header cannot be read. `read` does the exact check.
 
     Raises:
         OSError: there is no such file.
     """
     try:
         with Image.open(path) as image:
-            return image.width * image.height / 1e6
+            pages = getattr(image, "n_frames", 1) if image.format == "TIFF" else 1
+            depth = 2 if image.mode[0] in "IF" else 1
+            return image.width * image.height * pages * depth / 1e6
     except Exception:  # any decoder may raise anything on a damaged header
         return path.stat().st_size / 1e6

@@ -88,7 +88,7 @@ def _stored(path: Path, writer: Callable[[Path], tuple[str, ...]]) -> tuple[str,
             return writer(part)
     except OSError as error:
         cause = error.strerror or str(error)
-        raise OutputError(f"{path}: cannot be written: {cause}; free some space or choose another --output") from error
+        raise OutputError(f"{path}: cannot be written: {cause}; free some space or choose another --out") from error
 
 
 def _write_bytes(part: Path, content: bytes) -> tuple[str, ...]:
