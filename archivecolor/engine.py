@@ -32,7 +32,8 @@ class Answer(Future[Floats]):
 
 @dataclass(frozen=True)
 class _Request:
-    l_net: Floats
+    l_net: Tensor
+    """(H, W), on the device or on its way there."""
     answer: Answer
 
 
@@ -50,6 +51,7 @@ class Engine:
         # On a CPU in float32 a batch gains nothing, and oneDNN takes other kernels for it whose last bits differ:
         # one by one, a picture's colours do not depend on its company, and a resumed run gives the same bytes.
         self.batch = 1 if (device.type, precision) == ("cpu", "fp32") else batch
+        self._copies = torch.cuda.Stream(device) if device.type == "cuda" else None
         self._waiting: deque[_Request] = deque()
         self._wake = threading.Condition()
         self._closed = False
@@ -62,13 +64,22 @@ class Engine:
         Raises:
             RuntimeError: the engine is closed.
         """
-        request = _Request(l_net, Answer())
+        request = _Request(self._sent(l_net), Answer())
         with self._wake:
             if self._closed:
                 raise RuntimeError("this Colorizer is closed; make a new one")
             self._waiting.append(request)
             self._wake.notify()
         return request.answer
+
+    def _sent(self, l_net: Floats) -> Tensor:
+        """The picture on the device. On CUDA the worker that hands it in starts the copy, from pinned memory on a
+        stream of its own, so that it travels while the network works on the batch before."""
+        x = torch.from_numpy(l_net)
+        if self._copies is None:
+            return x
+        with torch.cuda.stream(self._copies):
+            return x.pin_memory().to(self.device, non_blocking=True)
 
     def close(self) -> None:
         """Finishes what waits and ends the thread."""
@@ -104,10 +115,12 @@ class Engine:
             self._waiting = deque(r for r in self._waiting if id(r) not in chosen)
             return group
 
-    def _colour(self, pictures: list[Floats]) -> list[Floats]:
+    def _colour(self, pictures: list[Tensor]) -> list[Floats]:
         """The network's answers; a batch that does not fit into the device's memory is halved, for good."""
         try:
-            return list(self._forward(np.stack(pictures)[:, None]))
+            if self._copies is not None:
+                torch.cuda.current_stream(self.device).wait_stream(self._copies)
+            return list(self._forward(torch.stack(pictures)[:, None]))
         except torch.OutOfMemoryError as error:
             tried = self.batch if self.device.type == "cuda" else len(pictures)  # on CUDA, what `_padded` makes of it
             if tried == 1:
@@ -124,20 +137,17 @@ class Engine:
         return answers
 
     @torch.inference_mode()
-    def _forward(self, l_net: Floats) -> Floats:
-        """(N, 1, H, W) -> (N, 2, H, W), float32, on this side."""
+    def _forward(self, l_net: Tensor) -> Floats:
+        """(N, 1, H, W) on the device -> (N, 2, H, W), float32, on this side."""
         count = len(l_net)
-        x = torch.from_numpy(self._padded(l_net))
-        if self.device.type == "cuda":
-            x = x.pin_memory()
-        x = x.to(self.device, non_blocking=True).to(memory_format=torch.channels_last)
+        x = self._padded(l_net).contiguous(memory_format=torch.channels_last)
         dtype = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}[self.precision]
         with torch.autocast(self.device.type, dtype=dtype, enabled=self.precision != "fp32"):
             ab_net: Tensor = self.network(x)
         return ab_net[:count].float().cpu().numpy()
 
-    def _padded(self, l_net: Floats) -> Floats:
+    def _padded(self, l_net: Tensor) -> Tensor:
         """On CUDA, always a full batch: one shape means one choice of kernels, and so the same bytes every time."""
         if self.device.type != "cuda" or len(l_net) == self.batch:
             return l_net
-        return np.concatenate([l_net, np.repeat(l_net[-1:], self.batch - len(l_net), axis=0)])
+        return torch.cat([l_net, l_net[-1:].expand(self.batch - len(l_net), -1, -1, -1)])

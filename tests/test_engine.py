@@ -148,10 +148,10 @@ def test_on_cuda_the_padding_is_halved_too(monkeypatch: pytest.MonkeyPatch) -> N
     network.fits = 2
     with running(network, batch=8) as engine:
 
-        def forward(l_net: np.ndarray) -> np.ndarray:
+        def forward(l_net: torch.Tensor) -> np.ndarray:
             padded = engine._padded(l_net)
             assert len(padded) == engine.batch
-            return network(torch.from_numpy(padded)).numpy()[: len(l_net)]
+            return network(padded).numpy()[: len(l_net)]
 
         monkeypatch.setattr(engine, "device", SimpleNamespace(type="cuda"))
         monkeypatch.setattr(engine, "_forward", forward)
