@@ -189,7 +189,7 @@ def train_pretrain(
     Example: archivecolor train pretrain --model lite --data ./colour_photos --out ./weights/mine
     """
     from archivecolor import devices
-    from archivecolor.options import Stage, Teaching, parse_sizes
+    from archivecolor.options import Stage, Teaching, parse_sizes, small_side
     from archivecolor.training import school
 
     if encoder == "auto":
@@ -199,9 +199,110 @@ def train_pretrain(
     stage = Stage(
         name="pretrain", model=model, out=out, pictures=pictures, sizes=parse_sizes(sizes), batch=batch, lr=lr,
         aging=aging, seed=seed, precision=devices.choose_precision(precision, where), validate_every=validate_every,
+        validation_size=small_side(model),
         settings={"encoder": encoder, "chroma_weight": chroma_weight, **teaching.settings()},
     )  # fmt: skip
     _watched(lambda watch, stop: school.pretrain(stage, teaching, data, val, where, watch, stop))
+
+
+@train.command("gan")
+def train_gan(
+    origin: Annotated[str, typer.Option("--from", help="Weights to start from: a name or a folder.")],
+    data: Annotated[Path, typer.Option(help="Folder of colour photographs, or a text file that lists them.")],
+    out: Annotated[Path, typer.Option(help="Weights folder to write; holds the state to resume from as well.")],
+    val: Annotated[Path | None, typer.Option(help="Held-out photographs; a fixed 4 % of --data when left out.")] = None,
+    gan: Annotated[str, typer.Option(help="The loss: vanilla, lsgan or hinge.")] = "vanilla",
+    l1_weight: Annotated[
+        float, typer.Option(help="Weight of L1 beside it; less gives more colour; 100 suits batchnorm.")
+    ] = 20.0,
+    chroma_weight: Annotated[
+        float, typer.Option(help="How much more a colourful pixel counts in L1; 0 is plain L1.")
+    ] = 0.5,
+    discriminator: Annotated[
+        str, typer.Option(help="spectral (PatchGAN with spectral norm) or batchnorm (that of pix2pix).")
+    ] = "spectral",
+    warmup: Annotated[int, typer.Option(help="Pictures from which the discriminator alone learns at first.")] = 480,
+    pictures: Annotated[int, typer.Option(help="How many pictures to see.")] = 40_000,
+    sizes: Annotated[
+        str, typer.Option(help="side:share pairs, small sides first; auto: 128:0.85,192:0.12,256:0.03, pix2pix 256.")
+    ] = "auto",
+    batch: Annotated[int, typer.Option(help="Pictures per step.")] = 24,
+    lr: Annotated[float, typer.Option(help="Peak learning rate of the U-Net.")] = 1e-4,
+    lr_d: Annotated[float, typer.Option(help="Peak learning rate of the discriminator.")] = 4e-4,
+    aging: Annotated[float, typer.Option(help="Share of the pictures made to look old, 0 to 1.")] = 0.4,
+    ema: Annotated[float, typer.Option(help="Decay of the average that is judged and published.")] = 0.999,
+    stop_when: Annotated[
+        str,
+        typer.Option(
+            help="Ends a collapsed training: L1 above so many times the start's, or colourfulness outside, twice in a "
+            "row; or never."
+        ),
+    ] = "l1:1.2,colour:0.6-1.15",
+    validate_every: Annotated[int, typer.Option(help="Pictures between validations.")] = 2_000,
+    seed: Annotated[int, typer.Option(help="Order, crops and aging depend on it alone.")] = 0,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:n.")] = "auto",
+    precision: Annotated[str, typer.Option(help="auto, fp32, bf16 or fp16.")] = "auto",
+) -> None:
+    """Adversarial fine-tuning: more colour than L1 alone dares. Ctrl-C saves; the same command goes on.
+
+    OUT gets the best average: least val_l1 ÷ the start's + |1 - colourfulness ÷ truth's| of all validations within the
+    limits of --stop-when.
+
+    Example: archivecolor train gan --from lite --data ./colour_photos --out ./weights/mine_gan
+    """
+    from archivecolor import devices, weights
+    from archivecolor.options import Adversarial, Stage, parse_sizes, parse_stop_when, small_side
+    from archivecolor.training import school
+
+    folder = weights.find(origin)
+    model = weights.read_card(folder).network
+    if sizes == "auto":
+        sizes = "256" if model == "pix2pix" else "128:0.85,192:0.12,256:0.03"
+    limits = parse_stop_when(stop_when)
+    asked = Adversarial(gan, l1_weight, chroma_weight, lr_d, warmup, discriminator, limits)
+    where = devices.choose_device(device)
+    stage = Stage(
+        name="gan", model=model, out=out, pictures=pictures, sizes=parse_sizes(sizes), batch=batch, lr=lr, aging=aging,
+        ema=ema, seed=seed, precision=devices.choose_precision(precision, where), validate_every=validate_every,
+        validation_size=small_side(model), settings=asked.settings(),
+    )  # fmt: skip
+    _watched(lambda watch, stop: school.gan(stage, asked, folder, data, val, where, watch, stop))
+
+
+@train.command("baseline")
+def train_baseline(
+    data: Annotated[Path, typer.Option(help="Folder of colour photographs, or a text file that lists them.")],
+    out: Annotated[Path, typer.Option(help="Weights folder to write; holds the state to resume from as well.")],
+    val: Annotated[Path | None, typer.Option(help="Held-out photographs; a fixed 4 % of --data when left out.")] = None,
+    gan: Annotated[str, typer.Option(help="The loss: vanilla, lsgan or hinge.")] = "vanilla",
+    l1_weight: Annotated[float, typer.Option(help="Weight of L1 beside it.")] = 100.0,
+    pictures: Annotated[int, typer.Option(help="How many pictures to see.")] = 160_000,
+    batch: Annotated[int, typer.Option(help="Pictures per step.")] = 16,
+    lr: Annotated[float, typer.Option(help="Peak learning rate of generator and discriminator.")] = 2e-4,
+    aging: Annotated[float, typer.Option(help="Share of the pictures made to look old, 0 to 1.")] = 0.0,
+    validate_every: Annotated[int, typer.Option(help="Pictures between validations.")] = 8_000,
+    seed: Annotated[int, typer.Option(help="Order, crops and aging depend on it alone.")] = 0,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:n.")] = "auto",
+    precision: Annotated[str, typer.Option(help="auto, fp32, bf16 or fp16.")] = "auto",
+) -> None:
+    """pix2pix from nothing, to compare with: its U-Net and PatchGAN at 256 pixels, both learning from the start.
+
+    As in the paper, but for the cycle of the learning rate and for the average that is published.
+
+    Example: archivecolor train baseline --data ./colour_photos --out ./weights/my_baseline
+    """
+    from archivecolor import devices
+    from archivecolor.options import Adversarial, Stage, small_side
+    from archivecolor.training import school
+
+    asked = Adversarial(gan, l1_weight, lr_d=lr, warmup=0, discriminator="batchnorm", stop_when=None)
+    where = devices.choose_device(device)
+    stage = Stage(
+        name="baseline", model="pix2pix", out=out, pictures=pictures, sizes=((256, 1.0),), batch=batch, lr=lr,
+        aging=aging, seed=seed, precision=devices.choose_precision(precision, where), validate_every=validate_every,
+        validation_size=small_side("pix2pix"), settings=asked.settings(),
+    )  # fmt: skip
+    _watched(lambda watch, stop: school.baseline(stage, asked, data, val, where, watch, stop))
 
 
 @app.command()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
@@ -113,6 +114,8 @@ class Stage:
         require(self.batch > 0, f"--batch {self.batch}: must be at least 1")
         require(self.lr > 0, f"--lr {self.lr}: must be above 0")
         require(0 <= self.aging <= 1, f"--aging {self.aging}: must be from 0 to 1")
+        require(0 <= self.ema < 1, f"--ema {self.ema}: must be from 0 to below 1")
+        require(self.validate_every > 0, f"--validate-every {self.validate_every}: must be at least 1")
         stride = 256 if self.model == "pix2pix" else 32
         for side, share in self.sizes:
             require(
@@ -176,6 +179,85 @@ class Teaching:
             "teacher": self.teacher, "teacher_pictures": self.pictures, "teacher_sizes": sizes,
             "teacher_lr": self.lr, "teacher_weight": self.weight,
         }  # fmt: skip
+
+
+GANS = ("vanilla", "lsgan", "hinge")
+DISCRIMINATORS = ("spectral", "batchnorm")
+
+
+@dataclass(frozen=True)
+class StopWhen:
+    """Limits of a validation: outside them a training counts as collapsed."""
+
+    l1: float = 1.2
+    """The most that L1 may be, as a multiple of the start's."""
+    colour_low: float = 0.6
+    """The least that colourfulness ÷ truth's may be, once it was well above (`gan.Guard`)."""
+    colour_high: float = 1.15
+
+    def __post_init__(self) -> None:
+        require(self.l1 > 1, f"--stop-when l1:{self.l1:g}: must be above 1")
+        low, high = self.colour_low, self.colour_high
+        require(0 <= low < high, f"--stop-when colour:{low:g}-{high:g}: must be LOW-HIGH with 0 <= LOW < HIGH")
+
+
+@dataclass(frozen=True)
+class Adversarial:
+    """How a U-Net and a discriminator learn against each other."""
+
+    gan: str = "vanilla"
+    l1_weight: float = 20.0
+    """Of L1 on ab (in the network's range) beside the GAN loss. pix2pix has 100; against the bounded slopes of the
+    spectral discriminator that leaves the U-Net as timid as it was."""
+    chroma_weight: float = 0.0
+    """How much more a colourful pixel counts in L1, as in the pre-training; 0 as in pix2pix."""
+    lr_d: float = 4e-4
+    """Peak learning rate of the discriminator; the stage's is the U-Net's."""
+    warmup: int = 480
+    """Pictures from which the discriminator alone learns at first."""
+    discriminator: str = "spectral"
+    """`spectral`: a PatchGAN with spectral norm; `batchnorm`: the one of pix2pix."""
+    stop_when: StopWhen | None = StopWhen()
+    """None: never."""
+
+    def __post_init__(self) -> None:
+        require(self.gan in GANS, f"--gan {self.gan}: write one of {', '.join(GANS)}")
+        require(self.l1_weight >= 0, f"--l1-weight {self.l1_weight:g}: must be 0 or more")
+        require(self.chroma_weight >= 0, f"--chroma-weight {self.chroma_weight:g}: must be 0 or more")
+        require(self.lr_d > 0, f"--lr-d {self.lr_d:g}: must be above 0")
+        require(self.warmup >= 0, f"--warmup {self.warmup}: must be 0 or more")
+        known = self.discriminator in DISCRIMINATORS
+        require(known, f"--discriminator {self.discriminator}: write one of {', '.join(DISCRIMINATORS)}")
+
+    def settings(self) -> dict[str, float | str]:
+        """For the recipe on the card."""
+        stop = self.stop_when
+        limits = f"l1:{stop.l1:g},colour:{stop.colour_low:g}-{stop.colour_high:g}" if stop else "never"
+        return {
+            "gan": self.gan, "l1_weight": self.l1_weight, "chroma_weight": self.chroma_weight, "lr_d": self.lr_d,
+            "warmup": self.warmup, "discriminator": self.discriminator, "stop_when": limits,
+        }  # fmt: skip
+
+
+def small_side(model: str) -> int:
+    """The side that validations are quick at; pix2pix has no smaller one than 256."""
+    return 256 if model == "pix2pix" else 128
+
+
+def parse_stop_when(text: str) -> StopWhen | None:
+    """`l1:1.2,colour:0.6-1.15` -> StopWhen(1.2, 0.6, 1.15); `never` -> None.
+
+    Raises:
+        UsageError: it is not of this form.
+    """
+    if text == "never":
+        return None
+    form = re.fullmatch(r"l1:([\d.]+),colour:([\d.]+)-([\d.]+)", text)
+    try:
+        l1, low, high = (float(number) for number in (form.groups() if form else ()))
+    except ValueError:
+        raise UsageError(f"--stop-when {text!r}: write never, or for example l1:1.2,colour:0.6-1.15") from None
+    return StopWhen(l1, low, high)
 
 
 def parse_sizes(text: str) -> tuple[tuple[int, float], ...]:

@@ -106,7 +106,7 @@ def restore(folder: Path, stage: Stage, step: Step, average: Average) -> State:
             module.load_state_dict(_below(tensors, f"module/{name}/"))
         except RuntimeError as error:
             raise UsageError(
-                f"{path}: does not hold the {name} of this training (was --teacher-weight given then?); "
+                f"{path}: does not hold the {name} of this training (another --teacher-weight or --discriminator?); "
                 "repeat the first command, or choose another --out"
             ) from error
     for name, optimizer in step.optimizers().items():

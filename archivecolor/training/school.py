@@ -11,8 +11,10 @@ import numpy as np
 import torch
 
 from archivecolor import orient, photo, tone, weights
-from archivecolor.options import Stage, Teaching
+from archivecolor.errors import UsageError
+from archivecolor.options import Adversarial, Stage, Teaching
 from archivecolor.training import dataset, loop, teacher
+from archivecolor.training.gan import GanStep, GuardedGanStep
 from archivecolor.training.pretrain import Pretrain, start_encoder
 
 
@@ -73,3 +75,30 @@ def pretrain(
     if lite0 and teaching.weight:
         step = teacher.GuidedPretrain(network, lite0, teaching.weight, chroma_weight)
     return loop.run(stage, step, train, held, card, watch, stop)
+
+
+def gan(
+    stage: Stage, asked: Adversarial, origin: Path, data: Path, val: Path | None, device: torch.device,
+    watch: loop.Watch, stop: loop.Stop,
+) -> dict[str, float]:  # fmt: skip
+    """Adversarial fine-tuning of the weights in `origin`; see `archivecolor train gan --help`."""
+    if stage.out.resolve() == origin.resolve():
+        raise UsageError(f"--out {stage.out}: these are the weights to start from; choose another folder")
+    torch.manual_seed(stage.seed)
+    network, parent = weights.load(origin)
+    step = GuardedGanStep(network, asked, stage.lr, stage.precision, device, parent.sha256)
+    train, held = photographs(stage, data, val)
+    card = {**start_card(stage, data, train), "size": parent.size, "history": [*parent.history, parent.sha256]}
+    card["recipe"]["from"] = parent.name
+    return loop.run(stage, step, train, held, card, watch, lambda: stop() or step.guard.collapsed, step.judge())
+
+
+def baseline(
+    stage: Stage, asked: Adversarial, data: Path, val: Path | None, device: torch.device, watch: loop.Watch,
+    stop: loop.Stop,
+) -> dict[str, float]:  # fmt: skip
+    """pix2pix from noise; see `archivecolor train baseline --help`."""
+    torch.manual_seed(stage.seed)
+    step = GanStep(weights.build(stage.model, stage.out), asked, stage.lr, stage.precision, device)
+    train, held = photographs(stage, data, val)
+    return loop.run(stage, step, train, held, start_card(stage, data, train), watch, stop)

@@ -1,0 +1,247 @@
+"""The second stage: a U-Net that colours timidly learns to colour convincingly, from a discriminator beside L1.
+
+The U-Net alone gives the median of all plausible colours, which is nearly grey. The discriminator sees that. It begins
+on the frozen U-Net's pictures (NoGAN, Antic 2019), so that what it first asks for is not noise. How far everything is
+lies in the checkpoint and nowhere else.
+"""
+
+from __future__ import annotations
+
+import copy
+import json
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F  # noqa: N812
+
+from archivecolor.errors import UsageError
+from archivecolor.networks.patchgan import PatchDiscriminator
+from archivecolor.options import Adversarial, Stage, StopWhen
+from archivecolor.training import checkpoint, loop, sheets
+from archivecolor.training.checkpoint import Average
+from archivecolor.training.dataset import Batch, PhotoSet
+from archivecolor.training.loop import autocast
+from archivecolor.training.pretrain import descend, weighted_l1
+
+BETAS = (0.5, 0.999)
+"""Of both Adams, as in pix2pix: a first moment that soon forgets, since the other side moves too."""
+
+
+def discriminator_loss(gan: str, real: Tensor, fake: Tensor) -> Tensor:
+    """What the discriminator makes small. Undecided logits of 0 cost ln 2 (vanilla), 1/2 (lsgan) or 1 (hinge).
+
+    Halved, as in pix2pix: the mean of what the true and what the painted pictures cost.
+
+    Args:
+        gan: `vanilla` (Goodfellow et al. 2014), `lsgan` (Mao et al. 2017) or `hinge` (Lim and Ye 2017).
+        real, fake: logits (N, 1, h, w) for true and painted pictures.
+    """
+    if gan == "vanilla":
+        both = F.softplus(-real).mean() + F.softplus(fake).mean()
+    elif gan == "lsgan":
+        both = (real - 1).square().mean() + fake.square().mean()
+    else:
+        both = F.relu(1 - real).mean() + F.relu(1 + fake).mean()
+    return both / 2
+
+
+def generator_loss(gan: str, fake: Tensor) -> Tensor:
+    """What the generator makes small: the logits (N, 1, h, w) of its pictures are to look true.
+
+    Vanilla in its non-saturating form; see `discriminator_loss`.
+    """
+    if gan == "vanilla":
+        return F.softplus(-fake).mean()
+    if gan == "lsgan":
+        return (fake - 1).square().mean()
+    return -fake.mean()
+
+
+class GanStep:
+    """λ·L1 on ab (`weighted_l1`) + GAN for the U-Net, a PatchGAN beside it; two Adams, gradients clipped at norm 1.
+
+    The discriminator learns from every batch, the U-Net from those after the warm-up.
+    """
+
+    def __init__(self, network: nn.Module, asked: Adversarial, lr: float, precision: str, device: torch.device) -> None:
+        self.asked, self.precision, self.device = asked, precision, device
+        self.lr_ratio = asked.lr_d / lr
+        self.network = network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        patches = PatchDiscriminator(spectral=asked.discriminator == "spectral")
+        self.discriminator = patches.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        # In the discriminator's state, so that a resumed training knows how much of the warm-up is left.
+        self.seen = torch.zeros((), dtype=torch.int64)
+        self.discriminator.register_buffer("seen", self.seen)
+        self.optimizer = torch.optim.Adam(self.network.parameters(), betas=BETAS)
+        self.optimizer_d = torch.optim.Adam(self.discriminator.parameters(), betas=BETAS)
+
+    def modules(self) -> dict[str, nn.Module]:
+        return {"network": self.network, "discriminator": self.discriminator}
+
+    def optimizers(self) -> dict[str, torch.optim.Optimizer]:
+        return {"network": self.optimizer, "discriminator": self.optimizer_d}
+
+    def __call__(self, batch: Batch, lr: float) -> dict[str, float]:
+        warming = int(self.seen) < self.asked.warmup
+        # Frozen means the running statistics as well.
+        self.network.train(not warming)
+        self.discriminator.train()
+        l_net = batch.l_net.to(self.device, memory_format=torch.channels_last)
+        truth = batch.ab_net.to(self.device)
+        with torch.set_grad_enabled(not warming), autocast(self.precision, self.device):
+            ab_net = self.network(l_net)
+        ab_net = ab_net.float()
+        l1 = weighted_l1(ab_net, truth, self.asked.chroma_weight)
+        losses = {"l1": l1, "d": self.learn_to_judge(l_net, ab_net.detach(), truth, lr)}
+        if not warming:
+            losses["gan"] = self.learn_to_paint(l_net, ab_net, l1, lr)
+        self.seen += len(l_net)
+        return {name: float(loss.detach()) for name, loss in losses.items()}
+
+    def logits(self, l_net: Tensor, ab_net: Tensor) -> Tensor:
+        """How true the pictures l_net (N, 1, H, W) look with the colours ab_net (N, 2, H, W): (N, 1, h, w), float32."""
+        with autocast(self.precision, self.device):
+            logits = self.discriminator(torch.cat([l_net, ab_net], dim=1))
+        return logits.float()
+
+    def learn_to_judge(self, l_net: Tensor, painted: Tensor, truth: Tensor, lr: float) -> Tensor:
+        """One step of the discriminator; its loss."""
+        loss = discriminator_loss(self.asked.gan, self.logits(l_net, truth), self.logits(l_net, painted))
+        descend(self.optimizer_d, loss, lr * self.lr_ratio)
+        return loss
+
+    def learn_to_paint(self, l_net: Tensor, ab_net: Tensor, l1: Tensor, lr: float) -> Tensor:
+        """One step of the U-Net; its loss before the discriminator."""
+        self.discriminator.requires_grad_(False)
+        loss = generator_loss(self.asked.gan, self.logits(l_net, ab_net))
+        # Adam does not see the scale of a loss, but the clipping does: with λ of 100 it would bite at every step.
+        scale = max(1.0, self.asked.l1_weight)
+        descend(self.optimizer, (self.asked.l1_weight * l1 + loss) / scale, lr)
+        self.discriminator.requires_grad_(True)
+        return loss
+
+
+@dataclass(frozen=True)
+class Standing:
+    """What the guard remembers of the validations so far."""
+
+    judged_at: int = -1
+    """Pictures seen at the last validation that counted."""
+    start_l1: float = 0.0
+    """val_l1 of the weights the training began from."""
+    cost: float = float("inf")
+    kept_at: int = 0
+    """Pictures seen by the best average."""
+    numbers: dict[str, float] | None = None
+    """The best average's validation."""
+    coloured: bool = False
+    """Whether the lower limit of colourfulness holds already."""
+    strikes: int = 0
+    """Validations outside the limits, one after the other."""
+
+
+class Guard(nn.Module):
+    """Keeps the best average, and says when the training has collapsed.
+
+    An average costs val_l1 ÷ the start's val_l1 + |1 - colourfulness ÷ truth's|: one per cent of L1 is worth one of
+    colourfulness. The cheapest within the limits (`StopWhen`) is kept, the start to begin with. A training whose
+    average is outside the limits twice in a row is at its end; once may be the jolt after the warm-up. The start may
+    be less colourful than the lower limit, and a good training may tremble around it on its way up: that limit holds
+    only after it was left behind by a tenth.
+
+    A module, so that the checkpoint carries it.
+    """
+
+    STRIKES = 2
+    LEFT_BEHIND = 1.1
+
+    def __init__(self, network: nn.Module, limits: StopWhen | None, parent: str) -> None:
+        super().__init__()
+        self.best = copy.deepcopy(network).requires_grad_(False)
+        self.limits, self.parent, self.standing = limits, parent, Standing()
+
+    @property
+    def collapsed(self) -> bool:
+        return self.standing.strikes >= self.STRIKES
+
+    def outside(self, numbers: dict[str, float], start_l1: float) -> bool:
+        """Whether a validation is outside the limits."""
+        if self.limits is None:
+            return False
+        l1, colour = numbers["val_l1"], numbers["val_colour"]
+        dull = self.standing.coloured and colour < self.limits.colour_low
+        return l1 > self.limits.l1 * start_l1 or colour > self.limits.colour_high or dull
+
+    def consider(self, pictures: int, numbers: dict[str, float], values: dict[str, Tensor]) -> None:
+        """Takes note of a validation of the average `values`; the same one again changes nothing."""
+        old = self.standing
+        if pictures <= old.judged_at:
+            return
+        start_l1 = old.start_l1 if old.numbers else numbers["val_l1"]
+        outside = self.outside(numbers, start_l1)
+        cost = numbers["val_l1"] / start_l1 + abs(1 - numbers["val_colour"])
+        if not old.numbers or (cost < old.cost and not outside):
+            old = replace(old, cost=cost, kept_at=pictures, numbers=numbers)
+            self.best.load_state_dict(values)
+        coloured = self.limits is not None and numbers["val_colour"] >= self.LEFT_BEHIND * self.limits.colour_low
+        self.standing = replace(
+            old, judged_at=pictures, start_l1=start_l1, coloured=old.coloured or coloured,
+            strikes=old.strikes + 1 if outside else 0,
+        )  # fmt: skip
+
+    def get_extra_state(self) -> Tensor:
+        """The standing and the parent as JSON in bytes: a checkpoint holds tensors alone."""
+        text = json.dumps({"parent": self.parent, "standing": asdict(self.standing)})
+        return torch.tensor(list(text.encode()), dtype=torch.uint8)
+
+    def set_extra_state(self, state: Tensor) -> None:
+        """Goes on from a checkpoint.
+
+        Raises:
+            UsageError: that training began from other weights.
+        """
+        about = json.loads(bytes(state.tolist()))
+        if about["parent"] != self.parent:
+            raise UsageError(
+                f"--from: the training in --out began from the weights {about['parent'][:16]}…, not from "
+                f"{self.parent[:16]}…; repeat the first command, or choose another --out"
+            )
+        self.standing = Standing(**about["standing"])
+
+
+class GuardedGanStep(GanStep):
+    """The same under a guard. History and samples tell of the present average; what is published is the best one."""
+
+    def __init__(
+        self, network: nn.Module, asked: Adversarial, lr: float, precision: str, device: torch.device, parent: str
+    ) -> None:
+        super().__init__(network, asked, lr, precision, device)
+        self.guard = Guard(self.network, asked.stop_when, parent)
+
+    def modules(self) -> dict[str, nn.Module]:
+        return {**super().modules(), "guard": self.guard}
+
+    def validate(self, network: nn.Module, average: Average, held: PhotoSet, stage: Stage) -> dict[str, float]:
+        """The numbers of the average, and how many pictures the one that is kept had seen.
+
+        The guard hears only of validations that an unbroken training has too, not of the one that Ctrl-C causes: else
+        the best average would depend on where the training was broken.
+        """
+        numbers, seen = loop.validate(network, average, held, stage), int(self.seen)
+        if seen % stage.validate_every < stage.batch or seen >= stage.pictures:
+            self.guard.consider(seen, numbers, average.values)
+        return {**numbers, "kept_at": self.guard.standing.kept_at}
+
+    def publish(self, folder: Path, network: nn.Module, _: dict[str, Tensor], card: dict[str, Any]) -> None:
+        """The best average as a weights folder, with its own numbers."""
+        standing = self.guard.standing
+        training = card["numbers"]["training"] | {"validation": standing.numbers, "kept_at": standing.kept_at}
+        if self.guard.collapsed:
+            training["stopped"] = f"{Guard.STRIKES} validations in a row were outside the limits"
+        checkpoint.publish(folder, network, self.guard.best.state_dict(), {**card, "numbers": {"training": training}})
+
+    def judge(self) -> loop.Judge:
+        return loop.Judge(self.validate, sheets.samples, self.publish)

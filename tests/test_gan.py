@@ -1,0 +1,410 @@
+"""The adversarial stages: their losses, who learns when, what the guard keeps, that they go on where they stopped."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from torch import Tensor, nn
+from typer.testing import CliRunner
+
+from archivecolor import networks, weights
+from archivecolor.cli import app
+from archivecolor.errors import UsageError
+from archivecolor.networks.patchgan import PatchDiscriminator
+from archivecolor.options import Adversarial, Stage, StopWhen, parse_stop_when
+from archivecolor.training import dataset, gan, loop, sheets
+from archivecolor.training.gan import GanStep, Guard, GuardedGanStep, discriminator_loss, generator_loss
+
+CPU = torch.device("cpu")
+
+
+class Pocket(nn.Module):
+    """A U-Net's stand-in: norms, dropout and a few thousand parameters."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layers = nn.Sequential(
+            nn.Conv2d(1, 16, 5, padding=2), nn.BatchNorm2d(16), nn.ReLU(), nn.Dropout(0.1),
+            nn.Conv2d(16, 16, 5, padding=2), nn.BatchNorm2d(16), nn.ReLU(), nn.Conv2d(16, 2, 5, padding=2),
+        )  # fmt: skip
+
+    def forward(self, l_net: Tensor) -> Tensor:
+        return self.layers(l_net)
+
+
+class SmallJudge(PatchDiscriminator):
+    """The real one with an eighth of the filters."""
+
+    def __init__(self, spectral: bool = False) -> None:
+        super().__init__(n_filters=8, spectral=spectral)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def pocket() -> Iterator[None]:
+    """The small networks, and no curves: matplotlib would take longer than all else."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(networks.NETWORKS, "pocket", Pocket)
+        patch.setattr(gan, "PatchDiscriminator", SmallJudge)
+        patch.setattr(sheets, "curves", lambda folder: None)
+        yield
+
+
+def colour_picture(seed: int) -> np.ndarray:
+    blobs = np.random.default_rng(seed).integers(0, 256, (5, 6, 3), dtype=np.uint8)
+    return cv2.resize(blobs, (72, 64), interpolation=cv2.INTER_LINEAR)
+
+
+def photo_set(count: int) -> dataset.PhotoSet:
+    return dataset.PhotoSet([colour_picture(i) for i in range(count)], [f"{i}.png" for i in range(count)], {})
+
+
+def some_batch(start: int = 0) -> dataset.Batch:
+    return dataset.training_batch(photo_set(4), start, 4, 32, 0.0, 0)
+
+
+def pocket_step(seed: int = 0, **asked) -> GuardedGanStep:
+    torch.manual_seed(seed)
+    return GuardedGanStep(Pocket(), Adversarial(**{"warmup": 8, **asked}), 1e-3, "fp32", CPU, parent="ab" * 32)
+
+
+def pocket_stage(out: Path, **changes) -> Stage:
+    values = {
+        "name": "gan", "model": "pocket", "out": out, "pictures": 32, "sizes": ((32, 1.0),), "batch": 4, "lr": 1e-3,
+        "validate_every": 8, "validation_pictures": 2, "validation_size": 32,
+    }  # fmt: skip
+    return Stage(**{**values, **changes})
+
+
+CARD = {"name": "pocket", "network": "pocket", "sha256": "", "stage": "gan", "recipe": {}, "data": {}}
+
+
+# The losses
+
+
+def test_the_losses_are_those_of_the_papers():
+    real, fake = torch.tensor([2.0, -0.5]).view(2, 1, 1, 1), torch.tensor([1.0, -3.0]).view(2, 1, 1, 1)
+
+    def log_sigmoid(x: float) -> float:
+        return -math.log(1 + math.exp(-x))
+
+    vanilla = -(log_sigmoid(2) + log_sigmoid(-0.5)) / 2 - (log_sigmoid(-1) + log_sigmoid(3)) / 2
+    lsgan = (1 + 2.25) / 2 + (1 + 9) / 2
+    hinge = (0 + 1.5) / 2 + (2 + 0) / 2
+    for name, expected in (("vanilla", vanilla), ("lsgan", lsgan), ("hinge", hinge)):
+        assert float(discriminator_loss(name, real, fake)) == pytest.approx(expected / 2)
+    assert float(generator_loss("vanilla", fake)) == pytest.approx(-(log_sigmoid(1) + log_sigmoid(-3)) / 2)
+    assert float(generator_loss("lsgan", fake)) == pytest.approx((0 + 16) / 2)
+    assert float(generator_loss("hinge", fake)) == pytest.approx(1.0)
+
+
+@pytest.mark.parametrize(("name", "chance"), [("vanilla", math.log(2)), ("lsgan", 0.5), ("hinge", 1.0)])
+def test_an_undecided_discriminator_costs_what_is_said(name: str, chance: float):
+    nothing = torch.zeros(1, 1, 2, 2)
+    assert float(discriminator_loss(name, nothing, nothing)) == pytest.approx(chance)
+
+
+def test_the_spectral_discriminator_has_bounded_filters_and_no_norms():
+    torch.manual_seed(0)
+    judge = PatchDiscriminator(n_filters=8, spectral=True).train()
+    for _ in range(20):  # each pass refines the estimate
+        logits = judge(torch.randn(1, 3, 64, 64))
+    assert logits.shape == (1, 1, 6, 6)
+    assert not any(isinstance(module, nn.BatchNorm2d) for module in judge.modules())
+    for layer in judge.model:
+        if isinstance(layer, nn.Conv2d):
+            assert float(torch.linalg.matrix_norm(layer.weight.detach().flatten(1), 2)) == pytest.approx(1, abs=0.02)
+
+
+# Who learns when
+
+
+def snapshot(module: nn.Module) -> dict[str, Tensor]:
+    return {key: value.clone() for key, value in module.state_dict().items()}
+
+
+def moved(module: nn.Module, before: dict[str, Tensor]) -> set[str]:
+    return {key for key, value in module.state_dict().items() if not torch.equal(value, before[key])}
+
+
+@pytest.mark.parametrize("discriminator", ["spectral", "batchnorm"])
+def test_in_the_warm_up_the_discriminator_alone_learns_and_then_both(discriminator: str):
+    step = pocket_step(discriminator=discriminator)
+    learners = {name for name, _ in step.discriminator.named_parameters()}
+    for start, warming in ((0, True), (4, True), (8, False), (12, False)):
+        painter, judge = snapshot(step.network), snapshot(step.discriminator)
+        losses = step(some_batch(start), 1e-3)
+        assert learners <= moved(step.discriminator, judge)
+        assert moved(step.network, painter) == (set() if warming else set(painter))
+        assert ("gan" in losses) is not warming
+    assert all(p.requires_grad for p in step.discriminator.parameters())
+
+
+def test_the_unet_learns_from_the_discriminator_but_does_not_teach_it():
+    step = pocket_step(warmup=0, l1_weight=0.0)
+    batch = some_batch()
+    step.network.train()
+    ab_net = step.network(batch.l_net)
+    judge, painter = dict(step.discriminator.named_parameters()), snapshot(step.network)
+    before = {name: value.detach().clone() for name, value in judge.items()}
+    step.learn_to_paint(batch.l_net, ab_net, (ab_net - batch.ab_net).abs().mean(), 1e-3)
+    assert all(torch.equal(value, before[name]) for name, value in judge.items())
+    assert all(value.grad is None for value in judge.values())
+    assert "layers.0.weight" in moved(step.network, painter)
+
+
+def test_l1_counts_colourful_pixels_more_when_asked_to():
+    plain, weighted = (pocket_step(chroma_weight=weight)(some_batch(), 1e-3)["l1"] for weight in (0.0, 0.5))
+    assert weighted > plain  # a fresh network is grey: its errors are where the colours are
+
+
+def test_each_has_its_own_learning_rate():
+    step = pocket_step(warmup=0, lr_d=4e-3)
+    step(some_batch(), 5e-4)
+    assert step.optimizer.param_groups[0]["lr"] == pytest.approx(5e-4)
+    assert step.optimizer_d.param_groups[0]["lr"] == pytest.approx(2e-3)
+    assert {group["betas"] for o in step.optimizers().values() for group in o.param_groups} == {(0.5, 0.999)}
+
+
+@pytest.mark.parametrize("name", ["vanilla", "lsgan", "hinge"])
+def test_the_discriminator_learns_to_tell_grey_from_colour(name: str):
+    step = pocket_step(gan=name, warmup=10_000)
+    batch = some_batch()
+    losses = [step(batch, 2e-3)["d"] for _ in range(30)]
+    assert losses[-1] < 0.8 * losses[0]
+
+
+def test_two_pictures_are_memorised_beside_the_discriminator():
+    torch.manual_seed(0)
+    step = pocket_step(warmup=4)
+    step.network.layers[3].p = 0.0
+    batch = dataset.validation_batch(photo_set(2), 0, 2, 32)
+    losses = [step(batch, loop.learning_rate(i / 150, 1e-2))["l1"] for i in range(150)]
+    assert losses[0] > 0.2
+    assert losses[-1] < 0.08
+
+
+# Going on
+
+
+def losses_of(stage: Stage, step: GuardedGanStep, stop_after: int = 99, fall_at: int = 99) -> list[tuple[float, ...]]:
+    """Runs a training; stops it politely after so many steps, or kills it in the middle of one."""
+    losses: list[tuple[float, ...]] = []
+
+    def watch(progress: loop.Progress) -> None:
+        losses.append(tuple(progress.numbers.get(name, 0.0) for name in ("l1", "d", "gan")))
+        if len(losses) == fall_at:
+            raise RuntimeError("killed")
+
+    loop.run(
+        stage, step, photo_set(6), photo_set(2), CARD, watch, lambda: len(losses) >= stop_after, step.judge()
+    )  # fmt: skip
+    return losses
+
+
+@pytest.fixture(scope="module")
+def unbroken(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[tuple[float, ...]], GuardedGanStep]:
+    out, step = tmp_path_factory.mktemp("unbroken"), pocket_step(warmup=12)
+    return out, losses_of(pocket_stage(out), step), step
+
+
+# In the warm-up, at its border, at a validation's mark, after it.
+@pytest.mark.parametrize("broken_at", [2, 3, 4, 5])
+def test_a_stopped_training_goes_on_bit_for_bit(tmp_path: Path, unbroken, broken_at: int):
+    reference, losses, whole = unbroken
+    stage = pocket_stage(tmp_path / "broken")
+    first = losses_of(stage, pocket_step(0, warmup=12), stop_after=broken_at)
+    step = pocket_step(1, warmup=12)  # another start: everything must come from the checkpoint
+    assert first + losses_of(stage, step) == losses
+    assert step.guard.standing == whole.guard.standing
+    for name, module in whole.modules().items():
+        assert moved(step.modules()[name], snapshot(module)) == set(), name
+    assert (stage.out / weights.TENSORS).read_bytes() == (reference / weights.TENSORS).read_bytes()
+
+
+def test_a_killed_training_goes_on_from_its_last_checkpoint(tmp_path: Path, unbroken):
+    reference, losses, _ = unbroken
+    stage = pocket_stage(tmp_path / "killed", checkpoint_minutes=0)  # after every step
+    with pytest.raises(RuntimeError, match="killed"):
+        losses_of(stage, pocket_step(0, warmup=12), fall_at=4)
+    assert losses_of(stage, pocket_step(1, warmup=12)) == losses[3:]
+    assert (stage.out / weights.TENSORS).read_bytes() == (reference / weights.TENSORS).read_bytes()
+
+
+def test_a_training_from_other_weights_is_not_gone_on_with(tmp_path: Path):
+    stage = pocket_stage(tmp_path)
+    losses_of(stage, pocket_step(), stop_after=1)
+    other = pocket_step()
+    other.guard.parent = "cd" * 32
+    with pytest.raises(UsageError, match="--from"):
+        losses_of(stage, other)
+
+
+# The guard
+
+
+def numbers(l1: float, colour: float) -> dict[str, float]:
+    return {"val_l1": l1, "val_colour": colour}
+
+
+def guarded(*validations: tuple[float, float], limits: StopWhen | None = StopWhen()) -> Guard:  # noqa: B008
+    """A guard that has seen these validations, every 100 pictures; average number i holds i everywhere."""
+    guard = Guard(nn.Linear(1, 1), limits, "ab" * 32)
+    for i, (l1, colour) in enumerate(validations):
+        guard.consider(
+            i * 100, numbers(l1, colour), {k: torch.full_like(v, i) for k, v in snapshot(guard.best).items()}
+        )
+    return guard
+
+
+def kept(guard: Guard) -> int:
+    assert guard.standing.kept_at == 100 * float(guard.best.weight)
+    return int(guard.best.weight)
+
+
+def test_the_cheapest_average_is_kept():
+    assert kept(guarded((0.10, 0.5))) == 0
+    assert kept(guarded((0.10, 0.5), (0.11, 0.7), (0.105, 0.6), (0.118, 0.75))) == 1
+    assert kept(guarded((0.10, 0.5), (0.11, 0.55), (0.10, 0.45))) == 0
+
+
+def test_an_average_outside_the_limits_is_never_kept():
+    assert kept(guarded((0.10, 0.5), (0.1201, 1.0))) == 0
+    assert kept(guarded((0.10, 0.5), (0.10, 1.16))) == 0
+    assert kept(guarded((0.10, 0.5), (0.1201, 1.0), limits=None)) == 1
+
+
+def test_two_validations_in_a_row_outside_the_limits_are_the_end():
+    bad = (0.13, 0.9)
+    assert not guarded((0.10, 0.5), bad).collapsed
+    assert not guarded((0.10, 0.5), bad, (0.11, 0.9), bad).collapsed
+    assert guarded((0.10, 0.5), bad, bad).collapsed
+    assert guarded((0.10, 0.5), (0.10, 1.2), bad).collapsed
+    assert not guarded((0.10, 0.5), bad, bad, limits=None).collapsed
+
+
+def test_dullness_counts_only_once_colour_was_reached():
+    dull = (0.10, 0.4)
+    assert not guarded((0.10, 0.5), dull, dull).collapsed
+    assert not guarded((0.10, 0.5), (0.10, 0.61), dull, dull).collapsed  # it only trembles around the limit
+    guard = guarded((0.10, 0.5), (0.10, 0.7), dull, dull)
+    assert guard.collapsed
+    assert kept(guard) == 1
+
+
+def test_the_same_validation_twice_counts_once():
+    guard = guarded((0.10, 0.5), (0.13, 0.9))
+    guard.consider(100, numbers(0.13, 0.9), snapshot(guard.best))
+    assert guard.standing.strikes == 1
+
+
+def test_a_collapsed_training_stops_and_leaves_the_best_average(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    told = iter([(0.10, 0.5), (0.10, 0.8), (0.13, 0.9), (0.14, 0.9)] + [(0.09, 1.0)] * 9)
+    averages: list[dict[str, Tensor]] = []
+
+    def validate(network: nn.Module, average, held, stage) -> dict[str, float]:
+        averages.append({key: value.clone() for key, value in average.values.items()})
+        return numbers(*next(told))
+
+    monkeypatch.setattr(gan.loop, "validate", validate)
+    step, seen = pocket_step(warmup=0), []
+    stage = pocket_stage(tmp_path / "a", pictures=400)
+
+    def run(step: GuardedGanStep) -> None:
+        loop.run(
+            stage, step, photo_set(6), photo_set(2), CARD, seen.append, lambda: step.guard.collapsed, step.judge()
+        )  # fmt: skip
+
+    run(step)
+    assert len(seen) == 7  # the fourth validation, at 24 pictures, and the step that followed it
+    network, card = weights.load(stage.out)
+    for key, value in network.state_dict().items():
+        assert torch.equal(value, averages[1][key].half().float() if value.dim() > 1 else averages[1][key])
+    training = card.numbers["training"]
+    assert (training["kept_at"], training["validation"]) == (8, numbers(0.10, 0.8))
+    assert "outside the limits" in training["stopped"]
+    before = (stage.out / weights.TENSORS).read_bytes()
+    run(pocket_step(1, warmup=0))
+    assert len(seen) == 7
+    assert (stage.out / weights.TENSORS).read_bytes() == before
+
+
+# The commands
+
+
+@pytest.fixture
+def parent(tmp_path: Path) -> tuple[Path, Path, weights.Card]:
+    """A folder of photographs, and weights to start from that have a parent of their own."""
+    photos = tmp_path / "photos"
+    photos.mkdir()
+    for i in range(3):
+        Image.fromarray(colour_picture(i)).save(photos / f"{i}.png")
+    torch.manual_seed(0)
+    card = weights.save(tmp_path / "parent", Pocket(), {**CARD, "stage": "pretrain", "history": ["12" * 32]})
+    return photos, tmp_path / "parent", card
+
+
+def command(text: str) -> None:
+    result = CliRunner().invoke(app, text.split(), catch_exceptions=False)
+    assert result.exit_code == 0, result.output
+
+
+def test_train_gan_leaves_weights_that_name_their_parent(tmp_path: Path, parent):
+    photos, folder, before = parent
+    out = tmp_path / "mine"
+    command(
+        f"train gan --from {folder} --data {photos} --val {photos} --out {out} --sizes 64 --pictures 8 --batch 2 "
+        "--warmup 4 --validate-every 4 --gan lsgan --lr-d 1e-4 --stop-when l1:1.5,colour:0.3-2 --precision fp32"
+    )
+    network, card = weights.load(out)
+    assert isinstance(network, Pocket)
+    assert card.history == ["12" * 32, before.sha256]
+    assert (card.name, card.stage, card.recipe["from"]) == ("mine", "gan", "pocket")
+    told = {"gan": "lsgan", "lr_d": 1e-4, "warmup": 4, "chroma_weight": 0.5, "stop_when": "l1:1.5,colour:0.3-2"}
+    assert told.items() <= card.recipe.items()
+    assert [row["pictures"] for row in loop.read_history(out)] == [0, 4, 8]
+    with pytest.raises(UsageError, match="start from"):
+        command(f"train gan --from {folder} --data {photos} --out {folder} --sizes 64")
+
+
+def test_train_baseline_learns_pix2pix_from_noise(tmp_path: Path, parent, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setitem(networks.NETWORKS, "pix2pix", lambda: networks.Pix2PixUnet(n_filters=4))
+    photos, _, _ = parent
+    command(f"train baseline --data {photos} --val {photos} --out {tmp_path}/b --pictures 4 --batch 2 --precision fp32")
+    network, card = weights.load(tmp_path / "b")
+    assert isinstance(network, networks.Pix2PixUnet)
+    assert (card.stage, card.network, card.history) == ("baseline", "pix2pix", [])
+    assert (card.recipe["sizes"], card.recipe["warmup"], card.recipe["discriminator"]) == ([[256, 1.0]], 0, "batchnorm")
+
+
+@pytest.mark.parametrize(
+    ("wrong", "flag"),
+    [
+        ({"gan": "wasserstein"}, "--gan"), ({"l1_weight": -1.0}, "--l1-weight"), ({"lr_d": 0.0}, "--lr-d"),
+        ({"warmup": -1}, "--warmup"), ({"chroma_weight": -1.0}, "--chroma-weight"),
+        ({"discriminator": "none"}, "--discriminator"),
+    ],
+)  # fmt: skip
+def test_what_cannot_be_asked_for_is_refused(wrong: dict, flag: str):
+    with pytest.raises(UsageError, match=flag):
+        Adversarial(**wrong)
+
+
+def test_stop_when_is_read_and_checked():
+    assert parse_stop_when("l1:1.3,colour:0.5-1.1") == StopWhen(1.3, 0.5, 1.1)
+    assert parse_stop_when("never") is None
+    assert Adversarial(stop_when=None).settings()["stop_when"] == "never"
+    for text in ("", "l1:1.3", "l1:0.9,colour:0.5-1.1", "l1:1.3,colour:1.1-0.5", "l1:1..3,colour:0.5-1.1"):
+        with pytest.raises(UsageError, match="--stop-when"):
+            parse_stop_when(text)
+
+
+def test_the_baseline_has_no_guard():
+    step = GanStep(Pocket(), Adversarial(stop_when=None), 2e-4, "fp32", CPU)
+    assert set(step.modules()) == {"network", "discriminator"}
