@@ -11,6 +11,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
@@ -99,7 +100,7 @@ class _View:
         for heading in ("", "pictures", "reason"):
             table.add_column(heading, justify="right" if heading == "pictures" else "left", overflow="fold")
         for (status, reason), count in sorted(provenance.totals(rows).items()):
-            table.add_row(status, str(count), reason)
+            table.add_row(status, str(count), escape(reason))
         self.console.print(table)
         shares = self.shares()
         if shares:

@@ -127,11 +127,12 @@ class Colorizer:
         height, width = samples.shape[:2] if orientation < 5 else samples.shape[1::-1]
         small = tiles.frame(height, width, self.options.size, self.stride)
         guide = look(small.height, small.width)
-        ab = self._ask([(guide, small)], spent)[0]
+        gain, offset = tone.legible(guide)
+        ab = self._ask([(guide * gain + offset, small)], spent)[0]
         short = self._tiled_short_side(height, width, guide, look)
         if short:
             guide = look(*tiles.work_size(height, width, short, self.options.size))
-            ab = self._tiled(guide, ab, spent)
+            ab = self._tiled(guide * gain + offset, ab, spent)
         return orient.stored(guide, orientation), orient.stored(ab, orientation)
 
     def _tiled_short_side(
@@ -165,7 +166,7 @@ class Colorizer:
     def _ask(self, looks: list[tuple[Floats, tiles.Frame]], spent: list[float]) -> list[Floats]:
         """L* (h, w) with their frames -> ab (2, h, w), Lab units; all wait in line together."""
         asked = [
-            self.engine.submit(tiles.pad(look, f.net_height, f.net_width) / np.float32(lab.L_SCALE) - 1)
+            self.engine.submit(tiles.pad(look.clip(0, 100), f.net_height, f.net_width) / np.float32(lab.L_SCALE) - 1)
             for look, f in looks
         ]
         answers = [answer.result() for answer in asked]

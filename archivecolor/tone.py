@@ -89,6 +89,25 @@ def _is_srgb(icc: bytes) -> bool:
     return bool(np.abs(_linear_through(icc, cube) - own).max() < _SAME_AS_SRGB)
 
 
+LEGIBLE_RANGE = 40.0
+"""L* between the 1st and 99th percentile that a picture has at least, as the network sees it."""
+
+
+def legible(lightness: Floats) -> tuple[float, float]:
+    """(gain, offset) that make a scan of very low contrast readable: gain * L* + offset has at least `LEGIBLE_RANGE`.
+
+    For the network's eyes only. (1, 0) for ordinary pictures, and for those that are one flat tone, which have nothing
+    to read.
+    """
+    low, middle, high = (float(v) for v in np.percentile(lightness, (1, 50, 99)))
+    if high - low >= LEGIBLE_RANGE or high - low < 0.5:
+        return 1.0, 0.0
+    gain = LEGIBLE_RANGE / (high - low)
+    below, above = gain * (middle - low), gain * (high - middle)
+    centre = min(max(middle, below + 5), 95 - above)  # the whole range stays within 5 to 95
+    return gain, centre - gain * middle
+
+
 def srgb_bytes(samples: Samples, icc: bytes | None) -> NDArray[np.uint8]:
     """Samples of any depth and profile -> sRGB, uint8 (H, W, 3).
 

@@ -18,7 +18,7 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from archivecolor import batch_view, cli
-from archivecolor.errors import ArchivecolorError
+from archivecolor.errors import ArchivecolorError, UnsupportedError
 from archivecolor.options import RunOptions
 
 ROOT = Path(__file__).parents[1]
@@ -154,6 +154,17 @@ def test_some_failed_is_3_and_the_file_is_named(scans: Path, ink: Path, tmp_path
     result = call("run", str(scans), "--out", str(tmp_path / "out"), "--model", str(ink))
     assert result.exit_code == 3
     assert "failed broken.jpg: " in result.stderr
+
+
+def test_a_reason_with_brackets_is_shown_whole(
+    scans: Path, ink: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def read(*given: Any) -> Any:
+        raise UnsupportedError("needs 'archivecolor[heic]'")
+
+    monkeypatch.setattr("archivecolor.photo.read", read)
+    result = call("run", str(scans), "--out", str(tmp_path / "out"), "--model", str(ink))
+    assert result.stderr.count("archivecolor[heic]") == 4  # three lines and the table
 
 
 def test_exit_codes_of_what_cannot_begin(scans: Path, ink: Path, tmp_path: Path) -> None:

@@ -7,6 +7,8 @@ import imagecodecs
 import numpy as np
 import pytest
 from doubles import colourful, grey, lightness
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from PIL import ImageCms
 
 from archivecolor import tone
@@ -142,3 +144,23 @@ def test_what_holds_colours_is_not(name: str) -> None:
 @pytest.mark.parametrize("shape", [(1, 500), (500, 1), (2, 2), (3, 97)])
 def test_any_shape_can_be_judged(shape: tuple[int, int]) -> None:
     assert tone.residual_chroma(np.stack([grey(*shape)] * 3, axis=-1)) < 0.5
+
+
+@settings(max_examples=40, deadline=None)
+@given(low=st.floats(0, 98), width=st.floats(0.6, 100), seed=st.integers(0, 99))
+def test_every_picture_is_legible_to_the_network(low: float, width: float, seed: int) -> None:
+    high = min(low + width, 100.0)
+    lightness = np.random.default_rng(seed).uniform(low, high, (40, 50)).astype(np.float32)
+    gain, offset = tone.legible(lightness)
+    seen = np.percentile(gain * lightness + offset, (1, 99))
+    if high - low > 0.6:
+        assert seen[1] - seen[0] > tone.LEGIBLE_RANGE - 0.1
+    assert gain >= 1
+    if gain > 1:
+        assert 4.9 < seen[0] < seen[1] < 95.1
+    else:
+        assert offset == 0
+
+
+def test_one_flat_tone_is_left_alone() -> None:
+    assert tone.legible(np.full((30, 30), 42, np.float32)) == (1.0, 0.0)
