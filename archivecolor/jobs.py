@@ -126,15 +126,16 @@ def _refuse_nesting(folder: Path, out: Path) -> None:
 
 
 def _refuse_own_sources(single: list[Path], out: Path, made: list[Job]) -> None:
-    """The folder of a file named by itself is not written to, nor is any such file."""
-    sources = {os.path.realpath(path) for path in single}
+    """No output goes into the folder of a file that was named by itself."""
+    folders = {os.path.realpath(path.parent) for path in single}
     place = os.path.realpath(out)
-    for path in single:
-        if os.path.realpath(path.parent) == place:
-            raise OutputError(f"--out {out}: is the folder of the source {path}, which is never written to")
-    for job in made if sources else ():
-        if os.path.join(place, job.target.relative_to(out)) in sources:  # noqa: PTH118
-            raise OutputError(f"--out {out}: {job.target} is itself an input; choose another folder or add a --suffix")
+    for job in made if single else ():
+        folder = os.path.normpath(os.path.join(place, job.target.parent.relative_to(out)))  # noqa: PTH118
+        if folder in folders:
+            raise OutputError(
+                f"--out {out}: {job.target} would lie in the folder of a source, which is never written to; "
+                "choose another folder"
+            )
 
 
 def _prefixed(folders: list[Path]) -> Iterator[tuple[Path, PurePath]]:

@@ -81,3 +81,9 @@ def test_the_story_comes_out_as_the_readme_draws_it(tmp_path: Path) -> None:
     assert photo.read(tmp_path / "things/rocket_on_its_side.jpg").pages[0].orientation == 6
     assert rows["things/cup_16bit.tif"]["max_delta_l"] <= 0.002
     assert max(row["max_delta_l"] or 0 for row in rows.values()) <= 0.3
+
+
+def test_what_the_readme_links_to_is_there() -> None:
+    targets = [t for t in re.findall(r"\]\(([^)]+)\)", README) if "://" not in t]
+    assert targets
+    assert [t for t in targets if not (ROOT / t).exists()] == []
