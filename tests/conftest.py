@@ -24,3 +24,16 @@ def ink(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setitem(networks.NETWORKS, "ink", ConstantInk)
     monkeypatch.setitem(networks.STRIDES, "ink", 32)
     return save_ink(tmp_path / "weights" / "inky")
+
+
+@pytest.fixture
+def src(tmp_path: Path) -> Path:
+    """An empty folder for sources."""
+    (tmp_path / "src").mkdir()
+    return tmp_path / "src"
+
+
+@pytest.fixture
+def out(tmp_path: Path) -> Path:
+    """A name for an output folder that is not there yet."""
+    return tmp_path / "out"

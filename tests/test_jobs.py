@@ -40,17 +40,6 @@ def below(root: Path, targets: Iterable[Job]) -> list[str]:
     return [job.target.relative_to(root).as_posix() for job in targets]
 
 
-@pytest.fixture
-def src(tmp_path: Path) -> Path:
-    (tmp_path / "src").mkdir()
-    return tmp_path / "src"
-
-
-@pytest.fixture
-def out(tmp_path: Path) -> Path:
-    return tmp_path / "out"
-
-
 # --- finding ----------------------------------------------------------------------------------------------------------
 
 

@@ -44,17 +44,6 @@ Colour = Callable[..., list[Record]]
 
 
 @pytest.fixture
-def src(tmp_path: Path) -> Path:
-    (tmp_path / "src").mkdir()
-    return tmp_path / "src"
-
-
-@pytest.fixture
-def out(tmp_path: Path) -> Path:
-    return tmp_path / "out"
-
-
-@pytest.fixture
 def go(src: Path, out: Path, ink: Path) -> Colour:
     """Colours `src` into `out` with the ink, and sees that the sources stay as they are."""
 
