@@ -211,7 +211,7 @@ def test_weights_verbs(ink: Path, tmp_path: Path) -> None:
 
 def test_errors_of_our_own_end_in_one_line_on_stderr(tmp_path: Path) -> None:
     done = subprocess.run(
-        [sys.executable, "-m", "archivecolor.cli", "run", str(tmp_path / "nowhere"), "--out", str(tmp_path / "o")],
+        [sys.executable, "-m", "archivecolor", "run", str(tmp_path / "nowhere"), "--out", str(tmp_path / "o")],
         capture_output=True, text=True, check=False, timeout=120,
     )  # fmt: skip
     assert done.returncode == 4
@@ -255,4 +255,4 @@ def test_help_is_quick() -> None:
         return best
 
     bare = seconds("-c", "pass")
-    assert seconds("-m", "archivecolor.cli", "--help") < max(0.3, 12 * bare)
+    assert seconds("-m", "archivecolor", "--help") < max(0.3, 12 * bare)

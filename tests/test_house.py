@@ -23,6 +23,7 @@ FLOORS = (
     ("run", "training"),
     ("batch_view",),
     ("cli",),
+    ("__main__",),
 )
 FLOOR_OF = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}
 HEAVY = {"torch", "torchvision", "cv2", "fastai", "timm", "numpy", "skimage", "PIL", "imagecodecs", "tifffile"}
@@ -166,7 +167,7 @@ def test_importing_the_package_loads_nothing_heavy() -> None:
 
 def test_help_loads_nothing_heavy() -> None:
     result = subprocess.run(
-        [sys.executable, "-X", "importtime", "-m", "archivecolor.cli", "--help"],
+        [sys.executable, "-X", "importtime", "-m", "archivecolor", "--help"],
         capture_output=True, text=True, check=True, cwd=ROOT,
     )  # fmt: skip
     loaded = {line.rpartition("|")[2].strip().split(".")[0] for line in result.stderr.splitlines()}

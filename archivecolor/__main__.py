@@ -1,0 +1,5 @@
+"""`python -m archivecolor`."""
+
+from archivecolor.cli import main
+
+main()

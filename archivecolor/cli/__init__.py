@@ -1,0 +1,33 @@
+"""Verbs -> frozen options -> one call; errors end in one line and an exit code.
+
+A file per verb. Heavy imports live inside the verbs, so that `--help` is quick.
+"""
+
+from __future__ import annotations
+
+import sys
+
+import typer
+
+from archivecolor.cli import evaluate, run, train, weights
+from archivecolor.errors import ArchivecolorError
+
+app = typer.Typer(add_completion=True, no_args_is_help=True, pretty_exceptions_enable=False, rich_markup_mode=None)
+app.command()(run.run)
+app.add_typer(train.app, name="train")
+app.command()(evaluate.evaluate)
+app.add_typer(weights.app, name="weights")
+
+
+@app.callback()
+def _app() -> None:
+    """Colorizes whole collections of old photographs, keeping every scan's luminance exactly."""
+
+
+def main() -> None:
+    """The entry point: errors of our own end in one line and their exit code."""
+    try:
+        app()
+    except ArchivecolorError as error:
+        sys.stderr.write(f"archivecolor: {error}\n")
+        raise SystemExit(error.exit_code) from None

@@ -1,0 +1,61 @@
+"""`archivecolor run`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from archivecolor.cli.say import interrupts
+from archivecolor.options import DEFAULT_MODEL
+
+
+def run(
+    inputs: Annotated[
+        list[str],
+        typer.Argument(metavar="INPUT...", help="Files, folders, patterns, @list.txt, or - for a list on stdin."),
+    ],
+    out: Annotated[Path, typer.Option(help="Folder for the coloured tree and its manifest.jsonl.")],
+    model: Annotated[str, typer.Option(help="Weights: lite, resnet18, or a folder.")] = DEFAULT_MODEL,
+    size: Annotated[int, typer.Option(help="The network sees about SIZE x SIZE pixels.")] = 256,
+    strength: Annotated[float, typer.Option(help="Multiplies the chroma, 0 to 2.")] = 1.0,
+    tiles: Annotated[
+        str, typer.Option(help="auto (panoramas and rich detail in overlapping tiles), always or never.")
+    ] = "auto",
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:n.")] = "auto",
+    precision: Annotated[str, typer.Option(help="auto, fp32, bf16 or fp16.")] = "auto",
+    batch: Annotated[int, typer.Option(help="Pictures that go through the network together, at most.")] = 8,
+    workers: Annotated[int, typer.Option(help="Threads that read, spread and write; 0: cores + 1.")] = 0,
+    format: Annotated[str, typer.Option(help="same, jpeg, png, tiff or webp.")] = "same",
+    quality: Annotated[int, typer.Option(help="Of JPEG and WebP, 1 to 100.")] = 95,
+    suffix: Annotated[str, typer.Option(help="Added to the stem of every output, for example _color.")] = "",
+    recolor: Annotated[bool, typer.Option("--recolor", help="Colour also what is in colour already.")] = False,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Do everything again, and replace files this program did not make.")
+    ] = False,
+    limit: Annotated[int | None, typer.Option(help="Only the first N pictures.")] = None,
+    max_megapixels: Annotated[float, typer.Option(help="Refuse larger pictures before decoding them.")] = 500,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be done; write nothing.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON line per picture on stdout.")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress bar and no summary.")] = False,
+    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="A line for every picture.")] = False,
+) -> None:
+    """Colour photographs; the tree of INPUT is mirrored under OUT. Run it again to go on where it stopped.
+
+    Exit codes: 0 all done, 1 fatal, 2 wrong usage, 3 some pictures failed, 4 no input, 5 output not writable,
+    6 weights, 7 a package is missing, 130 interrupted.
+
+    Example: archivecolor run ./old_photos --out ./color
+    """
+    from archivecolor import batch_view
+    from archivecolor.options import ColorOptions, RunOptions
+
+    options = RunOptions(
+        inputs=tuple(inputs), out=out, model=model, color=ColorOptions(size, strength, tiles), device=device,
+        precision=precision, batch=batch, workers=workers, format=format, quality=quality, suffix=suffix,
+        recolor=recolor, overwrite=overwrite, limit=limit, max_megapixels=max_megapixels,
+    )  # fmt: skip
+    if dry_run:
+        raise SystemExit(batch_view.rehearse(options, as_json))
+    raise SystemExit(batch_view.show(options, as_json, quiet, verbose, interrupts()))

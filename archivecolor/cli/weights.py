@@ -1,0 +1,74 @@
+"""`archivecolor weights`: list, show, check, import."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from archivecolor.cli.say import print_table
+
+app = typer.Typer(no_args_is_help=False, invoke_without_command=True, rich_markup_mode=None,
+                          help="List, show, check and import weights.")  # fmt: skip
+
+
+@app.callback()
+def weights_list(context: typer.Context) -> None:
+    """List the weights that come with the program.
+
+    Example: archivecolor weights
+    """
+    if context.invoked_subcommand is None:
+        from archivecolor import weights
+
+        rows = [["name", "network", "stage", "sha256", "folder"]]
+        for folder in weights.available():
+            card = weights.read_card(folder)
+            mark = " (default)" if card.name == weights.DEFAULT_MODEL else ""
+            rows.append([card.name + mark, card.network, card.stage, card.sha256[:16], str(folder)])
+        print_table(rows)
+
+
+@app.command("show")
+def weights_show(model: Annotated[str, typer.Argument(help="A name or a folder.")]) -> None:
+    """Print the card of some weights as JSON.
+
+    Example: archivecolor weights show lite
+    """
+    from dataclasses import asdict
+
+    from archivecolor import weights
+
+    typer.echo(json.dumps(asdict(weights.read_card(weights.find(model))), indent=1, ensure_ascii=False))
+
+
+@app.command("check")
+def weights_check(
+    models: Annotated[list[str] | None, typer.Argument(help="Names or folders; all when left out.")] = None,
+) -> None:
+    """Load weights and compare them with their card, key by key and byte by byte.
+
+    Example: archivecolor weights check lite
+    """
+    from archivecolor import weights
+
+    for folder in [weights.find(model) for model in models] if models else weights.available():
+        _, card = weights.load(folder)
+        typer.echo(f"{card.name}: sound ({card.network}, sha256 {card.sha256[:16]}…)")
+
+
+@app.command("import")
+def weights_import(
+    file: Annotated[Path, typer.Argument(help="A checkpoint of the tutorial, .pt, with net_G.* keys.")],
+    out: Annotated[Path, typer.Option(help="Weights folder to write.")],
+) -> None:
+    """Turn a checkpoint of the tutorial into a weights folder. It is read without running any code in it.
+
+    Example: archivecolor weights import final_model_weights.pt --out ./weights/tutorial
+    """
+    from archivecolor import weights
+
+    card = weights.import_checkpoint(file, out)
+    typer.echo(f"{out}: {card.network}, sha256 {card.sha256[:16]}…; use it with --model {out}")
