@@ -45,6 +45,24 @@ class Painted:
     `spread` (with merge and measurement)."""
 
 
+@dataclass(frozen=True)
+class Painting:
+    """A picture's colours, ready to be laid onto its rows, in any order and from any thread."""
+
+    lightness_of: Callable[[Samples], Floats]
+    spread: chroma.Spread
+    levels: int
+    """256 or 65536: how many codes a sample has."""
+    network_seconds: float
+
+    def rows(self, samples: Samples, top: int) -> tuple[Samples, float]:
+        """Rows of the picture from row `top` on -> sRGB (h, W, 3) of the same depth, and their largest |ΔL*|."""
+        table = torch.from_numpy(tone.linear_table(self.levels))
+        lightness = torch.from_numpy(self.lightness_of(samples))
+        codes = _merge(lightness, self.spread.rows(lightness, top), self.levels)
+        return codes.permute(1, 2, 0).numpy().astype(samples.dtype), _delta_l(codes, lightness, table)
+
+
 class Colorizer:
     """Colours pictures in memory; safe to call from several threads, whose pictures then share the network's batches.
 
@@ -101,18 +119,34 @@ class Colorizer:
 
     def paint(self, samples: Samples, icc: bytes | None = None, orientation: int = 1) -> Painted:
         """`colorize`, with what was measured on the way."""
-        _check(samples)
-        lightness_of = tone.lightness_reader(samples.dtype, samples.ndim == 2, icc)
         started = time.perf_counter()
-        spent: list[float] = []
-        guide, ab = self._small_colours(samples, lightness_of, orientation, spent)
+        painting = self.prepare(samples, icc, orientation)
         looked = time.perf_counter()
-        height, width = samples.shape[:2]
-        spread = chroma.spread(guide, ab * np.float32(self.options.strength), height, width)
-        rgb, worst = _merge_all(samples, lightness_of, spread)
-        network = sum(spent)
+        rgb, worst = _painted(samples, painting)
+        network = painting.network_seconds
         wait = max(0.0, looked - started - network)
         return Painted(rgb, worst, {"network": network, "wait": wait, "spread": time.perf_counter() - looked})
+
+    def prepare(
+        self, samples: Samples, icc: bytes | None = None, orientation: int = 1, size: tuple[int, int] | None = None
+    ) -> Painting:
+        """Finds a picture's colours; they are yet to be spread onto its rows.
+
+        Args:
+            samples, icc, orientation: as in `colorize`; a reduced copy is enough, of any size that is at least
+                `2 * options.size` on its short side (or the picture itself where that is smaller).
+            size: (height, width) of the picture itself, as stored; that of `samples` when left out.
+
+        Raises:
+            ValueError: not such an array.
+        """
+        _check(samples)
+        lightness_of = tone.lightness_reader(samples.dtype, samples.ndim == 2, icc)
+        spent: list[float] = []
+        guide, ab = self._small_colours(samples, lightness_of, orientation, spent)
+        height, width = size or samples.shape[:2]
+        spread = chroma.spread(guide, ab * np.float32(self.options.strength), height, width)
+        return Painting(lightness_of, spread, tone.levels(samples.dtype), sum(spent))
 
     def _small_colours(
         self, samples: Samples, lightness_of: Callable[[Samples], Floats], orientation: int, spent: list[float]
@@ -203,20 +237,15 @@ def _lost_detail(guide: Floats, look: Callable[[int, int], Floats]) -> float:
     return float((double - cv2.resize(guide, (2 * w, 2 * h))).std()) / contrast if contrast > 1 else 0.0
 
 
-def _merge_all(
-    samples: Samples, lightness_of: Callable[[Samples], Floats], spread: chroma.Spread
-) -> tuple[Samples, float]:
-    """The full-size pass: L*, spread, merge, rounding and measurement, strip by strip."""
+def _painted(samples: Samples, painting: Painting) -> tuple[Samples, float]:
+    """The full-size pass, strip by strip."""
     height, width = samples.shape[:2]
     rgb = np.empty((height, width, 3), samples.dtype)
-    table = torch.from_numpy(tone.linear_table(tone.levels(samples.dtype)))
     rows = max(1, STRIP_PIXELS // width)
     worst = 0.0
     for top in range(0, height, rows):
-        lightness = torch.from_numpy(lightness_of(samples[top : top + rows]))
-        codes = _merge(lightness, spread.rows(lightness, top), len(table))
-        rgb[top : top + rows] = codes.permute(1, 2, 0).numpy()
-        worst = max(worst, _delta_l(codes, lightness, table))
+        rgb[top : top + rows], strip_worst = painting.rows(samples[top : top + rows], top)
+        worst = max(worst, strip_worst)
     return rgb, worst
 
 
