@@ -163,21 +163,30 @@ class Teaching:
     lr: float = 1e-3
     weight: float = 0.0
     """Of the cosine distances in the loss of the pre-training that follows; 0 leaves them out."""
+    soft_target: str = ""
+    """Weights, by name or folder, whose answer is a second target beside the true colours; none when empty."""
+    soft_weight: float = 0.5
+    """Share of the soft target in L1."""
 
     def __post_init__(self) -> None:
         require(self.teacher in TEACHERS, f"--teacher {self.teacher}: write one of {', '.join(TEACHERS)}")
         require(self.pictures >= 0, f"--teacher-pictures {self.pictures}: must be 0 or more")
         require(self.lr > 0, f"--teacher-lr {self.lr}: must be above 0")
         require(self.weight >= 0, f"--teacher-weight {self.weight}: must be 0 or more")
+        require(0 < self.soft_weight <= 1, f"--soft-weight {self.soft_weight}: must be above 0 and at most 1")
+        both = bool(self.soft_target and self.weight)
+        require(not both, "--soft-target and --teacher-weight: these are not made to work together; leave one out")
 
     def settings(self) -> dict[str, float | str]:
         """For the recipe on the card: nothing without a teacher."""
+        soft: dict[str, float | str] = {"soft_target": self.soft_target, "soft_weight": self.soft_weight}
+        soft = soft if self.soft_target else {}
         if self.teacher == "none":
-            return {}
+            return soft
         sizes = ",".join(f"{side}:{share:g}" for side, share in self.sizes)
         return {
             "teacher": self.teacher, "teacher_pictures": self.pictures, "teacher_sizes": sizes,
-            "teacher_lr": self.lr, "teacher_weight": self.weight,
+            "teacher_lr": self.lr, "teacher_weight": self.weight, **soft,
         }  # fmt: skip
 
 

@@ -708,7 +708,9 @@ def test_the_budget_is_never_exceeded_and_large_ones_go_alone() -> None:
             with turn:
                 held[0] -= size
 
-    sizes = [random.Random(i).choice([0.125, 3.25, 6, 25]) for i in range(60)]  # exact in binary: their sums do not drift
+    sizes = [
+        random.Random(i).choice([0.125, 3.25, 6, 25]) for i in range(60)
+    ]  # exact in binary: their sums do not drift
     threads = [threading.Thread(target=take, args=(size,)) for size in sizes]
     for thread in threads:
         thread.start()

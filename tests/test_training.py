@@ -10,6 +10,7 @@ import cv2
 import numpy as np
 import pytest
 import torch
+from doubles import INK, ConstantInk
 from PIL import Image
 from torch import nn
 from typer.testing import CliRunner
@@ -23,7 +24,7 @@ from archivecolor.networks.unet import DynamicUnet, conv_relu
 from archivecolor.options import Evaluation, Stage, Teaching, parse_sizes
 from archivecolor.training import checkpoint, dataset, evaluate, loop, school, teacher
 from archivecolor.training.aging import age
-from archivecolor.training.pretrain import Pretrain, start_encoder, weighted_l1
+from archivecolor.training.pretrain import Pretrain, SoftTarget, start_encoder, weighted_l1
 
 CPU = torch.device("cpu")
 
@@ -387,6 +388,36 @@ def test_beside_l1_the_teacher_reaches_the_encoder_too(lite0: teacher.Lite0):
         assert losses[-1][name] < losses[0][name]
     assert set(losses[0]) == {"l1", *teacher.TAPS.values()}
     assert all(p.grad.abs().max() > 0 for p in step.projections.parameters())
+
+
+def test_a_soft_target_is_learned_beside_the_true_colours_from_the_true_luminance():
+    """The ink answers one colour; a student that only follows it forgets the pictures and comes to that colour."""
+    seen: list[torch.Tensor] = []
+
+    class Ink(ConstantInk):
+        def forward(self, l_net: torch.Tensor) -> torch.Tensor:
+            seen.append(l_net)
+            return super().forward(l_net)
+
+    batch = dataset.training_batch(photo_set(2), 0, 2, 64, 1.0, 0)
+    soft = SoftTarget(Ink(), 0.75, "fp32", torch.device("cpu"))
+    torch.manual_seed(0)
+    student = ConstantInk()
+    with torch.no_grad():
+        student.tint.zero_()
+    step = Pretrain(student, "fp32", torch.device("cpu"), soft=soft)
+    losses = {name: float(loss.detach()) for name, loss in step.losses(batch).items()}
+    assert losses["l1"] == pytest.approx(0.25 * float(batch.ab_net.abs().mean()))
+    assert losses["soft"] == pytest.approx(0.75 * sum(INK) / 2 / 110, rel=1e-5)
+    true_l = lab.net_from_lab(lab.lab_from_srgb(batch.rgb))[0]
+    assert torch.equal(seen[0], true_l)
+    assert not torch.allclose(true_l, batch.l_net, atol=0.02), "the student's luminance is aged"
+    only = SoftTarget(ConstantInk(), 1.0, "fp32", torch.device("cpu"))
+    step = Pretrain(student, "fp32", torch.device("cpu"), soft=only)
+    for _ in range(80):
+        step(batch, 5e-3)
+    assert (student.tint.detach() * 110).tolist() == pytest.approx(INK, abs=1.5)
+    assert only.network.tint.grad is None
 
 
 def test_only_a_unet_can_be_taught():

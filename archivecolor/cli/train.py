@@ -34,6 +34,10 @@ def train_pretrain(
     teacher_weight: Annotated[
         float, typer.Option(help="Weight of the teacher's distances beside L1 afterwards; 0 leaves the teacher out.")
     ] = 0.0,
+    soft_target: Annotated[
+        str, typer.Option(help="Finished weights whose answer is a second target beside the true colours; or nothing.")
+    ] = "",
+    soft_weight: Annotated[float, typer.Option(help="Share of the soft target in the loss.")] = 0.5,
     pictures: Annotated[int, typer.Option(help="How many pictures to see.")] = 160_000,
     sizes: Annotated[str, typer.Option(help="side:share pairs, small sides first.")] = "128:0.85,192:0.12,256:0.03",
     batch: Annotated[int, typer.Option(help="Pictures per step.")] = 32,
@@ -59,7 +63,9 @@ def train_pretrain(
 
     if encoder == "auto":
         encoder = "none" if model == "pix2pix" or (model == "resnet18" and teacher != "none") else "imagenet"
-    teaching = Teaching(teacher, teacher_pictures, parse_sizes(teacher_sizes), teacher_lr, teacher_weight)
+    teaching = Teaching(
+        teacher, teacher_pictures, parse_sizes(teacher_sizes), teacher_lr, teacher_weight, soft_target, soft_weight
+    )
     where = devices.choose_device(device)
     stage = Stage(
         name="pretrain", model=model, out=out, pictures=pictures, sizes=parse_sizes(sizes), batch=batch, lr=lr,

@@ -7,7 +7,7 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from archivecolor import weights
+from archivecolor import lab, weights
 from archivecolor.errors import MissingDependencyError, UsageError, WeightsError
 from archivecolor.networks.encoders import Lite0Body, grey_body, imagenet_lite0
 from archivecolor.networks.unet import DynamicUnet
@@ -109,11 +109,41 @@ def weighted_l1(ab_net: torch.Tensor, truth: torch.Tensor, chroma_weight: float)
     return (error * (weight / weight.mean())).mean()
 
 
-class Pretrain:
-    """L1 on ab (see `weighted_l1`), AdamW, gradients clipped at norm 1."""
+class SoftTarget:
+    """A finished colorizer whose answer is a second target beside the true colours.
 
-    def __init__(self, network: nn.Module, precision: str, device: torch.device, chroma_weight: float = 0.0) -> None:
-        self.chroma_weight = chroma_weight
+    One photograph shows one of the colours that a thing could have; what a trained network answers is nearer to the
+    middle of all of them, and so a target with less chance in it. It looks at the true L*, also where the student gets
+    an aged one.
+
+    Args:
+        network: answers ab_net (N, 2, H, W) to l_net (N, 1, H, W).
+        weight: its share in the loss, (0, 1].
+    """
+
+    def __init__(self, network: nn.Module, weight: float, precision: str, device: torch.device) -> None:
+        network = network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.network, self.weight = network.eval().requires_grad_(False), weight
+        self.precision, self.device = precision, device
+
+    @torch.no_grad()
+    def look(self, rgb: torch.Tensor) -> torch.Tensor:
+        """True pictures, sRGB (N, 3, H, W) in [0, 1] -> ab_net (N, 2, H, W)."""
+        l_net, _ = lab.net_from_lab(lab.lab_from_srgb(rgb))
+        with autocast(self.precision, self.device):
+            ab_net: torch.Tensor = self.network(l_net.to(self.device, memory_format=torch.channels_last))
+        return ab_net.float()
+
+
+class Pretrain:
+    """L1 on ab (see `weighted_l1`), to the true colours and perhaps to a soft target; AdamW, gradients clipped at
+    norm 1."""
+
+    def __init__(
+        self, network: nn.Module, precision: str, device: torch.device, chroma_weight: float = 0.0,
+        soft: SoftTarget | None = None,
+    ) -> None:  # fmt: skip
+        self.chroma_weight, self.soft = chroma_weight, soft
         self.network = network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.precision, self.device = precision, device
         self.optimizer = torch.optim.AdamW(self.network.parameters(), weight_decay=1e-2)
@@ -127,8 +157,13 @@ class Pretrain:
     def losses(self, batch: Batch) -> dict[str, torch.Tensor]:
         """What is made small, by name; the sum is what counts."""
         with autocast(self.precision, self.device):
-            ab_net = self.network(batch.l_net.to(self.device, memory_format=torch.channels_last))
-        return {"l1": weighted_l1(ab_net.float(), batch.ab_net.to(self.device), self.chroma_weight)}
+            ab_net = self.network(batch.l_net.to(self.device, memory_format=torch.channels_last)).float()
+        l1 = weighted_l1(ab_net, batch.ab_net.to(self.device), self.chroma_weight)
+        if self.soft is None:
+            return {"l1": l1}
+        share = self.soft.weight
+        soft = weighted_l1(ab_net, self.soft.look(batch.rgb), self.chroma_weight)
+        return {"l1": (1 - share) * l1, "soft": share * soft}
 
     def __call__(self, batch: Batch, lr: float) -> dict[str, float]:
         self.network.train()

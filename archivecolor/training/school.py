@@ -15,7 +15,7 @@ from archivecolor.errors import UsageError
 from archivecolor.options import Adversarial, Stage, Teaching
 from archivecolor.training import dataset, loop, teacher
 from archivecolor.training.gan import GanStep, GuardedGanStep
-from archivecolor.training.pretrain import Pretrain, start_encoder
+from archivecolor.training.pretrain import Pretrain, SoftTarget, start_encoder
 
 
 def read_rgb(path: Path) -> dataset.Bytes:
@@ -71,7 +71,11 @@ def pretrain(
         if stop():
             return {}
     chroma_weight = float(stage.settings["chroma_weight"])
-    step = Pretrain(network, stage.precision, device, chroma_weight)
+    soft = None
+    if teaching.soft_target:
+        finished, _ = weights.load(weights.find(teaching.soft_target))
+        soft = SoftTarget(finished, teaching.soft_weight, stage.precision, device)
+    step = Pretrain(network, stage.precision, device, chroma_weight, soft)
     if lite0 and teaching.weight:
         step = teacher.GuidedPretrain(network, lite0, teaching.weight, chroma_weight)
     return loop.run(stage, step, train, held, card, watch, stop)
