@@ -1,85 +1,23 @@
-"""What was made from what, by what: the manifest, resuming from it, and the disclosure inside every file.
+"""The manifest of an output folder: appended to while a run works, resumed from by the next one.
 
-`manifest.jsonl` holds one row per input. While a run works it is only appended to, so that a kill costs at most its
-last line; when the run ends it is rewritten whole without the rows that newer ones replace.
+While a run works it is only appended to, so that a kill costs at most its last line; when the run ends it is rewritten
+whole without the rows that newer ones replace.
 """
 
 from __future__ import annotations
 
-import json
 import os
 import threading
-from collections import Counter
-from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, field, fields, replace
+from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
-from typing import Any
-from xml.etree import ElementTree
 
 from archivecolor import files
 from archivecolor.errors import OutputError, PictureError
+from archivecolor.provenance.record import DONE, FAILED, MANIFEST, SKIPPED, STARTED, Identity, Record, line, read_rows
 
-MANIFEST, LOCK = "manifest.jsonl", ".archivecolor.lock"
-DONE, SKIPPED, FAILED, STARTED = "done", "skipped", "failed", "started"
-
-
-@dataclass(frozen=True)
-class Record:
-    """One row of the manifest."""
-
-    input: str
-    """The picture's name below its input folder; the key of the row."""
-    source: str
-    output: str | None
-    """Below the output folder."""
-    status: str
-    """`done`, `skipped` or `failed`; `started` only while a run works on it."""
-    reason: str = ""
-    source_sha256: str = ""
-    output_sha256: str = ""
-    model: str = ""
-    weights_sha256: str = ""
-    options: str = ""
-    """Digest of all options that decide the result's bytes."""
-    width: int = 0
-    height: int = 0
-    pages: int = 0
-    depth: int = 0
-    format: str = ""
-    max_delta_l: float | None = None
-    """Largest |ΔL*| between source and result, before lossy compression where the format has that."""
-    notes: tuple[str, ...] = ()
-    seconds: dict[str, float] = field(default_factory=dict)
-    earlier: tuple[str, ...] = ()
-    """Outputs that earlier runs made of this input under other names (another --format or --suffix, for example)."""
-
-
-@dataclass(frozen=True)
-class Identity:
-    """What must be equal for a finished picture to stay as it is."""
-
-    weights_sha256: str
-    options: str
-
-
-def read_rows(folder: Path) -> dict[str, Record]:
-    """The newest row of each input. A last line that a kill cut short is passed over."""
-    path = folder / MANIFEST
-    rows: dict[str, Record] = {}
-    if not path.exists():
-        return rows
-    known = {f.name for f in fields(Record)}
-    with path.open(encoding="utf-8", errors="surrogateescape") as lines:
-        for line in lines:
-            try:
-                values: dict[str, Any] = json.loads(line)
-                values |= {key: tuple(values.get(key, ())) for key in ("notes", "earlier")}
-                record = Record(**{key: value for key, value in values.items() if key in known})
-            except (ValueError, TypeError, AttributeError):
-                continue
-            rows[record.input] = record
-    return rows
+LOCK = ".archivecolor.lock"
 
 
 class Manifest:
@@ -140,7 +78,7 @@ class Manifest:
                 record = replace(record, earlier=tuple(sorted(made)))
             self.rows[record.input] = record
             try:
-                self._file.write(_line(record))
+                self._file.write(line(record))
                 self._file.flush()
             except OSError as error:
                 raise self._unwritable(error) from error
@@ -193,17 +131,7 @@ class Manifest:
             if row.status == STARTED:
                 self.rows[name] = replace(row, status=FAILED, reason="interrupted while it was being written")
         with files.written_whole(self.folder / MANIFEST) as part, part.open("w", encoding="utf-8") as file:
-            file.writelines(_line(record) for record in self.rows.values())
-
-
-def _line(record: Record) -> str:
-    values = {key: value for key, value in asdict(record).items() if value not in ("", (), {}) or key == "reason"}
-    text = json.dumps(values, ensure_ascii=False)
-    try:
-        text.encode("utf-8")
-    except UnicodeEncodeError:  # a file name that is not UTF-8: its raw bytes travel as escapes
-        text = json.dumps(values, ensure_ascii=True)
-    return text + "\n"
+            file.writelines(line(record) for record in self.rows.values())
 
 
 class _Lock:
@@ -241,77 +169,3 @@ def _lock_now(handle: int) -> None:
         import fcntl
 
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-
-
-def totals(rows: Iterable[Record]) -> Counter[tuple[str, str]]:
-    """How many rows there are of each (status, reason)."""
-    return Counter((row.status, row.reason) for row in rows)
-
-
-# --- the disclosure inside the file ---------------------------------------------------------------------------------
-
-_RDF = "http://www.w3.org/1999/02/22-rdf-syntax-ns#"
-_NAMESPACES = {
-    "x": "adobe:ns:meta/",
-    "rdf": _RDF,
-    "Iptc4xmpExt": "http://iptc.org/std/Iptc4xmpExt/2008-02-29/",
-    "xmp": "http://ns.adobe.com/xap/1.0/",
-    "archivecolor": "https://pypi.org/project/archivecolor/ns/1.0/",
-}
-SOURCE_TYPE = "http://cv.iptc.org/newscodes/digitalsourcetype/compositeWithTrainedAlgorithmicMedia"
-"""IPTC's term for a picture that a trained model added to: the scene was captured, its colour was not."""
-
-
-def disclosure(xmp: bytes | None, tool: str, weights_name: str, weights_sha256: str) -> tuple[bytes, bool]:
-    """The picture's XMP with the statement that its colour was added by a model; everything else in it stays.
-
-    Returns:
-        The packet, and whether the picture's own XMP could be kept (False when it is damaged).
-    """
-    for prefix, uri in _NAMESPACES.items():
-        ElementTree.register_namespace(prefix, uri)
-    root, kept = _parsed(xmp)
-    rdf = root if root.tag == f"{{{_RDF}}}RDF" else root.find(f"{{{_RDF}}}RDF")
-    if rdf is None:
-        rdf = ElementTree.SubElement(root, f"{{{_RDF}}}RDF")
-    statements = {
-        "Iptc4xmpExt:DigitalSourceType": SOURCE_TYPE,
-        "Iptc4xmpExt:AISystemUsed": f"{tool}, weights {weights_name}",
-        "Iptc4xmpExt:AISystemVersionUsed": weights_sha256,
-        "archivecolor:Colour": "invented by a neural network; the luminance is the original's",
-    }
-    for name in statements:
-        _drop(rdf, _qualified(name))
-    about = ElementTree.SubElement(rdf, f"{{{_RDF}}}Description", {f"{{{_RDF}}}about": ""})
-    for name, value in statements.items():
-        ElementTree.SubElement(about, _qualified(name)).text = value
-    body = ElementTree.tostring(root, encoding="unicode")
-    return f'<?xpacket begin="\ufeff" id="W5M0MpCehiHzreSzNTczkc9d"?>{body}<?xpacket end="w"?>'.encode(), kept
-
-
-def _parsed(xmp: bytes | None) -> tuple[ElementTree.Element, bool]:
-    fresh = ElementTree.Element(_qualified("x:xmpmeta"))
-    if not xmp:
-        return fresh, True
-    try:
-        text = xmp.decode("utf-8").strip("\x00\ufeff \r\n\t")
-        # Packets are small and flat; an entity definition in one can only be an attack on the parser.
-        if "<!ENTITY" in text or "<!DOCTYPE" in text:
-            return fresh, False
-        return ElementTree.fromstring(text), True
-    except (ElementTree.ParseError, UnicodeDecodeError):
-        return fresh, False
-
-
-def _qualified(name: str) -> str:
-    prefix, local = name.split(":")
-    return f"{{{_NAMESPACES[prefix]}}}{local}"
-
-
-def _drop(rdf: ElementTree.Element, name: str) -> None:
-    """Removes a property wherever a description has it, as an element or as an attribute."""
-    for description in rdf.iter(f"{{{_RDF}}}Description"):
-        description.attrib.pop(name, None)
-        for child in list(description):
-            if child.tag == name:
-                description.remove(child)

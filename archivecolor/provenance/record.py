@@ -1,0 +1,87 @@
+"""The rows of a manifest: one per input, as JSON lines."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+MANIFEST = "manifest.jsonl"
+DONE, SKIPPED, FAILED, STARTED = "done", "skipped", "failed", "started"
+
+
+@dataclass(frozen=True)
+class Record:
+    """One row of the manifest."""
+
+    input: str
+    """The picture's name below its input folder; the key of the row."""
+    source: str
+    output: str | None
+    """Below the output folder."""
+    status: str
+    """`done`, `skipped` or `failed`; `started` only while a run works on it."""
+    reason: str = ""
+    source_sha256: str = ""
+    output_sha256: str = ""
+    model: str = ""
+    weights_sha256: str = ""
+    options: str = ""
+    """Digest of all options that decide the result's bytes."""
+    width: int = 0
+    height: int = 0
+    pages: int = 0
+    depth: int = 0
+    format: str = ""
+    max_delta_l: float | None = None
+    """Largest |ΔL*| between source and result, before lossy compression where the format has that."""
+    notes: tuple[str, ...] = ()
+    seconds: dict[str, float] = field(default_factory=dict)
+    earlier: tuple[str, ...] = ()
+    """Outputs that earlier runs made of this input under other names (another --format or --suffix, for example)."""
+
+
+@dataclass(frozen=True)
+class Identity:
+    """What must be equal for a finished picture to stay as it is."""
+
+    weights_sha256: str
+    options: str
+
+
+def read_rows(folder: Path) -> dict[str, Record]:
+    """The newest row of each input. A last line that a kill cut short is passed over."""
+    path = folder / MANIFEST
+    rows: dict[str, Record] = {}
+    if not path.exists():
+        return rows
+    known = {f.name for f in fields(Record)}
+    with path.open(encoding="utf-8", errors="surrogateescape") as lines:
+        for text in lines:
+            try:
+                values: dict[str, Any] = json.loads(text)
+                values |= {key: tuple(values.get(key, ())) for key in ("notes", "earlier")}
+                record = Record(**{key: value for key, value in values.items() if key in known})
+            except (ValueError, TypeError, AttributeError):
+                continue
+            rows[record.input] = record
+    return rows
+
+
+def line(record: Record) -> str:
+    """The record as one line of the manifest; what is empty is left out."""
+    values = {key: value for key, value in asdict(record).items() if value not in ("", (), {}) or key == "reason"}
+    text = json.dumps(values, ensure_ascii=False)
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError:  # a file name that is not UTF-8: its raw bytes travel as escapes
+        text = json.dumps(values, ensure_ascii=True)
+    return text + "\n"
+
+
+def totals(rows: Iterable[Record]) -> Counter[tuple[str, str]]:
+    """How many rows there are of each (status, reason)."""
+    return Counter((row.status, row.reason) for row in rows)
