@@ -1,4 +1,4 @@
-"""What a run looks like on a terminal: a bar and a table on stderr, JSON lines on stdout."""
+"""What a run looks like on a terminal: a bar and a table on stderr, JSON lines on stdout. Imports nothing heavy."""
 
 from __future__ import annotations
 
@@ -9,22 +9,31 @@ from collections import Counter, defaultdict
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
+from typing import Protocol
 
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from archivecolor import files, provenance, weights
+from archivecolor import provenance
 from archivecolor.errors import INTERRUPTED, PictureError
 from archivecolor.options import RunOptions
-from archivecolor.provenance import DONE, FAILED, SKIPPED, Identity, Record
-from archivecolor.run import drive, find_jobs
+from archivecolor.provenance import DONE, FAILED, Record
 
+Watch = Callable[[str, Record | None, int], None]
 STAGES = ("decode", "network", "spread", "encode")
 
 
-def show(options: RunOptions, as_json: bool, quiet: bool, verbose: bool, stop: Callable[[], bool]) -> int:
+class Drive(Protocol):
+    """`run.drive`, here or in another process."""
+
+    def __call__(
+        self, options: RunOptions, watch: Watch, stop: Callable[[], bool], passed_over: Callable[[Path], None], /
+    ) -> list[Record]: ...
+
+
+def show(options: RunOptions, as_json: bool, quiet: bool, verbose: bool, stop: Callable[[], bool], drive: Drive) -> int:
     """Runs and shows; gives the exit code."""
     console = Console(stderr=True, quiet=quiet)
     view = _View(console, as_json, verbose)
@@ -112,40 +121,3 @@ class _View:
             f"{self.coloured} coloured now ({self.speed()}), {self.unchanged} unchanged since an earlier run; "
             f"{out / provenance.MANIFEST}"
         )
-
-
-def rehearse(options: RunOptions, as_json: bool) -> int:
-    """Says for each input what a run would do, and why; writes nothing."""
-    card = weights.check(weights.find(options.model))
-    identity = Identity(card.sha256, options.digest())
-    rows = provenance.read_rows(options.out)
-    for job in find_jobs(options):
-        what = _intention(rows.get(job.name), job.source, options, identity)
-        if as_json:
-            what_json = {"input": job.name, "source": str(job.source), "target": str(job.target), "would": what}
-            sys.stdout.write(json.dumps(what_json) + "\n")
-        else:
-            sys.stdout.write(f"{what}: {job.source} -> {job.target}\n")
-    return 0
-
-
-def _intention(row: Record | None, source: Path, options: RunOptions, identity: Identity) -> str:
-    if row is None:
-        return "colour (new)"
-    if options.overwrite:
-        return "colour again (--overwrite)"
-    if row.status not in (DONE, SKIPPED):
-        return f"try again ({row.reason or 'not finished'})"
-    try:
-        changed = files.sha256(source) != row.source_sha256
-    except OSError as error:
-        return f"fail ({error.strerror})"
-    if changed:
-        return "colour again (the source changed)"
-    if row.weights_sha256 != identity.weights_sha256:
-        return "colour again (other weights)"
-    if row.options != identity.options:
-        return "colour again (other options)"
-    if row.output is not None and not (options.out / row.output).is_file():
-        return "colour again (the output is gone)"
-    return f"leave as it is ({row.reason or row.status})"

@@ -9,9 +9,10 @@
     ├── NoInputError             4    nothing to do was found
     ├── OutputError              5    the output cannot be written
     ├── WeightsError             6    weights missing, damaged, or not for this network
-    └── MissingDependencyError   7    an optional package is needed and not installed
+    ├── MissingDependencyError   7    an optional package is needed and not installed
+    └── StoppedError           130    somebody asked it to stop
 
-Ctrl-C ends with 130. A message names the file, the cause and the way out.
+Ctrl-C ends with 130, too. A message names the file, the cause and the way out.
 """
 
 from __future__ import annotations
@@ -71,3 +72,9 @@ class MissingDependencyError(ArchivecolorError):
     """An optional package is needed and not installed."""
 
     exit_code = 7
+
+
+class StoppedError(ArchivecolorError):
+    """Somebody asked the working process to stop, and not this one."""
+
+    exit_code = INTERRUPTED

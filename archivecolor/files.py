@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import hashlib
 import os
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 PART_SUFFIX = ".archivecolor-part"
+LONGEST_NAME = 255
+"""Bytes that a file system allows a name, nearly everywhere."""
+_JUST_NOW_S = 2.0
 
 
 def part_path(target: Path) -> Path:
@@ -52,3 +57,38 @@ def sha256(path: Path) -> str:
     """The SHA-256 of a file, as 64 hexadecimal digits."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+@dataclass(frozen=True)
+class Seen:
+    """A file as it was when it was hashed: whoever reads it afterwards can tell whether it is the same still."""
+
+    path: Path
+    sha256: str
+    state: tuple[int, ...]
+    fresh: bool
+    """Whether it had been written to just before: then its times are too coarse to tell a further change."""
+
+    @classmethod
+    def of(cls, path: Path) -> Seen:
+        """Hashes a file.
+
+        Raises:
+            OSError: it cannot be read.
+        """
+        state = _state(path)
+        return cls(path, sha256(path), state, time.time() - path.stat().st_ctime < _JUST_NOW_S)
+
+    def still(self) -> bool:
+        """Whether the file holds the bytes that were hashed.
+
+        Raises:
+            OSError: it cannot be read any more.
+        """
+        return _state(self.path) == self.state and not (self.fresh and sha256(self.path) != self.sha256)
+
+
+def _state(path: Path) -> tuple[int, ...]:
+    """What changes whenever a file is written to or replaced: nobody can set the ctime."""
+    status = path.stat()
+    return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns

@@ -34,6 +34,55 @@ class ColorOptions:
         require(self.tiles in ("auto", "always", "never"), f"--tiles {self.tiles}: write auto, always or never")
 
 
+SOURCE_TYPES = (
+    "compositeWithTrainedAlgorithmicMedia", "algorithmicallyEnhanced", "trainedAlgorithmicMedia", "compositeSynthetic",
+    "composite", "algorithmicMedia", "dataDrivenMedia",
+)  # fmt: skip
+"""Terms of IPTC's vocabulary `digitalsourcetype` that a picture with added colour can bear."""
+OTHER_SOURCE_TYPES = (
+    "digitalCapture", "computationalCapture", "multiFrameComputationalCapture", "negativeFilm", "positiveFilm", "print",
+    "humanEdits", "minorHumanEdits", "compositeCapture", "digitalCreation", "digitalArt", "softwareImage",
+    "virtualRecording", "screenCapture",
+)  # fmt: skip
+"""Its other terms: all of them say, or leave it to be believed, that the colour was captured or made by hand."""
+
+
+@dataclass(frozen=True)
+class Disclosure:
+    """How an output says that its colour was added."""
+
+    source_type: str = SOURCE_TYPES[0]
+    """A term of `SOURCE_TYPES`."""
+    mark: str = ""
+    """A line of text burnt into a corner; `auto` for the usual words, empty for none."""
+    mark_font: Path | None = None
+    """A TrueType or OpenType font, for letters that the built-in one lacks."""
+    sidecar: bool = True
+    """Beside each output, a JSON file with all that is needed to make it again."""
+    c2pa: str = ""
+    """`cert.pem,key.pem`: sign each output's content credentials with them."""
+
+    def __post_init__(self) -> None:
+        require(
+            self.source_type not in OTHER_SOURCE_TYPES,
+            f"--digital-source-type {self.source_type}: it would hide that the colour was added; write one of "
+            f"{', '.join(SOURCE_TYPES)}",
+        )
+        require(
+            self.source_type in SOURCE_TYPES,
+            f"--digital-source-type {self.source_type}: no term of IPTC's; write one of {', '.join(SOURCE_TYPES)}",
+        )
+        require(self.mark.isprintable(), "--mark: must be one line of text")
+        require(
+            self.c2pa == "" or len(self.c2pa.split(",")) == 2, f"--c2pa {self.c2pa}: write the two files as CERT,KEY"
+        )
+
+    def decisive(self) -> dict[str, object]:
+        """What decides the bytes of an output. Of a signature only that there is one: every one is new."""
+        font = str(self.mark_font) if self.mark and self.mark_font else ""
+        return {"source_type": self.source_type, "mark": self.mark, "mark_font": font, "c2pa": bool(self.c2pa)}
+
+
 DEFAULT_MODEL = "lite"
 """The weights of `run` on every device; `resnet18` once its numbers are at least as good."""
 FORMATS = ("same", "jpeg", "png", "tiff", "webp")
@@ -61,6 +110,7 @@ class RunOptions:
     overwrite: bool = False
     limit: int | None = None
     max_megapixels: float = 500
+    disclosure: Disclosure = Disclosure()
 
     def __post_init__(self) -> None:
         require(bool(self.inputs), "no INPUT given")
@@ -76,8 +126,8 @@ class RunOptions:
         """A hash of everything that decides the bytes of an output, besides source and weights. The device is left
         out: a run that began on one machine may be finished on another."""
         decisive = {
-            **asdict(self.color), "precision": self.precision, "format": self.format, "quality": self.quality,
-            "suffix": self.suffix, "recolor": self.recolor,
+            **asdict(self.color), **self.disclosure.decisive(), "precision": self.precision, "format": self.format,
+            "quality": self.quality, "suffix": self.suffix, "recolor": self.recolor,
         }  # fmt: skip
         return hashlib.sha256(json.dumps(decisive, sort_keys=True).encode()).hexdigest()[:16]
 

@@ -6,6 +6,8 @@ of all workers into batches (`engine.py`). Memory is bounded in megapixels: a wo
 
 from __future__ import annotations
 
+import itertools
+import os
 import sys
 import threading
 import time
@@ -13,18 +15,20 @@ import types
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import joblib
 import torch
 
-from archivecolor import __version__, files, jobs, photo, tone, weights
+from archivecolor import __version__, files, jobs, mark, photo, provenance, tone, weights
 from archivecolor.colorize import Colorizer, Painted
-from archivecolor.errors import OutputError, PictureError
+from archivecolor.errors import OutputError, PictureError, UnreadableError
 from archivecolor.jobs import Job
-from archivecolor.options import ColorOptions, RunOptions
+from archivecolor.options import ColorOptions, Disclosure, RunOptions
 from archivecolor.photo import Page, Photo
-from archivecolor.provenance import DONE, FAILED, SKIPPED, Identity, Manifest, Record, disclosure
+from archivecolor.provenance import DONE, FAILED, SKIPPED, Aftermath, Identity, Manifest, Record
 
 TOOL = f"archivecolor {__version__}"
 ALREADY_COLOUR = "already colour"
@@ -37,6 +41,8 @@ def drive(
     watch: Callable[[str, Record | None, int], None] = lambda name, row, total: None,
     stop: Callable[[], bool] = lambda: False,
     passed_over: Callable[[Path], None] = lambda path: None,
+    begun: Callable[[str], None] = lambda name: None,
+    known: Aftermath | None = None,
 ) -> list[Record]:
     """Colours everything that is not settled and keeps the manifest.
 
@@ -45,6 +51,8 @@ def drive(
             the number of inputs.
         stop: asked before each picture; when true, those in hand are finished and the rest is left for the next run.
         passed_over: told of each file in the input folders that is no picture.
+        begun: told the name of each input that is taken in hand, by the thread that takes it.
+        known: from processes that were killed over the same run.
 
     Returns:
         The rows of this run's inputs, old and new, in input order.
@@ -53,15 +61,21 @@ def drive(
         NoInputError, OutputError, WeightsError, UsageError: nothing can be done at all, or no longer.
     """
     todo = find_jobs(options, passed_over)
+    if options.disclosure.mark:
+        mark.check(options.disclosure.mark, options.disclosure.mark_font)
     with (
         Colorizer(options.model, options.color, options.device, options.precision, options.batch) as colorizer,
-        Manifest(options.out) as manifest,
+        Manifest(options.out, options.disclosure.sidecar) as manifest,
     ):
         if not options.overwrite:
             manifest.refuse_another_collection({job.name: job.source for job in todo})
         broken: OutputError | None = None
-        wanted = (job for job in todo if not (broken or stop()))
-        for job, outcome in work(wanted, colorizer, options, manifest):
+        suspects, rest = _after(known or Aftermath(), todo, manifest, watch)
+        alone = replace(options, workers=1)
+        for job, outcome in itertools.chain.from_iterable(
+            work((job for job in part if not (broken or stop())), colorizer, how, manifest, begun)
+            for part, how in ((suspects, alone), (rest, options))
+        ):
             if isinstance(outcome, OutputError):
                 broken = outcome
                 continue
@@ -91,11 +105,12 @@ def run(
     overwrite: bool = False,
     limit: int | None = None,
     max_megapixels: float = 500,
+    disclosure: Disclosure | None = None,
 ) -> list[Record]:
     """`archivecolor run` as a function: colours files and folders into `out`, gives the manifest's rows.
 
     Pictures that cannot be done have a row with status `failed` and a reason; nothing is raised for them. The options
-    are those of the command line; see `RunOptions` and `ColorOptions`.
+    are those of the command line; see `RunOptions`, `ColorOptions` and `Disclosure`.
 
     Raises:
         NoInputError, OutputError, WeightsError, UsageError: nothing can be done at all.
@@ -104,7 +119,7 @@ def run(
     return drive(
         RunOptions(
             tuple(map(str, inputs)), Path(out), model, color, device, precision, batch, workers, format, quality,
-            suffix, recolor, overwrite, limit, max_megapixels,
+            suffix, recolor, overwrite, limit, max_megapixels, disclosure or Disclosure(),
         )
     )  # fmt: skip
 
@@ -116,8 +131,26 @@ def find_jobs(options: RunOptions, passed_over: Callable[[Path], None] = lambda 
     return found[: options.limit]
 
 
+def _after(
+    known: Aftermath, todo: list[Job], manifest: Manifest, watch: Callable[[str, Record | None, int], None]
+) -> tuple[list[Job], list[Job]]:
+    """Those to try one at a time, and the rest; those that kill get their row at once."""
+    for job in todo:
+        if job.name in known.killers and job.name not in known.settled:
+            row = Record(job.name, str(job.source), None, FAILED, known.killers[job.name])
+            manifest.append(row)
+            watch(job.name, row, len(todo))
+    left = [job for job in todo if job.name not in known.killers and job.name not in known.settled]
+    suspects = set(known.suspects)
+    return [job for job in left if job.name in suspects], [job for job in left if job.name not in suspects]
+
+
 def work(
-    todo: Iterable[Job], colorizer: Colorizer, options: RunOptions, manifest: Manifest
+    todo: Iterable[Job],
+    colorizer: Colorizer,
+    options: RunOptions,
+    manifest: Manifest,
+    begun: Callable[[str], None] = lambda name: None,
 ) -> Iterator[tuple[Job, Record | OutputError | None]]:
     """Each job with its outcome, in the order in which they are ready."""
     workers = options.workers or joblib.cpu_count() + 1
@@ -125,6 +158,7 @@ def work(
     pool = joblib.Parallel(workers, backend="threading", return_as="generator_unordered", pre_dispatch=2 * workers)
 
     def task(job: Job) -> tuple[Job, Record | OutputError | None]:
+        begun(job.name)
         return job, color_one(job, colorizer, options, manifest, budget)
 
     yield from pool(joblib.delayed(task)(job) for job in todo)
@@ -143,12 +177,15 @@ def color_one(
     )  # fmt: skip
     clock = Clock()
     try:
-        row = replace(row, source_sha256=files.sha256(job.source))
+        seen = files.Seen.of(job.source)
+        row = replace(row, source_sha256=seen.sha256)
         if not options.overwrite and manifest.settled(job.name, row.source_sha256, identity):
             return None
         with budget.held(photo.measure(job.source)):
             with clock.stage("decode"):
                 source = photo.read(job.source, options.max_megapixels)
+            if not seen.still():
+                raise UnreadableError("it was written to while it was being read; run again when it is finished")
             first = source.pages[0].samples
             row = replace(
                 row, width=first.shape[1], height=first.shape[0], depth=8 * first.itemsize, pages=len(source.pages),
@@ -163,16 +200,19 @@ def color_one(
                 clock.add(part.seconds if part else {})
             kind = photo.writable_format(source.format, options.format)
             target = target_of(job, kind, options)
-            result = dress(source, painted, colorizer)
+            result = dress(source, painted, colorizer, kind, options.disclosure)
             make_folder(target.parent, options.out)
             manifest.begin(job.name, row.source, target, options.overwrite)
             with clock.stage("encode"):
                 notes = photo.write(target, result, kind, options.quality, TOOL)
-        return replace(
+        row = replace(
             row, status=DONE, output=target.relative_to(options.out).as_posix(), output_sha256=files.sha256(target),
             max_delta_l=round(max(part.max_delta_l for part in painted if part), 5), seconds=clock.seconds,
-            notes=(*(note for page in result.pages for note in page.notes), *notes),
+            mark=mark.words(options.disclosure.mark), notes=(*(n for page in result.pages for n in page.notes), *notes),
         )  # fmt: skip
+        if options.disclosure.sidecar:
+            provenance.write_sidecar(options.out, row, options, made_with(source, colorizer, clock))
+        return row
     except OutputError as error:
         return error
     except PictureError as error:
@@ -199,15 +239,31 @@ def color_page(page: Page, colorizer: Colorizer) -> Painted:
 
 def target_of(job: Job, kind: str, options: RunOptions) -> Path:
     """Where the colour goes. A file whose content is not what its suffix says, or of a kind that is only read, gets the
-    true suffix behind its whole name: `a.gif` becomes `a.gif.png`, unless there is a source of that name, too."""
-    own = job.source.suffix
-    if options.format != "same" or own == "" or photo.suffix_for(kind, own) == own:
-        target = job.target
-    else:
+    true suffix behind its whole name: `a.gif` becomes `a.gif.png`, or `a.gif.color.png` where that is the name of
+    another source's output, and so on.
+
+    Raises:
+        PictureError: the name would be longer than a name can be.
+    """
+    own, target = job.source.suffix, job.target
+    if options.format == "same" and own != "" and photo.suffix_for(kind, own) != own:
         true = photo.suffix_for(kind, "")
-        taken = job.source.with_name(f"{job.source.name}{true}").exists()
-        target = job.target.with_name(f"{job.source.name}{'.color' if taken else ''}{options.suffix}{true}")
+        words = itertools.chain(("", ".color"), (f".color{n}" for n in itertools.count(2)))
+        name = next(job.source.name + word for word in words if _is_free(job.source, word, true))
+        target = job.target.with_name(f"{name}{options.suffix}{true}")
+    if (length := len(os.fsencode(target.name))) > files.LONGEST_NAME:
+        raise PictureError(
+            f"its output's name would have {length} bytes, and {files.LONGEST_NAME} are allowed; use a shorter "
+            "--suffix or rename it"
+        )
     return target
+
+
+def _is_free(source: Path, word: str, true: str) -> bool:
+    """Whether no other source can come to have the output `source` + `word` + `true`: neither one of this very name,
+    nor one of the name without `true`, should its content call for that suffix, too."""
+    name = source.name + word
+    return not source.with_name(name + true).exists() and (word == "" or not source.with_name(name).exists())
 
 
 def make_folder(folder: Path, out: Path) -> None:
@@ -229,17 +285,35 @@ def make_folder(folder: Path, out: Path) -> None:
         raise PictureError(f"{folder}: a link leads out of the output folder; remove it or choose another --out")
 
 
-def dress(source: Photo, painted: list[Painted | None], colorizer: Colorizer) -> Photo:
+def dress(source: Photo, painted: list[Painted | None], colorizer: Colorizer, kind: str, options: Disclosure) -> Photo:
     """The coloured samples in the source's envelopes, with the disclosure; pages that were colour stay as they are."""
     pages = []
     for page, part in zip(source.pages, painted, strict=True):
         if part is None:
             pages.append(page)
             continue
-        xmp, kept = disclosure(page.xmp, TOOL, colorizer.card.name, colorizer.card.sha256)
-        notes = page.notes if kept else (*page.notes, "damaged XMP replaced")
-        pages.append(replace(page, samples=part.rgb, icc=photo.SRGB_ICC if page.icc else None, xmp=xmp, notes=notes))
+        card, samples, notes = colorizer.card, part.rgb, page.notes
+        if options.mark:
+            samples, fits = mark.burn(samples, options.mark, options.mark_font, page.orientation)
+            notes += () if fits else ("too small for the visible mark",)
+        xmp, kept = provenance.disclosure(page.xmp, TOOL, card.name, card.sha256, options.source_type)
+        notes += () if kept else ("damaged XMP replaced",)
+        silent = kind == "bmp" or provenance.has_caption(page.xmp, page.iptc)
+        words = page.description or (None if silent else provenance.caption(TOOL, card.name))
+        icc = photo.SRGB_ICC if page.icc else None
+        pages.append(replace(page, samples=samples, icc=icc, xmp=xmp, description=words, notes=notes))
     return replace(source, pages=tuple(pages))
+
+
+def made_with(source: Photo, colorizer: Colorizer, clock: Clock) -> dict[str, Any]:
+    """For the sidecar: what the manifest's row does not know."""
+    own = [found for page in source.pages if (found := provenance.own_source_type(page.xmp))]
+    return {
+        "source_digital_source_type": own[0] if own else None,
+        "network": colorizer.card.network, "device": str(colorizer.device), "precision": colorizer.precision,
+        "begun": clock.begun.isoformat(timespec="seconds"),
+        "finished": datetime.now(UTC).isoformat(timespec="seconds"),
+    }  # fmt: skip
 
 
 class Clock:
@@ -247,6 +321,7 @@ class Clock:
 
     def __init__(self) -> None:
         self.seconds: dict[str, float] = {}
+        self.begun = datetime.now(UTC)
 
     def add(self, seconds: dict[str, float]) -> None:
         """Adds to what the stages have already."""

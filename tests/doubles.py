@@ -107,10 +107,21 @@ def contents(folder: Path, but_not: Callable[[Path], bool] = lambda path: False)
 
 
 def colour(*inputs: Path, out: Path, model: Path, **options: Any) -> list[Any]:
-    """`archivecolor.run` on the CPU in float32 with a small network size: the same bytes on every machine."""
-    from archivecolor import run
+    """`archivecolor.run` on the CPU in float32 with a small network size: the same bytes on every machine.
 
-    given = {"device": "cpu", "precision": "fp32", "size": 64, "workers": 3, **options}
+    Without sidecars, which tell the time; `disclosure=Disclosure()` is what a user gets.
+    """
+    from archivecolor import run
+    from archivecolor.options import Disclosure
+
+    given = {
+        "disclosure": Disclosure(sidecar=False),
+        "device": "cpu",
+        "precision": "fp32",
+        "size": 64,
+        "workers": 3,
+        **options,
+    }
     return run(*inputs, out=out, model=str(model), **given)
 
 

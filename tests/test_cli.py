@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import signal
 import subprocess
 import sys
 import time
@@ -17,9 +16,9 @@ from doubles import colourful, grey, save_grey_tree
 from PIL import Image
 from typer.testing import CliRunner
 
-from archivecolor import batch_view, cli
+from archivecolor import batch_view, cli, rehearsal, run, supervise
 from archivecolor.errors import ArchivecolorError, UnsupportedError
-from archivecolor.options import RunOptions
+from archivecolor.options import Disclosure, RunOptions
 
 ROOT = Path(__file__).parents[1]
 
@@ -72,7 +71,7 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     """What the verb `run` hands on, instead of a run."""
     seen: list[Any] = []
     monkeypatch.setattr(batch_view, "show", lambda *given: seen.append(given) or 0)
-    monkeypatch.setattr(batch_view, "rehearse", lambda *given: seen.append(given) or 0)
+    monkeypatch.setattr(rehearsal, "rehearse", lambda *given: seen.append(given) or 0)
     return seen
 
 
@@ -92,6 +91,29 @@ def test_a_colour_flag_reaches_its_option(flag: str, text: str, value: Any, aske
     call("run", "in", "--out", "out", flag, text)
     assert getattr(asked[0][0].color, flag.removeprefix("--")) == value
     assert asked[0][0].digest() != RunOptions(("in",), Path("out")).digest()
+
+
+DISCLOSURE_FLAGS: dict[str, tuple[str, str, Any]] = {
+    "--digital-source-type": ("source_type", "algorithmicallyEnhanced", "algorithmicallyEnhanced"),
+    "--mark": ("mark", "auto", "auto"),
+    "--mark-font": ("mark_font", "a.ttf", Path("a.ttf")),
+    "--c2pa": ("c2pa", "cert.pem,key.pem", "cert.pem,key.pem"),
+}
+
+
+@pytest.mark.parametrize("flag", DISCLOSURE_FLAGS)
+def test_a_disclosure_flag_reaches_its_option(flag: str, asked: list[Any]) -> None:
+    name, text, value = DISCLOSURE_FLAGS[flag]
+    assert call("run", "in", "--out", "out", flag, text).exit_code == 0
+    assert getattr(asked[0][0].disclosure, name) == value
+    assert getattr(Disclosure(), name) != value
+
+
+def test_sidecars_can_be_left_out(asked: list[Any]) -> None:
+    call("run", "in", "--out", "out")
+    call("run", "in", "--out", "out", "--no-sidecar")
+    assert [given[0].disclosure.sidecar for given in asked] == [True, False]
+    assert asked[0][0].digest() == asked[1][0].digest(), "it does not decide the bytes of the picture"
 
 
 @pytest.mark.parametrize("flag", ["--recolor", "--overwrite"])
@@ -114,6 +136,8 @@ def test_inputs_and_output_switches_reach_the_view(asked: list[Any]) -> None:
     ("flag", "text"),
     [("--strength", "2.1"), ("--size", "10"), ("--tiles", "some"), ("--format", "gif"), ("--quality", "0"),
      ("--batch", "0"), ("--workers", "-1"), ("--limit", "0"), ("--suffix", "a/b"), ("--max-megapixels", "0"),
+     ("--digital-source-type", "negativeFilm"), ("--digital-source-type", "beautiful"), ("--mark", "汉字"),
+     ("--mark-font", "nowhere.ttf --mark auto"), ("--c2pa", "one.pem"),
      ("--device", "tpu"), ("--precision", "int8"), ("--precision", "fp16 --device cpu")],
 )  # fmt: skip
 def test_a_wrong_value_is_a_usage_error_that_names_the_flag(tmp_path: Path, flag: str, text: str) -> None:
@@ -125,7 +149,9 @@ def test_a_wrong_value_is_a_usage_error_that_names_the_flag(tmp_path: Path, flag
 
 
 @pytest.fixture
-def scans(tmp_path: Path) -> Path:
+def scans(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Three scans, to be coloured in this process: a child would not know the ink (but see test_supervise.py)."""
+    monkeypatch.setattr(supervise, "drive", run.drive)
     save_grey_tree(tmp_path / "scans", 3)
     return tmp_path / "scans"
 
@@ -217,30 +243,6 @@ def test_errors_of_our_own_end_in_one_line_on_stderr(tmp_path: Path) -> None:
     assert done.returncode == 4
     assert done.stdout == ""
     assert done.stderr == f"archivecolor: {tmp_path / 'nowhere'}: no such file or folder\n"
-
-
-def test_ctrl_c_finishes_what_is_in_hand_and_ends_with_130(tmp_path: Path) -> None:
-    save_grey_tree(tmp_path / "scans", 60)
-    script = (
-        f"import sys; sys.path.insert(0, {str(Path(__file__).parent)!r}); import doubles; doubles.register_ink();"
-        f"from pathlib import Path; doubles.save_ink(Path({str(tmp_path / 'inky')!r}));"
-        "doubles.ConstantInk.delay_s = 0.2;"
-        f"from archivecolor import cli; sys.argv = ['archivecolor', 'run', {str(tmp_path / 'scans')!r}, '--out',"
-        f"{str(tmp_path / 'out')!r}, '--model', {str(tmp_path / 'inky')!r}]; cli.main()"
-    )
-    child = subprocess.Popen([sys.executable, "-c", script], stderr=subprocess.PIPE, text=True)
-    manifest = tmp_path / "out/manifest.jsonl"
-    deadline = time.monotonic() + 120
-    while time.monotonic() < deadline and not (manifest.exists() and '"done"' in manifest.read_text()):
-        time.sleep(0.05)
-    child.send_signal(signal.SIGINT)
-    _, said = child.communicate(timeout=120)
-    rows = [json.loads(line) for line in manifest.read_text().splitlines()]
-    assert child.returncode == 130
-    assert "goes on from here" in " ".join(said.split())
-    assert 0 < len(rows) < 60
-    assert {row["status"] for row in rows} == {"done"}
-    assert not list((tmp_path / "out").rglob("*part"))
 
 
 def test_help_is_quick() -> None:

@@ -17,11 +17,11 @@ PACKAGE = ROOT / "archivecolor"
 FLOORS = (
     ("errors",),
     ("options", "lab", "files", "orient", "devices"),
-    ("networks", "tiles", "chroma", "tone", "metrics"),
+    ("networks", "tiles", "chroma", "tone", "metrics", "mark"),
     ("photo", "jobs", "weights", "provenance", "engine"),
     ("colorize",),
     ("run", "training"),
-    ("batch_view",),
+    ("batch_view", "rehearsal", "supervise"),
     ("cli",),
     ("__main__",),
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import multiprocessing
 import os
 import random
@@ -30,15 +31,17 @@ from doubles import (
     save_grey_tree,
     save_ink,
 )
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from PIL import Image
 
 import archivecolor
-from archivecolor import colorize, files, orient, photo
+from archivecolor import colorize, files, jobs, orient, photo
 from archivecolor.errors import NoInputError, OutputError, UsageError, WeightsError
 from archivecolor.options import ColorOptions, RunOptions
 from archivecolor.photo import SRGB_ICC, Page, Photo
 from archivecolor.provenance import DONE, FAILED, LOCK, MANIFEST, SKIPPED, SOURCE_TYPE, Record, read_rows
-from archivecolor.run import ALREADY_COLOUR, Budget, drive
+from archivecolor.run import ALREADY_COLOUR, Budget, drive, target_of
 
 Colour = Callable[..., list[Record]]
 
@@ -400,14 +403,42 @@ def test_no_output_is_shared_even_where_names_conspire(go: Colour, src: Path, ou
     ]  # fmt: skip
 
 
-def test_where_names_conspire_further_one_fails_and_none_is_lost(go: Colour, src: Path, out: Path) -> None:
-    for i, name in enumerate(("a.gif", "a.gif.png", "a.gif.color.png")):
-        save(src / name, grey(seed=i))
-    rows = go(workers=4)
-    assert sorted(row.status for row in rows) == [DONE, DONE, FAILED]
-    (failed,) = (row for row in rows if row.status == FAILED)
-    assert "already that of" in failed.reason
-    assert len({row.output for row in rows if row.status == DONE}) == len(times(out)) == 2
+def test_names_that_conspire_in_every_way_give_an_output_each(go: Colour, src: Path, out: Path) -> None:
+    names = ["a.gif", "a.gif.png", "a.gif.color.png", "a.gif.color2.png", "a.gif.color3", "b.gif", "b.gif.color",
+             "b.gif.png", "a.gif.color", "a.gif.color.gif"]  # fmt: skip
+    for i, name in enumerate(names):
+        save(src / name, grey(seed=i), format="GIF" if Path(name).suffix != ".png" else "PNG")
+    first = go(workers=4)
+    assert {row.status for row in first} == {DONE}
+    assert len({row.output for row in first}) == len(names)
+    assert go(workers=2) == first
+    assert {row.status for row in go(suffix="_c")} == {DONE}
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    stems=st.sets(
+        st.lists(st.sampled_from(["a", "gif", "png", "color", "color2", "jpg"]), min_size=1, max_size=4).map(".".join),
+        min_size=2, max_size=8,
+    ),
+    kinds=st.lists(st.sampled_from(["gif", "png", "jpeg"]), min_size=8, max_size=8),
+    suffix=st.sampled_from(["", "_c"]),
+)  # fmt: skip
+def test_no_two_sources_of_a_folder_share_an_output_whatever_they_hold(
+    tmp_path: Path, stems: set[str], kinds: list[str], suffix: str
+) -> None:
+    folder = tmp_path / "names"
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir()
+    for name in stems:
+        (folder / name).touch()
+    options = RunOptions((str(folder),), tmp_path / "out", suffix=suffix)
+    found = jobs.find(options.inputs, options.out, lambda path: True, suffix)
+    outputs = [
+        target_of(job, photo.writable_format(kind, "same"), options)
+        for job, kind in zip(found, itertools.cycle(kinds), strict=False)
+    ]
+    assert len(set(outputs)) == len(stems)
 
 
 def test_odd_names_come_through(go: Colour, src: Path, out: Path) -> None:
@@ -426,6 +457,8 @@ def test_a_name_that_grows_too_long_fails_alone(go: Colour, src: Path, out: Path
     save(src / ("n" * 251 + ".png"), grey())
     rows = go(suffix="_in_colour")
     assert [row.status for row in rows] == [DONE, FAILED]
+    assert "265 bytes" in rows[1].reason
+    assert "--suffix" in rows[1].reason
 
 
 def test_limit(go: Colour, src: Path, out: Path) -> None:

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from archivecolor.cli.say import interrupts
-from archivecolor.options import DEFAULT_MODEL
+from archivecolor.options import DEFAULT_MODEL, SOURCE_TYPES
 
 
 def run(
@@ -36,6 +36,19 @@ def run(
     ] = False,
     limit: Annotated[int | None, typer.Option(help="Only the first N pictures.")] = None,
     max_megapixels: Annotated[float, typer.Option(help="Refuse larger pictures before decoding them.")] = 500,
+    digital_source_type: Annotated[
+        str, typer.Option(help="IPTC's term for the outputs, for example algorithmicallyEnhanced.")
+    ] = SOURCE_TYPES[0],
+    mark: Annotated[
+        str, typer.Option(metavar="TEXT", help="Burn a small line of text into a corner; auto for the usual words.")
+    ] = "",
+    mark_font: Annotated[Path | None, typer.Option(help="A font file for --mark, for letters beyond English.")] = None,
+    sidecar: Annotated[
+        bool, typer.Option("--sidecar/--no-sidecar", help="A NAME.json beside each output, with all to make it again.")
+    ] = True,
+    c2pa: Annotated[
+        str, typer.Option(metavar="CERT,KEY", help="Sign content credentials with these two PEM files.")
+    ] = "",
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be done; write nothing.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON line per picture on stdout.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress bar and no summary.")] = False,
@@ -48,14 +61,17 @@ def run(
 
     Example: archivecolor run ./old_photos --out ./color
     """
-    from archivecolor import batch_view
-    from archivecolor.options import ColorOptions, RunOptions
+    from archivecolor import batch_view, supervise
+    from archivecolor.options import ColorOptions, Disclosure, RunOptions
 
     options = RunOptions(
         inputs=tuple(inputs), out=out, model=model, color=ColorOptions(size, strength, tiles), device=device,
         precision=precision, batch=batch, workers=workers, format=format, quality=quality, suffix=suffix,
         recolor=recolor, overwrite=overwrite, limit=limit, max_megapixels=max_megapixels,
+        disclosure=Disclosure(digital_source_type, mark, mark_font, sidecar, c2pa),
     )  # fmt: skip
     if dry_run:
-        raise SystemExit(batch_view.rehearse(options, as_json))
-    raise SystemExit(batch_view.show(options, as_json, quiet, verbose, interrupts()))
+        from archivecolor import rehearsal
+
+        raise SystemExit(rehearsal.rehearse(options, as_json))
+    raise SystemExit(batch_view.show(options, as_json, quiet, verbose, interrupts(), supervise.drive))

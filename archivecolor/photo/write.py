@@ -142,7 +142,7 @@ def exif_block(page: Page, software: str, with_dpi: bool = False) -> tuple[bytes
     """
     known = exif.main_tags(page.exif)
     changes: dict[int, exif.Value] = {exif.ORIENTATION: page.orientation} if _turns(page) else {}
-    if page.description and exif.DESCRIPTION not in known:
+    if page.description and not exif.text(page.exif, exif.DESCRIPTION):  # scanners write blanks
         changes[exif.DESCRIPTION] = page.description.encode()
     changes |= {code: value for code, kind, _, value, _ in page.tags if kind == "s" and code not in known}
     if with_dpi and page.dpi and exif.X_RESOLUTION not in known:

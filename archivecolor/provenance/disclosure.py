@@ -4,20 +4,31 @@ from __future__ import annotations
 
 from xml.etree import ElementTree
 
+from archivecolor.options import SOURCE_TYPES
+
 _RDF = "http://www.w3.org/1999/02/22-rdf-syntax-ns#"
 _NAMESPACES = {
     "x": "adobe:ns:meta/",
     "rdf": _RDF,
     "Iptc4xmpExt": "http://iptc.org/std/Iptc4xmpExt/2008-02-29/",
     "xmp": "http://ns.adobe.com/xap/1.0/",
+    "dc": "http://purl.org/dc/elements/1.1/",
     "archivecolor": "https://pypi.org/project/archivecolor/ns/1.0/",
 }
-SOURCE_TYPE = "http://cv.iptc.org/newscodes/digitalsourcetype/compositeWithTrainedAlgorithmicMedia"
+TERMS = "http://cv.iptc.org/newscodes/digitalsourcetype/"
+SOURCE_TYPE = TERMS + SOURCE_TYPES[0]
 """IPTC's term for a picture that a trained model added to: the scene was captured, its colour was not."""
+_SOURCE_TYPE, _CAPTION = "Iptc4xmpExt:DigitalSourceType", "dc:description"
+_IPTC_CAPTION = b"\x1c\x02\x78"
 
 
-def disclosure(xmp: bytes | None, tool: str, weights_name: str, weights_sha256: str) -> tuple[bytes, bool]:
+def disclosure(
+    xmp: bytes | None, tool: str, weights_name: str, weights_sha256: str, source_type: str = SOURCE_TYPES[0]
+) -> tuple[bytes, bool]:
     """The picture's XMP with the statement that its colour was added by a model; everything else in it stays.
+
+    Args:
+        source_type: a term of IPTC's vocabulary.
 
     Returns:
         The packet, and whether the picture's own XMP could be kept (False when it is damaged).
@@ -29,7 +40,7 @@ def disclosure(xmp: bytes | None, tool: str, weights_name: str, weights_sha256: 
     if rdf is None:
         rdf = ElementTree.SubElement(root, f"{{{_RDF}}}RDF")
     statements = {
-        "Iptc4xmpExt:DigitalSourceType": SOURCE_TYPE,
+        _SOURCE_TYPE: TERMS + source_type,
         "Iptc4xmpExt:AISystemUsed": f"{tool}, weights {weights_name}",
         "Iptc4xmpExt:AISystemVersionUsed": weights_sha256,
         "archivecolor:Colour": "invented by a neural network; the luminance is the original's",
@@ -41,6 +52,31 @@ def disclosure(xmp: bytes | None, tool: str, weights_name: str, weights_sha256: 
         ElementTree.SubElement(about, _qualified(name)).text = value
     body = ElementTree.tostring(root, encoding="unicode")
     return f'<?xpacket begin="\ufeff" id="W5M0MpCehiHzreSzNTczkc9d"?>{body}<?xpacket end="w"?>'.encode(), kept
+
+
+def own_source_type(xmp: bytes | None) -> str:
+    """What the master itself says of where it comes from (`.../negativeFilm`), or ""."""
+    return next(iter(_values(_parsed(xmp)[0], _SOURCE_TYPE)), "")
+
+
+def has_caption(xmp: bytes | None, iptc: bytes | None) -> bool:
+    """Whether the picture has words of its own in XMP or IPTC, which nothing of ours may contradict."""
+    return _IPTC_CAPTION in (iptc or b"") or bool(_values(_parsed(xmp)[0], _CAPTION))
+
+
+def caption(tool: str, weights_name: str) -> str:
+    """For pictures without one: in EXIF's ImageDescription, where the simplest viewer shows it."""
+    return f"The colour in this picture was added by a neural network ({tool}, weights {weights_name})"
+
+
+def _values(root: ElementTree.Element, name: str) -> list[str]:
+    """What a property says, whether it stands there as an attribute, as a link, as text or as a list."""
+    found = []
+    for description in root.iter(f"{{{_RDF}}}Description"):
+        found.append(description.get(_qualified(name), ""))
+        for element in description.iter(_qualified(name)):
+            found += [element.get(f"{{{_RDF}}}resource", ""), *element.itertext()]
+    return [text.strip() for text in found if text.strip()]
 
 
 def _parsed(xmp: bytes | None) -> tuple[ElementTree.Element, bool]:

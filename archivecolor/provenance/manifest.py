@@ -12,10 +12,12 @@ from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
+from typing import IO
 
 from archivecolor import files
 from archivecolor.errors import OutputError, PictureError
 from archivecolor.provenance.record import DONE, FAILED, MANIFEST, SKIPPED, STARTED, Identity, Record, line, read_rows
+from archivecolor.provenance.sidecar import is_sidecar, sidecar_of
 
 LOCK = ".archivecolor.lock"
 
@@ -23,12 +25,15 @@ LOCK = ".archivecolor.lock"
 class Manifest:
     """The open manifest of an output folder, which one run at a time may hold.
 
+    Args:
+        sidecars: whether each output has a sidecar beside it.
+
     Raises:
         OutputError: the folder cannot be written, or another run holds it.
     """
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
+    def __init__(self, folder: Path, sidecars: bool = False) -> None:
+        self.folder, self.sidecars = folder, sidecars
         self._turn = threading.Lock()
         self._begun: dict[str, str] = {}
         try:
@@ -91,14 +96,20 @@ class Manifest:
         """
         row = self.rows.get(name)
         output = target.relative_to(self.folder).as_posix()
-        with self._turn:
-            owner = self._begun.setdefault(output, name)
-        if owner != name:
-            raise PictureError(
-                f"its output {target} is already that of {owner}; colour it with another --out or --suffix"
-            )
-        if not overwrite and target.exists() and (row is None or output not in (row.output, *row.earlier)):
-            raise PictureError(f"{target} exists and was not made by this program; move it, or use --overwrite")
+        made_before = row is not None and output in (row.output, *row.earlier)
+        ours = {target: made_before}
+        if self.sidecars:
+            beside = sidecar_of(target)
+            ours[beside] = is_sidecar(beside)
+        for path, known in ours.items():
+            with self._turn:
+                owner = self._begun.setdefault(path.relative_to(self.folder).as_posix(), name)
+            if owner != name:
+                raise PictureError(
+                    f"its output {path} is already that of {owner}; colour it with another --out or --suffix"
+                )
+            if not (known or overwrite) and path.exists():
+                raise PictureError(f"{path} exists and was not made by this program; move it, or use --overwrite")
         self.append(Record(name, source, output, STARTED))
 
     def refuse_another_collection(self, sources: Mapping[str, Path]) -> None:
@@ -117,13 +128,17 @@ class Manifest:
                 )
 
     def settled(self, name: str, source_sha256: str, identity: Identity) -> bool:
-        """Whether this input needs nothing: same source, weights and options, and its output is there."""
+        """Whether this input needs nothing: same source, weights and options, and its output is there,
+        with its sidecar."""
         row = self.rows.get(name)
         if row is None or row.status not in (DONE, SKIPPED) or row.source_sha256 != source_sha256:
             return False
         if Identity(row.weights_sha256, row.options) != identity:
             return False
-        return row.status == SKIPPED or (row.output is not None and (self.folder / row.output).is_file())
+        return row.status == SKIPPED or (row.output is not None and self._all_there(self.folder / row.output))
+
+    def _all_there(self, output: Path) -> bool:
+        return output.is_file() and (not self.sidecars or is_sidecar(sidecar_of(output)))
 
     def _compact(self) -> None:
         """Leaves one row per input, whole or not at all. What was begun and not finished counts as failed."""
@@ -139,22 +154,38 @@ class _Lock:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._file = path.open("a+", encoding="ascii")
-        try:
-            _lock_now(self._file.fileno())
-        except OSError:
-            self._file.seek(0)
-            holder = self._file.read().strip() or "unknown"
+        self._file = self._taken()
+        while not self._is_at_its_place():  # its last holder removed it between our opening and our locking
             self._file.close()
-            raise OutputError(
-                f"{path.parent}: another run (pid {holder}) is writing here; wait for it or choose another --out"
-            ) from None
+            self._file = self._taken()
         self._file.seek(0)
         self._file.truncate()
         self._file.write(str(os.getpid()))
         self._file.flush()
 
+    def _taken(self) -> IO[str]:
+        file = self.path.open("a+", encoding="ascii")
+        try:
+            _lock_now(file.fileno())
+        except OSError:
+            file.seek(0)
+            holder = file.read().strip() or "unknown"
+            file.close()
+            raise OutputError(
+                f"{self.path.parent}: another run (pid {holder}) is writing here; wait for it or choose another --out"
+            ) from None
+        return file
+
+    def _is_at_its_place(self) -> bool:
+        """Whether the locked file is the one that others will open, too."""
+        try:
+            there, held = self.path.stat(), os.fstat(self._file.fileno())
+        except FileNotFoundError:
+            return False
+        return (there.st_dev, there.st_ino) == (held.st_dev, held.st_ino)
+
     def release(self) -> None:
+        """Removed first and unlocked then: what is removed after unlocking may be the next holder's."""
         self.path.unlink(missing_ok=True)
         self._file.close()
 

@@ -38,6 +38,8 @@ class Record:
     format: str = ""
     max_delta_l: float | None = None
     """Largest |ΔL*| between source and result, before lossy compression where the format has that."""
+    mark: str = ""
+    """What was to be burnt in visibly; a note says where there was no room for it."""
     notes: tuple[str, ...] = ()
     seconds: dict[str, float] = field(default_factory=dict)
     earlier: tuple[str, ...] = ()
@@ -50,6 +52,18 @@ class Identity:
 
     weights_sha256: str
     options: str
+
+
+@dataclass(frozen=True)
+class Aftermath:
+    """What is known of a run whose process was killed, by those who go on with it."""
+
+    settled: frozenset[str] = frozenset()
+    """Inputs that are finished, and need not even be looked at."""
+    killers: dict[str, str] = field(default_factory=dict)
+    """Inputs that are not to be touched again, and why."""
+    suspects: tuple[str, ...] = ()
+    """Inputs that were in hand: to be tried first, one at a time."""
 
 
 def read_rows(folder: Path) -> dict[str, Record]:

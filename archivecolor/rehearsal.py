@@ -1,0 +1,49 @@
+"""`run --dry-run`: what would be done, and why; nothing is written."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+from archivecolor import files, provenance, weights
+from archivecolor.options import RunOptions
+from archivecolor.provenance import DONE, SKIPPED, Identity, Record
+from archivecolor.run import find_jobs
+
+
+def rehearse(options: RunOptions, as_json: bool) -> int:
+    """Says for each input what a run would do, and why; writes nothing."""
+    card = weights.check(weights.find(options.model))
+    identity = Identity(card.sha256, options.digest())
+    rows = provenance.read_rows(options.out)
+    for job in find_jobs(options):
+        what = _intention(rows.get(job.name), job.source, options, identity)
+        if as_json:
+            what_json = {"input": job.name, "source": str(job.source), "target": str(job.target), "would": what}
+            sys.stdout.write(json.dumps(what_json) + "\n")
+        else:
+            sys.stdout.write(f"{what}: {job.source} -> {job.target}\n")
+    return 0
+
+
+def _intention(row: Record | None, source: Path, options: RunOptions, identity: Identity) -> str:
+    if row is None:
+        return "colour (new)"
+    if options.overwrite:
+        return "colour again (--overwrite)"
+    if row.status not in (DONE, SKIPPED):
+        return f"try again ({row.reason or 'not finished'})"
+    try:
+        changed = files.sha256(source) != row.source_sha256
+    except OSError as error:
+        return f"fail ({error.strerror})"
+    if changed:
+        return "colour again (the source changed)"
+    if row.weights_sha256 != identity.weights_sha256:
+        return "colour again (other weights)"
+    if row.options != identity.options:
+        return "colour again (other options)"
+    if row.output is not None and not (options.out / row.output).is_file():
+        return "colour again (the output is gone)"
+    return f"leave as it is ({row.reason or row.status})"

@@ -1,0 +1,60 @@
+"""The process that works: `python -m archivecolor.supervise.child FD`, with the number of an open socket."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import threading
+from multiprocessing.connection import Connection
+from typing import Any
+
+from archivecolor.errors import ArchivecolorError
+from archivecolor.supervise.order import AT_ONCE, Begun, End, Order, PassedOver, Refusal, Rows, Settled
+
+
+def main(number: int) -> None:
+    """Does what the order on the socket says, and reports on the socket."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent hears Ctrl-C as well, and passes it on as SIGTERM
+    os.set_inheritable(number, False)
+    parent: Connection[Any, Any] = Connection(number)
+    order: Order = parent.recv()
+    threading.Thread(target=_die_with, args=(parent,), daemon=True).start()
+    from archivecolor.run import drive  # the heavy import: until here a signal simply ends it
+
+    asked_to_stop = threading.Event()
+    signal.signal(signal.SIGTERM, lambda *_: asked_to_stop.set())
+    turn = threading.Lock()
+
+    def tell(report: object) -> None:
+        with turn:
+            parent.send(report)
+
+    try:
+        rows = drive(
+            order.options,
+            lambda name, row, total: tell(Settled(name, row, total)),
+            asked_to_stop.is_set,
+            lambda path: tell(PassedOver(path)),
+            lambda name: tell(Begun(name)),
+            order.known,
+        )
+    except ArchivecolorError as error:
+        tell(Refusal(error))
+        return
+    for start in range(0, len(rows), AT_ONCE):
+        tell(Rows(rows[start : start + AT_ONCE]))
+    tell(End(asked_to_stop.is_set()))
+
+
+def _die_with(parent: Connection[Any, Any]) -> None:
+    """Nothing more ever comes from the parent but the end of the line: then it is gone, and so is the reason to work.
+    What is half done is done again by the next run, as after any other kill."""
+    try:
+        parent.recv()
+    except (EOFError, OSError):
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]))

@@ -1,0 +1,66 @@
+"""What parent and child tell each other."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from archivecolor.errors import ArchivecolorError
+from archivecolor.options import RunOptions
+from archivecolor.provenance import Aftermath, Record
+
+AT_ONCE = 1000
+"""Rows in one message."""
+
+
+@dataclass(frozen=True)
+class Order:
+    """To the child: what to do, and what is known from children before it."""
+
+    options: RunOptions
+    known: Aftermath
+
+
+@dataclass(frozen=True)
+class Begun:
+    """From the child: it has taken this picture in hand."""
+
+    name: str
+
+
+@dataclass(frozen=True)
+class Settled:
+    """From the child: this picture is finished, and its row is in the manifest; None when it was so already."""
+
+    name: str
+    row: Record | None
+    total: int
+
+
+@dataclass(frozen=True)
+class PassedOver:
+    """From the child: a file that is no picture."""
+
+    path: Path
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """From the child: the error that ends the run."""
+
+    error: ArchivecolorError
+
+
+@dataclass(frozen=True)
+class Rows:
+    """From the child: some of the rows that `run.drive` returned."""
+
+    rows: list[Record]
+
+
+@dataclass(frozen=True)
+class End:
+    """From the child: all is said."""
+
+    stopped: bool
+    """Whether it was asked to stop, by whomever."""
