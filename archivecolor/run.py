@@ -61,8 +61,7 @@ def drive(
         NoInputError, OutputError, WeightsError, UsageError: nothing can be done at all, or no longer.
     """
     todo = find_jobs(options, passed_over)
-    if options.disclosure.mark:
-        mark.check(options.disclosure.mark, options.disclosure.mark_font)
+    _check(options.disclosure)
     with (
         Colorizer(options.model, options.color, options.device, options.precision, options.batch) as colorizer,
         Manifest(options.out, options.disclosure.sidecar) as manifest,
@@ -85,6 +84,14 @@ def drive(
         if broken:
             raise broken
         return [manifest.rows[job.name] for job in todo if job.name in manifest.rows]
+
+
+def _check(options: Disclosure) -> None:
+    """What can be wrong with every picture is found before the first one."""
+    if options.mark:
+        mark.check(options.mark, options.mark_font)
+    if options.c2pa:
+        provenance.check_credentials(options, TOOL)
 
 
 def run(
@@ -205,10 +212,15 @@ def color_one(
             manifest.begin(job.name, row.source, target, options.overwrite)
             with clock.stage("encode"):
                 notes = photo.write(target, result, kind, options.quality, TOOL)
+                if options.disclosure.c2pa:
+                    notes += provenance.sign(
+                        target, kind, job.source, source.format, origin(source, row), options.disclosure, TOOL
+                    )
         row = replace(
             row, status=DONE, output=target.relative_to(options.out).as_posix(), output_sha256=files.sha256(target),
             max_delta_l=round(max(part.max_delta_l for part in painted if part), 5), seconds=clock.seconds,
-            mark=mark.words(options.disclosure.mark), notes=(*(n for page in result.pages for n in page.notes), *notes),
+            mark=mark.words(options.disclosure.mark), mark_font=str(options.disclosure.mark_font or ""),
+            sidecar=options.disclosure.sidecar, notes=(*(n for page in result.pages for n in page.notes), *notes),
         )  # fmt: skip
         if options.disclosure.sidecar:
             provenance.write_sidecar(options.out, row, options, made_with(source, colorizer, clock))
@@ -307,13 +319,22 @@ def dress(source: Photo, painted: list[Painted | None], colorizer: Colorizer, ki
 
 def made_with(source: Photo, colorizer: Colorizer, clock: Clock) -> dict[str, Any]:
     """For the sidecar: what the manifest's row does not know."""
-    own = [found for page in source.pages if (found := provenance.own_source_type(page.xmp))]
     return {
-        "source_digital_source_type": own[0] if own else None,
+        "source_digital_source_type": own_source_type(source),
         "network": colorizer.card.network, "device": str(colorizer.device), "precision": colorizer.precision,
         "begun": clock.begun.isoformat(timespec="seconds"),
         "finished": datetime.now(UTC).isoformat(timespec="seconds"),
     }  # fmt: skip
+
+
+def own_source_type(source: Photo) -> str | None:
+    """What the master says of where it comes from: `negativeFilm`, for example."""
+    return next((found for page in source.pages if (found := provenance.own_source_type(page.xmp))), None)
+
+
+def origin(source: Photo, row: Record) -> str:
+    """In words, for the content credentials: which source it was."""
+    return f"SHA-256 {row.source_sha256}, digital source type {own_source_type(source) or 'not stated'}"
 
 
 class Clock:

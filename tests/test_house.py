@@ -20,7 +20,7 @@ FLOORS = (
     ("networks", "tiles", "chroma", "tone", "metrics", "mark"),
     ("photo", "jobs", "weights", "provenance", "engine"),
     ("colorize",),
-    ("run", "training"),
+    ("run", "training", "verify", "bag"),
     ("batch_view", "rehearsal", "supervise"),
     ("cli",),
     ("__main__",),
@@ -142,12 +142,14 @@ def test_every_foreign_import_is_a_declared_dependency() -> None:
         return {re.split(r"[<>=\[]", text)[0] for text in requirements}
 
     core = names(project["dependencies"])
-    school = core | names(project["optional-dependencies"]["train"])
+    extras = {key: core | names(needed) for key, needed in project["optional-dependencies"].items()}
+    wider = {"archivecolor.training": "train", "archivecolor.provenance.credentials": "c2pa", "archivecolor.bag": "bag"}
     undeclared = {}
     for module, text in sources().items():
         tops = {name.split(".")[0] for name in imported(module, text, False)} - sys.stdlib_module_names
         wanted = {DISTRIBUTIONS.get(top, top).replace("_", "-") for top in tops - {"archivecolor", "__future__"}}
-        if missing := wanted - (school if module.startswith("archivecolor.training") else core):
+        extra = next((key for start, key in wider.items() if module.startswith(start)), None)
+        if missing := wanted - (extras[extra] if extra else core):
             undeclared[module] = missing
     assert undeclared == {}
 

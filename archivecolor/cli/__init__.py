@@ -9,11 +9,13 @@ import sys
 
 import typer
 
-from archivecolor.cli import evaluate, run, train, weights
+from archivecolor.cli import bag, evaluate, run, train, verify, weights
 from archivecolor.errors import ArchivecolorError
 
 app = typer.Typer(add_completion=True, no_args_is_help=True, pretty_exceptions_enable=False, rich_markup_mode=None)
 app.command()(run.run)
+app.command()(verify.verify)
+app.command()(bag.bag)
 app.add_typer(train.app, name="train")
 app.command()(evaluate.evaluate)
 app.add_typer(weights.app, name="weights")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from archivecolor.provenance.credentials import check_credentials, sign
 from archivecolor.provenance.disclosure import (
     SOURCE_TYPE,
     caption,
@@ -10,6 +11,7 @@ from archivecolor.provenance.disclosure import (
     own_source_type,
 )
 from archivecolor.provenance.manifest import LOCK, Manifest
+from archivecolor.provenance.premis import premis
 from archivecolor.provenance.record import (
     DONE,
     FAILED,
@@ -37,12 +39,15 @@ __all__ = [
     "Manifest",
     "Record",
     "caption",
+    "check_credentials",
     "disclosure",
     "has_caption",
     "is_sidecar",
     "own_source_type",
+    "premis",
     "read_rows",
     "sidecar_of",
+    "sign",
     "totals",
     "write_sidecar",
 ]

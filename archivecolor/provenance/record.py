@@ -40,6 +40,9 @@ class Record:
     """Largest |ΔL*| between source and result, before lossy compression where the format has that."""
     mark: str = ""
     """What was to be burnt in visibly; a note says where there was no room for it."""
+    mark_font: str = ""
+    sidecar: bool = False
+    """Whether one was written beside the output."""
     notes: tuple[str, ...] = ()
     seconds: dict[str, float] = field(default_factory=dict)
     earlier: tuple[str, ...] = ()

@@ -1,0 +1,44 @@
+"""`archivecolor verify`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from archivecolor.cli.say import bar, print_table
+from archivecolor.errors import PictureError
+
+
+def verify(
+    out: Annotated[Path, typer.Argument(metavar="OUT", help="The --out of a finished run.")],
+    sample: Annotated[int, typer.Option(min=0, help="How many pictures' luminance to measure again.")] = 20,
+    seed: Annotated[int, typer.Option(help="Another number chooses another sample.")] = 0,
+    as_json: Annotated[bool, typer.Option("--json", help="Print all that was found as JSON.")] = False,
+) -> None:
+    """Compare a finished folder with its manifest: all hashes, the luminance of a sample; changes nothing.
+
+    Lists what is missing, changed or extra. Exit codes: 0 all as it was, 3 something is not, 4 no manifest.
+
+    Example: archivecolor verify ./color --sample 50
+    """
+    from archivecolor import verify as check
+
+    with bar() as shown:
+        task = shown.add_task("hashing", total=None, note="")
+        verdict = check.verify(out, sample, lambda done, total: shown.update(task, completed=done, total=total), seed)
+    if as_json:
+        typer.echo(verdict.as_json())
+    else:
+        if verdict.findings:
+            print_table([["what", "name", "detail"], *([f.what, f.name, f.detail] for f in verdict.findings)])
+        exact = [measured.max_delta_l for measured in verdict.measured if not measured.lossy]
+        mean = [measured.mean_delta_l for measured in verdict.measured if measured.lossy]
+        typer.echo(
+            f"{verdict.pictures} pictures and {verdict.sources} sources hashed, {len(verdict.measured)} measured"
+            + (f"; largest |ΔL*| {max(exact):.3f} where nothing is lossy" if exact else "")
+            + (f"; mean |ΔL*| at most {max(mean):.2f} where compression is" if mean else "")
+            + ("" if verdict.sound else "; NOT as the manifest says")
+        )
+    raise SystemExit(0 if verdict.sound else PictureError.exit_code)
