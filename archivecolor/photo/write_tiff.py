@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import struct
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,14 @@ _BIG = 3_900_000_000
 _FROM_EXIF = (269, 271, 272, 285, 306, 315, 316, 33432)
 
 
+class _Strict(io.BufferedRandom):
+    """A file that says when the disk is full. tifffile passes over what closing a file of its own reports; numpy, given
+    a file with a number, writes past Python and passes over it, too: the last bytes would be missing without a word."""
+
+    def fileno(self) -> int:
+        raise io.UnsupportedOperation("fileno")
+
+
 def write_tiff(part: Path, photo: Photo, software: str) -> tuple[str, ...]:
     """Writes all pages, losslessly; uncompressed where an uncompressed TIFF was the source.
 
@@ -25,7 +34,7 @@ def write_tiff(part: Path, photo: Photo, software: str) -> tuple[str, ...]:
     """
     big = sum(page.samples.nbytes * (4 if page.alpha is not None else 3) // 3 for page in photo.pages) > _BIG
     packed = photo.compressed or photo.format != "tiff"
-    with tifffile.TiffWriter(part, bigtiff=big, byteorder="<") as tif:
+    with _Strict(io.FileIO(part, "w+")) as file, tifffile.TiffWriter(file, bigtiff=big, byteorder="<") as tif:
         for page in photo.pages:
             _write_page(tif, page, software, packed, big)
     return _add_exif(part, photo.pages, big)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
@@ -186,7 +187,8 @@ class _Lock:
 
     def release(self) -> None:
         """Removed first and unlocked then: what is removed after unlocking may be the next holder's."""
-        self.path.unlink(missing_ok=True)
+        with suppress(OSError):  # on a disk that has become read-only it stays, and says nothing: nobody holds it
+            self.path.unlink()
         self._file.close()
 
 
