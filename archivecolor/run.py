@@ -7,13 +7,9 @@ of all workers into batches (`engine.py`). Memory is bounded in megapixels: a wo
 from __future__ import annotations
 
 import itertools
-import os
 import sys
-import threading
-import time
 import types
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -27,6 +23,8 @@ from archivecolor.colorize import Colorizer, Painted
 from archivecolor.errors import OutputError, PictureError, UnreadableError
 from archivecolor.jobs import Job
 from archivecolor.options import ColorOptions, Disclosure, RunOptions
+from archivecolor.outputs import make_folder, target_of
+from archivecolor.pace import Budget, Clock
 from archivecolor.photo import Page, Photo
 from archivecolor.provenance import DONE, FAILED, SKIPPED, Aftermath, Identity, Manifest, Record
 
@@ -216,15 +214,15 @@ def color_one(
                     notes += provenance.sign(
                         target, kind, job.source, source.format, origin(source, row), options.disclosure, TOOL
                     )
-        row = replace(
+        finished = replace(
             row, status=DONE, output=target.relative_to(options.out).as_posix(), output_sha256=files.sha256(target),
             max_delta_l=round(max(part.max_delta_l for part in painted if part), 5), seconds=clock.seconds,
             mark=mark.words(options.disclosure.mark), mark_font=str(options.disclosure.mark_font or ""),
             sidecar=options.disclosure.sidecar, notes=(*(n for page in result.pages for n in page.notes), *notes),
         )  # fmt: skip
         if options.disclosure.sidecar:
-            provenance.write_sidecar(options.out, row, options, made_with(source, colorizer, clock))
-        return row
+            provenance.write_sidecar(options.out, finished, options, made_with(source, colorizer, clock))
+        return finished
     except OutputError as error:
         return error
     except PictureError as error:
@@ -247,54 +245,6 @@ def is_monochrome(page: Page) -> bool:
 def color_page(page: Page, colorizer: Colorizer) -> Painted:
     """Colours one page."""
     return colorizer.paint(page.samples, page.icc, page.orientation)
-
-
-def target_of(job: Job, kind: str, options: RunOptions) -> Path:
-    """Where the colour goes. A file whose content is not what its suffix says, or of a kind that is only read, gets the
-    true suffix behind its whole name: `a.gif` becomes `a.gif.png`, or `a.gif.color.png` where that is the name of
-    another source's output, and so on.
-
-    Raises:
-        PictureError: the name would be longer than a name can be.
-    """
-    own, target = job.source.suffix, job.target
-    if options.format == "same" and own != "" and photo.suffix_for(kind, own) != own:
-        true = photo.suffix_for(kind, "")
-        words = itertools.chain(("", ".color"), (f".color{n}" for n in itertools.count(2)))
-        name = next(job.source.name + word for word in words if _is_free(job.source, word, true))
-        target = job.target.with_name(f"{name}{options.suffix}{true}")
-    if (length := len(os.fsencode(target.name))) > files.LONGEST_NAME:
-        raise PictureError(
-            f"its output's name would have {length} bytes, and {files.LONGEST_NAME} are allowed; use a shorter "
-            "--suffix or rename it"
-        )
-    return target
-
-
-def _is_free(source: Path, word: str, true: str) -> bool:
-    """Whether no other source can come to have the output `source` + `word` + `true`: neither one of this very name,
-    nor one of the name without `true`, should its content call for that suffix, too."""
-    name = source.name + word
-    return not source.with_name(name + true).exists() and (word == "" or not source.with_name(name).exists())
-
-
-def make_folder(folder: Path, out: Path) -> None:
-    """Makes a folder of the output tree `out`.
-
-    Raises:
-        PictureError: a file has its name, or a link in the tree leads elsewhere, perhaps to a source.
-        OutputError: the output cannot be written.
-    """
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except (FileExistsError, NotADirectoryError) as error:
-        raise PictureError(
-            f"{folder}: a file has the name of this output folder; move it or choose another --out"
-        ) from error
-    except OSError as error:
-        raise OutputError(f"{folder}: cannot be made ({error.strerror}); choose another --out") from error
-    if not folder.resolve().is_relative_to(out.resolve()):
-        raise PictureError(f"{folder}: a link leads out of the output folder; remove it or choose another --out")
 
 
 def dress(source: Photo, painted: list[Painted | None], colorizer: Colorizer, kind: str, options: Disclosure) -> Photo:
@@ -335,52 +285,6 @@ def own_source_type(source: Photo) -> str | None:
 def origin(source: Photo, row: Record) -> str:
     """In words, for the content credentials: which source it was."""
     return f"SHA-256 {row.source_sha256}, digital source type {own_source_type(source) or 'not stated'}"
-
-
-class Clock:
-    """Seconds by stage."""
-
-    def __init__(self) -> None:
-        self.seconds: dict[str, float] = {}
-        self.begun = datetime.now(UTC)
-
-    def add(self, seconds: dict[str, float]) -> None:
-        """Adds to what the stages have already."""
-        for name, value in seconds.items():
-            self.seconds[name] = round(self.seconds.get(name, 0) + value, 4)
-
-    @contextmanager
-    def stage(self, name: str) -> Iterator[None]:
-        """Times a block."""
-        started = time.perf_counter()
-        try:
-            yield
-        finally:
-            self.add({name: time.perf_counter() - started})
-
-
-class Budget:
-    """Megapixels in memory at one time. What is larger than the whole budget is let in alone."""
-
-    def __init__(self, megapixels: float) -> None:
-        self.limit = megapixels
-        self._held = 0.0
-        self._changed = threading.Condition()
-
-    @contextmanager
-    def held(self, megapixels: float) -> Iterator[None]:
-        """Waits until there is room, and holds it."""
-        with self._changed:
-            self._changed.wait_for(lambda: self._held == 0 or self._held + megapixels <= self.limit)
-            self._held += megapixels
-        try:
-            yield
-        finally:
-            with self._changed:
-                self._held -= megapixels
-                if self._held < 1e-9:
-                    self._held = 0.0  # sums of floats drift; an empty budget is empty
-                self._changed.notify_all()
 
 
 class _CallableModule(types.ModuleType):

@@ -1,8 +1,8 @@
 """A child of `archivecolor.supervise` that is killed over certain pictures: what one does is in its name.
 
 `segfault` crashes as a decoder would, `kill` is what the system does when memory runs out, `once` kills unless it was
-tried before. Called as `deadly_child.py real FD` it colours, with the ink and the decoder made deadly; as
-`deadly_child.py light FD` it only keeps the manifest, and so starts in a moment.
+tried before, `hangs` takes its time. Called as `deadly_child.py real FD` it colours, with the ink and a decoder made
+deadly; as `deadly_child.py light FD` it only keeps the manifest, and so starts in a moment.
 """
 
 from __future__ import annotations
@@ -26,6 +26,8 @@ DELAY_S = float(os.environ.get("DEADLY_DELAY_S", "0"))
 
 
 def perhaps_die(path: Path) -> None:
+    if "hangs" in path.name:
+        time.sleep(60)
     if "segfault" in path.name:
         ctypes.string_at(0)
     if "kill" in path.name:

@@ -127,6 +127,8 @@ def colour(*inputs: Path, out: Path, model: Path, **options: Any) -> list[Any]:
 
 def colour_slowly(source: Path, out: Path, model: Path) -> None:
     """For a process of its own, which is to be killed on the way."""
+    from archivecolor.options import Disclosure
+
     register_ink()
     ConstantInk.delay_s = 0.02
-    colour(source, out=out, model=model)
+    colour(source, out=out, model=model, disclosure=Disclosure())

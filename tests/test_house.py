@@ -16,10 +16,10 @@ ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / "archivecolor"
 FLOORS = (
     ("errors",),
-    ("options", "lab", "files", "orient", "devices"),
+    ("options", "lab", "files", "orient", "devices", "pace"),
     ("networks", "tiles", "chroma", "tone", "metrics", "mark"),
     ("photo", "jobs", "weights", "provenance", "engine"),
-    ("colorize",),
+    ("colorize", "outputs"),
     ("run", "training", "verify", "bag"),
     ("batch_view", "rehearsal", "supervise"),
     ("cli",),

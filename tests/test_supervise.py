@@ -8,9 +8,11 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from doubles import colour, contents, save_grey_tree
@@ -167,29 +169,81 @@ def test_a_child_that_somebody_else_asks_to_stop(
     assert {row.status for row in read_rows(out).values()} == {DONE}
 
 
-def test_a_child_does_not_outlive_its_parent(options: RunOptions, src: Path, out: Path) -> None:
-    save_grey_tree(src, 60)
-    script = (
-        "import sys; from archivecolor.supervise import drive; import pickle;"
-        "options, child = pickle.load(sys.stdin.buffer);"
-        "drive(options, lambda *_: print(flush=True), lambda: False, print, child)"
-    )
+WATCHED = """
+import pickle, sys
+from archivecolor.cli.say import interrupts
+from archivecolor.supervise import drive
+options, child = pickle.load(sys.stdin.buffer)
+asked = interrupts()
+def stop():
+    if asked():
+        print("asked", flush=True)
+    return asked()
+drive(options, lambda *_: print("one more", flush=True), stop, print, child)
+sys.exit(130 if asked() else 0)
+"""
+
+
+@contextmanager
+def at_work(options: RunOptions, **popen: Any) -> Iterator[subprocess.Popen[bytes]]:
+    """A parent whose child has just finished its first picture."""
     environment = {**os.environ, "DEADLY_DELAY_S": "0.03"}
     with subprocess.Popen(
-        [sys.executable, "-c", script], stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment, cwd=ROOT
-    ) as parent:
+        [sys.executable, "-c", WATCHED], stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment, cwd=ROOT,
+        **popen,
+    ) as parent:  # fmt: skip
         assert parent.stdin is not None
         assert parent.stdout is not None
         pickle.dump((options, LIGHT), parent.stdin)
         parent.stdin.close()
-        parent.stdout.readline()  # one picture is finished
-        child = int((out / LOCK).read_text())
+        parent.stdout.readline()
+        yield parent
         parent.kill()
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("whom", ["parent", "group"])
+def test_a_first_signal_finishes_what_is_in_hand(
+    options: RunOptions, src: Path, out: Path, number: signal.Signals, whom: str
+) -> None:
+    """To the parent alone, as `kill` sends it; to all, as a terminal and a batch system do."""
+    save_grey_tree(src, 100)
+    with at_work(options, start_new_session=True) as parent:
+        (os.killpg if whom == "group" else os.kill)(parent.pid, number)
+        assert parent.wait(60) == 130
+    assert 0 < len(read_rows(out)) < 100
+    assert {row.status for row in read_rows(out).values()} == {DONE}
+    assert not (out / LOCK).exists()
+
+
+def test_a_second_signal_ends_it_at_once(options: RunOptions, src: Path, out: Path) -> None:
+    paths = save_grey_tree(src, 40)
+    name_it(paths[2], "hangs")
+    with at_work(options) as parent:
+        child = int((out / LOCK).read_text())
+        parent.send_signal(signal.SIGINT)
+        assert parent.stdout is not None
+        while parent.stdout.readline() != b"asked\n":
+            assert parent.poll() is None, "it should wait for the picture in hand"
+        parent.send_signal(signal.SIGINT)
+        assert parent.wait(30) == -signal.SIGINT
+    wait_for_the_end(child)
+
+
+def wait_for_the_end(pid: int) -> None:
     deadline = time.monotonic() + 30
-    while Path(f"/proc/{child}").exists() and "zombie" not in Path(f"/proc/{child}/status").read_text():
+    while Path(f"/proc/{pid}").exists() and "zombie" not in Path(f"/proc/{pid}/status").read_text():
         assert time.monotonic() < deadline, "it works on, unseen"
         time.sleep(0.02)
-    assert len(read_rows(out)) < 60
+
+
+def test_a_child_does_not_outlive_its_parent(options: RunOptions, src: Path, out: Path) -> None:
+    save_grey_tree(src, 100)
+    with at_work(options) as parent:
+        child = int((out / LOCK).read_text())
+        parent.kill()
+    wait_for_the_end(child)
+    assert len(read_rows(out)) < 100
 
 
 def test_the_real_command_works_in_a_child(src: Path, out: Path) -> None:

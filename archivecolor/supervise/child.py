@@ -36,8 +36,8 @@ def main(number: int) -> None:
             lambda name, row, total: tell(Settled(name, row, total)),
             asked_to_stop.is_set,
             lambda path: tell(PassedOver(path)),
-            lambda name: tell(Begun(name)),
-            order.known,
+            begun=lambda name: tell(Begun(name)),
+            known=order.known,
         )
     except ArchivecolorError as error:
         tell(Refusal(error))
