@@ -64,10 +64,13 @@ class _View:
         self.megapixels = 0.0
         self.others: Counter[str] = Counter()
         self.seconds: dict[str, float] = defaultdict(float)
-        self.started = time.monotonic()
+        self.started = 0.0
+        """When the first picture that was finished was begun: loading the network is no part of the speed."""
 
     def see(self, name: str, row: Record | None) -> None:
         """One input is finished."""
+        if self.count == 0:
+            self.started = time.monotonic() - sum(row.seconds.values() if row else ())
         self.count += 1
         if row is None:
             self.unchanged += 1

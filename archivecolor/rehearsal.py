@@ -46,4 +46,8 @@ def _intention(row: Record | None, source: Path, options: RunOptions, identity: 
         return "colour again (other options)"
     if row.output is not None and not (options.out / row.output).is_file():
         return "colour again (the output is gone)"
+    if row.output is not None and options.disclosure.sidecar:
+        beside = provenance.sidecar_of(options.out / row.output)
+        if not provenance.is_sidecar(beside):
+            return "colour again (the sidecar is gone)"
     return f"leave as it is ({row.reason or row.status})"

@@ -94,7 +94,7 @@ def verify(
         watch(count, len(rows))
     findings += _extra(out, rows)
     broken = {finding.name for finding in findings}
-    whole = [row for row in done if row.output not in broken and row.source not in broken]
+    whole = [row for row in done if not {row.output, row.source} & broken and photo.is_picture(out / str(row.output))]
     measured = []
     for row in random.Random(seed).sample(whole, min(sample, len(whole))):
         try:

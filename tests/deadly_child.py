@@ -28,6 +28,8 @@ DELAY_S = float(os.environ.get("DEADLY_DELAY_S", "0"))
 def perhaps_die(path: Path) -> None:
     if "hangs" in path.name:
         time.sleep(60)
+    if "bug" in path.name:
+        raise KeyError("a fault of the program's own")
     if "segfault" in path.name:
         ctypes.string_at(0)
     if "kill" in path.name:

@@ -216,14 +216,16 @@ def test_a_rehearsal_says_why_and_writes_nothing(scans: Path, ink: Path, tmp_pat
     call(*words)
     (scans / "box1/01.png").write_bytes((scans / "box0/02.png").read_bytes())
     (out / "box0/02.png").unlink()
+    (out / "box0/00.tif.json").unlink()
     rows = {
         row["input"]: row["would"] for row in map(json.loads, call(*words, "--dry-run", "--json").stdout.splitlines())
     }
     assert rows == {
-        "box0/00.tif": "leave as it is (done)",
+        "box0/00.tif": "colour again (the sidecar is gone)",
         "box0/02.png": "colour again (the output is gone)",
         "box1/01.png": "colour again (the source changed)",
     }
+    assert call(*words, "--dry-run", "--no-sidecar").stdout.count("leave as it is (done)") == 1
     assert call(*words, "--dry-run", "--strength", "0.5").stdout.count("other options") >= 1
 
 

@@ -138,6 +138,15 @@ def test_a_child_that_dies_over_nothing_is_not_started_for_ever(
     assert seen.names == []
 
 
+def test_a_fault_of_the_program_is_not_tried_again_and_again(options: RunOptions, src: Path) -> None:
+    paths = save_grey_tree(src, 9)
+    name_it(paths[4], "bug")
+    seen = Seen()
+    with pytest.raises(ArchivecolorError, match="ended with code 1"):
+        go(options, seen)
+    assert len(seen.names) < 9
+
+
 def test_a_stop_reaches_the_child_and_what_is_in_hand_is_finished(
     options: RunOptions, src: Path, out: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -146,8 +146,10 @@ def _learned(known: Aftermath, life: _Life) -> Aftermath:
         ArchivecolorError: the child did not die of a picture.
     """
     how = _cause(life.exit_code)
+    if life.exit_code >= 0:
+        raise ArchivecolorError(f"the working process {how}, which is a fault of this program; its words are above")
     if not life.in_hand:
-        raise ArchivecolorError(f"the working process {how} while it had no picture in hand; its own words are above")
+        raise ArchivecolorError(f"the working process {how} while it had no picture in hand; run again")
     settled = known.settled | life.settled
     alone = life.in_hand & set(known.suspects)
     reason = f"the working process {how} over it, alone as well; convert it with another program, or report it"
