@@ -75,7 +75,8 @@ def test_the_story_comes_out_as_the_readme_draws_it(tmp_path: Path) -> None:
              "things/rocket_on_its_side.jpg"}  # fmt: skip
     assert {name for name, row in rows.items() if row["status"] == "done"} == drawn
     assert rows["things/cup_in_colour.jpg"]["reason"] == "already colour"
-    assert {p.relative_to(tmp_path).as_posix() for p in tmp_path.rglob("*.*")} == drawn | {"manifest.jsonl"}
+    sidecars = {f"{name}.json" for name in drawn}
+    assert {p.relative_to(tmp_path).as_posix() for p in tmp_path.rglob("*.*")} == drawn | sidecars | {"manifest.jsonl"}
     cup = photo.read(tmp_path / "things/cup_16bit.tif").pages[0]
     assert (cup.samples.dtype, cup.dpi, cup.description) == ("uint16", (300, 300), "A cup of coffee")
     assert photo.read(tmp_path / "things/rocket_on_its_side.jpg").pages[0].orientation == 6

@@ -104,7 +104,7 @@ def _live(
                 process.terminate()
                 told = True
             _take(report, life, watch, passed_over)
-    except BrokenPipeError:
+    except ConnectionError:
         pass  # it died before it could read its order; the exit code says how
     finally:
         here.close()  # which ends a child that is still there
