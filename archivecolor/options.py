@@ -40,6 +40,16 @@ FORMATS = ("same", "jpeg", "png", "tiff", "webp")
 
 
 @dataclass(frozen=True)
+class Strips:
+    """When a TIFF is read, coloured and written strip by strip, and how large a copy of it is held meanwhile."""
+
+    above: float = float("inf")
+    """Megapixels, all pages together."""
+    short_side: int = 1024
+    """Of the reduced copy, in pixels; half the picture's own where that is smaller."""
+
+
+@dataclass(frozen=True)
 class RunOptions:
     """One run over a collection."""
 
@@ -61,6 +71,8 @@ class RunOptions:
     overwrite: bool = False
     limit: int | None = None
     max_megapixels: float = 500
+    strips_above: float = 100
+    """Megapixels above which a TIFF is not held in memory."""
 
     def __post_init__(self) -> None:
         require(bool(self.inputs), "no INPUT given")
@@ -71,13 +83,20 @@ class RunOptions:
         require("/" not in self.suffix and "\\" not in self.suffix, f"--suffix {self.suffix}: must not contain a slash")
         require(self.limit is None or self.limit >= 1, f"--limit {self.limit}: must be at least 1")
         require(self.max_megapixels > 0, f"--max-megapixels {self.max_megapixels:g}: must be above 0")
+        require(self.strips_above > 0, f"--strips-above {self.strips_above:g}: must be above 0")
+
+    def strips(self) -> Strips:
+        """Only TIFF is written strip by strip. The reduced copy has four times the side that the network sees, twice
+        what the choice between one look and tiles needs."""
+        above = self.strips_above if self.format in ("same", "tiff") else float("inf")
+        return Strips(above, 4 * self.color.size)
 
     def digest(self) -> str:
         """A hash of everything that decides the bytes of an output, besides source and weights. The device is left
         out: a run that began on one machine may be finished on another."""
         decisive = {
             **asdict(self.color), "precision": self.precision, "format": self.format, "quality": self.quality,
-            "suffix": self.suffix, "recolor": self.recolor,
+            "suffix": self.suffix, "recolor": self.recolor, "strips_above": self.strips_above,
         }  # fmt: skip
         return hashlib.sha256(json.dumps(decisive, sort_keys=True).encode()).hexdigest()[:16]
 

@@ -18,10 +18,11 @@ from pathlib import Path
 import joblib
 import torch
 
-from archivecolor import __version__, files, jobs, photo, tone, weights
+from archivecolor import __version__, files, jobs, large, photo, tone, weights
 from archivecolor.colorize import Colorizer, Painted
 from archivecolor.errors import OutputError, PictureError
 from archivecolor.jobs import Job
+from archivecolor.large import PaintedScan
 from archivecolor.options import ColorOptions, RunOptions
 from archivecolor.photo import Page, Photo
 from archivecolor.provenance import DONE, FAILED, SKIPPED, Identity, Manifest, Record, disclosure
@@ -91,6 +92,7 @@ def run(
     overwrite: bool = False,
     limit: int | None = None,
     max_megapixels: float = 500,
+    strips_above: float = 100,
 ) -> list[Record]:
     """`archivecolor run` as a function: colours files and folders into `out`, gives the manifest's rows.
 
@@ -104,7 +106,7 @@ def run(
     return drive(
         RunOptions(
             tuple(map(str, inputs)), Path(out), model, color, device, precision, batch, workers, format, quality,
-            suffix, recolor, overwrite, limit, max_megapixels,
+            suffix, recolor, overwrite, limit, max_megapixels, strips_above,
         )
     )  # fmt: skip
 
@@ -146,13 +148,13 @@ def color_one(
         row = replace(row, source_sha256=files.sha256(job.source))
         if not options.overwrite and manifest.settled(job.name, row.source_sha256, identity):
             return None
-        with budget.held(photo.measure(job.source)):
+        with budget.held(photo.measure(job.source, options.strips())):
             with clock.stage("decode"):
-                source = photo.read(job.source, options.max_megapixels)
-            first = source.pages[0].samples
+                source = photo.read(job.source, options.max_megapixels, options.strips())
+            first = source.pages[0]
             row = replace(
-                row, width=first.shape[1], height=first.shape[0], depth=8 * first.itemsize, pages=len(source.pages),
-                format=source.format,
+                row, width=first.width, height=first.height, depth=8 * first.samples.itemsize,
+                pages=len(source.pages), format=source.format,
             )  # fmt: skip
             coloured = [options.recolor or is_monochrome(page) for page in source.pages]
             if not any(coloured):
@@ -192,8 +194,10 @@ def is_monochrome(page: Page) -> bool:
     return tone.residual_chroma(page.samples) < tone.MONOCHROME_CHROMA
 
 
-def color_page(page: Page, colorizer: Colorizer) -> Painted:
-    """Colours one page."""
+def color_page(page: Page, colorizer: Colorizer) -> Painted | PaintedScan:
+    """Colours one page; of one too large to be held, finds the colours."""
+    if page.scan:
+        return large.paint(page, page.scan, colorizer)
     return colorizer.paint(page.samples, page.icc, page.orientation)
 
 
@@ -229,7 +233,7 @@ def make_folder(folder: Path, out: Path) -> None:
         raise PictureError(f"{folder}: a link leads out of the output folder; remove it or choose another --out")
 
 
-def dress(source: Photo, painted: list[Painted | None], colorizer: Colorizer) -> Photo:
+def dress(source: Photo, painted: list[Painted | PaintedScan | None], colorizer: Colorizer) -> Photo:
     """The coloured samples in the source's envelopes, with the disclosure; pages that were colour stay as they are."""
     pages = []
     for page, part in zip(source.pages, painted, strict=True):
@@ -238,7 +242,9 @@ def dress(source: Photo, painted: list[Painted | None], colorizer: Colorizer) ->
             continue
         xmp, kept = disclosure(page.xmp, TOOL, colorizer.card.name, colorizer.card.sha256)
         notes = page.notes if kept else (*page.notes, "damaged XMP replaced")
-        pages.append(replace(page, samples=part.rgb, icc=photo.SRGB_ICC if page.icc else None, xmp=xmp, notes=notes))
+        scan = part.onto(page.scan) if page.scan and isinstance(part, PaintedScan) else None
+        icc = photo.SRGB_ICC if page.icc else None
+        pages.append(replace(page, samples=part.rgb, scan=scan, icc=icc, xmp=xmp, notes=notes))
     return replace(source, pages=tuple(pages))
 
 

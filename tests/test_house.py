@@ -20,6 +20,7 @@ FLOORS = (
     ("networks", "tiles", "chroma", "tone", "metrics"),
     ("photo", "jobs", "weights", "provenance", "engine"),
     ("colorize",),
+    ("large",),
     ("run", "training"),
     ("batch_view",),
     ("cli",),

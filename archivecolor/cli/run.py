@@ -36,6 +36,9 @@ def run(
     ] = False,
     limit: Annotated[int | None, typer.Option(help="Only the first N pictures.")] = None,
     max_megapixels: Annotated[float, typer.Option(help="Refuse larger pictures before decoding them.")] = 500,
+    strips_above: Annotated[
+        float, typer.Option(help="Megapixels above which a TIFF is coloured strip by strip, not held in memory.")
+    ] = 100,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be done; write nothing.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON line per picture on stdout.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress bar and no summary.")] = False,
@@ -55,6 +58,7 @@ def run(
         inputs=tuple(inputs), out=out, model=model, color=ColorOptions(size, strength, tiles), device=device,
         precision=precision, batch=batch, workers=workers, format=format, quality=quality, suffix=suffix,
         recolor=recolor, overwrite=overwrite, limit=limit, max_megapixels=max_megapixels,
+        strips_above=strips_above,
     )  # fmt: skip
     if dry_run:
         raise SystemExit(batch_view.rehearse(options, as_json))

@@ -8,6 +8,8 @@ from __future__ import annotations
 import importlib
 import io
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
@@ -30,17 +32,25 @@ _guard = threading.Lock()
 
 def opened(data: bytes, max_megapixels: float) -> Image.Image:
     """The picture with its header read and its size checked; pixels are decoded later, by `load`."""
-    with _guard:  # Pillow's own limit is one number for the whole process, and ICO decodes while it opens
-        before = Image.MAX_IMAGE_PIXELS
-        Image.MAX_IMAGE_PIXELS = max(1, min(int(max_megapixels * 1e6 / 2) + 1, 1 << 62))
+    with pillow_limit(max_megapixels):
         try:
             image = Image.open(io.BytesIO(data))
         except Image.DecompressionBombError as error:
             raise limits.too_large(error, max_megapixels) from error
-        finally:
-            Image.MAX_IMAGE_PIXELS = before
     limits.check_size(*image.size, max_megapixels)
     return image
+
+
+@contextmanager
+def pillow_limit(max_megapixels: float) -> Iterator[None]:
+    """Sets Pillow's own limit, which is one number for the whole process; ICO decodes while it opens."""
+    with _guard:
+        before = Image.MAX_IMAGE_PIXELS
+        Image.MAX_IMAGE_PIXELS = max(1, min(int(max_megapixels * 1e6 / 2) + 1, 1 << 62))
+        try:
+            yield
+        finally:
+            Image.MAX_IMAGE_PIXELS = before
 
 
 def read_with_pillow(data: bytes, max_megapixels: float) -> Photo:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import mmap
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,10 +12,12 @@ import numpy as np
 import tifffile
 from PIL import Image
 
-from archivecolor.errors import UnreadableError, UnsupportedError
+from archivecolor.errors import PictureError, UnreadableError, UnsupportedError
+from archivecolor.options import Strips
 from archivecolor.photo import boxes, exif, limits
 from archivecolor.photo import samples as convert
-from archivecolor.photo.page import Page, Photo, Samples
+from archivecolor.photo.page import Page, Photo, Samples, Scan
+from archivecolor.photo.strips import Reduced, bands
 
 _REDUCED, _MASK = 1, 4
 _WHITE_IS_ZERO, _BLACK_IS_ZERO, _RGB, _PALETTE, _TRANSPARENCY, _CMYK, _YCBCR, _CIELAB, _ICCLAB = (*range(7), 8, 9)
@@ -28,9 +31,11 @@ _UNCOMPRESSED = 1
 _LOSSY_COMPRESSIONS = (6, 7, 34892, 33003, 33005, 34712, 50001, 22610)
 _CARRIED_TEXTS = (269, 271, 272, 285, 306, 315, 316, 33432)
 _PAGE_NUMBER = 297
+_SCAN_MEGAPIXELS = 50.0
+"""What a page costs that is done strip by strip: its reduced copy, a row of tiles, the colours as wide as it is."""
 
 
-def read_tiff(path: Path, max_megapixels: float) -> Photo:
+def read_tiff(path: Path, max_megapixels: float, strips: Strips) -> Photo:
     """All full pages of a TIFF; thumbnails, masks and SubIFDs are left out with a note."""
     with tifffile.TiffFile(path) as tif:
         every: list[Any] = list(tif.pages)
@@ -38,10 +43,17 @@ def read_tiff(path: Path, max_megapixels: float) -> Photo:
             raise UnreadableError(limits.DAMAGED)
         _refuse_foreign(tif, every)
         pages = _full_pages(every)
-        limits.check_size(1, sum(page.imagewidth * page.imagelength for page in pages), max_megapixels, len(pages))
+        pixels = sum(page.imagewidth * page.imagelength for page in pages)
+        limits.check_size(1, pixels, max_megapixels, len(pages))
         for page in pages:
             _check_page(page, tif.filehandle.size, max_megapixels)
-        read = [_read_page(path, tif, page, every.index(page)) for page in pages]
+        large = pixels > strips.above * 1e6 and all(map(comes_in_strips, pages))
+        read = [
+            _scanned(path, tif, page, every.index(page), strips.short_side)
+            if large
+            else _read_page(path, tif, page, every.index(page))
+            for page in pages
+        ]
         compressed = any(int(page.compression) != _UNCOMPRESSED for page in pages)
         lossless = not any(int(page.compression) in _LOSSY_COMPRESSIONS for page in pages)
     left_out = len(every) - len(read)
@@ -82,10 +94,58 @@ def _check_page(page: Any, file_size: int, max_megapixels: float) -> None:
             raise UnreadableError(limits.TRUNCATED)
 
 
+def comes_in_strips(page: Any) -> bool:
+    """Whether a page can be understood a few rows at a time: no floats, whose black and white are yet to be found."""
+    known = page.photometric is not None and int(page.photometric) in _COLOURS
+    return known and page.dtype in (np.bool_, np.uint8, np.uint16) and not _is_left_to_pillow(page)
+
+
+def measured(path: Path, strips: Strips) -> float:
+    """Megapixels of 8 bits that reading the file holds, all pages together."""
+    with tifffile.TiffFile(path) as tif:
+        pages = _full_pages(list(tif.pages))
+        pixels = sum(page.imagewidth * page.imagelength for page in pages)
+        if pixels > strips.above * 1e6 and all(map(comes_in_strips, pages)):
+            return _SCAN_MEGAPIXELS
+        return pixels * max(page.dtype.itemsize for page in pages) / 1e6
+
+
+def _scanned(path: Path, tif: Any, page: Any, index: int, short_side: int) -> Page:
+    """The page as a reduced copy of itself and a `Scan`."""
+    height, width = page.imagelength, page.imagewidth
+    reduced, has_alpha = Reduced(height, width, short_side), False
+    notes: dict[str, None] = {}
+    for decoded in bands(page, tif):
+        colour, alpha, said = _colours(decoded, page)
+        reduced.add(colour)
+        notes |= dict.fromkeys(said)
+        has_alpha = alpha is not None
+
+    def again() -> Iterator[tuple[Samples, Samples | None]]:
+        try:
+            with tifffile.TiffFile(path) as tif:
+                for decoded in bands(tif.pages[index], tif):
+                    yield _colours(decoded, tif.pages[index])[:2]
+        except (PictureError, GeneratorExit):
+            raise
+        except Exception as error:
+            raise limits.plain(error) from error
+
+    copy = Page(reduced.samples(), notes=tuple(notes), scan=Scan(height, width, has_alpha, again))
+    return _enveloped(copy, tif, page)
+
+
 def _read_page(path: Path, tif: Any, page: Any, index: int) -> Page:
     if page.photometric is None or int(page.photometric) not in _COLOURS:
         raise UnsupportedError("stored in an unusual colour system: save it as RGB or grey TIFF first")
-    decoded = _decoded(path, page, index)
+    colour, alpha, notes = _colours(_decoded(path, page, index), page)
+    if page.subifds:
+        notes += (f"{len(page.subifds)} smaller copies (SubIFDs) left out",)
+    return _enveloped(Page(colour, alpha=alpha, notes=notes), tif, page)
+
+
+def _colours(decoded: Samples, page: Any) -> tuple[Samples, Samples | None, tuple[str, ...]]:
+    """Rows in the file's own numbers -> grey or RGB samples, their alpha, and what was done to them."""
     colour, extra, notes = _split(decoded, page)
     colour, depth_notes = _to_depth(colour, page)
     colour, colour_notes = _to_rgb(colour, page)
@@ -93,15 +153,12 @@ def _read_page(path: Path, tif: Any, page: Any, index: int) -> Page:
     if alpha is not None and int(page.extrasamples[0]) == 1 and alpha.min() < np.iinfo(alpha.dtype).max:
         colour = convert.unpremultiplied(colour, alpha)
         alpha_notes += ("colours divided by their transparency",)
-    notes += depth_notes + colour_notes + alpha_notes
-    if page.subifds:
-        notes += (f"{len(page.subifds)} smaller copies (SubIFDs) left out",)
-    return _enveloped(Page(colour, alpha=alpha, notes=notes), tif, page)
+    return colour, alpha, notes + depth_notes + colour_notes + alpha_notes
 
 
 def _decoded(path: Path, page: Any, index: int) -> Samples:
     """Samples as (H, W) or (H, W, C), in the file's own numbers."""
-    if int(page.photometric) == _YCBCR and tuple(page.subsampling or (1, 1)) != (1, 1) and not _is_image_codec(page):
+    if _is_left_to_pillow(page):
         with Image.open(path) as image:  # 8 bit by definition, and tifffile does not undo its subsampling
             image.seek(index)
             return np.asarray(image.convert("RGB"))
@@ -111,6 +168,11 @@ def _decoded(path: Path, page: Any, index: int) -> Samples:
     elif page.axes not in ("YX", "YXS"):
         raise UnsupportedError("a volume, not a photograph: export its slices as plain TIFF")
     return np.asarray(samples)
+
+
+def _is_left_to_pillow(page: Any) -> bool:
+    subsampled = int(page.photometric) == _YCBCR and tuple(page.subsampling or (1, 1)) != (1, 1)
+    return subsampled and not _is_image_codec(page)
 
 
 def _is_image_codec(page: Any) -> bool:

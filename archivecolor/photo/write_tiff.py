@@ -10,7 +10,8 @@ import numpy as np
 import tifffile
 
 from archivecolor.photo import exif
-from archivecolor.photo.page import Page, Photo
+from archivecolor.photo.page import BAND_ROWS, Page, Photo, Samples, Scan
+from archivecolor.photo.strips import tiled
 
 _BIG = 3_900_000_000
 # tifffile writes no EXIF pointers, so unused tags one below them keep their places until the pages are on the disk
@@ -23,7 +24,7 @@ def write_tiff(part: Path, photo: Photo, software: str) -> tuple[str, ...]:
     Returns:
         What was not carried.
     """
-    big = sum(page.samples.nbytes * (4 if page.alpha is not None else 3) // 3 for page in photo.pages) > _BIG
+    big = sum(map(_bytes, photo.pages)) > _BIG
     packed = photo.compressed or photo.format != "tiff"
     with tifffile.TiffWriter(part, bigtiff=big, byteorder="<") as tif:
         for page in photo.pages:
@@ -31,14 +32,44 @@ def write_tiff(part: Path, photo: Photo, software: str) -> tuple[str, ...]:
     return _add_exif(part, photo.pages, big)
 
 
+def _bytes(page: Page) -> int:
+    return page.height * page.width * _channels(page) * page.samples.itemsize
+
+
+def _has_alpha(page: Page) -> bool:
+    return page.scan.has_alpha if page.scan else page.alpha is not None
+
+
+def _channels(page: Page) -> int:
+    return (3 if page.samples.ndim == 3 else 1) + _has_alpha(page)
+
+
+def _stacked(samples: Samples, alpha: Samples | None) -> Samples:
+    return np.ascontiguousarray(samples if alpha is None else np.dstack([samples, alpha]))
+
+
+def _pixels(page: Page) -> dict[str, Any]:
+    """What tifffile is given to write: the samples, or for a scan its tiles, which it asks for one by one."""
+    scan: Scan | None = page.scan
+    if scan is None:
+        return {"data": _stacked(page.samples, page.alpha)}
+    rows = (_stacked(*band) for band in scan.bands())
+    shape = (scan.height, scan.width, *([_channels(page)] if _channels(page) > 1 else []))
+    return {
+        "data": tiled(rows, scan.width),
+        "shape": shape,
+        "dtype": page.samples.dtype,
+        "tile": (BAND_ROWS, BAND_ROWS),
+    }
+
+
 def _write_page(tif: Any, page: Page, software: str, packed: bool, big: bool) -> None:
-    stacked = page.samples if page.alpha is None else np.dstack([page.samples, page.alpha])
     description = page.description or exif.text(page.exif, exif.DESCRIPTION)
     tif.write(
-        np.ascontiguousarray(stacked),
+        **_pixels(page),
         photometric="rgb" if page.samples.ndim == 3 else "minisblack",
-        planarconfig="contig" if stacked.ndim == 3 else None,
-        extrasamples=None if page.alpha is None else ["unassalpha"],
+        planarconfig="contig" if _channels(page) > 1 else None,
+        extrasamples=["unassalpha"] if _has_alpha(page) else None,
         compression="zlib" if packed else None,
         predictor=2 if packed else None,
         resolution=page.dpi,
