@@ -55,20 +55,21 @@ def png_texts(data: bytes) -> dict[bytes, bytes]:
         try:
             if name in (b"tEXt", b"zTXt", b"iTXt"):
                 keyword, _, rest = content.partition(b"\0")
-                found.setdefault(keyword, _text_of(name, rest))
+                room = _MAX_INFLATED - sum(map(len, found.values()))
+                found.setdefault(keyword, _text_of(name, rest, room))
         except (zlib.error, ValueError, IndexError):
             continue
     return found
 
 
-def _text_of(name: bytes, rest: bytes) -> bytes:
+def _text_of(name: bytes, rest: bytes, room: int) -> bytes:
     if name == b"tEXt":
         return rest.decode("latin-1").encode()
     if name == b"zTXt":
-        return inflated(rest[1:]).decode("latin-1").encode()
+        return inflated(rest[1:], room).decode("latin-1").encode()
     compressed = rest[0]
     text = rest[2:].split(b"\0", 2)[2]
-    return inflated(text) if compressed else text
+    return inflated(text, room) if compressed else text
 
 
 def from_raw_profile(text: bytes) -> bytes:
@@ -77,10 +78,10 @@ def from_raw_profile(text: bytes) -> bytes:
     return bytes.fromhex(b"".join(lines[3:]).decode("ascii"))
 
 
-def inflated(packed: bytes) -> bytes:
-    """zlib data unpacked, up to 64 MiB: more is an attack."""
+def inflated(packed: bytes, room: int = _MAX_INFLATED) -> bytes:
+    """zlib data unpacked, up to `room` bytes: more than 64 MiB in all texts of a file is an attack."""
     worker = zlib.decompressobj()
-    out = worker.decompress(packed, _MAX_INFLATED)
+    out = worker.decompress(packed, max(1, room))
     if worker.unconsumed_tail:
         raise ValueError("text of more than 64 MiB")
     return out

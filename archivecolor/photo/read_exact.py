@@ -32,7 +32,8 @@ def read_png(data: bytes, max_megapixels: float) -> Photo:
     limits.check_size(width, height, max_megapixels)
     if not any(name == b"IEND" for name, _ in chunks):
         raise UnreadableError(limits.TRUNCATED)
-    page = _png_16(data, chunks) if bits == 16 else _png_8(data, max_megapixels, bits, colour)
+    _check_png_sums(data)
+    page = _png_16(chunks) if bits == 16 else _png_8(data, max_megapixels, bits, colour)
     return Photo("png", (_png_enveloped(page, data, dict(reversed(chunks)), (bits, colour)),))
 
 
@@ -51,16 +52,15 @@ def _png_8(data: bytes, max_megapixels: float, bits: int, colour: int) -> Page:
     return replace(page, notes=notes)
 
 
-def _png_16(data: bytes, chunks: list[tuple[bytes, bytes]]) -> Page:
+def _png_16(chunks: list[tuple[bytes, bytes]]) -> Page:
     # without the ancillary chunks libpng has no reason to touch a sample
     bare = boxes.PNG_MAGIC + b"".join(boxes.png_chunk(*chunk) for chunk in chunks if chunk[0] in _PNG_PIXELS)
-    _check_png_sums(data)
     colour, alpha = convert.split_alpha(imagecodecs.png_decode(bare))
     return Page(colour, alpha=alpha)
 
 
 def _check_png_sums(data: bytes) -> None:
-    """Re-made chunks get new checksums, so the stored ones are compared here."""
+    """Re-made chunks get new checksums, and Pillow leaves those of IDAT unread: the stored ones are compared here."""
     at = len(boxes.PNG_MAGIC)
     for name, content in boxes.png_chunks(data):
         end = at + 12 + len(content)

@@ -18,7 +18,7 @@ import numpy as np
 from PIL import Image, UnidentifiedImageError
 
 from archivecolor.errors import TooLargeError, UnreadableError, UnsupportedError
-from archivecolor.photo import exif, limits
+from archivecolor.photo import exif, jpeg_data, limits
 from archivecolor.photo import samples as convert
 from archivecolor.photo.page import Page, Photo, Samples
 
@@ -27,6 +27,10 @@ _DRAWINGS = {"EPS", "WMF", "MPEG", "HDF5", "GRIB", "BUFR", "PDF"}
 _UNCOMPRESSED = {"BMP", "DIB", "PPM", "SGI", "XBM"}
 _FRAMED = {"GIF", "WEBP", "PNG", "AVIF", "TIFF", "ICNS"}
 _LOSSY = {"JPEG", "MPO", "PCD", "AVIF"}
+_REPACKABLE = (0xC0, 0xC1, 0xC2)
+"""Frames of baseline, extended and progressive JPEG."""
+_MISSING = 0.002
+"""Share of the blocks, empty in a file with damaged data, above which the picture is not usable."""
 _guard = threading.Lock()
 
 
@@ -74,7 +78,7 @@ def read_with_pillow(data: bytes, max_megapixels: float) -> Photo:
 
 def read_jpeg(data: bytes, max_megapixels: float) -> Photo:
     """JPEG of 8 bits, grey, RGB, CMYK or YCCK; 12 bits and lossless through imagecodecs."""
-    precision, width, height = _jpeg_frame(data)
+    frame, precision, width, height, channels = _jpeg_frame(data)
     if precision > 8:
         limits.check_size(width, height, max_megapixels)
         samples, notes = convert.rescaled(imagecodecs.jpeg_decode(data), precision)
@@ -82,6 +86,8 @@ def read_jpeg(data: bytes, max_megapixels: float) -> Photo:
     image = opened(data, max_megapixels)
     page = _enveloped(page_of(image), image)
     _check_whole(page.samples)
+    if frame in _REPACKABLE and channels in (1, 3) and not jpeg_data.in_order(data):
+        page = _doubted(page)
     page = replace(page, iptc=image.info.get("photoshop", {}).get(0x0404) or None, dpi=_jfif_dpi(image) or page.dpi)
     return Photo("jpeg", (page,), lossless=False)
 
@@ -93,6 +99,13 @@ def _check_whole(samples: Samples) -> None:
     """
     if (samples[-1] == 128).all() and not (samples[0] == 128).all():
         raise UnreadableError("damaged: the lower part of the picture is missing; scan it or copy it again")
+
+
+def _doubted(page: Page) -> Page:
+    """The page with a note that its data are not in order; refused when parts of it are missing altogether."""
+    if jpeg_data.missing_share(page.samples) > _MISSING:
+        raise UnreadableError("damaged: parts of the picture are missing; scan it or copy it again")
+    return replace(page, notes=(*page.notes, "JPEG data damaged in places or unusual: compare it with the source"))
 
 
 def read_webp(data: bytes, max_megapixels: float) -> Photo:
@@ -245,16 +258,16 @@ def _after_junk(data: bytes, max_megapixels: float, error: Exception) -> Photo:
     return replace(photo, pages=(replace(page, notes=(f"{at} bytes before the picture skipped", *page.notes)),))
 
 
-def _jpeg_frame(data: bytes) -> tuple[int, int, int]:
-    """(bits per sample, width, height) of the frame header; (8, 0, 0) when it is not found."""
+def _jpeg_frame(data: bytes) -> tuple[int, int, int, int, int]:
+    """(marker, bits per sample, width, height, channels) of the frame header; (0, 8, 0, 0, 0) when it is not found."""
     at = 2
-    while at + 9 <= len(data) and data[at] == 0xFF:
+    while at + 10 <= len(data) and data[at] == 0xFF:
         marker = data[at + 1]
         if 0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC):
             height, width = (int.from_bytes(data[i : i + 2], "big") for i in (at + 5, at + 7))
-            return data[at + 4], width, height
+            return marker, data[at + 4], width, height, data[at + 9]
         at += 1 if marker == 0xFF else 2 + int.from_bytes(data[at + 2 : at + 4], "big")
-    return 8, 0, 0
+    return 0, 8, 0, 0, 0
 
 
 def _riff_chunks(data: bytes) -> list[bytes]:
