@@ -232,7 +232,7 @@ def apart(work: Callable[[], int]) -> tuple[str, float]:
 
 
 def seeds_in(folder: Path) -> dict[str, bytes]:
-    """Small pictures of every kind, made in a process of its own: encoders leave threads behind, which no fork likes."""
+    """Small pictures of every kind, made in another process: encoders leave threads behind, which no fork likes."""
 
     def make() -> int:
         for writer in (written_by_us, written_by_tifffile, written_by_pillow, written_by_heif):
@@ -274,7 +274,13 @@ def main(arguments: list[str] | None = None) -> int:
     ask.add_argument("--first", type=int, default=0, help="number of the first case, which decides what it is")
     ask.add_argument("--cases", type=int, default=1 << 60, help="no more than so many")
     ask.add_argument("--keep", type=Path, help="folder for what is found; a temporary one otherwise")
+    ask.add_argument("--again", type=Path, nargs="+", help="read these files only, and say what becomes of them")
     given = ask.parse_args(arguments)
+    if given.again:
+        for path in given.again:
+            what, peak = apart(lambda path=path: look(path))  # type: ignore[misc]
+            print(f"{path}: {what}, {peak:.0f} MiB")
+        return 0
     folder = given.keep or Path(tempfile.mkdtemp(prefix="fuzz_readers_"))
     folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as place:

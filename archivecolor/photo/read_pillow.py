@@ -29,6 +29,7 @@ _FRAMED = {"GIF", "WEBP", "PNG", "AVIF", "TIFF", "ICNS"}
 _LOSSY = {"JPEG", "MPO", "PCD", "AVIF"}
 _REPACKABLE = (0xC0, 0xC1, 0xC2)
 """Frames of baseline, extended and progressive JPEG."""
+_HEAD = 1 << 16
 _MISSING = 0.002
 """Share of the blocks, empty in a file with damaged data, above which the picture is not usable."""
 _guard = threading.Lock()
@@ -81,7 +82,10 @@ def read_jpeg(data: bytes, max_megapixels: float) -> Photo:
     frame, precision, width, height, channels = _jpeg_frame(data)
     if precision > 8:
         limits.check_size(width, height, max_megapixels)
-        samples, notes = convert.rescaled(imagecodecs.jpeg_decode(data), precision)
+        decoded = np.asarray(imagecodecs.jpeg_decode(data)) if precision <= 16 else np.empty((0, 0), np.uint16)
+        if decoded.shape[:2] != (height, width):
+            raise UnreadableError(limits.DAMAGED)
+        samples, notes = convert.rescaled(decoded, precision)
         return Photo("jpeg", (Page(samples, notes=notes),), lossless=False)
     image = opened(data, max_megapixels)
     page = _enveloped(page_of(image), image)
@@ -116,6 +120,7 @@ def read_webp(data: bytes, max_megapixels: float) -> Photo:
 
 def read_avif(data: bytes, max_megapixels: float) -> Photo:
     """AVIF, of 10 or 12 bits too; of an animation the first frame."""
+    _check_declared(data, max_megapixels)
     photo = read_with_pillow(data, max_megapixels)
     at = data.find(b"av1C")
     flags = data[at + 6] if 0 <= at < len(data) - 6 else 0
@@ -137,6 +142,7 @@ def read_heic(data: bytes, max_megapixels: float) -> Photo:
         pillow_heif = importlib.import_module("pillow_heif")
     except ImportError:
         raise UnsupportedError("HEIC needs one more package: pip install 'archivecolor[heic]'") from None
+    _check_declared(data, max_megapixels)
     image: Any = pillow_heif.open_heif(io.BytesIO(data), convert_hdr_to_8bit=False)
     width, height = image.size
     limits.check_size(width, height, max_megapixels)
@@ -155,6 +161,15 @@ def read_heic(data: bytes, max_megapixels: float) -> Photo:
     page = convert.with_profile(page, image.info.get("icc_profile"))
     page = replace(page, description=exif.text(page.exif, exif.DESCRIPTION), dpi=exif.dpi(page.exif))
     return Photo("heic", (page,), lossless=False)
+
+
+def _check_declared(data: bytes, max_megapixels: float) -> None:
+    """Checks every size that the head of an AVIF or HEIC names: their decoders refuse large ones with no word of it."""
+    at = data.find(b"ispe\0\0\0\0", 0, _HEAD)
+    while at >= 0:
+        width, height = (int.from_bytes(data[i : i + 4], "big") for i in (at + 8, at + 12))
+        limits.check_size(width, height, max_megapixels)
+        at = data.find(b"ispe\0\0\0\0", at + 16, _HEAD)
 
 
 def page_of(image: Image.Image) -> Page:

@@ -31,6 +31,7 @@ _UNCOMPRESSED = 1
 _LOSSY_COMPRESSIONS = (6, 7, 34892, 33003, 33005, 34712, 50001, 22610)
 _CARRIED_TEXTS = (269, 271, 272, 285, 306, 315, 316, 33432)
 _PAGE_NUMBER = 297
+_MAX_PAGES = 10_000
 _SCAN_MEGAPIXELS = 50.0
 """What a page costs that is done strip by strip: its reduced copy, a row of tiles, the colours as wide as it is."""
 
@@ -38,13 +39,12 @@ _SCAN_MEGAPIXELS = 50.0
 def read_tiff(path: Path, max_megapixels: float, strips: Strips) -> Photo:
     """All full pages of a TIFF; thumbnails, masks and SubIFDs are left out with a note."""
     with tifffile.TiffFile(path) as tif:
-        every: list[Any] = list(tif.pages)
-        if not every:
-            raise UnreadableError(limits.DAMAGED)
+        every = _pages(tif)
         _refuse_foreign(tif, every)
         pages = _full_pages(every)
         pixels = sum(page.imagewidth * page.imagelength for page in pages)
-        limits.check_size(1, pixels, max_megapixels, len(pages))
+        if len(pages) > 1:
+            limits.check_size(1, pixels, max_megapixels, len(pages))
         for page in pages:
             _check_page(page, tif.filehandle.size, max_megapixels)
         large = pixels > strips.above * 1e6 and all(map(comes_in_strips, pages))
@@ -61,6 +61,18 @@ def read_tiff(path: Path, max_megapixels: float, strips: Strips) -> Photo:
         first = read[0]
         read[0] = replace(first, notes=(*first.notes, f"{left_out} smaller copies or masks in the file left out"))
     return Photo("tiff", tuple(read), compressed=compressed, lossless=lossless)
+
+
+def _pages(tif: Any) -> list[Any]:
+    """Every directory of the file, of which a damaged or hostile one may have any number."""
+    count = len(tif.pages)
+    if not count:
+        raise UnreadableError(limits.DAMAGED)
+    if count > _MAX_PAGES:
+        raise UnsupportedError(
+            f"{count} pages, over the limit of {_MAX_PAGES}: split the file, for example with tiffsplit"
+        )
+    return list(tif.pages)
 
 
 def _refuse_foreign(tif: Any, pages: list[Any]) -> None:
@@ -103,7 +115,7 @@ def comes_in_strips(page: Any) -> bool:
 def measured(path: Path, strips: Strips) -> float:
     """Megapixels of 8 bits that reading the file holds, all pages together."""
     with tifffile.TiffFile(path) as tif:
-        pages = _full_pages(list(tif.pages))
+        pages = _full_pages(_pages(tif))
         pixels = sum(page.imagewidth * page.imagelength for page in pages)
         if pixels > strips.above * 1e6 and all(map(comes_in_strips, pages)):
             return _SCAN_MEGAPIXELS
