@@ -114,15 +114,18 @@ def photoshop_iptc(iptc: bytes) -> bytes:
 
 def iptc_from_photoshop(block: bytes) -> bytes | None:
     """Resource 0x0404 of a Photoshop resource block, with or without its heading."""
+    return next((content for number, content in photoshop_resources(block) if number == 0x404), None) or None
+
+
+def photoshop_resources(block: bytes) -> Iterator[tuple[int, bytes]]:
+    """(number, content) of each resource of a Photoshop block, with or without its heading."""
     at = len(b"Photoshop 3.0\0") if block.startswith(b"Photoshop 3.0\0") else 0
     while block[at : at + 4] == b"8BIM" and at + 12 <= len(block):
         name_size = 1 + block[at + 6]
         size_at = at + 6 + name_size + name_size % 2
         size = int.from_bytes(block[size_at : size_at + 4], "big")
-        if block[at + 4 : at + 6] == b"\x04\x04":
-            return block[size_at + 4 : size_at + 4 + size] or None
+        yield int.from_bytes(block[at + 4 : at + 6], "big"), block[size_at + 4 : size_at + 4 + size]
         at = size_at + 4 + size + size % 2
-    return None
 
 
 def deflated(content: bytes) -> bytes:

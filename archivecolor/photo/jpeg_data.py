@@ -11,6 +11,7 @@ from typing import Any
 from archivecolor.photo.page import Samples
 
 _SUCCESS = 0
+_START_OF_SCAN, _COMMENT = 0xDA, 0xFE
 
 
 @lru_cache(maxsize=1)
@@ -38,12 +39,26 @@ def in_order(data: bytes) -> bool:
     library = _libjxl()
     if library is None:
         return True
+    bare = _without_metadata(data)
     encoder = library.JxlEncoderCreate(None)
     try:
         settings = library.JxlEncoderFrameSettingsCreate(encoder, None)
-        return bool(library.JxlEncoderAddJPEGFrame(settings, data, len(data)) == _SUCCESS)
+        return bool(library.JxlEncoderAddJPEGFrame(settings, bare, len(bare)) == _SUCCESS)
     finally:
         library.JxlEncoderDestroy(encoder)
+
+
+def _without_metadata(data: bytes) -> bytes:
+    """The JPEG without the segments that say nothing of its pixels: a damaged profile is no damage to the picture."""
+    out, at = [data[:2]], 2
+    while at + 4 <= len(data) and data[at] == 0xFF and data[at + 1] != _START_OF_SCAN:
+        marker, end = data[at + 1], at + 2 + int.from_bytes(data[at + 2 : at + 4], "big")
+        if marker == 0xFF:
+            end = at + 1  # a fill byte
+        elif not (0xE0 <= marker <= 0xEF or marker == _COMMENT):
+            out.append(data[at:end])
+        at = end
+    return b"".join([*out, data[at:]])
 
 
 def missing_share(samples: Samples) -> float:

@@ -13,8 +13,8 @@ from archivecolor.photo.read import WHOLE, kind_of
 from archivecolor.photo.read_pillow import pillow_limit
 from archivecolor.photo.read_tiff import measured
 
-_OTHER_MAGICS = (b"GIF87a", b"GIF89a", b"BM", b"8BPS")
-"""Of what Pillow reads for us, and `kind_of` therefore does not name: GIF, BMP, PSD."""
+_OTHER_MAGICS = (b"GIF87a", b"GIF89a", b"BM")
+"""Of what Pillow reads for us, and `kind_of` therefore does not name: GIF, BMP."""
 
 _PILLOWS_OWN = 500.0
 

@@ -13,6 +13,7 @@ from archivecolor.photo import limits
 from archivecolor.photo.page import FORMAT_SUFFIXES, READ_ONLY_SUFFIXES, Photo
 from archivecolor.photo.read_exact import read_jp2, read_png, read_pnm
 from archivecolor.photo.read_pillow import read_avif, read_heic, read_jpeg, read_webp, read_with_pillow
+from archivecolor.photo.read_psd import read_psd
 from archivecolor.photo.read_tiff import read_tiff
 
 _FOREIGN = (
@@ -41,6 +42,7 @@ _READERS: dict[str, Reader] = {
     "avif": read_avif,
     "heic": read_heic,
     "pnm": read_pnm,
+    "psd": read_psd,
 }
 
 
@@ -101,7 +103,13 @@ def kind_of(head: bytes) -> str:
         return "webp"
     if head[4:8] == b"ftyp":
         return _isobmff_kind(head)
-    magics = {b"\xff\xd8\xff": "jpeg", b"\x89PNG": "png", b"\0\0\0\x0cjP  ": "jp2", b"\xff\x4f\xff\x51": "jp2"}
+    magics = {
+        b"\xff\xd8\xff": "jpeg",
+        b"\x89PNG": "png",
+        b"\0\0\0\x0cjP  ": "jp2",
+        b"\xff\x4f\xff\x51": "jp2",
+        b"8BPS\0\1": "psd",
+    }
     return next((kind for magic, kind in magics.items() if head.startswith(magic)), "")
 
 

@@ -1,4 +1,4 @@
-"""The 8-bit kinds, read with Pillow: JPEG, WebP, AVIF, BMP, GIF, PSD, ... and HEIC with pillow-heif.
+"""The 8-bit kinds, read with Pillow: JPEG, WebP, AVIF, BMP, GIF, ... and HEIC with pillow-heif.
 
 Nothing that may hold 16 bits of colour comes through here: Pillow would cut it to 8 without a word.
 """
@@ -246,8 +246,6 @@ def _jfif_dpi(image: Image.Image) -> tuple[float, float] | None:
 
 
 def _frame_note(image: Image.Image) -> tuple[str, ...]:
-    if image.format == "PSD":
-        return ("layers flattened",)
     if image.format not in _FRAMED or not getattr(image, "is_animated", False):
         return ()
     try:

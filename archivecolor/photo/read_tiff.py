@@ -315,8 +315,8 @@ def _dpi(page: Any) -> tuple[float, float] | None:
 
 
 def _exif(tif: Any, page: Any) -> bytes | None:
-    """The page's EXIF and GPS directories as a block of their own; a damaged or BigTIFF one is left."""
-    if tif.is_bigtiff or not (exif.EXIF_IFD in page.tags or exif.GPS_IFD in page.tags):
+    """The page's EXIF and GPS directories as a block of their own; a damaged one is left."""
+    if not (exif.EXIF_IFD in page.tags or exif.GPS_IFD in page.tags):
         return None
     try:
         with (

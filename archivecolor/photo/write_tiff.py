@@ -28,7 +28,7 @@ def write_tiff(part: Path, photo: Photo, software: str) -> tuple[str, ...]:
     packed = photo.compressed or photo.format != "tiff"
     with tifffile.TiffWriter(part, bigtiff=big, byteorder="<") as tif:
         for page in photo.pages:
-            _write_page(tif, page, software, packed, big)
+            _write_page(tif, page, software, packed)
     return _add_exif(part, photo.pages, big)
 
 
@@ -63,7 +63,7 @@ def _pixels(page: Page) -> dict[str, Any]:
     }
 
 
-def _write_page(tif: Any, page: Page, software: str, packed: bool, big: bool) -> None:
+def _write_page(tif: Any, page: Page, software: str, packed: bool) -> None:
     description = page.description or exif.text(page.exif, exif.DESCRIPTION)
     tif.write(
         **_pixels(page),
@@ -77,15 +77,14 @@ def _write_page(tif: Any, page: Page, software: str, packed: bool, big: bool) ->
         description=description.encode() if description else None,
         software=software.encode(),
         iccprofile=page.icc,
-        extratags=_extratags(page, big),
+        extratags=_extratags(page),
         metadata=None,
         maxworkers=1,
     )
 
 
-def _extratags(page: Page, big: bool) -> list[tuple[int, Any, int, Any, bool]]:
+def _extratags(page: Page) -> list[tuple[int, Any, int, Any, bool]]:
     known = {tag[0] for tag in page.tags}
-    pointers = () if big else tuple(_sub_ifds(page))
     found: list[tuple[int, Any, int, Any, bool]] = [(exif.ORIENTATION, "H", 1, page.orientation, True), *page.tags]
     for code in _FROM_EXIF:
         text = None if code in known else exif.text(page.exif, code)
@@ -95,7 +94,7 @@ def _extratags(page: Page, big: bool) -> list[tuple[int, Any, int, Any, bool]]:
         found.append((700, 1, len(page.xmp), page.xmp, True))
     if page.iptc:
         found.append((33723, 7, len(page.iptc), page.iptc, True))
-    return [*found, *((pointer - 1, 4, 1, 0, True) for pointer in pointers)]
+    return [*found, *((pointer - 1, 4, 1, 0, True) for pointer in _sub_ifds(page))]
 
 
 def _sub_ifds(page: Page) -> dict[int, dict[int, exif.Entry]]:
@@ -107,11 +106,9 @@ def _sub_ifds(page: Page) -> dict[int, dict[int, exif.Entry]]:
 
 def _add_exif(part: Path, pages: tuple[Page, ...], big: bool) -> tuple[str, ...]:
     """Puts each page's EXIF and GPS directories behind the last page and points to them: tifffile cannot."""
-    wanted = [{} if big else _sub_ifds(page) for page in pages]
+    wanted = [_sub_ifds(page) for page in pages]
     lost = any(page.exif and not exif.main_tags(page.exif) for page in pages)
     notes: tuple[str, ...] = ("damaged EXIF not carried",) if lost else ()
-    if big and any(_sub_ifds(page) for page in pages):
-        notes += ("EXIF camera data not carried by BigTIFF",)
     if not any(wanted):
         return notes
     with tifffile.TiffFile(part) as tif:
@@ -127,7 +124,7 @@ def _add_exif(part: Path, pages: tuple[Page, ...], big: bool) -> tuple[str, ...]
                 at = file.seek(0, 2)
                 at += file.write(bytes(at % 2))
                 swapped = {tag: exif.reordered(entry, source, "<") for tag, entry in entries.items()}
-                file.write(exif.directory_bytes(swapped, "<", at))
+                file.write(exif.directory_bytes(swapped, "<", at, big))
                 file.seek(place[pointer])
-                file.write(struct.pack("<HHII", pointer, 4, 1, at))
+                file.write(struct.pack("<HHQQ", pointer, 18, 1, at) if big else struct.pack("<HHII", pointer, 4, 1, at))
     return notes
