@@ -9,7 +9,7 @@ from typing import NamedTuple, Protocol
 
 DESCRIPTION, ORIENTATION, SOFTWARE = 270, 274, 305
 X_RESOLUTION, Y_RESOLUTION, RESOLUTION_UNIT = 282, 283, 296
-EXIF_IFD, GPS_IFD, INTEROP_IFD = 34665, 34853, 40965
+EXIF_IFD, GPS_IFD, INTEROP_IFD, MAKER_NOTE = 34665, 34853, 40965, 37500
 POINTERS = (4, 13, 16, 18)
 """The types of tags that say where a directory lies; the last two are BigTIFF's."""
 _SIZES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8}

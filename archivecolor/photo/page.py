@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from numpy.typing import NDArray
@@ -120,3 +121,5 @@ class Photo:
     """False when the source held its samples uncompressed."""
     lossless: bool = True
     """False when the source's own compression loses detail."""
+    path: Path | None = None
+    """Where it was read from."""

@@ -77,7 +77,7 @@ def _read(path: Path, max_megapixels: float, strips: Strips) -> Photo:
         photo = read_tiff(path, max_megapixels, strips)
     else:
         photo = _READERS.get(kind, read_with_pillow)(path.read_bytes(), max_megapixels)
-    return _noted(photo, _suffix_note(path, photo.format))
+    return _noted(replace(photo, path=path), _suffix_note(path, photo.format))
 
 
 def _check_file(path: Path) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import tifffile
 
-from archivecolor.photo import exif
+from archivecolor.photo import exif, exiftool
 from archivecolor.photo.page import BAND_ROWS, Page, Photo, Samples, Scan
 from archivecolor.photo.strips import tiled
 
@@ -29,7 +29,11 @@ def write_tiff(part: Path, photo: Photo, software: str) -> tuple[str, ...]:
     with tifffile.TiffWriter(part, bigtiff=big, byteorder="<") as tif:
         for page in photo.pages:
             _write_page(tif, page, software, packed)
-    return _add_exif(part, photo.pages, big)
+    notes = _add_exif(part, photo.pages, big)
+    if any(exif.MAKER_NOTE in tags for page in photo.pages for tags in _sub_ifds(page).values()):
+        alone = len(photo.pages) == 1 and not big
+        notes += exiftool.completed(part, photo.path if alone else None)
+    return notes
 
 
 def _bytes(page: Page) -> int:
