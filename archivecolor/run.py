@@ -163,7 +163,7 @@ def color_one(
                        for page, mono in zip(source.pages, coloured, strict=True)]  # fmt: skip
             for part in painted:
                 clock.add(part.seconds if part else {})
-            kind = photo.writable_format(source.format, options.format)
+            kind = photo.writable_format(source, options.format)
             target = target_of(job, kind, options)
             result = dress(source, painted, colorizer)
             make_folder(target.parent, options.out)

@@ -107,9 +107,10 @@ def box(name: bytes, content: bytes) -> bytes:
     return struct.pack(">I", 8 + len(content)) + name + content
 
 
-def photoshop_iptc(iptc: bytes) -> bytes:
-    """IPTC records as a Photoshop resource block, the content of JPEG's APP13."""
-    return b"Photoshop 3.0\0" + b"8BIM\x04\x04\0\0" + struct.pack(">I", len(iptc)) + iptc + bytes(len(iptc) % 2)
+def photoshop_iptc(iptc: bytes, heading: bytes = b"Photoshop 3.0\0") -> bytes:
+    """IPTC records as a Photoshop resource block: the content of JPEG's APP13, and without its heading that of PNG's
+    raw profile."""
+    return heading + b"8BIM\x04\x04\0\0" + struct.pack(">I", len(iptc)) + iptc + bytes(len(iptc) % 2)
 
 
 def iptc_from_photoshop(block: bytes) -> bytes | None:

@@ -8,7 +8,7 @@ from functools import lru_cache
 from pathlib import Path
 
 _SECONDS = 120
-_PARTS = ("-ExifIFD:all", "-InteropIFD:all", "-GPS:all", "-MakerNotes")
+_PARTS = ("-MakerNotes", "-InteropIFD:all")
 
 
 @lru_cache(maxsize=1)
@@ -17,7 +17,7 @@ def _program() -> str | None:
 
 
 def completed(part: Path, source: Path | None) -> tuple[str, ...]:
-    """Copies the whole EXIF of `source` into the TIFF `part`, where exiftool is on PATH; gives what is to be noted."""
+    """Moves what our own copy of EXIF lacks from `source` into the TIFF `part`; gives what is to be noted."""
     program = _program()
     if program is None or source is None:
         return ("EXIF maker notes copied as they are: with exiftool on PATH they are moved whole",)
