@@ -405,3 +405,15 @@ print(f.apart(lambda: f.look(pathlib.Path(f.__file__)))[0])
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=HERE, check=True)
     assert done.stdout.split("\n")[:4] == ["crash by SIGSEGV", "hang", "True", "foreign exception"]
+
+
+def test_texts_of_private_tiff_tags_are_kept_and_unknown_tags_named(tmp_path: Path, out: Path, ink: Path) -> None:
+    extra = [(65000, "s", 0, "Karton 7", True), (65001, "H", 2, (1, 2), True), (315, "s", 0, "Lange", True)]
+    (tmp_path / "src").mkdir()
+    tifffile.imwrite(tmp_path / "src/a.tif", grey(), metadata=None, extratags=extra)
+    [row] = colour(tmp_path / "src", out=out, model=ink)
+    with tifffile.TiffFile(out / "a.tif") as tif:
+        tags = tif.pages[0].tags
+        assert (tags[65000].value, tags[315].value) == ("Karton 7", "Lange")
+        assert 65001 not in tags
+    assert row.notes == ("TIFF tags 65001 not carried",)
