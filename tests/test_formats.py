@@ -417,3 +417,48 @@ def test_texts_of_private_tiff_tags_are_kept_and_unknown_tags_named(tmp_path: Pa
         assert (tags[65000].value, tags[315].value) == ("Karton 7", "Lange")
         assert 65001 not in tags
     assert row.notes == ("TIFF tags 65001 not carried",)
+
+
+@pytest.mark.parametrize("bits", [1, 2, 4, 8])
+@pytest.mark.parametrize("palette", [False, True])
+def test_png_of_few_bits(tmp_path: Path, bits: int, palette: bool) -> None:
+    codes = np.random.default_rng(bits).integers(0, 1 << bits, (5, 16))
+    packed = np.packbits((codes[..., None] >> np.arange(bits)[::-1]) & 1, axis=None).reshape(5, -1)
+    chunks = boxes.png_chunk(b"IHDR", struct.pack(">IIBBBBB", 16, 5, bits, 3 if palette else 0, 0, 0, 0))
+    table = np.random.default_rng(9).integers(0, 256, (1 << bits, 3)).astype(np.uint8)
+    chunks += boxes.png_chunk(b"PLTE", table.tobytes()) if palette else b""
+    rows = b"".join(b"\0" + row.tobytes() for row in packed)
+    chunks += boxes.png_chunk(b"IDAT", boxes.deflated(rows)) + boxes.png_chunk(b"IEND", b"")
+    (tmp_path / "a.png").write_bytes(boxes.PNG_MAGIC + chunks)
+    page = photo.read(tmp_path / "a.png").pages[0]
+    np.testing.assert_array_equal(page.samples, table[codes] if palette else codes * 255 // ((1 << bits) - 1))
+
+
+@pytest.mark.parametrize("compression", ["tiff_ccitt", "group3", "group4", "packbits", "tiff_lzw", "tiff_deflate"])
+def test_bilevel_tiffs_agree_with_libtiff(tmp_path: Path, compression: str) -> None:
+    bits = grey(60, 77) > 127
+    Image.fromarray(bits).save(tmp_path / "a.tif", compression=compression)
+    np.testing.assert_array_equal(photo.read(tmp_path / "a.tif").pages[0].samples, bits * np.uint8(255))
+
+
+@pytest.mark.parametrize("compression", ["jpeg", "jpeg2000", "webp", "png"])
+def test_image_codecs_inside_tiff(tmp_path: Path, compression: str) -> None:
+    samples = np.stack([grey(48, 64), grey(48, 64, seed=1), grey(48, 64)], axis=-1)
+    tifffile.imwrite(tmp_path / "a.tif", samples, photometric="rgb", compression=compression, metadata=None)
+    page = photo.read(tmp_path / "a.tif").pages[0]
+    assert page.samples.shape == samples.shape
+    assert np.abs(page.samples.astype(int) - samples).mean() < 12
+
+
+@pytest.mark.parametrize("adobe", [True, False])
+def test_ycck_and_cmyk_jpegs(tmp_path: Path, adobe: bool) -> None:
+    ink = np.zeros((16, 16, 4), np.uint8)
+    ink[..., 0], ink[..., 3] = 255, 128  # cyan, half black
+    if adobe:
+        Image.fromarray(ink, "CMYK").save(tmp_path / "a.jpg", quality=100)
+    else:
+        (tmp_path / "a.jpg").write_bytes(
+            imagecodecs.jpeg8_encode(255 - ink, level=100, colorspace="cmyk", outcolorspace="ycck", subsampling="444")
+        )
+    page = photo.read(tmp_path / "a.jpg").pages[0]
+    assert np.abs(page.samples.reshape(-1, 3).mean(0) - (0, 127, 127)).max() < 3
