@@ -168,6 +168,44 @@ class Evaluation:
         require(self.sheet is None or self.sheet.suffix == ".png", f"--sheet {self.sheet}: must end in .png")
 
 
+@dataclass(frozen=True)
+class Preview:
+    """A sheet of photographs as the network sees them."""
+
+    data: Path
+    sheet: Path
+    count: int = 8
+    times: int = 5
+    """How often each photograph is aged."""
+    size: int = 192
+    """The side of a tile in pixels."""
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        require(self.sheet.suffix == ".png", f"--out {self.sheet}: must end in .png")
+        require(1 <= self.count <= 100, f"--count {self.count}: must be from 1 to 100")
+        require(1 <= self.times <= 100, f"--times {self.times}: must be from 1 to 100")
+        require(64 <= self.size <= 1024, f"--size {self.size}: must be from 64 to 1024")
+        require(self.seed >= 0, f"--seed {self.seed}: must be 0 or more")
+
+
+@dataclass(frozen=True)
+class Search:
+    """A look for the learning rate of a pre-training."""
+
+    stage: Stage
+    """Of its sizes, the first is used."""
+    encoder: str = "imagenet"
+    chroma_weight: float = 0.5
+    steps: int = 100
+    plot: Path | None = None
+
+    def __post_init__(self) -> None:
+        require(20 <= self.steps <= 10_000, f"--steps {self.steps}: must be from 20 to 10000")
+        require(self.chroma_weight >= 0, f"--chroma-weight {self.chroma_weight:g}: must be 0 or more")
+        require(self.plot is None or self.plot.suffix == ".png", f"--plot {self.plot}: must end in .png")
+
+
 TEACHERS = ("none", "lite0")
 
 

@@ -149,7 +149,7 @@ def compare(
     lite0 = imagenet_lite0(lite0_checkpoint())
     rows = {name: _Rows() for name in (GREY, *networks, TRUTH)}
     tiles: dict[str, list[NDArray[np.uint8]]] = {name: [] for name in rows}
-    shown = set(spread(len(photos), SHEET_PICTURES))
+    shown = set(dataset.spread(len(photos), SHEET_PICTURES))
     for start in range(0, len(photos), BATCH):
         batch = validation_batch(photos, start, BATCH, size)
         pictures = coloured(networks, batch, precision)
@@ -158,11 +158,6 @@ def compare(
             tiles[name] += [sheets.to_bytes(rgb[i - start]) for i in range(start, start + len(rgb)) if i in shown]
         seen(start + len(batch.rgb))
     return rows, list(tiles.values())
-
-
-def spread(count: int, most: int) -> list[int]:
-    """At most `most` of the numbers below `count`, evenly spread; always the same."""
-    return list(range(count)) if count <= most else [i * count // most for i in range(most)]
 
 
 def load_networks(models: Sequence[str], size: int, device: torch.device) -> dict[str, nn.Module]:
@@ -198,8 +193,8 @@ def evaluate(
     """
     networks = load_networks(asked.models, asked.size, device)
     paths = dataset.find(asked.data)
-    paths = [paths[i] for i in spread(len(paths), asked.limit or len(paths))]
-    photos = dataset.load(paths, read, asked.size, lambda n: seen("reading", n, len(paths)))
+    paths = [paths[i] for i in dataset.spread(len(paths), asked.limit or len(paths))]
+    photos = dataset.load(paths, read, asked.size, asked.data, lambda n: seen("reading", n, len(paths)))
     if len(photos) < 2:
         raise NoInputError(f"{asked.data}: one picture is too few to evaluate on; give at least two")
     rows, tiles = compare(networks, photos, asked.size, asked.precision, lambda n: seen("colouring", n, len(photos)))

@@ -50,6 +50,13 @@ def mosaic(rows: list[list[NDArray[np.uint8]]]) -> NDArray[np.uint8]:
     return np.concatenate(padded, axis=0)
 
 
+def write(path: Path, rows: list[list[NDArray[np.uint8]]]) -> None:
+    """Rows of equal tiles as a PNG."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with files.written_whole(path) as part:
+        Image.fromarray(mosaic(rows)).save(part, format="png")
+
+
 def to_bytes(rgb: Tensor) -> NDArray[np.uint8]:
     """(3, H, W) in [0, 1] -> uint8 (H, W, 3)."""
     return (rgb * 255).round().byte().permute(1, 2, 0).numpy()
@@ -64,6 +71,4 @@ def samples(folder: Path, network: nn.Module, values: dict[str, Tensor], held: P
         ab_net = network(batch.l_net.to(device)).float().cpu()
     mine = lab.srgb_from_lab(lab.lab_from_net(batch.l_net, ab_net))
     grey = lab.srgb_from_lab(lab.lab_from_net(batch.l_net, ab_net * 0))
-    rows = [[to_bytes(picture) for picture in line] for line in (grey, mine, batch.rgb)]
-    with files.written_whole(folder / SAMPLES) as part:
-        Image.fromarray(mosaic(rows)).save(part, format="png")
+    write(folder / SAMPLES, [[to_bytes(picture) for picture in line] for line in (grey, mine, batch.rgb)])
