@@ -157,12 +157,15 @@ class Evaluation:
     """At most so many pictures, spread evenly over the folder; 0 for all."""
     sheet: Path | None = None
     """A PNG to draw the same few pictures in: grey, by each model, true."""
+    compare: bool = False
+    """Two models are set side by side: captions on the sheet, differences in the table."""
     precision: str = "fp32"
     """`fp32`, `bf16` or `fp16`, already decided."""
 
     def __post_init__(self) -> None:
         require(bool(self.models), "--model: name at least one")
         require(len(set(self.models)) == len(self.models), "--model: the same model is named twice")
+        require(not self.compare or len(self.models) == 2, "--compare: name exactly two weights, and no --model")
         require(self.size >= 64 and self.size % 32 == 0, f"--size {self.size}: must be a multiple of 32 from 64 on")
         require(self.limit >= 0 and self.limit != 1, f"--limit {self.limit}: must be 2 or more, or 0 for all")
         require(self.sheet is None or self.sheet.suffix == ".png", f"--sheet {self.sheet}: must end in .png")

@@ -69,7 +69,7 @@ def split(paths: Sequence[Path], root: Path) -> tuple[list[Path], list[Path]]:
 
 def name_of(path: Path, root: Path) -> str:
     """What a picture is called wherever its folder lies: its path below `root`, where it is."""
-    root = root if root.is_dir() else root.parent
+    root = root.parent if root.is_file() else root
     return path.relative_to(root).as_posix() if path.is_relative_to(root) else path.as_posix()
 
 
