@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import tomllib
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -193,16 +192,14 @@ def test_a_road_goes_on_wherever_it_was_left(photos: Path, road: Path, tmp_path:
 
 
 @pytest.fixture
-def whole(photos: Path, road: Path, tmp_path: Path) -> Iterator[Path]:
+def whole(photos: Path, road: Path, tmp_path: Path) -> Path:
     """The same road, unbroken."""
     room = school.Room(lambda: school.load_photographs(photos, photos, 64), torch.device("cpu"))
     school.whole_road(recipe.read(road), tmp_path / "whole", room)
-    yield tmp_path / "whole"
+    return tmp_path / "whole"
 
 
-def test_another_recipe_or_other_photographs_are_not_gone_on_with(
-    photos: Path, road: Path, tmp_path: Path, whole: Path
-):
+def test_another_recipe_or_other_photographs_are_not_gone_on_with(photos: Path, road: Path, whole: Path):
     room = school.Room(lambda: school.load_photographs(photos, photos, 64), torch.device("cpu"))
     with pytest.raises(UsageError, match="--recipe: differs"):
         school.whole_road(replace(recipe.read(road), text=ROAD + "# more\n"), whole, room)
@@ -218,24 +215,14 @@ def test_another_stage_s_folder_keeps_its_split_and_recipe(photos: Path, whole: 
     assert (whole / "gan" / recipe.FILE).read_text() == ROAD
 
 
-def test_a_command_leaves_its_recipe_and_an_old_out_names_its_own(photos: Path, road: Path, tmp_path: Path):
+def test_a_command_leaves_its_recipe_and_an_old_out_names_its_own(photos: Path, tmp_path: Path):
     words = ("--data", photos, "--val", photos, "--batch", 2, "--pictures", 2, "--sizes", 32, "--precision", "fp32")
     call("train", "pretrain", "--model", "pocket", "--encoder", "none", "--out", tmp_path / "p", *words)
     table = tomllib.loads((tmp_path / "p" / recipe.FILE).read_text())["pretrain"]
     assert (table["model"], table["batch"], table["sizes"], table["chroma_weight"]) == ("pocket", 2, "32", 0.5)
-    call(
-        "train",
-        "all",
-        "--data",
-        photos,
-        "--val",
-        photos,
-        "--out",
-        tmp_path / "o",
-        "--recipe",
-        tmp_path / "p/recipe.toml",
-    )
-    told = call("train", "all", "--data", photos, "--val", photos, "--out", tmp_path / "o", "--json")
+    again = ("train", "all", "--data", photos, "--val", photos, "--out", tmp_path / "o")
+    call(*again, "--recipe", tmp_path / "p" / recipe.FILE)
+    told = call(*again, "--json")
     assert json.loads(told.splitlines()[-1])["numbers"].keys() == {"pretrain"}
 
 

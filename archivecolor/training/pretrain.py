@@ -76,10 +76,11 @@ def imagenet_resnet18() -> dict[str, torch.Tensor]:
     try:
         whole = ResNet18_Weights.IMAGENET1K_V1.get_state_dict(progress=False, check_hash=True)
     except OSError as error:
+        url = ResNet18_Weights.IMAGENET1K_V1.url
         raise WeightsError(
-            f"torchvision's ResNet18 could not be downloaded ({error}); "
-            "start from a file (--encoder FILE), from EfficientNet-Lite0 (--teacher lite0), "
-            "or from nothing (--encoder none)"
+            f"torchvision's ResNet18 could not be downloaded from {url} ({error}); "
+            "fetch it on a machine with a network and put it under that name into torch's cache, or start from a file "
+            "(--encoder FILE), from EfficientNet-Lite0 (--teacher lite0), or from nothing (--encoder none)"
         ) from error
     places = dict(zip(("conv1", "bn1", "layer1", "layer2", "layer3", "layer4"), (0, 1, 4, 5, 6, 7), strict=True))
     state = {
