@@ -234,15 +234,15 @@ def test_the_baseline_memorises_two_pictures():
     from archivecolor.training.gan import GanStep
 
     torch.manual_seed(0)
-    step = GanStep(networks.Pix2PixUnet(n_filters=16), Baseline().adversarial(), 2e-4, "fp32", torch.device("cpu"))
+    step = GanStep(networks.Pix2PixUnet(n_filters=12), Baseline().adversarial(), 2e-4, "fp32", torch.device("cpu"))
     for module in step.network.modules():
         if isinstance(module, torch.nn.Dropout):
             module.p = 0.0
     flat = dataset.PhotoSet([colour_picture(i, 64, 64) for i in range(2)], ["a", "b"], {})
     batch = dataset.validation_batch(flat, 0, 2, 256)
-    losses = [step(batch, 3e-3)["l1"] for _ in range(40)]
+    losses = [step(batch, 5e-3 * (1 - i / 50))["l1"] for i in range(50)]
     assert losses[0] > 0.2
-    assert losses[-1] < 0.5 * losses[0]
+    assert losses[-1] < 0.4 * losses[0]
 
 
 # The tools

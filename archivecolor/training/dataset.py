@@ -122,12 +122,13 @@ def decode(path: Path, read: Read, short: int) -> tuple[Bytes | None, str]:
         rgb = read(path)
     except PictureError:
         return None, "unreadable"
+    if reason := why_useless(rgb):
+        return None, reason
     scale = short / min(rgb.shape[:2])
     if scale < 1:
         size = (max(short, round(rgb.shape[1] * scale)), max(short, round(rgb.shape[0] * scale)))
         rgb = np.asarray(cv2.resize(rgb, size, interpolation=cv2.INTER_AREA), np.uint8)
-    reason = why_useless(rgb)
-    return (None, reason) if reason else (rgb, "")
+    return rgb, ""
 
 
 def stream(paths: Sequence[Path], read: Read, short: int) -> Iterator[tuple[Path, Bytes | None, str]]:
