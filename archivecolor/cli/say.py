@@ -26,8 +26,10 @@ def bar(shown: bool = True) -> Progress:
     """A progress bar on stderr, so that stdout holds the result alone."""
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+    from rich.table import Column
 
-    columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[note]}"), TimeRemainingColumn())
+    name = TextColumn("{task.description}", table_column=Column(no_wrap=True, min_width=10))
+    columns = (name, BarColumn(), TextColumn("{task.fields[note]}"), TimeRemainingColumn())
     return Progress(*columns, console=Console(stderr=True), refresh_per_second=1, disable=not shown)
 
 
