@@ -79,7 +79,7 @@ def test_a_short_fine_tuning_learns_an_archive_s_palette(tmp_path: Path):
 
 
 def test_three_hundred_photographs_of_one_source_help_on_those_of_it_that_are_held_out(tmp_path: Path):
-    """A minute's worth of it: 480 pictures at 64 px. The weights have seen none of the held-out ones before either."""
+    """Some seconds' worth of it: 288 pictures at 64 px. The weights have seen none of the held-out ones before either."""
     if not (SHARED / "manifest.csv").exists():
         pytest.skip(f"needs the photographs of {SHARED.parent.name}/{SHARED.name} beside the checkout")
     with (SHARED / "manifest.csv").open(encoding="utf-8", newline="") as file:
@@ -88,7 +88,7 @@ def test_three_hundred_photographs_of_one_source_help_on_those_of_it_that_are_he
     own = [SHARED / row["file"] for row in rows if row["split"] == "train"][:300]
     assert (len(own), len(held)) == (300, 56)
     before = numbers("lite", held)
-    after = numbers(fine_tune(tmp_path, own, 480), held)
-    assert after["val_colour"] > before["val_colour"] + 0.05
-    assert after["val_l1"] < 1.03 * before["val_l1"]
+    after = numbers(fine_tune(tmp_path, own, 288), held)
+    assert after["val_colour"] > before["val_colour"] + 0.02
+    assert after["val_l1"] < before["val_l1"]
     assert cost(before, after) < cost(before, before) - 0.05

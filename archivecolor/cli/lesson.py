@@ -63,7 +63,7 @@ def lesson(
 
     where, stop = local_device(device), interrupts()
     with together.joined(int(os.environ.get("WORLD_SIZE", "1")), where), bar(together.leads()) as shown:
-        told = Report(shown, as_json and together.leads())
+        told = Report(shown, as_json) if together.leads() else Report(shown, False, quiet=True)
 
         @functools.cache
         def photographs() -> Photographs:
@@ -80,14 +80,19 @@ def lesson(
 class Report:
     """Tells people on stderr and, where asked to, programs on stdout how far a training is."""
 
-    def __init__(self, shown: Progress, as_json: bool) -> None:
-        self.shown, self.as_json = shown, as_json
+    def __init__(self, shown: Progress, as_json: bool, quiet: bool = False) -> None:
+        self.shown, self.as_json, self.quiet = shown, as_json, quiet
         self.task = shown.add_task("training", total=None, note="")
 
     def say(self, event: str, about: dict[str, object]) -> None:
         """One line of JSON, if asked for."""
         if self.as_json:
             typer.echo(json.dumps({"event": event, **about}, ensure_ascii=False))
+
+    def line(self, text: str) -> None:
+        """One line above the bar."""
+        if not self.quiet:
+            self.shown.console.print(text, highlight=False)
 
     def reading(self, what: str, done: int, total: int) -> None:
         self.shown.update(self.task, description=what, total=total, completed=done)
@@ -98,7 +103,7 @@ class Report:
         self.say("photographs", counts)
         useless = [f"{n} {why}" for side in counts["left_out"].values() for why, n in side.items()]
         text = f"{counts['train']} photographs to learn from, {counts['val']} held out; left out: "
-        self.shown.console.print(text + (", ".join(useless) or "none"), highlight=False)
+        self.line(text + (", ".join(useless) or "none"))
 
     def step(self, p: Seen) -> None:
         """After each step; the bar shows it, and a line is left behind by each validation."""
@@ -106,6 +111,6 @@ class Report:
         note = f"{p.pictures}/{p.total} at {p.size} px, {p.per_second:.1f}/s, {numbers}"
         self.shown.update(self.task, description=p.stage, total=p.total, completed=p.pictures, note=note)
         if p.validated:
-            self.shown.console.print(f"{p.stage}: {note}", highlight=False)
+            self.line(f"{p.stage}: {note}")
             about = {"stage": p.stage, "pictures": p.pictures, "total": p.total, "size": p.size}
             self.say("validation", {**about, "per_second": round(p.per_second, 2), **p.numbers})
