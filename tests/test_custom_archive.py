@@ -79,7 +79,7 @@ def test_a_short_fine_tuning_learns_an_archive_s_palette(tmp_path: Path):
 
 
 def test_three_hundred_photographs_of_one_source_help_on_those_of_it_that_are_held_out(tmp_path: Path):
-    """Some seconds' worth of it: 288 pictures at 64 px. The weights have seen none of the held-out ones before either."""
+    """Some seconds' worth of it: 288 pictures at 64 px. The weights have not seen the held-out ones before either."""
     if not (SHARED / "manifest.csv").exists():
         pytest.skip(f"needs the photographs of {SHARED.parent.name}/{SHARED.name} beside the checkout")
     with (SHARED / "manifest.csv").open(encoding="utf-8", newline="") as file:
