@@ -7,8 +7,6 @@ them; a key that is not known is an error. `archivecolor train all` runs them in
 
 from __future__ import annotations
 
-import difflib
-import tomllib
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any, TypeVar
@@ -169,6 +167,8 @@ def read(path: Path) -> Recipe:
     Raises:
         UsageError: the file cannot be read, or holds a table, key or value that is not known.
     """
+    import tomllib  # here, so that --help is quick
+
     try:
         text = path.read_text(encoding="utf-8")
         tables = tomllib.loads(text)
@@ -201,6 +201,8 @@ def filled(kind: type[Kind], table: dict[str, Any], where: str) -> Kind:
     values: dict[str, Any] = {}
     for key, value in table.items():
         if key not in known:
+            import difflib
+
             near = difflib.get_close_matches(key, known, 1)
             hint = f"; did you mean {near[0]}?" if near else f"; known are {', '.join(sorted(known))}"
             raise UsageError(f"--recipe {where} {key}: no such key{hint}")
