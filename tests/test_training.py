@@ -28,7 +28,7 @@ from archivecolor.networks import NETWORKS
 from archivecolor.networks.encoders import Lite0Body, ResNet18Body
 from archivecolor.networks.unet import DynamicUnet, conv_relu
 from archivecolor.options import Evaluation, Stage, Teaching, parse_sizes
-from archivecolor.training import aging, checkpoint, damage, dataset, evaluate, loop, school, sheets, teacher
+from archivecolor.training import aging, checkpoint, damage, dataset, evaluate, loop, school, scoring, sheets, teacher
 from archivecolor.training.aging import aged_batch
 from archivecolor.training.descent import Descent
 from archivecolor.training.pretrain import Pretrain, SoftTarget, start_encoder, weighted_l1
@@ -567,7 +567,7 @@ def test_evaluate_prints_json_and_draws_a_sheet(trained: tuple[Path, Path], tmp_
     result = CliRunner().invoke(app, arguments.split(), catch_exceptions=False)
     told = json.loads(result.stdout)
     assert (told["pictures"], told["size"], told["left_out"]) == (2, 64, {})
-    assert set(told["models"][str(folder)]) == set(evaluate.LABELS)
+    assert set(told["models"][str(folder)]) == set(scoring.LABELS)
     assert told["truth"]["psnr_db"] is None
     # Rows of grey, the model, truth; 64 px and a gap of 2 on every side.
     assert Image.open(tmp_path / "s/sheet.png").size == (2 * 68, 3 * 68)
@@ -633,7 +633,7 @@ class Oracle(nn.Module):
 
 
 @pytest.fixture(scope="module")
-def judged() -> dict[str, evaluate.Scores]:
+def judged() -> dict[str, scoring.Scores]:
     photos = photo_set(8, height=64, width=64)
     networks = {name: Oracle(photos, 64, share) for name, share in (("all", 1.0), ("half", 0.5), ("none", 0.0))}
     rows, tiles = evaluate.compare(networks, enumerate(photos.pictures), 8, "fp32")
@@ -643,14 +643,14 @@ def judged() -> dict[str, evaluate.Scores]:
     return {"grey": grey, **others}
 
 
-def test_the_truth_is_perfect(judged: dict[str, evaluate.Scores]):
-    truth = evaluate.numbers(judged["truth"])
+def test_the_truth_is_perfect(judged: dict[str, scoring.Scores]):
+    truth = scoring.numbers(judged["truth"])
     assert (truth["psnr_db"], truth["psnr_gain_db"]) == (None, None)  # infinite
     assert (truth["ciede2000"], truth["colour_ratio"], truth["agreement"], truth["agreement_way"]) == (0, 1, 1, 1)
     assert judged["truth"].frechet == pytest.approx(0, abs=1e-6 * judged["grey"].frechet)
 
 
-def test_one_who_knows_the_colours_is_as_good_as_true(judged: dict[str, evaluate.Scores]):
+def test_one_who_knows_the_colours_is_as_good_as_true(judged: dict[str, scoring.Scores]):
     oracle = judged["all"]
     assert oracle.psnr_db > 60
     assert oracle.ciede2000 < 0.05
@@ -658,7 +658,7 @@ def test_one_who_knows_the_colours_is_as_good_as_true(judged: dict[str, evaluate
     assert oracle.frechet_ratio < 0.01
 
 
-def test_one_who_answers_grey_is_the_floor(judged: dict[str, evaluate.Scores]):
+def test_one_who_answers_grey_is_the_floor(judged: dict[str, scoring.Scores]):
     assert replace(judged["none"], name="grey") == judged["grey"]
     grey = judged["grey"]
     assert grey.colour_ratio == pytest.approx(0, abs=1e-4)
@@ -667,7 +667,7 @@ def test_one_who_answers_grey_is_the_floor(judged: dict[str, evaluate.Scores]):
     assert grey.agreement_way == 0
 
 
-def test_half_the_colour_is_in_between(judged: dict[str, evaluate.Scores]):
+def test_half_the_colour_is_in_between(judged: dict[str, scoring.Scores]):
     grey, half, oracle = judged["grey"], judged["half"], judged["all"]
     assert 0.3 < half.colour_ratio < 0.7
     assert grey.psnr_db < half.psnr_db < oracle.psnr_db

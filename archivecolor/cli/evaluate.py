@@ -38,6 +38,7 @@ def evaluate(
     from archivecolor import devices, weights
     from archivecolor.options import Evaluation
     from archivecolor.training import evaluate as measure
+    from archivecolor.training import scoring
     from archivecolor.training.school import read_rgb
 
     where = devices.choose_device(device)
@@ -52,11 +53,11 @@ def evaluate(
             asked, read_rgb, where, lambda done, total: shown.update(task, completed=done, total=total)
         )
     if write_card:
-        measure.write_cards(result, asked.models)
+        scoring.write_cards(result, asked.models)
     if as_json:
-        typer.echo(measure.as_json(result, asked.compare))
+        typer.echo(scoring.as_json(result, asked.compare))
     else:
-        print_table(measure.as_rows(result, asked.compare))
+        print_table(scoring.as_rows(result, asked.compare))
         left_out = ", ".join(f"{count} {reason}" for reason, count in result.left_out.items()) or "none"
         typer.echo(f"{result.pictures} pictures at {result.size} px, {result.precision}; left out: {left_out}")
         if asked.sheet:
