@@ -26,29 +26,58 @@ Floats = NDArray[np.float32]
 class Spread:
     """A colour map ready to be evaluated on rows of the full-size L*.
 
-    `maps` is (8, h, W): slope, base, lowest, highest of a, then of b; already as wide as the full picture.
+    `maps` is (8, h, w): slope, base, lowest, highest of a, then of b. They stay small: as wide as a scan of 30,000
+    columns they would take half a gigabyte.
     """
 
-    maps: Tensor
+    maps: Floats
     height: int
+    width: int
 
     def rows(self, lightness: Tensor, top: int) -> Tensor:
         """L* (rows, W) of the full picture from row `top` on -> ab (2, rows, W), Lab units."""
+        return self.band(top, lightness.shape[0]).rows(lightness, top)
+
+    def band(self, top: int, count: int) -> Band:
+        """What `count` rows from `top` on need, made as wide as the picture once for all of them."""
+        h = self.maps.shape[1]
+        ends = _small_rows(torch.tensor([top, top + count - 1], dtype=torch.float32), h / self.height, h)
+        first, last = int(ends[0]), min(int(ends[1]) + 1, h - 1)
+        wide = np.empty((8, last - first + 1, self.width), np.float32)
+        for narrow, row_maps in zip(self.maps[:, first : last + 1], wide, strict=True):
+            cv2.resize(narrow, (self.width, len(narrow)), dst=row_maps, interpolation=cv2.INTER_LINEAR)
+        return Band(torch.from_numpy(wide), first, h / self.height, h)
+
+
+@dataclass(frozen=True)
+class Band:
+    """The part of a `Spread` that some rows of the picture need: `maps` (8, k, W), from small row `first` of `h` on."""
+
+    maps: Tensor
+    first: int
+    scale: float
+    h: int
+
+    def rows(self, lightness: Tensor, top: int) -> Tensor:
+        """L* (rows, W) from row `top` of the full picture on, all in this band -> ab (2, rows, W), Lab units."""
         slope, base, lowest, highest = self._enlarged(top, lightness.shape[0])
         return torch.addcmul(base, slope, lightness).clamp_(lowest, highest)
 
     def _enlarged(self, top: int, count: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """The four maps (2, count, W) for these rows: linear between the two nearest small rows."""
-        h = self.maps.shape[1]
-        y = (torch.arange(top, top + count, dtype=torch.float32) + 0.5) * (h / self.height) - 0.5
-        y = y.clamp_(0, h - 1)
+        y = _small_rows(torch.arange(top, top + count, dtype=torch.float32), self.scale, self.h)
         above = y.floor().long()
-        below = (above + 1).clamp_max_(h - 1)
+        below = (above + 1).clamp_max_(self.h - 1)
         part = (y - above)[:, None]
-        both = torch.lerp(self.maps[:, above], self.maps[:, below], part)
+        both = torch.lerp(self.maps[:, above - self.first], self.maps[:, below - self.first], part)
         a, b = both[:4], both[4:]
         slope, base, lowest, highest = (torch.stack([one, other]) for one, other in zip(a, b, strict=True))
         return slope, base, lowest, highest
+
+
+def _small_rows(rows: Tensor, scale: float, h: int) -> Tensor:
+    """Where rows of the picture lie on the small grid of `h` rows."""
+    return ((rows + 0.5) * scale - 0.5).clamp_(0, h - 1)
 
 
 def spread(lightness: Floats, ab: Floats, height: int, width: int, radius: int = 2, smoothness: float = 4.0) -> Spread:
@@ -75,5 +104,4 @@ def spread(lightness: Floats, ab: Floats, height: int, width: int, radius: int =
         slope, base = mean(own_slope), mean(mean_c - own_slope * mean_l)
         residual = channel - (slope * lightness + base)
         maps += [slope, base + residual, cv2.erode(channel, window), cv2.dilate(channel, window)]
-    wide = [cv2.resize(m, (width, m.shape[0]), interpolation=cv2.INTER_LINEAR) for m in maps]
-    return Spread(torch.from_numpy(np.stack(wide).astype(np.float32, copy=False)), height)
+    return Spread(np.stack(maps).astype(np.float32, copy=False), height, width)

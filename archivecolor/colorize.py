@@ -57,10 +57,17 @@ class Painting:
 
     def rows(self, samples: Samples, top: int) -> tuple[Samples, float]:
         """Rows of the picture from row `top` on -> sRGB (h, W, 3) of the same depth, and their largest |ΔL*|."""
+        height, width = samples.shape[:2]
+        band = self.spread.band(top, height)
         table = torch.from_numpy(tone.linear_table(self.levels))
-        lightness = torch.from_numpy(self.lightness_of(samples))
-        codes = _merge(lightness, self.spread.rows(lightness, top), self.levels)
-        return codes.permute(1, 2, 0).numpy().astype(samples.dtype), _delta_l(codes, lightness, table)
+        rgb = np.empty((height, width, 3), samples.dtype)
+        worst, step = 0.0, max(1, STRIP_PIXELS // width)
+        for at in range(0, height, step):
+            lightness = torch.from_numpy(self.lightness_of(samples[at : at + step]))
+            codes = _merge(lightness, band.rows(lightness, top + at), self.levels)
+            rgb[at : at + step] = codes.permute(1, 2, 0).numpy()
+            worst = max(worst, _delta_l(codes, lightness, table))
+        return rgb, worst
 
 
 class Colorizer:
@@ -122,7 +129,7 @@ class Colorizer:
         started = time.perf_counter()
         painting = self.prepare(samples, icc, orientation)
         looked = time.perf_counter()
-        rgb, worst = _painted(samples, painting)
+        rgb, worst = painting.rows(samples, 0)
         network = painting.network_seconds
         wait = max(0.0, looked - started - network)
         return Painted(rgb, worst, {"network": network, "wait": wait, "spread": time.perf_counter() - looked})
@@ -235,18 +242,6 @@ def _lost_detail(guide: Floats, look: Callable[[int, int], Floats]) -> float:
     double = look(2 * h, 2 * w)
     contrast = float(double.std())
     return float((double - cv2.resize(guide, (2 * w, 2 * h))).std()) / contrast if contrast > 1 else 0.0
-
-
-def _painted(samples: Samples, painting: Painting) -> tuple[Samples, float]:
-    """The full-size pass, strip by strip."""
-    height, width = samples.shape[:2]
-    rgb = np.empty((height, width, 3), samples.dtype)
-    rows = max(1, STRIP_PIXELS // width)
-    worst = 0.0
-    for top in range(0, height, rows):
-        rgb[top : top + rows], strip_worst = painting.rows(samples[top : top + rows], top)
-        worst = max(worst, strip_worst)
-    return rgb, worst
 
 
 def _merge(lightness: Tensor, ab: Tensor, levels: int) -> Tensor:

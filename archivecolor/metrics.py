@@ -38,17 +38,47 @@ def ciede2000_from_lab(one: Floats, other: Floats) -> Floats:
     return np.asarray(difference.mean(axis=(1, 2), dtype=np.float64))
 
 
-def frechet_distance(one: Floats, other: Floats) -> float:
-    """Squared Fréchet distance of the Gaussians fitted to two sets of features (N, D) and (M, D), each of at least 2.
+class Gaussian:
+    """Mean and scatter of features that come in parts, N of D numbers in all; about 2 D rows are held at most.
+
+    With centred features A, the R of A = QR has R'R = A'A and at most D rows, so R can stand for A. Parts with other
+    means are joined after Chan, Golub and LeVeque (1983).
+    """
+
+    def __init__(self, features: Floats | None = None) -> None:
+        self.count = 0
+        self.mean: Floats = np.zeros(0)
+        self.rows: list[Floats] = []
+        if features is not None:
+            self.add(features)
+
+    def add(self, features: Floats) -> None:
+        """Takes features (n, D) in."""
+        x = np.asarray(features, np.float64)
+        n, mean = len(x), x.mean(axis=0)
+        self.rows.append(x - mean)
+        if self.count:
+            total = self.count + n
+            self.rows.append(np.sqrt(self.count * n / total) * (mean - self.mean)[None])
+            mean = (self.count * self.mean + n * mean) / total
+        self.count, self.mean = self.count + n, mean
+        if sum(map(len, self.rows)) > 2 * x.shape[1]:
+            self.rows = [self.root()]
+
+    def root(self) -> Floats:
+        """A matrix whose R'R is the scatter, with at most D rows."""
+        rows = np.concatenate(self.rows)
+        return np.asarray(np.linalg.qr(rows, mode="r")) if len(rows) > rows.shape[1] else rows
+
+
+def frechet_distance(one: Gaussian, other: Gaussian) -> float:
+    """Squared Fréchet distance of the Gaussians fitted to two sets of features, each of at least 2.
 
     Dowson and Landau (1982): |m1 - m2|^2 + tr(C1 + C2 - 2 (C1 C2)^(1/2)). With centred features A and B, scaled so
     that C1 = A'A and C2 = B'B, the eigenvalues of (C1 C2)^(1/2) are the singular values of A B': no root of a nearly
     singular matrix is taken, and fewer pictures than features do no harm to the arithmetic.
     """
-    a, b = np.asarray(one, np.float64), np.asarray(other, np.float64)
-    gap = a.mean(axis=0) - b.mean(axis=0)
-    a, b = ((x - x.mean(axis=0)) / np.sqrt(len(x) - 1) for x in (a, b))
-    # R of A = QR has the same singular values and at most D rows: 50,000 pictures cost no more than 1,280.
-    a, b = (np.asarray(np.linalg.qr(x, mode="r")) if len(x) > x.shape[1] else x for x in (a, b))
+    gap = one.mean - other.mean
+    a, b = (part.root() / np.sqrt(part.count - 1) for part in (one, other))
     cross = np.linalg.svd(a @ b.T, compute_uv=False).sum()
     return max(0.0, float(gap @ gap + (a**2).sum() + (b**2).sum() - 2 * cross))

@@ -89,6 +89,16 @@ FORMATS = ("same", "jpeg", "png", "tiff", "webp")
 
 
 @dataclass(frozen=True)
+class Strips:
+    """When a TIFF is read, coloured and written strip by strip, and how large a copy of it is held meanwhile."""
+
+    above: float = float("inf")
+    """Megapixels, all pages together."""
+    short_side: int = 1024
+    """Of the reduced copy, in pixels; half the picture's own where that is smaller."""
+
+
+@dataclass(frozen=True)
 class RunOptions:
     """One run over a collection."""
 
@@ -111,6 +121,8 @@ class RunOptions:
     limit: int | None = None
     max_megapixels: float = 500
     disclosure: Disclosure = Disclosure()
+    strips_above: float = 100
+    """Megapixels above which a TIFF is not held in memory."""
 
     def __post_init__(self) -> None:
         require(bool(self.inputs), "no INPUT given")
@@ -121,13 +133,20 @@ class RunOptions:
         require("/" not in self.suffix and "\\" not in self.suffix, f"--suffix {self.suffix}: must not contain a slash")
         require(self.limit is None or self.limit >= 1, f"--limit {self.limit}: must be at least 1")
         require(self.max_megapixels > 0, f"--max-megapixels {self.max_megapixels:g}: must be above 0")
+        require(self.strips_above > 0, f"--strips-above {self.strips_above:g}: must be above 0")
+
+    def strips(self) -> Strips:
+        """Only TIFF is written strip by strip. The reduced copy has four times the side that the network sees, twice
+        what the choice between one look and tiles needs."""
+        above = self.strips_above if self.format in ("same", "tiff") else float("inf")
+        return Strips(above, 4 * self.color.size)
 
     def digest(self) -> str:
         """A hash of everything that decides the bytes of an output, besides source and weights. The device is left
         out: a run that began on one machine may be finished on another."""
         decisive = {
             **asdict(self.color), **self.disclosure.decisive(), "precision": self.precision, "format": self.format,
-            "quality": self.quality, "suffix": self.suffix, "recolor": self.recolor,
+            "quality": self.quality, "suffix": self.suffix, "recolor": self.recolor, "strips_above": self.strips_above,
         }  # fmt: skip
         return hashlib.sha256(json.dumps(decisive, sort_keys=True).encode()).hexdigest()[:16]
 
@@ -188,15 +207,56 @@ class Evaluation:
     """At most so many pictures, spread evenly over the folder; 0 for all."""
     sheet: Path | None = None
     """A PNG to draw the same few pictures in: grey, by each model, true."""
+    compare: bool = False
+    """Two models are set side by side: captions on the sheet, differences in the table."""
     precision: str = "fp32"
     """`fp32`, `bf16` or `fp16`, already decided."""
 
     def __post_init__(self) -> None:
         require(bool(self.models), "--model: name at least one")
         require(len(set(self.models)) == len(self.models), "--model: the same model is named twice")
+        require(not self.compare or len(self.models) == 2, "--compare: name exactly two weights, and no --model")
         require(self.size >= 64 and self.size % 32 == 0, f"--size {self.size}: must be a multiple of 32 from 64 on")
         require(self.limit >= 0 and self.limit != 1, f"--limit {self.limit}: must be 2 or more, or 0 for all")
         require(self.sheet is None or self.sheet.suffix == ".png", f"--sheet {self.sheet}: must end in .png")
+
+
+@dataclass(frozen=True)
+class Preview:
+    """A sheet of photographs as the network sees them."""
+
+    data: Path
+    sheet: Path
+    count: int = 8
+    times: int = 5
+    """How often each photograph is aged."""
+    size: int = 192
+    """The side of a tile in pixels."""
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        require(self.sheet.suffix == ".png", f"--out {self.sheet}: must end in .png")
+        require(1 <= self.count <= 100, f"--count {self.count}: must be from 1 to 100")
+        require(1 <= self.times <= 100, f"--times {self.times}: must be from 1 to 100")
+        require(64 <= self.size <= 1024, f"--size {self.size}: must be from 64 to 1024")
+        require(self.seed >= 0, f"--seed {self.seed}: must be 0 or more")
+
+
+@dataclass(frozen=True)
+class Search:
+    """A look for the learning rate of a pre-training."""
+
+    stage: Stage
+    """Of its sizes, the first is used."""
+    encoder: str = "imagenet"
+    chroma_weight: float = 0.5
+    steps: int = 100
+    plot: Path | None = None
+
+    def __post_init__(self) -> None:
+        require(20 <= self.steps <= 10_000, f"--steps {self.steps}: must be from 20 to 10000")
+        require(self.chroma_weight >= 0, f"--chroma-weight {self.chroma_weight:g}: must be 0 or more")
+        require(self.plot is None or self.plot.suffix == ".png", f"--plot {self.plot}: must end in .png")
 
 
 TEACHERS = ("none", "lite0")

@@ -18,10 +18,11 @@ from typing import Any
 import joblib
 import torch
 
-from archivecolor import __version__, files, jobs, mark, photo, provenance, tone, weights
+from archivecolor import __version__, files, jobs, large, mark, photo, provenance, tone, weights
 from archivecolor.colorize import Colorizer, Painted
 from archivecolor.errors import OutputError, PictureError, UnreadableError
 from archivecolor.jobs import Job
+from archivecolor.large import PaintedScan
 from archivecolor.options import ColorOptions, Disclosure, RunOptions
 from archivecolor.outputs import make_folder, target_of
 from archivecolor.pace import Budget, Clock
@@ -30,6 +31,7 @@ from archivecolor.provenance import DONE, FAILED, SKIPPED, Aftermath, Identity, 
 
 TOOL = f"archivecolor {__version__}"
 ALREADY_COLOUR = "already colour"
+WRITTEN_TO = "it was written to while it was being read; run again when it is finished"
 IN_FLIGHT_MEGAPIXELS = 400.0
 """Decoded pictures held at one time; one larger than this goes alone."""
 
@@ -110,6 +112,7 @@ def run(
     overwrite: bool = False,
     limit: int | None = None,
     max_megapixels: float = 500,
+    strips_above: float = 100,
     disclosure: Disclosure | None = None,
 ) -> list[Record]:
     """`archivecolor run` as a function: colours files and folders into `out`, gives the manifest's rows.
@@ -124,7 +127,7 @@ def run(
     return drive(
         RunOptions(
             tuple(map(str, inputs)), Path(out), model, color, device, precision, batch, workers, format, quality,
-            suffix, recolor, overwrite, limit, max_megapixels, disclosure or Disclosure(),
+            suffix, recolor, overwrite, limit, max_megapixels, disclosure or Disclosure(), strips_above,
         )
     )  # fmt: skip
 
@@ -186,15 +189,15 @@ def color_one(
         row = replace(row, source_sha256=seen.sha256)
         if not options.overwrite and manifest.settled(job.name, row.source_sha256, identity):
             return None
-        with budget.held(photo.measure(job.source)):
+        with budget.held(photo.measure(job.source, options.strips())):
             with clock.stage("decode"):
-                source = photo.read(job.source, options.max_megapixels)
+                source = photo.read(job.source, options.max_megapixels, options.strips())
             if not seen.still():
-                raise UnreadableError("it was written to while it was being read; run again when it is finished")
-            first = source.pages[0].samples
+                raise UnreadableError(WRITTEN_TO)
+            first = source.pages[0]
             row = replace(
-                row, width=first.shape[1], height=first.shape[0], depth=8 * first.itemsize, pages=len(source.pages),
-                format=source.format,
+                row, width=first.width, height=first.height, depth=8 * first.samples.itemsize,
+                pages=len(source.pages), format=source.format,
             )  # fmt: skip
             coloured = [options.recolor or is_monochrome(page) for page in source.pages]
             if not any(coloured):
@@ -203,13 +206,16 @@ def color_one(
                        for page, mono in zip(source.pages, coloured, strict=True)]  # fmt: skip
             for part in painted:
                 clock.add(part.seconds if part else {})
-            kind = photo.writable_format(source.format, options.format)
+            kind = photo.writable_format(source, options.format)
             target = target_of(job, kind, options)
             result = dress(source, painted, colorizer, kind, options.disclosure)
             make_folder(target.parent, options.out)
             manifest.begin(job.name, row.source, target, options.overwrite)
             with clock.stage("encode"):
                 notes = photo.write(target, result, kind, options.quality, TOOL)
+                if any(page.scan for page in source.pages) and not seen.still():  # its rows were read just now
+                    target.unlink()
+                    raise UnreadableError(WRITTEN_TO)
                 if options.disclosure.c2pa:
                     notes += provenance.sign(
                         target, kind, job.source, source.format, origin(source, row), options.disclosure, TOOL
@@ -242,12 +248,20 @@ def is_monochrome(page: Page) -> bool:
     return tone.residual_chroma(page.samples) < tone.MONOCHROME_CHROMA
 
 
-def color_page(page: Page, colorizer: Colorizer) -> Painted:
-    """Colours one page."""
+def color_page(page: Page, colorizer: Colorizer) -> Painted | PaintedScan:
+    """Colours one page; of one too large to be held, finds the colours."""
+    if page.scan:
+        return large.paint(page, page.scan, colorizer)
     return colorizer.paint(page.samples, page.icc, page.orientation)
 
 
-def dress(source: Photo, painted: list[Painted | None], colorizer: Colorizer, kind: str, options: Disclosure) -> Photo:
+def dress(
+    source: Photo,
+    painted: list[Painted | PaintedScan | None],
+    colorizer: Colorizer,
+    kind: str,
+    options: Disclosure,
+) -> Photo:
     """The coloured samples in the source's envelopes, with the disclosure; pages that were colour stay as they are."""
     pages = []
     for page, part in zip(source.pages, painted, strict=True):
@@ -255,15 +269,17 @@ def dress(source: Photo, painted: list[Painted | None], colorizer: Colorizer, ki
             pages.append(page)
             continue
         card, samples, notes = colorizer.card, part.rgb, page.notes
+        scan = part.onto(page.scan) if page.scan and isinstance(part, PaintedScan) else None
         if options.mark:
             samples, fits = mark.burn(samples, options.mark, options.mark_font, page.orientation)
             notes += () if fits else ("too small for the visible mark",)
+            notes += ("no visible mark: coloured strip by strip; see --strips-above",) if scan else ()
         xmp, kept = provenance.disclosure(page.xmp, TOOL, card.name, card.sha256, options.source_type)
         notes += () if kept else ("damaged XMP replaced",)
-        silent = kind == "bmp" or provenance.has_caption(page.xmp, page.iptc)
+        silent = kind == "bmp" or page.comment or provenance.has_caption(page.xmp, page.iptc)
         words = page.description or (None if silent else provenance.caption(TOOL, card.name))
         icc = photo.SRGB_ICC if page.icc else None
-        pages.append(replace(page, samples=samples, icc=icc, xmp=xmp, description=words, notes=notes))
+        pages.append(replace(page, samples=samples, scan=scan, icc=icc, xmp=xmp, description=words, notes=notes))
     return replace(source, pages=tuple(pages))
 
 

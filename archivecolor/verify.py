@@ -24,7 +24,9 @@ _LOSSY_MEAN = 2.0
 """Mean |ΔL*| that lossy compression may add; at quality 95 it is about 0.3, of another picture 10 and more."""
 _STRIP_ROWS = 512
 _NO_LIMIT = 1e6
-"""Megapixels: what a run has let through is measured, too."""
+"""Megapixels that a file may have: what a run has let through is no bomb."""
+_MOST_MEGAPIXELS = 200
+"""Of a picture that is measured; larger ones are hashed like all."""
 
 
 @dataclass(frozen=True)
@@ -94,7 +96,7 @@ def verify(
         watch(count, len(rows))
     findings += _extra(out, rows)
     broken = {finding.name for finding in findings}
-    whole = [row for row in done if not {row.output, row.source} & broken and photo.is_picture(out / str(row.output))]
+    whole = [row for row in done if not {row.output, row.source} & broken and _is_measurable(out, row)]
     measured = []
     for row in random.Random(seed).sample(whole, min(sample, len(whole))):
         try:
@@ -190,6 +192,11 @@ def _delta_l(before: Page, after: Page, row: Record) -> Iterator[NDArray[np.floa
         first, second = (read(np.ascontiguousarray(a[rows])) for read, a in zip(readers, (old, new), strict=True))
         delta = np.abs(first - second)
         yield delta[free[rows]] if free is not None else delta
+
+
+def _is_measurable(out: Path, row: Record) -> bool:
+    """A picture, and one that fits into memory twice."""
+    return photo.is_picture(out / str(row.output)) and row.width * row.height * row.pages < 1e6 * _MOST_MEGAPIXELS
 
 
 def _judged(result: Measured) -> Iterator[Finding]:

@@ -199,8 +199,8 @@ def test_a_source_that_vanishes(go: Colour, src: Path, out: Path, monkeypatch: p
         Image.fromarray(grey()).save(src / name)
     measure, read = photo.measure, photo.read
 
-    def measure_and_remove(path: Path) -> float:
-        megapixels = measure(path)
+    def measure_and_remove(path: Path, *rest: Any) -> float:
+        megapixels = measure(path, *rest)
         if path.name == "between.png":
             path.unlink()
         return megapixels

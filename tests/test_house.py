@@ -20,6 +20,7 @@ FLOORS = (
     ("networks", "tiles", "chroma", "tone", "metrics", "mark"),
     ("photo", "jobs", "weights", "provenance", "engine"),
     ("colorize", "outputs"),
+    ("large",),
     ("run", "training", "verify", "bag"),
     ("batch_view", "rehearsal", "supervise"),
     ("cli",),

@@ -9,6 +9,7 @@ import pytest
 from scipy.linalg import sqrtm
 
 from archivecolor import metrics
+from archivecolor.metrics import Gaussian
 
 # Sharma, Wu and Dalal (2005), table 1: pairs chosen to catch wrong hue averages and signs.
 SHARMA = [
@@ -75,7 +76,7 @@ def sample(n: int, d: int, seed: int) -> np.ndarray:
 @pytest.mark.parametrize("n", [5, 40, 200])
 def test_frechet_distance_to_itself_is_nothing(n):
     x = sample(n, 40, seed=n)
-    assert metrics.frechet_distance(x, x) == pytest.approx(0, abs=1e-8 * (x**2).sum())
+    assert metrics.frechet_distance(Gaussian(x), Gaussian(x)) == pytest.approx(0, abs=1e-8 * (x**2).sum())
 
 
 @pytest.mark.parametrize(("n", "m"), [(60, 60), (60, 4), (4, 60), (4, 5)])
@@ -85,11 +86,25 @@ def test_frechet_distance_equals_the_one_by_sqrtm(n, m):
     root = sqrtm(c1 @ c2).real
     gap = one.mean(axis=0) - other.mean(axis=0)
     expected = gap @ gap + np.trace(c1 + c2 - 2 * root)
-    assert metrics.frechet_distance(one, other) == pytest.approx(expected, rel=1e-5)
+    assert metrics.frechet_distance(Gaussian(one), Gaussian(other)) == pytest.approx(expected, rel=1e-5)
 
 
 def test_frechet_distance_in_one_dimension_is_that_of_means_and_deviations():
     one, other = sample(30, 1, seed=3), sample(50, 1, seed=4)
     expected = (one.mean() - other.mean()) ** 2 + (one.std(ddof=1) - other.std(ddof=1)) ** 2
+    one, other = Gaussian(one), Gaussian(other)
     assert metrics.frechet_distance(one, other) == pytest.approx(expected)
     assert metrics.frechet_distance(one, other) == pytest.approx(metrics.frechet_distance(other, one))
+
+
+def test_features_that_come_in_parts_are_those_that_come_at_once():
+    x, y = sample(90, 8, seed=5), sample(40, 8, seed=6)
+    parts = Gaussian()
+    for start in range(0, 90, 7):
+        parts.add(x[start : start + 7])
+        assert sum(map(len, parts.rows)) <= 2 * 8
+    assert (parts.count, len(parts.root())) == (90, 8)
+    assert parts.mean == pytest.approx(x.mean(axis=0))
+    assert parts.root().T @ parts.root() / 89 == pytest.approx(np.cov(x, rowvar=False))
+    whole = metrics.frechet_distance(Gaussian(x), Gaussian(y))
+    assert metrics.frechet_distance(parts, Gaussian(y)) == pytest.approx(whole, rel=1e-9)

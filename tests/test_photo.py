@@ -310,10 +310,13 @@ def test_suffixes_and_formats() -> None:
     assert photo.suffix_for("jpeg", ".JPG") == ".JPG"
     assert photo.suffix_for("tiff", ".tiff") == ".tiff"
     assert photo.suffix_for("png", ".jpg") == ".png"
-    assert [photo.writable_format(f, "same") for f in ("jpeg", "pnm", "gif", "heic", "jp2")] == [
-        "jpeg", "png", "png", "jpeg", "jp2",
-    ]  # fmt: skip
-    assert photo.writable_format("jpeg", "tiff") == "tiff"
+    plain, deep = Page(smooth(4, 4)), Page(ramp((4, 4, 3), np.uint16))
+    kinds = {"jpeg": "jpeg", "pnm": "png", "gif": "png", "heic": "jpeg", "jp2": "jp2"}
+    assert {f: photo.writable_format(Photo(f, (plain,)), "same") for f in kinds} == kinds
+    assert photo.writable_format(Photo("jpeg", (plain,)), "tiff") == "tiff"
+    assert photo.writable_format(Photo("heic", (deep,)), "same") == "png"
+    clear = Page(smooth(4, 4), alpha=smooth(4, 4)[..., 0])
+    assert photo.writable_format(Photo("heic", (clear,)), "same") == "png"
     assert {".jpg", ".tif", ".heic", ".psd", ".pgm"} <= photo.SUFFIXES
     assert ".txt" not in photo.SUFFIXES
 
@@ -683,7 +686,7 @@ def test_awkward_lossless_files_come_back_unchanged(collection: Path, tmp_path: 
             source = photo.read(path)
         except PictureError:
             continue
-        photo.write(tmp_path / path.name, source, photo.writable_format(source.format, "same"))
+        photo.write(tmp_path / path.name, source, photo.writable_format(source, "same"))
         back = photo.read(tmp_path / path.name)
         for before, after in zip(source.pages, back.pages, strict=True):
             np.testing.assert_array_equal(after.samples, before.samples)

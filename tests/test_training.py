@@ -3,27 +3,34 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
+from urllib.error import URLError
 
 import cv2
+import joblib
 import numpy as np
 import pytest
 import torch
 from doubles import INK, ConstantInk
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from PIL import Image
 from torch import nn
 from typer.testing import CliRunner
 
 from archivecolor import lab, weights
 from archivecolor.cli import app
-from archivecolor.errors import NoInputError, UsageError
+from archivecolor.errors import NoInputError, UsageError, WeightsError
 from archivecolor.networks import NETWORKS
 from archivecolor.networks.encoders import Lite0Body, ResNet18Body
 from archivecolor.networks.unet import DynamicUnet, conv_relu
 from archivecolor.options import Evaluation, Stage, Teaching, parse_sizes
-from archivecolor.training import checkpoint, dataset, evaluate, loop, school, teacher
-from archivecolor.training.aging import age
+from archivecolor.training import aging, checkpoint, damage, dataset, evaluate, loop, school, scoring, sheets, teacher
+from archivecolor.training.aging import aged_batch
+from archivecolor.training.descent import Descent
 from archivecolor.training.pretrain import Pretrain, SoftTarget, start_encoder, weighted_l1
 
 CPU = torch.device("cpu")
@@ -100,8 +107,9 @@ def mixed_folder(tmp_path: Path) -> Path:
 
 def test_what_cannot_teach_colour_is_left_out_and_counted(mixed_folder: Path):
     seen: list[int] = []
-    photos = dataset.load(dataset.find(mixed_folder), school.read_rgb, 64, seen.append)
-    assert [Path(name).name for name in photos.names] == ["a.png", "b.png", "c.jpg"]
+    photos = dataset.load(dataset.find(mixed_folder), school.read_rgb, 64, mixed_folder, seen.append)
+    assert photos.names == ["a.png", "b.png", "sub/c.jpg"]
+    assert photos.reasons["broken.jpg"] == "unreadable"
     assert photos.left_out == {"grey": 1, "tinted in one tone": 1, "under 64 pixels": 1, "unreadable": 1}
     assert all(min(rgb.shape[:2]) == 64 for rgb in photos.pictures)
     assert seen == list(range(1, 8))
@@ -128,6 +136,14 @@ def test_the_split_depends_on_names_alone():
     moved = [Path("/elsewhere") / path.name for path in reversed(names[:500])]
     _, held_moved = dataset.split(moved, Path("/elsewhere"))
     assert {p.name for p in held_moved} == {p.name for p in held} & {p.name for p in moved}
+
+
+@pytest.mark.parametrize(("count", "expected"), [(1, 0), (2, 1), (3, 1), (10, 2), (60, 12), (300, 16)])
+def test_of_few_pictures_more_than_the_share_is_held(count: int, expected: int):
+    names = [Path(f"/photos/{i:04}.jpg") for i in range(count)]
+    train, held = dataset.split(names, Path("/photos"))
+    assert sorted(train + held) == names
+    assert expected <= len(held) <= expected + count * 0.05
 
 
 def test_a_batch_is_a_function_of_seed_and_place():
@@ -167,18 +183,19 @@ def linear_batch(count: int = 8) -> torch.Tensor:
     return lab.linear_from_srgb(torch.from_numpy(rgb).permute(0, 3, 1, 2).float() / 255)
 
 
-def test_a_share_of_nothing_leaves_the_true_luminance():
-    linear = linear_batch()
-    l_net = age(linear, 0.0, torch.Generator().manual_seed(0))
-    assert torch.allclose(l_net, lab.lab_from_linear(linear)[:, :1] / 50 - 1, atol=1e-5)
+def aged(linear: torch.Tensor, *seeds: int) -> torch.Tensor:
+    """l of each picture, aged by a generator of its own."""
+    light = lab.lab_from_linear(linear)[:, :1] / 100
+    return aged_batch(linear, light, [np.random.default_rng(seed) for seed in seeds])
 
 
 def test_aging_keeps_shape_and_range_and_follows_its_seed():
     linear = linear_batch()
-    true = age(linear, 0.0, torch.Generator().manual_seed(0))
-    old, again, other = (age(linear, 1.0, torch.Generator().manual_seed(seed)) for seed in (5, 5, 6))
+    true = aged_batch(linear, lab.lab_from_linear(linear)[:, :1] / 100, [None] * 8)
+    assert torch.equal(true, lab.lab_from_linear(linear)[:, :1] / 100)
+    old, again, other = (aged(linear, *range(first, first + 8)) for first in (5, 5, 50))
     assert old.shape == (8, 1, 40, 40)
-    assert old.min() >= -1
+    assert old.min() >= 0
     assert old.max() <= 1
     assert torch.isfinite(old).all()
     assert torch.equal(old, again)
@@ -186,11 +203,74 @@ def test_aging_keeps_shape_and_range_and_follows_its_seed():
     assert (old - true).abs().mean() > 0.03
 
 
+def test_a_picture_ages_alike_whatever_stands_beside_it():
+    linear = linear_batch(3)
+    whole = aged(linear, 1, 2, 3)
+    assert torch.equal(aged(linear[1:2], 2), whole[1:2])
+    photos = photo_set(5)
+    batch = dataset.training_batch(photos, 8, 4, 32, 0.5, 0)
+    halves = [dataset.training_batch(photos, start, 2, 32, 0.5, 0) for start in (8, 10)]
+    for name in ("l_net", "ab_net", "rgb"):
+        assert torch.equal(torch.cat([getattr(half, name) for half in halves]), getattr(batch, name))
+
+
 def test_a_half_share_ages_about_half_and_leaves_the_rest_true():
-    linear = linear_batch(2).repeat(40, 1, 1, 1)
-    true = age(linear, 0.0, torch.Generator().manual_seed(0))
-    touched = (age(linear, 0.5, torch.Generator().manual_seed(1)) - true).abs().amax(dim=(1, 2, 3)) > 0
-    assert 0.3 < touched.float().mean() < 0.7
+    crop = colour_picture(0, 64, 64)
+    drawn = [dataset.aged_or_not(crop, 0.5, np.random.default_rng(seed)) for seed in range(200)]
+    old = [random is not None for _, random in drawn]
+    assert 0.35 < np.mean(old) < 0.65
+    assert all(one is crop for (one, _), aged in zip(drawn, old, strict=True) if not aged)
+
+
+# How much of the picture one kind of damage may change by more than a trace, and by how much on the average.
+DAMAGE = {
+    "scratches": (0.35, 0.15), "dust": (0.35, 0.15), "halftone": (1.0, 0.2), "jpeg": (1.0, 0.08), "grain": (1.0, 0.1),
+    "blur": (1.0, 0.1), "fade": (1.0, 0.4),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", DAMAGE)
+@pytest.mark.parametrize("size", [32, 96])
+def test_damage_is_bounded_seeded_and_there(kind: str, size: int):
+    step = getattr(damage, kind, None) or getattr(aging, kind)
+    light = (lab.lab_from_linear(linear_batch(1))[0, 0] / 100).numpy()
+    light = cv2.resize(light, (size, size)).clip(0, 1)
+    most, mean = DAMAGE[kind]
+    before, touched = light.copy(), 0
+    for seed in range(30):
+        once, twice = (step(light, np.random.default_rng(seed)) for _ in range(2))
+        assert np.array_equal(once, twice)
+        assert once.shape == light.shape
+        change = np.abs(once - light)
+        touched += change.max() > 0.01
+        assert (change > 0.01).mean() <= most
+        assert change.mean() <= mean
+    assert np.array_equal(light, before)
+    assert touched > 20
+
+
+@given(seed=st.integers(0, 2**32), height=st.integers(32, 90), width=st.integers(32, 90))
+@settings(max_examples=60, deadline=None)
+def test_a_margin_is_neutral_narrow_and_leaves_the_rest(seed: int, height: int, width: int):
+    rgb = colour_picture(1, height, width)
+    framed = damage.margin(rgb, np.random.default_rng(seed))
+    changed = (framed != rgb).any(axis=-1)
+    assert np.ptp(framed[changed], axis=-1).max(initial=0) == 0
+    side = min(height, width)
+    deepest = int(np.ceil(damage.DEEPEST_MARGIN * side))
+    assert not changed[deepest:-deepest, deepest:-deepest].any()
+    assert np.array_equal(framed[~changed], rgb[~changed])
+
+
+def test_the_target_has_no_colour_in_a_margin_and_the_true_one_elsewhere():
+    rgb = colour_picture(2, 64, 64)
+    framed = damage.margin(rgb, np.random.default_rng(4))
+    inside = torch.from_numpy((framed == rgb).all(axis=-1))
+    assert 0.3 < inside.float().mean() < 0.99
+    ab = dataset.to_batch([framed], [np.random.default_rng(0)]).ab_net[0]
+    true = dataset.to_batch([rgb], [None]).ab_net[0]
+    assert torch.equal(ab[:, inside], true[:, inside])
+    assert ab[:, ~inside].abs().max() < 1e-5
 
 
 # The loop
@@ -231,6 +311,32 @@ def test_a_killed_training_goes_on_from_its_last_checkpoint(tmp_path: Path, unbr
     with pytest.raises(RuntimeError, match="killed"):
         losses_of(stage, tiny_step(0), fall_at=5)
     assert losses_of(stage, tiny_step(1)) == losses[4:]
+    assert (tmp_path / weights.TENSORS).read_bytes() == (reference / weights.TENSORS).read_bytes()
+
+
+CHILD = f"""
+import sys
+sys.path.insert(0, {str(Path(__file__).parent)!r})
+from pathlib import Path
+from archivecolor.training import loop, sheets
+from test_training import CARD, photo_set, tiny_stage, tiny_step
+sheets.curves = lambda folder: None
+stage = tiny_stage(Path(sys.argv[1]), checkpoint_minutes=0)
+loop.run(stage, tiny_step(0), photo_set(6), photo_set(2), CARD, lambda p: print(p.pictures, flush=True))
+"""
+
+
+def test_after_kill_9_a_training_goes_on_to_the_same_weights(tmp_path: Path, unbroken: tuple[Path, list[float]]):
+    reference, losses = unbroken
+    child = subprocess.Popen([sys.executable, "-c", CHILD, str(tmp_path)], stdout=subprocess.PIPE, text=True)
+    assert child.stdout
+    told = [child.stdout.readline() for _ in range(4)]
+    child.kill()
+    child.wait()
+    assert told[-1] == "16\n"
+    rest = losses_of(tiny_stage(tmp_path), tiny_step(1))
+    assert 0 < len(rest) <= 3  # the third step was saved before the fourth began
+    assert rest == losses[-len(rest) :]
     assert (tmp_path / weights.TENSORS).read_bytes() == (reference / weights.TENSORS).read_bytes()
 
 
@@ -461,10 +567,46 @@ def test_evaluate_prints_json_and_draws_a_sheet(trained: tuple[Path, Path], tmp_
     result = CliRunner().invoke(app, arguments.split(), catch_exceptions=False)
     told = json.loads(result.stdout)
     assert (told["pictures"], told["size"], told["left_out"]) == (2, 64, {})
-    assert set(told["models"][str(folder)]) == set(evaluate.LABELS)
+    assert set(told["models"][str(folder)]) == set(scoring.LABELS)
     assert told["truth"]["psnr_db"] is None
     # Rows of grey, the model, truth; 64 px and a gap of 2 on every side.
     assert Image.open(tmp_path / "s/sheet.png").size == (2 * 68, 3 * 68)
+
+
+def test_two_weights_are_compared_on_a_captioned_sheet(trained: tuple[Path, Path], tmp_path: Path, monkeypatch):
+    photos, folder = trained
+    monkeypatch.chdir(tmp_path)
+    words = ["evaluate", "--data", str(photos), "--compare", "lite", str(folder), "--size", "64"]
+    table = CliRunner().invoke(app, words, catch_exceptions=False)
+    assert "second - first" in table.stdout
+    sheet = Image.open("compare.png")
+    assert sheet.size == (3 * 68, 4 * (68 + sheets.CAPTION_PX))
+    assert evaluate.captions(["lite", str(folder)])[1] == "lite: without adversarial training"
+    told = json.loads(CliRunner().invoke(app, [*words, "--json"]).stdout)
+    gain = told["models"][str(folder)]["colour_ratio"] - told["models"]["lite"]["colour_ratio"]
+    assert told["difference"]["colour_ratio"] == pytest.approx(gain, abs=1e-3)
+
+
+def test_evaluation_holds_no_more_pictures_than_it_works_on(tmp_path: Path):
+    (tmp_path / "list.txt").write_text("\n".join(f"{i}.png" for i in range(200)))
+    read: list[str] = []
+
+    def picture(path: Path) -> np.ndarray:
+        read.append(path.name)
+        return colour_picture(int(path.stem) % 7)
+
+    paths = dataset.find(tmp_path / "list.txt")
+    for taken, (path, rgb, reason) in enumerate(dataset.stream(paths, picture, 64)):
+        assert path == paths[taken]
+        assert rgb is not None, reason
+        assert len(read) <= taken + 3 * joblib.cpu_count() + 1
+
+
+def test_a_sheet_shows_the_next_picture_where_one_is_useless():
+    tiles = evaluate.Tiles(["grey"], places=120)
+    for place in [*range(5), *range(15, 120)]:
+        tiles.take([place], {"grey": torch.full((1, 3, 2, 2), place / 255)})
+    assert [int(tile[0, 0, 0]) for tile in tiles.rows["grey"]] == [0, 15, *range(20, 120, 10)]
 
 
 def test_evaluate_prints_a_table(trained: tuple[Path, Path]):
@@ -491,24 +633,24 @@ class Oracle(nn.Module):
 
 
 @pytest.fixture(scope="module")
-def judged() -> dict[str, evaluate.Scores]:
+def judged() -> dict[str, scoring.Scores]:
     photos = photo_set(8, height=64, width=64)
     networks = {name: Oracle(photos, 64, share) for name, share in (("all", 1.0), ("half", 0.5), ("none", 0.0))}
-    rows, tiles = evaluate.compare(networks, photos, 64, "fp32", lambda n: None)
+    rows, tiles = evaluate.compare(networks, enumerate(photos.pictures), 8, "fp32")
     assert [len(row) for row in tiles] == [8] * 5
     grey = evaluate.scores("grey", rows["grey"], rows["truth"])
     others = {name: evaluate.scores(name, rows[name], rows["truth"], grey) for name in (*networks, "truth")}
     return {"grey": grey, **others}
 
 
-def test_the_truth_is_perfect(judged: dict[str, evaluate.Scores]):
-    truth = evaluate.numbers(judged["truth"])
+def test_the_truth_is_perfect(judged: dict[str, scoring.Scores]):
+    truth = scoring.numbers(judged["truth"])
     assert (truth["psnr_db"], truth["psnr_gain_db"]) == (None, None)  # infinite
     assert (truth["ciede2000"], truth["colour_ratio"], truth["agreement"], truth["agreement_way"]) == (0, 1, 1, 1)
     assert judged["truth"].frechet == pytest.approx(0, abs=1e-6 * judged["grey"].frechet)
 
 
-def test_one_who_knows_the_colours_is_as_good_as_true(judged: dict[str, evaluate.Scores]):
+def test_one_who_knows_the_colours_is_as_good_as_true(judged: dict[str, scoring.Scores]):
     oracle = judged["all"]
     assert oracle.psnr_db > 60
     assert oracle.ciede2000 < 0.05
@@ -516,7 +658,7 @@ def test_one_who_knows_the_colours_is_as_good_as_true(judged: dict[str, evaluate
     assert oracle.frechet_ratio < 0.01
 
 
-def test_one_who_answers_grey_is_the_floor(judged: dict[str, evaluate.Scores]):
+def test_one_who_answers_grey_is_the_floor(judged: dict[str, scoring.Scores]):
     assert replace(judged["none"], name="grey") == judged["grey"]
     grey = judged["grey"]
     assert grey.colour_ratio == pytest.approx(0, abs=1e-4)
@@ -525,7 +667,7 @@ def test_one_who_answers_grey_is_the_floor(judged: dict[str, evaluate.Scores]):
     assert grey.agreement_way == 0
 
 
-def test_half_the_colour_is_in_between(judged: dict[str, evaluate.Scores]):
+def test_half_the_colour_is_in_between(judged: dict[str, scoring.Scores]):
     grey, half, oracle = judged["grey"], judged["half"], judged["all"]
     assert 0.3 < half.colour_ratio < 0.7
     assert grey.psnr_db < half.psnr_db < oracle.psnr_db
@@ -535,19 +677,55 @@ def test_half_the_colour_is_in_between(judged: dict[str, evaluate.Scores]):
 
 
 def test_a_sample_is_spread_evenly_and_fixed():
-    assert evaluate.spread(5, 12) == [0, 1, 2, 3, 4]
-    assert evaluate.spread(100, 4) == [0, 25, 50, 75]
+    assert dataset.spread(5, 12) == [0, 1, 2, 3, 4]
+    assert dataset.spread(100, 4) == [0, 25, 50, 75]
 
 
 def test_what_cannot_be_evaluated_is_refused(trained: tuple[Path, Path]):
     photos, folder = trained
     with pytest.raises(UsageError, match="twice"):
         Evaluation(photos, ("lite", "lite"))
+    with pytest.raises(UsageError, match="--compare"):
+        Evaluation(photos, ("lite", "resnet18", "mine"), compare=True)
     with pytest.raises(UsageError, match="--size 100"):
         Evaluation(photos, ("lite",), size=100)
     (photos.parent / "one.txt").write_text("photos/0.png\n")
     with pytest.raises(NoInputError, match="at least two"):
         evaluate.evaluate(Evaluation(photos.parent / "one.txt", (str(folder),), size=64), school.read_rgb, CPU)
+
+
+def test_a_missing_network_is_said_with_the_ways_round_it(monkeypatch: pytest.MonkeyPatch):
+    def offline(*given: object, **options: object) -> None:
+        raise URLError("Name or service not known")
+
+    monkeypatch.setattr("torchvision.models.ResNet18_Weights.get_state_dict", offline)
+    with pytest.raises(WeightsError, match=r"--encoder FILE.*--teacher lite0.*--encoder none"):
+        start_encoder(NETWORKS["resnet18"](), "imagenet")
+
+
+# Float16
+
+
+def test_in_fp16_the_loss_is_scaled_and_an_overflow_skips_the_step():
+    layer = nn.Linear(4, 4)
+    learn = Descent(torch.optim.SGD(layer.parameters()), "fp16", CPU)
+    x = torch.ones(2, 4)
+
+    def step(factor: float) -> bool:
+        before = layer.weight.detach().clone()
+        with torch.autocast("cpu", torch.float16):
+            answer = layer(x)
+        learn(answer.float().mean() * factor, 1e3)
+        return not torch.equal(layer.weight, before)
+
+    assert step(1e-7)  # its gradient is 0 in float16 unless it is scaled
+    scale = learn.scale.scaler.get_scale()
+    assert not step(float("inf"))
+    assert learn.scale.scaler.get_scale() == scale / 2
+    other = Descent(torch.optim.SGD(layer.parameters()), "fp16", CPU)
+    other.modules()["scale"].load_state_dict(learn.modules()["scale"].state_dict())
+    assert other.scale.scaler.get_scale() == scale / 2
+    assert Descent(learn.optimizer, "bf16", CPU).modules() == {}
 
 
 def test_a_network_for_other_sizes_is_refused(tmp_path: Path):

@@ -13,6 +13,14 @@ from archivecolor.cli.say import bar, print_table
 def evaluate(
     data: Annotated[Path, typer.Option(help="Folder of colour photographs no model has seen, or a list of them.")],
     model: Annotated[list[str] | None, typer.Option(help="Weights by name or folder; may be repeated.")] = None,
+    compare: Annotated[
+        tuple[str, str] | None,
+        typer.Option(
+            metavar="A B",
+            help="Two weights side by side, for example before and after adversarial training: a captioned sheet "
+            "(compare.png, or --sheet) and a column of differences.",
+        ),
+    ] = None,
     size: Annotated[int, typer.Option(help="Side of the centre crops in pixels.")] = 256,
     limit: Annotated[int, typer.Option(help="At most so many pictures, spread evenly; 0 for all.")] = 0,
     sheet: Annotated[Path | None, typer.Option(help="PNG to draw: rows of grey, each model, truth.")] = None,
@@ -30,24 +38,27 @@ def evaluate(
     from archivecolor import devices, weights
     from archivecolor.options import Evaluation
     from archivecolor.training import evaluate as measure
+    from archivecolor.training import scoring
     from archivecolor.training.school import read_rgb
 
     where = devices.choose_device(device)
     asked = Evaluation(
-        data=data, models=tuple(model or [weights.DEFAULT_MODEL]), size=size, limit=limit, sheet=sheet,
+        data=data, models=(*(model or []), *(compare or ())) or (weights.DEFAULT_MODEL,), size=size, limit=limit,
+        sheet=sheet or (Path("compare.png") if compare else None), compare=compare is not None,
         precision=devices.choose_precision(precision, where),
     )  # fmt: skip
     with bar() as shown:
-        task = shown.add_task("", total=None, note="")
+        task = shown.add_task("colouring", total=None, note="")
         result = measure.evaluate(
-            asked, read_rgb, where,
-            lambda what, done, total: shown.update(task, description=what, completed=done, total=total),
-        )  # fmt: skip
+            asked, read_rgb, where, lambda done, total: shown.update(task, completed=done, total=total)
+        )
     if write_card:
-        measure.write_cards(result, asked.models)
+        scoring.write_cards(result, asked.models)
     if as_json:
-        typer.echo(measure.as_json(result))
+        typer.echo(scoring.as_json(result, asked.compare))
     else:
-        print_table(measure.as_rows(result))
+        print_table(scoring.as_rows(result, asked.compare))
         left_out = ", ".join(f"{count} {reason}" for reason, count in result.left_out.items()) or "none"
         typer.echo(f"{result.pictures} pictures at {result.size} px, {result.precision}; left out: {left_out}")
+        if asked.sheet:
+            typer.echo(f"{asked.sheet}: rows of grey, {', '.join(asked.models)}, truth")

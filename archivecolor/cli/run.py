@@ -49,6 +49,9 @@ def run(
     c2pa: Annotated[
         str, typer.Option(metavar="CERT,KEY", help="Sign content credentials with these two PEM files.")
     ] = "",
+    strips_above: Annotated[
+        float, typer.Option(help="Megapixels above which a TIFF is coloured strip by strip, not held in memory.")
+    ] = 100,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be done; write nothing.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON line per picture on stdout.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress bar and no summary.")] = False,
@@ -69,6 +72,7 @@ def run(
         precision=precision, batch=batch, workers=workers, format=format, quality=quality, suffix=suffix,
         recolor=recolor, overwrite=overwrite, limit=limit, max_megapixels=max_megapixels,
         disclosure=Disclosure(digital_source_type, mark, mark_font, sidecar, c2pa),
+        strips_above=strips_above,
     )  # fmt: skip
     if dry_run:
         from archivecolor import rehearsal

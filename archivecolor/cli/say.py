@@ -6,12 +6,8 @@ import signal
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from archivecolor.errors import INTERRUPTED
-
 if TYPE_CHECKING:
     from rich.progress import Progress
-
-    from archivecolor.training import loop
 
 
 def print_table(rows: list[list[str]]) -> None:
@@ -26,31 +22,15 @@ def print_table(rows: list[list[str]]) -> None:
     Console().print(table)
 
 
-def bar() -> Progress:
+def bar(shown: bool = True) -> Progress:
     """A progress bar on stderr, so that stdout holds the result alone."""
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+    from rich.table import Column
 
-    columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[note]}"), TimeRemainingColumn())
-    return Progress(*columns, console=Console(stderr=True), refresh_per_second=1)
-
-
-def watched(training: Callable[[loop.Watch, loop.Stop], object]) -> None:
-    """Runs a training under a progress bar; Ctrl-C asks it to save and stop."""
-    stop = interrupts()
-    with bar() as shown:
-        task = shown.add_task("training", total=None, note="")
-
-        def watch(p: loop.Progress) -> None:
-            numbers = " ".join(f"{k} {v:.4g}" for k, v in p.numbers.items())
-            note = f"{p.pictures}/{p.total} at {p.size} px, {p.per_second:.1f}/s, {numbers}"
-            shown.update(task, total=p.total, completed=p.pictures, note=note)
-            if p.validated:
-                shown.console.print(note)
-
-        training(watch, stop)
-    if stop():
-        raise SystemExit(INTERRUPTED)
+    name = TextColumn("{task.description}", table_column=Column(no_wrap=True, min_width=10))
+    columns = (name, BarColumn(), TextColumn("{task.fields[note]}"), TimeRemainingColumn())
+    return Progress(*columns, console=Console(stderr=True), refresh_per_second=1, disable=not shown)
 
 
 def interrupts() -> Callable[[], bool]:

@@ -6,7 +6,7 @@ and `samples` know bytes and numbers; `read_*` and `write` know the formats.
 
 from __future__ import annotations
 
-from archivecolor.photo.page import SRGB_ICC, SUFFIXES, Page, Photo
+from archivecolor.photo.page import SRGB_ICC, SUFFIXES, Page, Photo, Scan
 from archivecolor.photo.probe import is_picture, measure
 from archivecolor.photo.read import read
 from archivecolor.photo.write import suffix_for, writable_format, write
@@ -16,6 +16,7 @@ __all__ = [
     "SUFFIXES",
     "Page",
     "Photo",
+    "Scan",
     "is_picture",
     "measure",
     "read",

@@ -55,20 +55,21 @@ def png_texts(data: bytes) -> dict[bytes, bytes]:
         try:
             if name in (b"tEXt", b"zTXt", b"iTXt"):
                 keyword, _, rest = content.partition(b"\0")
-                found.setdefault(keyword, _text_of(name, rest))
+                room = _MAX_INFLATED - sum(map(len, found.values()))
+                found.setdefault(keyword, _text_of(name, rest, room))
         except (zlib.error, ValueError, IndexError):
             continue
     return found
 
 
-def _text_of(name: bytes, rest: bytes) -> bytes:
+def _text_of(name: bytes, rest: bytes, room: int) -> bytes:
     if name == b"tEXt":
         return rest.decode("latin-1").encode()
     if name == b"zTXt":
-        return inflated(rest[1:]).decode("latin-1").encode()
+        return inflated(rest[1:], room).decode("latin-1").encode()
     compressed = rest[0]
     text = rest[2:].split(b"\0", 2)[2]
-    return inflated(text) if compressed else text
+    return inflated(text, room) if compressed else text
 
 
 def from_raw_profile(text: bytes) -> bytes:
@@ -77,10 +78,10 @@ def from_raw_profile(text: bytes) -> bytes:
     return bytes.fromhex(b"".join(lines[3:]).decode("ascii"))
 
 
-def inflated(packed: bytes) -> bytes:
-    """zlib data unpacked, up to 64 MiB: more is an attack."""
+def inflated(packed: bytes, room: int = _MAX_INFLATED) -> bytes:
+    """zlib data unpacked, up to `room` bytes: more than 64 MiB in all texts of a file is an attack."""
     worker = zlib.decompressobj()
-    out = worker.decompress(packed, _MAX_INFLATED)
+    out = worker.decompress(packed, max(1, room))
     if worker.unconsumed_tail:
         raise ValueError("text of more than 64 MiB")
     return out
@@ -106,22 +107,26 @@ def box(name: bytes, content: bytes) -> bytes:
     return struct.pack(">I", 8 + len(content)) + name + content
 
 
-def photoshop_iptc(iptc: bytes) -> bytes:
-    """IPTC records as a Photoshop resource block, the content of JPEG's APP13."""
-    return b"Photoshop 3.0\0" + b"8BIM\x04\x04\0\0" + struct.pack(">I", len(iptc)) + iptc + bytes(len(iptc) % 2)
+def photoshop_iptc(iptc: bytes, heading: bytes = b"Photoshop 3.0\0") -> bytes:
+    """IPTC records as a Photoshop resource block: the content of JPEG's APP13, and without its heading that of PNG's
+    raw profile."""
+    return heading + b"8BIM\x04\x04\0\0" + struct.pack(">I", len(iptc)) + iptc + bytes(len(iptc) % 2)
 
 
 def iptc_from_photoshop(block: bytes) -> bytes | None:
     """Resource 0x0404 of a Photoshop resource block, with or without its heading."""
+    return next((content for number, content in photoshop_resources(block) if number == 0x404), None) or None
+
+
+def photoshop_resources(block: bytes) -> Iterator[tuple[int, bytes]]:
+    """(number, content) of each resource of a Photoshop block, with or without its heading."""
     at = len(b"Photoshop 3.0\0") if block.startswith(b"Photoshop 3.0\0") else 0
     while block[at : at + 4] == b"8BIM" and at + 12 <= len(block):
         name_size = 1 + block[at + 6]
         size_at = at + 6 + name_size + name_size % 2
         size = int.from_bytes(block[size_at : size_at + 4], "big")
-        if block[at + 4 : at + 6] == b"\x04\x04":
-            return block[size_at + 4 : size_at + 4 + size] or None
+        yield int.from_bytes(block[at + 4 : at + 6], "big"), block[size_at + 4 : size_at + 4 + size]
         at = size_at + 4 + size + size % 2
-    return None
 
 
 def deflated(content: bytes) -> bytes:

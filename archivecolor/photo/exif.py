@@ -9,7 +9,9 @@ from typing import NamedTuple, Protocol
 
 DESCRIPTION, ORIENTATION, SOFTWARE = 270, 274, 305
 X_RESOLUTION, Y_RESOLUTION, RESOLUTION_UNIT = 282, 283, 296
-EXIF_IFD, GPS_IFD, INTEROP_IFD = 34665, 34853, 40965
+EXIF_IFD, GPS_IFD, INTEROP_IFD, MAKER_NOTE = 34665, 34853, 40965, 37500
+POINTERS = (4, 13, 16, 18)
+"""The types of tags that say where a directory lies; the last two are BigTIFF's."""
 _SIZES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8}
 _UNITS = {1: 1, 2: 1, 3: 2, 4: 4, 5: 4, 6: 1, 7: 1, 8: 2, 9: 4, 10: 4, 11: 4, 12: 8}
 EMPTY = b"II*\0\x08\0\0\0\0\0\0\0\0\0"
@@ -34,7 +36,7 @@ class Entry(NamedTuple):
 
 def byte_order(block: Readable) -> str:
     """`<` or `>`; ValueError when the block is not TIFF-structured."""
-    order = {b"II*\0": "<", b"MM\0*": ">"}.get(block[:4])
+    order = {b"II*\0": "<", b"MM\0*": ">", b"II+\0": "<", b"MM\0+": ">"}.get(block[:4])
     if order is None or len(block) < 8:
         raise ValueError("not an EXIF block")
     return order
@@ -45,17 +47,23 @@ def first_ifd(block: Readable) -> int:
     return int(struct.unpack(byte_order(block) + "I", block[4:8])[0])
 
 
+def _is_big(block: Readable) -> bool:
+    """Whether it has BigTIFF's 64-bit directories, as no EXIF block of its own does."""
+    return block[:4] in (b"II+\0", b"MM\0+")
+
+
 def ifd(block: Readable, offset: int) -> dict[int, Entry]:
     """The tags of the directory at `offset`; those that point outside the block are left out.
 
     Raises:
         ValueError: there is no directory.
     """
-    order, found = byte_order(block), {}
+    order, found, big = byte_order(block), {}, _is_big(block)
+    room = 8 if big else 4
     for row in _rows(block, offset):
-        tag, kind, count, at = struct.unpack(order + "HHII", row)
-        size = _SIZES.get(kind, 0) * count
-        value = row[8 : 8 + size] if size <= 4 else block[at : at + size]
+        tag, kind, count, at = struct.unpack(order + ("HHQQ" if big else "HHII"), row)
+        size = (8 if big and kind in POINTERS[2:] else _SIZES.get(kind, 0)) * count
+        value = row[-room:][:size] if size <= room else block[at : at + size]
         if size and len(value) == size:
             found[tag] = Entry(kind, count, value)
     return found
@@ -64,10 +72,11 @@ def ifd(block: Readable, offset: int) -> dict[int, Entry]:
 def _rows(block: Readable, offset: int) -> list[bytes]:
     if offset < 8 or offset + 2 > len(block):
         raise ValueError("the EXIF directory lies outside the block")
-    count = struct.unpack(byte_order(block) + "H", block[offset : offset + 2])[0]
-    if offset + 2 + 12 * count > len(block):
+    kind, head, step = ("Q", 8, 20) if _is_big(block) else ("H", 2, 12)
+    count = struct.unpack(byte_order(block) + kind, block[offset : offset + head].ljust(head, b"\xff"))[0]
+    if offset + head + step * count > len(block):
         raise ValueError("the EXIF directory is cut off")
-    return [block[at : at + 12] for at in range(offset + 2, offset + 2 + 12 * count, 12)]
+    return [block[at : at + step] for at in range(offset + head, offset + head + step * count, step)]
 
 
 def main_tags(block: bytes | None) -> dict[int, Entry]:
@@ -160,22 +169,28 @@ def with_tags(block: bytes, changes: Mapping[int, Value], dropped: int | None = 
     return bytes(out)
 
 
-def directory_bytes(entries: Mapping[int, Entry], order: str, at: int) -> bytes:
-    """A directory that lies at `at`, with its values after it; the values are already in `order`."""
-    after = at + 2 + 12 * len(entries) + 4
-    out, values = bytearray(struct.pack(order + "H", len(entries))), bytearray()
+def directory_bytes(entries: Mapping[int, Entry], order: str, at: int, big: bool = False) -> bytes:
+    """A directory that lies at `at`, with its values after it; the values are already in `order`.
+
+    Args:
+        big: in BigTIFF's form.
+    """
+    kind, head, step, room = ("Q", 8, 20, 8) if big else ("H", 2, 12, 4)
+    after = at + head + step * len(entries) + room
+    out, values = bytearray(struct.pack(order + kind, len(entries))), bytearray()
     for tag in sorted(entries):
-        out += _row(tag, entries[tag], order, after + len(values), values)
-    return bytes(out + bytes(4) + values)
+        out += _row(tag, entries[tag], order, after + len(values), values, big)
+    return bytes(out + bytes(room) + values)
 
 
-def _row(tag: int, entry: Entry, order: str, at: int, values: bytearray) -> bytes:
-    """The 12 bytes of a tag; a value over 4 bytes is added to `values`, whose end lies at `at`."""
-    head = struct.pack(order + "HHI", tag, entry.kind, entry.length)
-    if len(entry.value) <= 4:
-        return head + entry.value.ljust(4, b"\0")
+def _row(tag: int, entry: Entry, order: str, at: int, values: bytearray, big: bool = False) -> bytes:
+    """The 12 bytes of a tag, 20 in BigTIFF; a value that has no room there is added to `values`, which ends at `at`."""
+    number, room = ("Q", 8) if big else ("I", 4)
+    head = struct.pack(order + "HH" + number, tag, entry.kind, entry.length)
+    if len(entry.value) <= room:
+        return head + entry.value.ljust(room, b"\0")
     values += entry.value + bytes(len(entry.value) % 2)
-    return head + struct.pack(order + "I", at)
+    return head + struct.pack(order + number, at)
 
 
 def _entry(value: Value, order: str) -> Entry:
@@ -202,9 +217,10 @@ def sub_ifds(block: Readable, ifd0: int) -> dict[int, dict[int, Entry]]:
     order, found = byte_order(block), {}
     main = ifd(block, ifd0)
     for pointer in (EXIF_IFD, GPS_IFD):
-        if pointer in main and main[pointer].kind in (4, 13):
-            entries = ifd(block, struct.unpack(order + "I", main[pointer].value[:4])[0])
-            entries.pop(INTEROP_IFD, None)
+        if pointer in main and main[pointer].kind in POINTERS:
+            where = main[pointer].value
+            entries = ifd(block, struct.unpack(order + ("Q" if len(where) == 8 else "I"), where)[0])
+            entries = {tag: e for tag, e in entries.items() if e.kind in _SIZES and tag != INTEROP_IFD}
             if entries:
                 found[pointer] = entries
     return found
@@ -216,7 +232,7 @@ def standalone(block: Readable, ifd0: int) -> bytes | None:
     parts = sub_ifds(block, ifd0)
     if not parts:
         return None
-    out = block[:4] + struct.pack(order + "I", 8)
+    out = {"<": b"II*\0", ">": b"MM\0*"}[order] + struct.pack(order + "I", 8)
     at = 8 + 2 + 12 * len(parts) + 4
     bodies, pointers = b"", {}
     for pointer, entries in parts.items():

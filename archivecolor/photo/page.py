@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import base64
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from numpy.typing import NDArray
@@ -53,12 +55,29 @@ SUFFIXES = frozenset(
 """Lower-case suffixes, with the dot, that count as pictures when folders are walked."""
 
 
+BAND_ROWS = 256
+"""Rows that are held of a picture too large to be held; it is written in tiles of this side."""
+
+
+@dataclass(frozen=True)
+class Scan:
+    """The rows of a page that is too large to be held."""
+
+    height: int
+    width: int
+    has_alpha: bool
+    bands: Callable[[], Iterator[tuple[Samples, Samples | None]]]
+    """Reads the page again: (samples, alpha), as `Page` has them, of BAND_ROWS rows at a time from the top on; the last
+    may be fewer. Raises PictureError."""
+
+
 @dataclass(frozen=True)
 class Page:
     """One picture with everything its file says about it."""
 
     samples: Samples
-    """uint8 or uint16, (H, W) grey or (H, W, 3) RGB; rows as stored, orientation not applied."""
+    """uint8 or uint16, (H, W) grey or (H, W, 3) RGB; rows as stored, orientation not applied. Where there is a `scan`,
+    a copy of it that area averages have reduced, and `alpha` is None."""
     icc: bytes | None = None
     """The grey or RGB profile the samples are in; None = sRGB, or grey with the sRGB curve."""
     alpha: Samples | None = None
@@ -79,14 +98,16 @@ class Page:
     """What reading changed that a user must know."""
     comment: bytes | None = None
     """The file's comment segment (JPEG, GIF), as stored."""
+    scan: Scan | None = None
+    """The picture itself, where it is too large to be held."""
 
     @property
     def height(self) -> int:
-        return int(self.samples.shape[0])
+        return self.scan.height if self.scan else int(self.samples.shape[0])
 
     @property
     def width(self) -> int:
-        return int(self.samples.shape[1])
+        return self.scan.width if self.scan else int(self.samples.shape[1])
 
 
 @dataclass(frozen=True)
@@ -100,3 +121,5 @@ class Photo:
     """False when the source held its samples uncompressed."""
     lossless: bool = True
     """False when the source's own compression loses detail."""
+    path: Path | None = None
+    """Where it was read from."""

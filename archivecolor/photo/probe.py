@@ -7,11 +7,16 @@ from pathlib import Path
 from PIL import Image
 
 from archivecolor.errors import PictureError
+from archivecolor.options import Strips
 from archivecolor.photo.page import SUFFIXES
-from archivecolor.photo.read import kind_of
+from archivecolor.photo.read import WHOLE, kind_of
+from archivecolor.photo.read_pillow import pillow_limit
+from archivecolor.photo.read_tiff import measured
 
-_OTHER_MAGICS = (b"GIF87a", b"GIF89a", b"BM", b"8BPS")
-"""Of what Pillow reads for us, and `kind_of` therefore does not name: GIF, BMP, PSD."""
+_OTHER_MAGICS = (b"GIF87a", b"GIF89a", b"BM")
+"""Of what Pillow reads for us, and `kind_of` therefore does not name: GIF, BMP."""
+
+_PILLOWS_OWN = 500.0
 
 
 def is_picture(path: Path) -> bool:
@@ -29,17 +34,21 @@ def is_picture(path: Path) -> bool:
         return False
 
 
-def measure(path: Path) -> float:
-    """About how many 8-bit megapixels a file has in all its pages, for planning memory; a guess from the file's size
-    where the header cannot be read. `read` does the exact check.
+def measure(path: Path, strips: Strips = WHOLE) -> float:
+    """About how many 8-bit megapixels reading a file holds, for planning memory; a guess from the file's size where
+    the header cannot be read. `read` does the exact check.
 
     Raises:
         OSError: there is no such file.
     """
     try:
-        with Image.open(path) as image:
-            pages = getattr(image, "n_frames", 1) if image.format == "TIFF" else 1
-            depth = 2 if image.mode[0] in "IF" else 1
-            return image.width * image.height * pages * depth / 1e6
+        with path.open("rb") as file:
+            head = file.read(64)
+        kind = kind_of(head)
+        if kind == "tiff":
+            return measured(path, strips)
+        with pillow_limit(1e9 if kind else _PILLOWS_OWN), Image.open(path) as image:
+            deep = image.mode[0] in "IF" or kind == "jp2" or (kind == "png" and head[24] == 16)
+            return image.width * image.height * (1 + deep) / 1e6
     except Exception:  # any decoder may raise anything on a damaged header
         return path.stat().st_size / 1e6

@@ -8,10 +8,12 @@ from dataclasses import replace
 from pathlib import Path
 
 from archivecolor.errors import PictureError, UnreadableError, UnsupportedError
+from archivecolor.options import Strips
 from archivecolor.photo import limits
 from archivecolor.photo.page import FORMAT_SUFFIXES, READ_ONLY_SUFFIXES, Photo
 from archivecolor.photo.read_exact import read_jp2, read_png, read_pnm
 from archivecolor.photo.read_pillow import read_avif, read_heic, read_jpeg, read_webp, read_with_pillow
+from archivecolor.photo.read_psd import read_psd
 from archivecolor.photo.read_tiff import read_tiff
 
 _FOREIGN = (
@@ -26,6 +28,7 @@ _FOREIGN = (
     (b"PK\x03\x04", "a ZIP archive, not a picture: unpack it first"),
     (b"\x1aE\xdf\xa3", "a film, not a photograph: use archivecolor film"),
 )
+WHOLE = Strips()
 _HEIF_BRANDS = {b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1"}
 _AVIF_BRANDS = {b"avif", b"avis"}
 _JUNK_SEARCHED = 4096
@@ -39,11 +42,16 @@ _READERS: dict[str, Reader] = {
     "avif": read_avif,
     "heic": read_heic,
     "pnm": read_pnm,
+    "psd": read_psd,
 }
 
 
-def read(path: Path, max_megapixels: float = 500) -> Photo:
+def read(path: Path, max_megapixels: float = 500, strips: Strips = WHOLE) -> Photo:
     """Reads a picture file: pages with samples (H, W) or (H, W, 3) in uint8 or uint16, and their envelopes.
+
+    Args:
+        max_megapixels: the largest picture that is read, by its header.
+        strips: from what size on a TIFF's pages are given as a reduced copy and a `scan`.
 
     Raises:
         UnreadableError: empty, truncated, damaged, not permitted, or not a picture.
@@ -52,7 +60,7 @@ def read(path: Path, max_megapixels: float = 500) -> Photo:
     """
     limits.quiet()
     try:
-        return _read(path, max_megapixels)
+        return _read(path, max_megapixels, strips)
     except PictureError:
         raise
     except Exception as error:
@@ -60,16 +68,16 @@ def read(path: Path, max_megapixels: float = 500) -> Photo:
         raise limits.plain(error) from error
 
 
-def _read(path: Path, max_megapixels: float) -> Photo:
+def _read(path: Path, max_megapixels: float, strips: Strips) -> Photo:
     _check_file(path)
     with path.open("rb") as file:
         head = file.read(_JUNK_SEARCHED)
     kind = kind_of(head)
     if kind == "tiff":
-        photo = read_tiff(path, max_megapixels)
+        photo = read_tiff(path, max_megapixels, strips)
     else:
         photo = _READERS.get(kind, read_with_pillow)(path.read_bytes(), max_megapixels)
-    return _noted(photo, _suffix_note(path, photo.format))
+    return _noted(replace(photo, path=path), _suffix_note(path, photo.format))
 
 
 def _check_file(path: Path) -> None:
@@ -95,7 +103,13 @@ def kind_of(head: bytes) -> str:
         return "webp"
     if head[4:8] == b"ftyp":
         return _isobmff_kind(head)
-    magics = {b"\xff\xd8\xff": "jpeg", b"\x89PNG": "png", b"\0\0\0\x0cjP  ": "jp2", b"\xff\x4f\xff\x51": "jp2"}
+    magics = {
+        b"\xff\xd8\xff": "jpeg",
+        b"\x89PNG": "png",
+        b"\0\0\0\x0cjP  ": "jp2",
+        b"\xff\x4f\xff\x51": "jp2",
+        b"8BPS\0\1": "psd",
+    }
     return next((kind for magic, kind in magics.items() if head.startswith(magic)), "")
 
 

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import itertools
 import re
 import struct
+from collections.abc import Iterator
 from dataclasses import replace
-from typing import Any
 
 import imagecodecs
 import numpy as np
@@ -32,18 +31,20 @@ def read_png(data: bytes, max_megapixels: float) -> Photo:
     limits.check_size(width, height, max_megapixels)
     if not any(name == b"IEND" for name, _ in chunks):
         raise UnreadableError(limits.TRUNCATED)
-    page = _png_16(data, chunks) if bits == 16 else _png_8(data, max_megapixels, bits, colour)
+    _check_png_sums(data)
+    # without the ancillary chunks no library has a reason to touch a sample, nor to stumble over a damaged text
+    wanted = (*_PNG_PIXELS, b"tRNS") if colour == _PALETTE else _PNG_PIXELS
+    bare = boxes.PNG_MAGIC + b"".join(boxes.png_chunk(*chunk) for chunk in chunks if chunk[0] in wanted)
+    page = _png_16(bare) if bits == 16 else _png_8(bare, max_megapixels, bits, colour)
+    frames = next((int.from_bytes(content[:4], "big") for name, content in chunks if name == b"acTL"), 1)
+    if frames > 1:
+        page = replace(page, notes=(f"first of {frames} frames", *page.notes))
     return Photo("png", (_png_enveloped(page, data, dict(reversed(chunks)), (bits, colour)),))
 
 
 def _png_8(data: bytes, max_megapixels: float, bits: int, colour: int) -> Page:
-    image = opened(data, max_megapixels)
-    frames = getattr(image, "n_frames", 1)
-    if colour in (_GREY, _RGB):
-        image.load()
-        image.info.pop("transparency", None)  # made into alpha here, exactly, for all depths alike
-    page = page_of(image)
-    notes: tuple[str, ...] = (f"first of {frames} frames",) if frames > 1 else ()
+    page = page_of(opened(data, max_megapixels))
+    notes: tuple[str, ...] = ()
     if colour == _PALETTE:
         notes += ("palette read as RGB",)
     elif bits < 8:
@@ -51,16 +52,13 @@ def _png_8(data: bytes, max_megapixels: float, bits: int, colour: int) -> Page:
     return replace(page, notes=notes)
 
 
-def _png_16(data: bytes, chunks: list[tuple[bytes, bytes]]) -> Page:
-    # without the ancillary chunks libpng has no reason to touch a sample
-    bare = boxes.PNG_MAGIC + b"".join(boxes.png_chunk(*chunk) for chunk in chunks if chunk[0] in _PNG_PIXELS)
-    _check_png_sums(data)
-    colour, alpha = convert.split_alpha(imagecodecs.png_decode(bare))
+def _png_16(data: bytes) -> Page:
+    colour, alpha = convert.split_alpha(imagecodecs.png_decode(data))
     return Page(colour, alpha=alpha)
 
 
 def _check_png_sums(data: bytes) -> None:
-    """Re-made chunks get new checksums, so the stored ones are compared here."""
+    """Re-made chunks get new checksums, and Pillow leaves those of IDAT unread: the stored ones are compared here."""
     at = len(boxes.PNG_MAGIC)
     for name, content in boxes.png_chunks(data):
         end = at + 12 + len(content)
@@ -133,6 +131,7 @@ def _png_iptc(texts: dict[bytes, bytes]) -> bytes | None:
     return boxes.iptc_from_photoshop(raw)
 
 
+_SPACE = re.compile(rb"\s")
 _TOKEN = re.compile(rb"(?:\s|#[^\n]*\n)*([^\s#]+)")
 
 
@@ -165,11 +164,26 @@ def _pnm_values(data: bytes, at: int, magic: int, shape: tuple[int, ...], top: i
     if magic > 4:
         return np.frombuffer(data, ">u2" if top > 255 else "u1", count, at + 1).reshape(shape).astype(np.uint16)
     text = re.sub(rb"#[^\n]*", b"", data[at:])
-    words: Any = (text[i : i + 1] for i in range(len(text)) if text[i] in b"01") if magic == 1 else text.split()
-    values = np.array([int(word) for word in itertools.islice(words, count)], np.uint16)
+    if magic == 1:
+        digits = np.frombuffer(text, np.uint8)
+        values = (digits[(digits == 48) | (digits == 49)][:count] - 48).astype(np.uint16)
+    else:
+        values = np.concatenate([np.zeros(0, np.uint16), *_numbers(text, count, top)])[:count]
     if values.size < count:
         raise UnreadableError(limits.TRUNCATED)
     return values.reshape(shape)
+
+
+def _numbers(text: bytes, count: int, top: int) -> Iterator[Samples]:
+    """At least `count` numbers of a text that has so many, at most `top` each, a megabyte of text at a time: as a list
+    of words the whole would take twenty times its size."""
+    at = 0
+    while at < len(text) and count > 0:
+        space = _SPACE.search(text, at + (1 << 20))
+        end = space.start() if space else len(text)
+        values = np.minimum([int(word) for word in text[at:end].split()], top).astype(np.uint16)
+        yield values
+        at, count = end, count - len(values)
 
 
 def _pnm_page(values: Samples, top: int) -> Page:

@@ -1,4 +1,4 @@
-"""The 8-bit kinds, read with Pillow: JPEG, WebP, AVIF, BMP, GIF, PSD, ... and HEIC with pillow-heif.
+"""The 8-bit kinds, read with Pillow: JPEG, WebP, AVIF, BMP, GIF, ... and HEIC with pillow-heif.
 
 Nothing that may hold 16 bits of colour comes through here: Pillow would cut it to 8 without a word.
 """
@@ -8,6 +8,8 @@ from __future__ import annotations
 import importlib
 import io
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
@@ -16,7 +18,7 @@ import numpy as np
 from PIL import Image, UnidentifiedImageError
 
 from archivecolor.errors import TooLargeError, UnreadableError, UnsupportedError
-from archivecolor.photo import exif, limits
+from archivecolor.photo import exif, jpeg_data, limits
 from archivecolor.photo import samples as convert
 from archivecolor.photo.page import Page, Photo, Samples
 
@@ -25,22 +27,35 @@ _DRAWINGS = {"EPS", "WMF", "MPEG", "HDF5", "GRIB", "BUFR", "PDF"}
 _UNCOMPRESSED = {"BMP", "DIB", "PPM", "SGI", "XBM"}
 _FRAMED = {"GIF", "WEBP", "PNG", "AVIF", "TIFF", "ICNS"}
 _LOSSY = {"JPEG", "MPO", "PCD", "AVIF"}
+_REPACKABLE = (0xC0, 0xC1, 0xC2)
+"""Frames of baseline, extended and progressive JPEG."""
+_HEAD = 1 << 16
+_MISSING = 0.002
+"""Share of the blocks, empty in a file with damaged data, above which the picture is not usable."""
 _guard = threading.Lock()
 
 
 def opened(data: bytes, max_megapixels: float) -> Image.Image:
     """The picture with its header read and its size checked; pixels are decoded later, by `load`."""
-    with _guard:  # Pillow's own limit is one number for the whole process, and ICO decodes while it opens
-        before = Image.MAX_IMAGE_PIXELS
-        Image.MAX_IMAGE_PIXELS = max(1, min(int(max_megapixels * 1e6 / 2) + 1, 1 << 62))
+    with pillow_limit(max_megapixels):
         try:
             image = Image.open(io.BytesIO(data))
         except Image.DecompressionBombError as error:
             raise limits.too_large(error, max_megapixels) from error
-        finally:
-            Image.MAX_IMAGE_PIXELS = before
     limits.check_size(*image.size, max_megapixels)
     return image
+
+
+@contextmanager
+def pillow_limit(max_megapixels: float) -> Iterator[None]:
+    """Sets Pillow's own limit, which is one number for the whole process; ICO decodes while it opens."""
+    with _guard:
+        before = Image.MAX_IMAGE_PIXELS
+        Image.MAX_IMAGE_PIXELS = max(1, min(int(max_megapixels * 1e6 / 2) + 1, 1 << 62))
+        try:
+            yield
+        finally:
+            Image.MAX_IMAGE_PIXELS = before
 
 
 def read_with_pillow(data: bytes, max_megapixels: float) -> Photo:
@@ -64,14 +79,19 @@ def read_with_pillow(data: bytes, max_megapixels: float) -> Photo:
 
 def read_jpeg(data: bytes, max_megapixels: float) -> Photo:
     """JPEG of 8 bits, grey, RGB, CMYK or YCCK; 12 bits and lossless through imagecodecs."""
-    precision, width, height = _jpeg_frame(data)
+    frame, precision, width, height, channels = _jpeg_frame(data)
     if precision > 8:
         limits.check_size(width, height, max_megapixels)
-        samples, notes = convert.rescaled(imagecodecs.jpeg_decode(data), precision)
+        decoded = np.asarray(imagecodecs.jpeg_decode(data)) if precision <= 16 else np.empty((0, 0), np.uint16)
+        if decoded.shape[:2] != (height, width):
+            raise UnreadableError(limits.DAMAGED)
+        samples, notes = convert.rescaled(decoded, precision)
         return Photo("jpeg", (Page(samples, notes=notes),), lossless=False)
     image = opened(data, max_megapixels)
     page = _enveloped(page_of(image), image)
     _check_whole(page.samples)
+    if frame in _REPACKABLE and channels in (1, 3) and not jpeg_data.in_order(data):
+        page = _doubted(page)
     page = replace(page, iptc=image.info.get("photoshop", {}).get(0x0404) or None, dpi=_jfif_dpi(image) or page.dpi)
     return Photo("jpeg", (page,), lossless=False)
 
@@ -85,6 +105,13 @@ def _check_whole(samples: Samples) -> None:
         raise UnreadableError("damaged: the lower part of the picture is missing; scan it or copy it again")
 
 
+def _doubted(page: Page) -> Page:
+    """The page with a note that its data are not in order; refused when parts of it are missing altogether."""
+    if jpeg_data.missing_share(page.samples) > _MISSING:
+        raise UnreadableError("damaged: parts of the picture are missing; scan it or copy it again")
+    return replace(page, notes=(*page.notes, "JPEG data damaged in places or unusual: compare it with the source"))
+
+
 def read_webp(data: bytes, max_megapixels: float) -> Photo:
     """WebP; of an animation the first frame."""
     photo = read_with_pillow(data, max_megapixels)
@@ -93,6 +120,7 @@ def read_webp(data: bytes, max_megapixels: float) -> Photo:
 
 def read_avif(data: bytes, max_megapixels: float) -> Photo:
     """AVIF, of 10 or 12 bits too; of an animation the first frame."""
+    _check_declared(data, max_megapixels)
     photo = read_with_pillow(data, max_megapixels)
     at = data.find(b"av1C")
     flags = data[at + 6] if 0 <= at < len(data) - 6 else 0
@@ -114,6 +142,7 @@ def read_heic(data: bytes, max_megapixels: float) -> Photo:
         pillow_heif = importlib.import_module("pillow_heif")
     except ImportError:
         raise UnsupportedError("HEIC needs one more package: pip install 'archivecolor[heic]'") from None
+    _check_declared(data, max_megapixels)
     image: Any = pillow_heif.open_heif(io.BytesIO(data), convert_hdr_to_8bit=False)
     width, height = image.size
     limits.check_size(width, height, max_megapixels)
@@ -132,6 +161,15 @@ def read_heic(data: bytes, max_megapixels: float) -> Photo:
     page = convert.with_profile(page, image.info.get("icc_profile"))
     page = replace(page, description=exif.text(page.exif, exif.DESCRIPTION), dpi=exif.dpi(page.exif))
     return Photo("heic", (page,), lossless=False)
+
+
+def _check_declared(data: bytes, max_megapixels: float) -> None:
+    """Checks every size that the head of an AVIF or HEIC names: their decoders refuse large ones with no word of it."""
+    at = data.find(b"ispe\0\0\0\0", 0, _HEAD)
+    while at >= 0:
+        width, height = (int.from_bytes(data[i : i + 4], "big") for i in (at + 8, at + 12))
+        limits.check_size(width, height, max_megapixels)
+        at = data.find(b"ispe\0\0\0\0", at + 16, _HEAD)
 
 
 def page_of(image: Image.Image) -> Page:
@@ -208,8 +246,6 @@ def _jfif_dpi(image: Image.Image) -> tuple[float, float] | None:
 
 
 def _frame_note(image: Image.Image) -> tuple[str, ...]:
-    if image.format == "PSD":
-        return ("layers flattened",)
     if image.format not in _FRAMED or not getattr(image, "is_animated", False):
         return ()
     try:
@@ -235,16 +271,16 @@ def _after_junk(data: bytes, max_megapixels: float, error: Exception) -> Photo:
     return replace(photo, pages=(replace(page, notes=(f"{at} bytes before the picture skipped", *page.notes)),))
 
 
-def _jpeg_frame(data: bytes) -> tuple[int, int, int]:
-    """(bits per sample, width, height) of the frame header; (8, 0, 0) when it is not found."""
+def _jpeg_frame(data: bytes) -> tuple[int, int, int, int, int]:
+    """(marker, bits per sample, width, height, channels) of the frame header; (0, 8, 0, 0, 0) when it is not found."""
     at = 2
-    while at + 9 <= len(data) and data[at] == 0xFF:
+    while at + 10 <= len(data) and data[at] == 0xFF:
         marker = data[at + 1]
         if 0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC):
             height, width = (int.from_bytes(data[i : i + 2], "big") for i in (at + 5, at + 7))
-            return data[at + 4], width, height
+            return marker, data[at + 4], width, height, data[at + 9]
         at += 1 if marker == 0xFF else 2 + int.from_bytes(data[at + 2 : at + 4], "big")
-    return 8, 0, 0
+    return 0, 8, 0, 0, 0
 
 
 def _riff_chunks(data: bytes) -> list[bytes]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import mmap
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,10 +11,13 @@ import numpy as np
 import tifffile
 from PIL import Image
 
-from archivecolor.errors import UnreadableError, UnsupportedError
-from archivecolor.photo import boxes, exif, limits
+from archivecolor.errors import PictureError, UnreadableError, UnsupportedError
+from archivecolor.options import Strips
+from archivecolor.photo import limits
 from archivecolor.photo import samples as convert
-from archivecolor.photo.page import Page, Photo, Samples
+from archivecolor.photo.page import Page, Photo, Samples, Scan
+from archivecolor.photo.strips import Reduced, bands
+from archivecolor.photo.tiff_tags import enveloped, value_of
 
 _REDUCED, _MASK = 1, 4
 _WHITE_IS_ZERO, _BLACK_IS_ZERO, _RGB, _PALETTE, _TRANSPARENCY, _CMYK, _YCBCR, _CIELAB, _ICCLAB = (*range(7), 8, 9)
@@ -26,22 +29,29 @@ _CAMERA_RAW = (32803, 34892)
 _DNG_VERSION = 50706
 _UNCOMPRESSED = 1
 _LOSSY_COMPRESSIONS = (6, 7, 34892, 33003, 33005, 34712, 50001, 22610)
-_CARRIED_TEXTS = (269, 271, 272, 285, 306, 315, 316, 33432)
-_PAGE_NUMBER = 297
+_MAX_PAGES = 10_000
+_SCAN_MEGAPIXELS = 50.0
+"""What a page costs that is done strip by strip: its reduced copy, a row of tiles, the colours as wide as it is."""
 
 
-def read_tiff(path: Path, max_megapixels: float) -> Photo:
+def read_tiff(path: Path, max_megapixels: float, strips: Strips) -> Photo:
     """All full pages of a TIFF; thumbnails, masks and SubIFDs are left out with a note."""
     with tifffile.TiffFile(path) as tif:
-        every: list[Any] = list(tif.pages)
-        if not every:
-            raise UnreadableError(limits.DAMAGED)
+        every = _pages(tif)
         _refuse_foreign(tif, every)
         pages = _full_pages(every)
-        limits.check_size(1, sum(page.imagewidth * page.imagelength for page in pages), max_megapixels, len(pages))
+        pixels = sum(page.imagewidth * page.imagelength for page in pages)
+        if len(pages) > 1:
+            limits.check_size(1, pixels, max_megapixels, len(pages))
         for page in pages:
             _check_page(page, tif.filehandle.size, max_megapixels)
-        read = [_read_page(path, tif, page, every.index(page)) for page in pages]
+        large = pixels > strips.above * 1e6 and all(map(comes_in_strips, pages))
+        read = [
+            _scanned(path, tif, page, every.index(page), strips.short_side)
+            if large
+            else _read_page(path, tif, page, every.index(page))
+            for page in pages
+        ]
         compressed = any(int(page.compression) != _UNCOMPRESSED for page in pages)
         lossless = not any(int(page.compression) in _LOSSY_COMPRESSIONS for page in pages)
     left_out = len(every) - len(read)
@@ -49,6 +59,18 @@ def read_tiff(path: Path, max_megapixels: float) -> Photo:
         first = read[0]
         read[0] = replace(first, notes=(*first.notes, f"{left_out} smaller copies or masks in the file left out"))
     return Photo("tiff", tuple(read), compressed=compressed, lossless=lossless)
+
+
+def _pages(tif: Any) -> list[Any]:
+    """Every directory of the file, of which a damaged or hostile one may have any number."""
+    count = len(tif.pages)
+    if not count:
+        raise UnreadableError(limits.DAMAGED)
+    if count > _MAX_PAGES:
+        raise UnsupportedError(
+            f"{count} pages, over the limit of {_MAX_PAGES}: split the file, for example with tiffsplit"
+        )
+    return list(tif.pages)
 
 
 def _refuse_foreign(tif: Any, pages: list[Any]) -> None:
@@ -82,10 +104,58 @@ def _check_page(page: Any, file_size: int, max_megapixels: float) -> None:
             raise UnreadableError(limits.TRUNCATED)
 
 
+def comes_in_strips(page: Any) -> bool:
+    """Whether a page can be understood a few rows at a time: no floats, whose black and white are yet to be found."""
+    known = page.photometric is not None and int(page.photometric) in _COLOURS
+    return known and page.dtype in (np.bool_, np.uint8, np.uint16) and not _is_left_to_pillow(page)
+
+
+def measured(path: Path, strips: Strips) -> float:
+    """Megapixels of 8 bits that reading the file holds, all pages together."""
+    with tifffile.TiffFile(path) as tif:
+        pages = _full_pages(_pages(tif))
+        pixels = sum(page.imagewidth * page.imagelength for page in pages)
+        if pixels > strips.above * 1e6 and all(map(comes_in_strips, pages)):
+            return _SCAN_MEGAPIXELS
+        return pixels * max(page.dtype.itemsize for page in pages) / 1e6
+
+
+def _scanned(path: Path, tif: Any, page: Any, index: int, short_side: int) -> Page:
+    """The page as a reduced copy of itself and a `Scan`."""
+    height, width = page.imagelength, page.imagewidth
+    reduced, has_alpha = Reduced(height, width, short_side), False
+    notes: dict[str, None] = {}
+    for decoded in bands(page, tif):
+        colour, alpha, said = _colours(decoded, page)
+        reduced.add(colour)
+        notes |= dict.fromkeys(said)
+        has_alpha = alpha is not None
+
+    def again() -> Iterator[tuple[Samples, Samples | None]]:
+        try:
+            with tifffile.TiffFile(path) as tif:
+                for decoded in bands(tif.pages[index], tif):
+                    yield _colours(decoded, tif.pages[index])[:2]
+        except (PictureError, GeneratorExit):
+            raise
+        except Exception as error:
+            raise limits.plain(error) from error
+
+    copy = Page(reduced.samples(), notes=tuple(notes), scan=Scan(height, width, has_alpha, again))
+    return enveloped(copy, tif, page)
+
+
 def _read_page(path: Path, tif: Any, page: Any, index: int) -> Page:
     if page.photometric is None or int(page.photometric) not in _COLOURS:
         raise UnsupportedError("stored in an unusual colour system: save it as RGB or grey TIFF first")
-    decoded = _decoded(path, page, index)
+    colour, alpha, notes = _colours(_decoded(path, page, index), page)
+    if page.subifds:
+        notes += (f"{len(page.subifds)} smaller copies (SubIFDs) left out",)
+    return enveloped(Page(colour, alpha=alpha, notes=notes), tif, page)
+
+
+def _colours(decoded: Samples, page: Any) -> tuple[Samples, Samples | None, tuple[str, ...]]:
+    """Rows in the file's own numbers -> grey or RGB samples, their alpha, and what was done to them."""
     colour, extra, notes = _split(decoded, page)
     colour, depth_notes = _to_depth(colour, page)
     colour, colour_notes = _to_rgb(colour, page)
@@ -93,15 +163,12 @@ def _read_page(path: Path, tif: Any, page: Any, index: int) -> Page:
     if alpha is not None and int(page.extrasamples[0]) == 1 and alpha.min() < np.iinfo(alpha.dtype).max:
         colour = convert.unpremultiplied(colour, alpha)
         alpha_notes += ("colours divided by their transparency",)
-    notes += depth_notes + colour_notes + alpha_notes
-    if page.subifds:
-        notes += (f"{len(page.subifds)} smaller copies (SubIFDs) left out",)
-    return _enveloped(Page(colour, alpha=alpha, notes=notes), tif, page)
+    return colour, alpha, notes + depth_notes + colour_notes + alpha_notes
 
 
 def _decoded(path: Path, page: Any, index: int) -> Samples:
     """Samples as (H, W) or (H, W, C), in the file's own numbers."""
-    if int(page.photometric) == _YCBCR and tuple(page.subsampling or (1, 1)) != (1, 1) and not _is_image_codec(page):
+    if _is_left_to_pillow(page):
         with Image.open(path) as image:  # 8 bit by definition, and tifffile does not undo its subsampling
             image.seek(index)
             return np.asarray(image.convert("RGB"))
@@ -111,6 +178,11 @@ def _decoded(path: Path, page: Any, index: int) -> Samples:
     elif page.axes not in ("YX", "YXS"):
         raise UnsupportedError("a volume, not a photograph: export its slices as plain TIFF")
     return np.asarray(samples)
+
+
+def _is_left_to_pillow(page: Any) -> bool:
+    subsampled = int(page.photometric) == _YCBCR and tuple(page.subsampling or (1, 1)) != (1, 1)
+    return subsampled and not _is_image_codec(page)
 
 
 def _is_image_codec(page: Any) -> bool:
@@ -154,9 +226,9 @@ def _to_rgb(samples: Samples, page: Any) -> tuple[Samples, tuple[str, ...]]:
     if photometric == _PALETTE:
         return _looked_up(samples, page), ("palette read as RGB",)
     if photometric == _CMYK:
-        if _value(page, 332) not in (None, 1):
+        if value_of(page, 332) not in (None, 1):
             raise UnsupportedError("printing inks other than CMYK: convert it to RGB first")
-        rgb, note = convert.rgb_from_cmyk(samples, _value(page, 34675))
+        rgb, note = convert.rgb_from_cmyk(samples, value_of(page, 34675))
         return rgb, (note,)
     if photometric in (_CIELAB, _ICCLAB):
         return convert.rgb_from_lab(samples, signed=photometric == _CIELAB), ("CIELAB converted to sRGB",)
@@ -184,89 +256,3 @@ def _alpha(extra: Samples | None, page: Any, colour: Samples) -> tuple[Samples |
     if depth.dtype != colour.dtype:
         return None, ("transparency of another depth left out",)
     return depth, ()
-
-
-def _enveloped(page: Page, tif: Any, source: Any) -> Page:
-    orientation = _value(source, 274)
-    xmp = _value(source, 700)
-    page = replace(
-        page,
-        orientation=orientation if isinstance(orientation, int) and 1 <= orientation <= 8 else 1,
-        dpi=_dpi(source),
-        exif=_exif(tif, source),
-        xmp=_raw(xmp),
-        iptc=_iptc(tif, source),
-        description=None if source.is_shaped or source.is_imagej else _text(source, 270),
-        tags=_tags(source),
-    )
-    converted = int(source.photometric) in (_CMYK, _CIELAB, _ICCLAB)
-    return page if converted else convert.with_profile(page, _raw(_value(source, 34675)))
-
-
-def _value(page: Any, code: int) -> Any:
-    tag = page.tags.get(code)
-    return None if tag is None else tag.value
-
-
-def _raw(value: Any) -> bytes | None:
-    if isinstance(value, str):
-        return value.encode()
-    if isinstance(value, tuple) and value and all(isinstance(v, int) and 0 <= v < 256 for v in value):
-        return bytes(value)
-    return bytes(value) if isinstance(value, bytes) and value else None
-
-
-def _text(page: Any, code: int) -> str | None:
-    value = _value(page, code)
-    if isinstance(value, bytes):
-        value = exif.decoded(value.split(b"\0")[0])
-    return value.strip("\0").strip() or None if isinstance(value, str) else None
-
-
-def _tags(page: Any) -> tuple[tuple[int, str, int, Any, bool], ...]:
-    texts = [(code, _text(page, code)) for code in _CARRIED_TEXTS]
-    found: list[tuple[int, str, int, Any, bool]] = [(code, "s", 0, text.encode(), True) for code, text in texts if text]
-    number = _value(page, _PAGE_NUMBER)
-    if isinstance(number, tuple) and len(number) == 2 and all(isinstance(n, int) and 0 <= n < 65536 for n in number):
-        found.append((_PAGE_NUMBER, "H", 2, number, True))
-    return tuple(found)
-
-
-def _dpi(page: Any) -> tuple[float, float] | None:
-    x, y, unit = _value(page, 282), _value(page, 283), _value(page, 296)
-    scale = {None: 1.0, 2: 1.0, 3: 2.54}.get(None if unit is None else int(unit))
-    if scale is None or not all(isinstance(v, tuple) and len(v) == 2 and v[1] for v in (x, y)):
-        return None
-    return exif.sensible_dpi(x[0] / x[1] * scale, y[0] / y[1] * scale)
-
-
-def _exif(tif: Any, page: Any) -> bytes | None:
-    """The page's EXIF and GPS directories as a block of their own; a damaged or BigTIFF one is left."""
-    if tif.is_bigtiff or not (exif.EXIF_IFD in page.tags or exif.GPS_IFD in page.tags):
-        return None
-    try:
-        with (
-            Path(tif.filehandle.path).open("rb") as file,
-            mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as block,
-        ):
-            return exif.standalone(block, page.offset)
-    except (ValueError, OSError):
-        return None
-
-
-def _iptc(tif: Any, page: Any) -> bytes | None:
-    """The records' own bytes: many writers declare them as LONG, which readers then swap."""
-    tag = page.tags.get(33723)
-    if tag is None:
-        resources = _raw(_value(page, 34377))
-        return boxes.iptc_from_photoshop(resources) if resources else None
-    if isinstance(tag.value, bytes):
-        return tag.value or None
-    values = tag.value if isinstance(tag.value, tuple) else (tag.value,)
-    if int(tag.dtype) != 4:
-        return _raw(values)
-    for order in (tif.byteorder, "<", ">"):
-        raw = np.array(values, order + "u4").tobytes()
-        if raw[:1] == b"\x1c":
-            return raw
-    return None

@@ -29,17 +29,19 @@ _PNG_KEYWORDS = {315: b"Author", 33432: b"Copyright", 269: b"Title"}
 Encoded = tuple[bytes, tuple[str, ...]]
 
 
-def writable_format(photo_format: str, asked: str) -> str:
+def writable_format(photo: Photo, asked: str) -> str:
     """The format to write: the one asked for, or for `same` the source's own.
 
-    A source that is read but not written (gif, pnm, psd, ico, ...) becomes png, which keeps 16 bits and loses nothing;
-    one that was lossy already (heic, pcd) becomes jpeg.
+    A source that is read but not written (gif, pnm, psd, ico, ...) becomes png, which keeps 16 bits and transparency
+    and loses nothing; one that was lossy already (heic, pcd) becomes jpeg, unless it has what jpeg would lose.
     """
     if asked != "same":
         return asked
-    if photo_format in FORMAT_SUFFIXES:
-        return photo_format
-    return "jpeg" if photo_format in _LOSSY_SOURCES else "png"
+    if photo.format in FORMAT_SUFFIXES:
+        return photo.format
+    first = photo.pages[0]
+    plain = first.samples.dtype == np.uint8 and first.alpha is None
+    return "jpeg" if plain and photo.format in _LOSSY_SOURCES else "png"
 
 
 def suffix_for(format: str, source_suffix: str) -> str:
@@ -206,7 +208,7 @@ def _png(page: Page, photo: Photo, quality: int, software: str) -> Encoded:
     if page.xmp is not None:
         parts.append(boxes.png_text(boxes.XMP_KEYWORD, page.xmp))
     if page.iptc is not None:
-        parts.append(boxes.png_raw_profile(b"iptc", boxes.photoshop_iptc(page.iptc)))
+        parts.append(boxes.png_raw_profile(b"iptc", boxes.photoshop_iptc(page.iptc, heading=b"")))
     parts += [boxes.png_text(key, text) for key, text in _png_texts(page, software)]
     # the header chunk must come first; text chunks may stand anywhere
     return boxes.png_spliced(bytes(imagecodecs.png_encode(_stacked(page), level=6)), b"".join(parts)), notes

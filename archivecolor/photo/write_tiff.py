@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 import tifffile
 
-from archivecolor.photo import exif
-from archivecolor.photo.page import Page, Photo
+from archivecolor.photo import exif, exiftool
+from archivecolor.photo.page import BAND_ROWS, Page, Photo, Samples, Scan
+from archivecolor.photo.strips import tiled
 
 _BIG = 3_900_000_000
 # tifffile writes no EXIF pointers, so unused tags one below them keep their places until the pages are on the disk
@@ -32,22 +33,56 @@ def write_tiff(part: Path, photo: Photo, software: str) -> tuple[str, ...]:
     Returns:
         What was not carried.
     """
-    big = sum(page.samples.nbytes * (4 if page.alpha is not None else 3) // 3 for page in photo.pages) > _BIG
+    big = sum(map(_bytes, photo.pages)) > _BIG
     packed = photo.compressed or photo.format != "tiff"
     with _Strict(io.FileIO(part, "w+")) as file, tifffile.TiffWriter(file, bigtiff=big, byteorder="<") as tif:
         for page in photo.pages:
-            _write_page(tif, page, software, packed, big)
-    return _add_exif(part, photo.pages, big)
+            _write_page(tif, page, software, packed)
+    notes = _add_exif(part, photo.pages, big)
+    if any(exif.MAKER_NOTE in tags for page in photo.pages for tags in _sub_ifds(page).values()):
+        alone = len(photo.pages) == 1 and not big
+        notes += exiftool.completed(part, photo.path if alone else None)
+    return notes
 
 
-def _write_page(tif: Any, page: Page, software: str, packed: bool, big: bool) -> None:
-    stacked = page.samples if page.alpha is None else np.dstack([page.samples, page.alpha])
+def _bytes(page: Page) -> int:
+    return page.height * page.width * _channels(page) * page.samples.itemsize
+
+
+def _has_alpha(page: Page) -> bool:
+    return page.scan.has_alpha if page.scan else page.alpha is not None
+
+
+def _channels(page: Page) -> int:
+    return (3 if page.samples.ndim == 3 else 1) + _has_alpha(page)
+
+
+def _stacked(samples: Samples, alpha: Samples | None) -> Samples:
+    return np.ascontiguousarray(samples if alpha is None else np.dstack([samples, alpha]))
+
+
+def _pixels(page: Page) -> dict[str, Any]:
+    """What tifffile is given to write: the samples, or for a scan its tiles, which it asks for one by one."""
+    scan: Scan | None = page.scan
+    if scan is None:
+        return {"data": _stacked(page.samples, page.alpha)}
+    rows = (_stacked(*band) for band in scan.bands())
+    shape = (scan.height, scan.width, *([_channels(page)] if _channels(page) > 1 else []))
+    return {
+        "data": tiled(rows, scan.width),
+        "shape": shape,
+        "dtype": page.samples.dtype,
+        "tile": (BAND_ROWS, BAND_ROWS),
+    }
+
+
+def _write_page(tif: Any, page: Page, software: str, packed: bool) -> None:
     description = page.description or exif.text(page.exif, exif.DESCRIPTION)
     tif.write(
-        np.ascontiguousarray(stacked),
+        **_pixels(page),
         photometric="rgb" if page.samples.ndim == 3 else "minisblack",
-        planarconfig="contig" if stacked.ndim == 3 else None,
-        extrasamples=None if page.alpha is None else ["unassalpha"],
+        planarconfig="contig" if _channels(page) > 1 else None,
+        extrasamples=["unassalpha"] if _has_alpha(page) else None,
         compression="zlib" if packed else None,
         predictor=2 if packed else None,
         resolution=page.dpi,
@@ -55,15 +90,14 @@ def _write_page(tif: Any, page: Page, software: str, packed: bool, big: bool) ->
         description=description.encode() if description else None,
         software=software.encode(),
         iccprofile=page.icc,
-        extratags=_extratags(page, big),
+        extratags=_extratags(page),
         metadata=None,
         maxworkers=1,
     )
 
 
-def _extratags(page: Page, big: bool) -> list[tuple[int, Any, int, Any, bool]]:
+def _extratags(page: Page) -> list[tuple[int, Any, int, Any, bool]]:
     known = {tag[0] for tag in page.tags}
-    pointers = () if big else tuple(_sub_ifds(page))
     found: list[tuple[int, Any, int, Any, bool]] = [(exif.ORIENTATION, "H", 1, page.orientation, True), *page.tags]
     for code in _FROM_EXIF:
         text = None if code in known else exif.text(page.exif, code)
@@ -73,7 +107,7 @@ def _extratags(page: Page, big: bool) -> list[tuple[int, Any, int, Any, bool]]:
         found.append((700, 1, len(page.xmp), page.xmp, True))
     if page.iptc:
         found.append((33723, 7, len(page.iptc), page.iptc, True))
-    return [*found, *((pointer - 1, 4, 1, 0, True) for pointer in pointers)]
+    return [*found, *((pointer - 1, 4, 1, 0, True) for pointer in _sub_ifds(page))]
 
 
 def _sub_ifds(page: Page) -> dict[int, dict[int, exif.Entry]]:
@@ -85,11 +119,9 @@ def _sub_ifds(page: Page) -> dict[int, dict[int, exif.Entry]]:
 
 def _add_exif(part: Path, pages: tuple[Page, ...], big: bool) -> tuple[str, ...]:
     """Puts each page's EXIF and GPS directories behind the last page and points to them: tifffile cannot."""
-    wanted = [{} if big else _sub_ifds(page) for page in pages]
+    wanted = [_sub_ifds(page) for page in pages]
     lost = any(page.exif and not exif.main_tags(page.exif) for page in pages)
     notes: tuple[str, ...] = ("damaged EXIF not carried",) if lost else ()
-    if big and any(_sub_ifds(page) for page in pages):
-        notes += ("EXIF camera data not carried by BigTIFF",)
     if not any(wanted):
         return notes
     with tifffile.TiffFile(part) as tif:
@@ -105,7 +137,7 @@ def _add_exif(part: Path, pages: tuple[Page, ...], big: bool) -> tuple[str, ...]
                 at = file.seek(0, 2)
                 at += file.write(bytes(at % 2))
                 swapped = {tag: exif.reordered(entry, source, "<") for tag, entry in entries.items()}
-                file.write(exif.directory_bytes(swapped, "<", at))
+                file.write(exif.directory_bytes(swapped, "<", at, big))
                 file.seek(place[pointer])
-                file.write(struct.pack("<HHII", pointer, 4, 1, at))
+                file.write(struct.pack("<HHQQ", pointer, 18, 1, at) if big else struct.pack("<HHII", pointer, 4, 1, at))
     return notes

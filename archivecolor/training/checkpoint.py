@@ -84,30 +84,44 @@ def save(folder: Path, stage: Stage, step: Step, average: Average, state: State)
         save_file({k: v.contiguous().cpu() for k, v in tensors.items()}, part, {"about": json.dumps(about)})
 
 
-def restore(folder: Path, stage: Stage, step: Step, average: Average) -> State:
-    """Fills everything from the folder's checkpoint, if there is one.
+def check(stage: Stage) -> dict[str, Any] | None:
+    """What the checkpoint in `stage.out` says of itself, or None where there is none.
+
+    Raises:
+        UsageError: it is another model's or another stage's.
+    """
+    path = stage.out / FILE
+    if not path.exists():
+        return None
+    with safe_open(path, framework="pt") as file:
+        about: dict[str, Any] = json.loads(file.metadata()["about"])
+    if (about["model"], about["stage"]) != (stage.model, stage.name):
+        raise UsageError(
+            f"{stage.out}: holds a {about['stage']} training of {about['model']}, not a {stage.name} of {stage.model};"
+            " choose another --out"
+        )
+    return about
+
+
+def restore(stage: Stage, step: Step, average: Average) -> State:
+    """Fills everything from the checkpoint in `stage.out`, if there is one.
 
     Raises:
         UsageError: the folder holds another model's or another stage's training, or one with other modules.
     """
-    path = folder / FILE
-    if not path.exists():
+    about = check(stage)
+    if about is None:
         return State()
+    path = stage.out / FILE
     with safe_open(path, framework="pt") as file:
-        about = json.loads(file.metadata()["about"])
-        if (about["model"], about["stage"]) != (stage.model, stage.name):
-            raise UsageError(
-                f"{folder}: holds a {about['stage']} training of {about['model']}, not a {stage.name} of {stage.model};"
-                " choose another --out"
-            )
         tensors: dict[str, Tensor] = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
     for name, module in step.modules().items():
         try:
             module.load_state_dict(_below(tensors, f"module/{name}/"))
         except RuntimeError as error:
             raise UsageError(
-                f"{path}: does not hold the {name} of this training (another --teacher-weight or --discriminator?); "
-                "repeat the first command, or choose another --out"
+                f"{path}: does not hold the {name} of this training (another --teacher-weight, --discriminator "
+                "or --precision?); repeat the first command, or choose another --out"
             ) from error
     for name, optimizer in step.optimizers().items():
         slots: dict[int, dict[str, Tensor]] = {}

@@ -6,8 +6,9 @@ Batch number k is a pure function of (seed, k): a training that resumes sees wha
 from __future__ import annotations
 
 import hashlib
-from collections import Counter
-from collections.abc import Callable, Sequence
+from collections import Counter, deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,10 +21,15 @@ from torch import Tensor
 
 from archivecolor import lab
 from archivecolor.errors import NoInputError, PictureError
-from archivecolor.training.aging import age
+from archivecolor.training.aging import aged_batch
+from archivecolor.training.damage import margin
 
 SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".bmp", ".jp2"}
 VALIDATION_SHARE = 0.04
+FEW_HELD = 16
+"""So many pictures are held at least, if that is no more than a fifth."""
+MARGIN_SHARE = 0.15
+"""Of the aged pictures, those that get a margin."""
 Bytes = NDArray[np.uint8]
 
 
@@ -46,17 +52,25 @@ def find(source: Path) -> list[Path]:
 
 
 def split(paths: Sequence[Path], root: Path) -> tuple[list[Path], list[Path]]:
-    """Training and validation pictures. Which side a picture is on depends on its name alone."""
+    """Training and validation pictures, both in their old order.
 
-    def in_validation(path: Path) -> bool:
-        name = path.relative_to(root).as_posix() if path.is_relative_to(root) else path.as_posix()
-        return int(hashlib.sha256(name.encode()).hexdigest()[:8], 16) < VALIDATION_SHARE * 2**32
-
-    chosen = [in_validation(path) for path in paths]
+    Which side a picture is on depends on a hash of its name below `root` alone, so that pictures that come later move
+    none. Only of few pictures, where that share would be less than `FEW_HELD` (but no more than a fifth), are those of
+    the smallest hashes held.
+    """
+    hashes = [int(hashlib.sha256(name_of(path, root).encode()).hexdigest()[:8], 16) for path in paths]
+    few = sorted(hashes)[: max(min(FEW_HELD, len(paths) // 5), int(len(paths) > 1))]
+    limit = max([int(VALIDATION_SHARE * 2**32) - 1, *few])
     return (
-        [p for p, held in zip(paths, chosen, strict=True) if not held],
-        [p for p, held in zip(paths, chosen, strict=True) if held],
+        [p for p, number in zip(paths, hashes, strict=True) if number > limit],
+        [p for p, number in zip(paths, hashes, strict=True) if number <= limit],
     )
+
+
+def name_of(path: Path, root: Path) -> str:
+    """What a picture is called wherever its folder lies: its path below `root`, where it is."""
+    root = root.parent if root.is_file() else root
+    return path.relative_to(root).as_posix() if path.is_relative_to(root) else path.as_posix()
 
 
 def why_useless(rgb: Bytes) -> str | None:
@@ -81,51 +95,86 @@ class PhotoSet:
 
     pictures: list[Bytes]
     names: list[str]
-    left_out: dict[str, int]
-    """Why pictures of the source are not in the set, and how many for each reason."""
+    reasons: dict[str, str]
+    """Why pictures of the source are not in the set, by name."""
 
     def __len__(self) -> int:
         return len(self.pictures)
 
+    @property
+    def left_out(self) -> dict[str, int]:
+        """How many pictures of the source are not in the set, for each reason."""
+        return dict(Counter(self.reasons.values()))
+
+
+def spread(count: int, most: int) -> list[int]:
+    """At most `most` of the numbers below `count`, evenly spread; always the same."""
+    return list(range(count)) if count <= most else [i * count // most for i in range(most)]
+
+
+Read = Callable[[Path], Bytes]
+"""Gives the sRGB picture of a path; raises `PictureError` where it cannot."""
+
+
+def decode(path: Path, read: Read, short: int) -> tuple[Bytes | None, str]:
+    """A picture reduced to `short` pixels on the short side, or None and the reason why it is useless."""
+    try:
+        rgb = read(path)
+    except PictureError:
+        return None, "unreadable"
+    if reason := why_useless(rgb):
+        return None, reason
+    scale = short / min(rgb.shape[:2])
+    if scale < 1:
+        size = (max(short, round(rgb.shape[1] * scale)), max(short, round(rgb.shape[0] * scale)))
+        rgb = np.asarray(cv2.resize(rgb, size, interpolation=cv2.INTER_AREA), np.uint8)
+    return rgb, ""
+
+
+def stream(paths: Sequence[Path], read: Read, short: int) -> Iterator[tuple[Path, Bytes | None, str]]:
+    """Decodes pictures in threads, in order; never more than a few ahead of what was taken."""
+    threads = joblib.cpu_count()
+    waiting: deque[tuple[Path, Future[tuple[Bytes | None, str]]]] = deque()
+    with ThreadPoolExecutor(threads) as pool:
+        for path in paths:
+            waiting.append((path, pool.submit(decode, path, read, short)))
+            if len(waiting) > 2 * threads:
+                done, future = waiting.popleft()
+                yield (done, *future.result())
+        while waiting:
+            done, future = waiting.popleft()
+            yield (done, *future.result())
+
 
 def load(
-    paths: Sequence[Path], read: Callable[[Path], Bytes], short: int, seen: Callable[[int], None] = lambda n: None
+    paths: Sequence[Path], read: Read, short: int, root: Path = Path(), seen: Callable[[int], None] = lambda n: None
 ) -> PhotoSet:
-    """Decodes all pictures in threads, reduced to `short` pixels on the short side.
+    """All pictures in memory, reduced to `short` pixels on the short side, named by their places below `root`.
 
     Args:
-        read: gives the sRGB picture of a path; raises `PictureError` where it cannot.
         seen: called with the number of pictures decoded so far.
 
     Raises:
         NoInputError: no picture of the source can be used.
     """
-
-    def one(path: Path) -> tuple[Path, Bytes | None, str]:
-        try:
-            rgb = read(path)
-        except PictureError:
-            return path, None, "unreadable"
-        scale = short / min(rgb.shape[:2])
-        if scale < 1:
-            size = (max(short, round(rgb.shape[1] * scale)), max(short, round(rgb.shape[0] * scale)))
-            rgb = np.asarray(cv2.resize(rgb, size, interpolation=cv2.INTER_AREA), np.uint8)
-        reason = why_useless(rgb)
-        return path, (None if reason else rgb), reason or ""
-
-    pictures, names, left_out = [], [], Counter[str]()
-    workers = joblib.Parallel(n_jobs=joblib.cpu_count(), backend="threading", return_as="generator")  # type: ignore[no-untyped-call]
-    for i, (path, rgb, reason) in enumerate(workers(joblib.delayed(one)(p) for p in paths)):  # type: ignore[no-untyped-call]
+    photos = PhotoSet([], [], {})
+    for i, (path, rgb, reason) in enumerate(stream(paths, read, short)):
+        name = name_of(path, root)
         if rgb is None:
-            left_out[reason] += 1
+            photos.reasons[name] = reason
         else:
-            pictures.append(rgb)
-            names.append(path.as_posix())
+            photos.pictures.append(rgb)
+            photos.names.append(name)
         seen(i + 1)
-    if not pictures:
-        reasons = ", ".join(f"{count} {reason}" for reason, count in left_out.items())
-        raise NoInputError(f"none of the {len(paths)} pictures can teach colour ({reasons})")
-    return PhotoSet(pictures, names, dict(left_out))
+    if not photos.pictures:
+        raise nothing_useful(len(paths), photos.left_out)
+    return photos
+
+
+def nothing_useful(count: int, left_out: dict[str, int]) -> NoInputError:
+    """That none of so many pictures can be used, and why."""
+    reasons = ", ".join(f"{number} {reason}" for reason, number in left_out.items()) or "there are none"
+    return NoInputError(f"none of the {count} pictures can teach colour ({reasons})")
 
 
 def random_crop(rgb: Bytes, size: int, random: np.random.Generator) -> Bytes:
@@ -158,26 +207,40 @@ class Batch:
     rgb: Tensor
 
 
-def to_batch(crops: Sequence[Bytes], aging: float, random: torch.Generator) -> Batch:
-    """uint8 pictures (H, W, 3) of one size -> a batch; a share `aging` of the luminances made to look old."""
+def to_batch(crops: Sequence[Bytes], randoms: Sequence[np.random.Generator | None]) -> Batch:
+    """uint8 pictures (H, W, 3) of one size -> a batch; those that have a generator are made to look old by it."""
     rgb = torch.from_numpy(np.stack(crops)).permute(0, 3, 1, 2).float() / 255
     linear = lab.linear_from_srgb(rgb)
-    _, ab_net = lab.net_from_lab(lab.lab_from_linear(linear))
-    return Batch(age(linear, aging, random), ab_net.contiguous(), rgb)
+    l_true, ab_net = lab.net_from_lab(lab.lab_from_linear(linear))
+    old = aged_batch(linear, (l_true + 1) / 2, list(randoms))
+    return Batch(old * 2 - 1, ab_net.contiguous(), rgb)
+
+
+def aged_or_not(crop: Bytes, aging: float, random: np.random.Generator) -> tuple[Bytes, np.random.Generator | None]:
+    """The crop, perhaps with a margin, and its generator if it is to be aged: a share `aging` of all is."""
+    if random.random() >= aging:
+        return crop, None
+    return (margin(crop, random) if random.random() < MARGIN_SHARE else crop), random
 
 
 def training_batch(photos: PhotoSet, start: int, count: int, size: int, aging: float, seed: int) -> Batch:
-    """Pictures number `start` to `start + count` of the endless shuffled row of all epochs, cropped and aged."""
+    """Pictures number `start` to `start + count` of the endless shuffled row of all epochs, cropped and aged.
+
+    Each picture is a function of its number and the seed, so that a batch can be made in parts.
+    """
     n = len(photos)
-    crops = []
+    crops, randoms = [], []
     for position in range(start, start + count):
         order = np.random.default_rng((seed, position // n)).permutation(n)
         random = np.random.default_rng((seed, 1, position))
-        crops.append(random_crop(photos.pictures[order[position % n]], size, random))
-    return to_batch(crops, aging, torch.Generator().manual_seed(seed * 1_000_003 + start))
+        whole = random_crop(photos.pictures[order[position % n]], size, random)
+        crop, old = aged_or_not(whole, aging, random)
+        crops.append(crop)
+        randoms.append(old)
+    return to_batch(crops, randoms)
 
 
 def validation_batch(photos: PhotoSet, start: int, count: int, size: int) -> Batch:
     """Pictures number `start` to `start + count` in their own order, centre crops, not aged."""
     crops = [centre_crop(rgb, size) for rgb in photos.pictures[start : start + count]]
-    return to_batch(crops, 0.0, torch.Generator().manual_seed(0))
+    return to_batch(crops, [None] * len(crops))

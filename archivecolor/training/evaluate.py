@@ -5,31 +5,29 @@ Every number stands beside the same number of the grey picture: an answer withou
 
 from __future__ import annotations
 
-import json
+import itertools
 import math
-from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, replace
+from collections import Counter, deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from PIL import Image
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
-from archivecolor import files, lab, metrics, weights
+from archivecolor import lab, metrics, weights
 from archivecolor.errors import NoInputError, UsageError
 from archivecolor.networks import STRIDES
 from archivecolor.networks.encoders import Lite0Classifier, imagenet_lite0
 from archivecolor.options import Evaluation
 from archivecolor.training import dataset, sheets
-from archivecolor.training.dataset import Batch, PhotoSet, validation_batch
+from archivecolor.training.dataset import Batch, Bytes
 from archivecolor.training.loop import predict
 from archivecolor.training.pretrain import lite0_checkpoint
+from archivecolor.training.scoring import GREY, TRUTH, Evaluated, Scores
 
-GREY, TRUTH = "grey", "truth"
 BATCH = 12
 CLASSIFIER_SIZE = 224
 """EfficientNet-Lite0's own resolution."""
@@ -44,45 +42,6 @@ PROTOCOL = (
 )
 
 
-@dataclass(frozen=True)
-class Scores:
-    """How the pictures of one colorizer compare with the truth. NaN where a ratio has no meaning."""
-
-    name: str
-    psnr_db: float
-    psnr_gain_db: float
-    """Over the grey pictures."""
-    ciede2000: float
-    ciede2000_drop: float
-    """Below the grey pictures' difference."""
-    colourfulness: float
-    colour_ratio: float
-    """Colourfulness ÷ the truth's."""
-    agreement: float
-    """Share of pictures classified as their true colours are."""
-    agreement_way: float
-    """Of the way from the grey pictures' share (0) to full agreement (1)."""
-    frechet: float
-    """Fréchet distance (Lite0) to the true pictures."""
-    frechet_ratio: float
-    """÷ the grey pictures' distance."""
-
-
-@dataclass(frozen=True)
-class Evaluated:
-    """The scores of grey, truth and all models, and how they came about."""
-
-    protocol: str
-    data: str
-    size: int
-    pictures: int
-    left_out: dict[str, int]
-    precision: str
-    grey: Scores
-    truth: Scores
-    models: tuple[Scores, ...]
-
-
 class _Rows:
     """What is noted of one colorizer's pictures, batch by batch."""
 
@@ -91,7 +50,7 @@ class _Rows:
         self.ciede: list[float] = []
         self.colour: list[float] = []
         self.classes: list[NDArray[np.int64]] = []
-        self.features: list[NDArray[np.float32]] = []
+        self.features = metrics.Gaussian()
 
     def note(self, rgb: Tensor, truth: Tensor, lite0: Lite0Classifier) -> None:
         """Compares pictures (N, 3, H, W) in [0, 1] with the true ones."""
@@ -102,7 +61,7 @@ class _Rows:
         ).tolist()
         self.colour += [metrics.colourfulness(one) for one in rgb.permute(0, 2, 3, 1).numpy()]
         features, classes = judgement(lite0, rgb)
-        self.features.append(features)
+        self.features.add(features)
         self.classes.append(classes)
 
 
@@ -122,7 +81,7 @@ def scores(name: str, rows: _Rows, truth: _Rows, grey: Scores | None = None) -> 
     """The means of one colorizer beside those of the grey pictures; without `grey`, these are the grey pictures."""
     psnr, ciede, colour = (float(np.mean(values)) for values in (rows.psnr, rows.ciede, rows.colour))
     agreement = float(np.mean(np.concatenate(rows.classes) == np.concatenate(truth.classes)))
-    frechet = metrics.frechet_distance(np.concatenate(rows.features), np.concatenate(truth.features))
+    frechet = metrics.frechet_distance(rows.features, truth.features)
     floor = grey.agreement if grey else agreement
     return Scores(
         name=name,
@@ -142,27 +101,42 @@ def coloured(networks: dict[str, nn.Module], batch: Batch, precision: str) -> di
     return {**merged, TRUTH: batch.rgb}
 
 
+class Tiles:
+    """The pictures of the sheet, by colorizer: of so many places those spread evenly, or what comes next to them."""
+
+    def __init__(self, names: Sequence[str], places: int) -> None:
+        self.rows: dict[str, list[NDArray[np.uint8]]] = {name: [] for name in names}
+        self.wanted = deque(dataset.spread(places, SHEET_PICTURES))
+
+    def take(self, places: Sequence[int], pictures: dict[str, Tensor]) -> None:
+        """Keeps those of a batch (N, 3, H, W), found at these N places, that belong on the sheet."""
+        for i, place in enumerate(places):
+            if self.wanted and place >= self.wanted[0]:
+                self.wanted.popleft()
+                for name, rgb in pictures.items():
+                    self.rows[name].append(sheets.to_bytes(rgb[i]))
+
+
 def compare(
-    networks: dict[str, nn.Module], photos: PhotoSet, size: int, precision: str, seen: Callable[[int], None]
+    networks: dict[str, nn.Module], pictures: Iterable[tuple[int, Bytes]], places: int, precision: str
 ) -> tuple[dict[str, _Rows], list[list[NDArray[np.uint8]]]]:
-    """Colours all photographs; what was noted of each colorizer, and the rows of the sheet."""
+    """Colours all pictures as they come; what was noted of each colorizer, and the rows of the sheet.
+
+    Args:
+        pictures: squares of one size, uint8 (H, W, 3), each with its place in the source.
+        places: how many places the source has.
+    """
     lite0 = imagenet_lite0(lite0_checkpoint())
     rows = {name: _Rows() for name in (GREY, *networks, TRUTH)}
-    tiles: dict[str, list[NDArray[np.uint8]]] = {name: [] for name in rows}
-    shown = set(spread(len(photos), SHEET_PICTURES))
-    for start in range(0, len(photos), BATCH):
-        batch = validation_batch(photos, start, BATCH, size)
-        pictures = coloured(networks, batch, precision)
-        for name, rgb in pictures.items():
+    tiles = Tiles(list(rows), places)
+    source = iter(pictures)
+    while some := list(itertools.islice(source, BATCH)):
+        batch = dataset.to_batch([crop for _, crop in some], [None] * len(some))
+        answers = coloured(networks, batch, precision)
+        for name, rgb in answers.items():
             rows[name].note(rgb, batch.rgb, lite0)
-            tiles[name] += [sheets.to_bytes(rgb[i - start]) for i in range(start, start + len(rgb)) if i in shown]
-        seen(start + len(batch.rgb))
-    return rows, list(tiles.values())
-
-
-def spread(count: int, most: int) -> list[int]:
-    """At most `most` of the numbers below `count`, evenly spread; always the same."""
-    return list(range(count)) if count <= most else [i * count // most for i in range(most)]
+        tiles.take([place for place, _ in some], answers)
+    return rows, list(tiles.rows.values())
 
 
 def load_networks(models: Sequence[str], size: int, device: torch.device) -> dict[str, nn.Module]:
@@ -184,87 +158,58 @@ def load_networks(models: Sequence[str], size: int, device: torch.device) -> dic
 
 def evaluate(
     asked: Evaluation, read: Callable[[Path], dataset.Bytes], device: torch.device,
-    seen: Callable[[str, int, int], None] = lambda what, done, total: None,
+    seen: Callable[[int, int], None] = lambda done, total: None,
 ) -> Evaluated:  # fmt: skip
     """Measures all models on one set of photographs; grey and truth are measured once.
 
     Args:
         read: gives the sRGB picture of a path; raises `PictureError` where it cannot.
-        seen: called with what is being done, how many pictures are through, and of how many.
+        seen: called with how many pictures are through, and of how many.
+
+    Pictures are read as they are needed, so that memory hardly depends on their number: some 100 bytes of each and
+    about 30 MB for each model's features are kept.
 
     Raises:
-        NoInputError: fewer than two pictures can be used. About 0.3 MB of memory per picture is taken at 256 px.
+        NoInputError: fewer than two pictures can be used.
         UsageError, WeightsError: see `load_networks`.
     """
     networks = load_networks(asked.models, asked.size, device)
     paths = dataset.find(asked.data)
-    paths = [paths[i] for i in spread(len(paths), asked.limit or len(paths))]
-    photos = dataset.load(paths, read, asked.size, lambda n: seen("reading", n, len(paths)))
-    if len(photos) < 2:
-        raise NoInputError(f"{asked.data}: one picture is too few to evaluate on; give at least two")
-    rows, tiles = compare(networks, photos, asked.size, asked.precision, lambda n: seen("colouring", n, len(photos)))
+    paths = [paths[i] for i in dataset.spread(len(paths), asked.limit or len(paths))]
+    left_out: Counter[str] = Counter()
+
+    def pictures() -> Iterator[tuple[int, Bytes]]:
+        for place, (_, rgb, reason) in enumerate(dataset.stream(paths, read, asked.size)):
+            if rgb is None:
+                left_out[reason] += 1
+            else:
+                yield place, dataset.centre_crop(rgb, asked.size)
+            seen(place + 1, len(paths))
+
+    rows, tiles = compare(networks, pictures(), len(paths), asked.precision)
+    count = len(rows[TRUTH].psnr)
+    if count < 2:
+        raise (
+            dataset.nothing_useful(len(paths), left_out)
+            if not count
+            else NoInputError(f"{asked.data}: one picture is too few to evaluate on; give at least two")
+        )
     if asked.sheet:
-        save_sheet(asked.sheet, tiles)
+        sheets.write(asked.sheet, tiles, captions(asked.models) if asked.compare else ())
     grey = scores(GREY, rows[GREY], rows[TRUTH])
     truth, *models = (scores(name, rows[name], rows[TRUTH], grey) for name in (TRUTH, *asked.models))
     return Evaluated(
-        PROTOCOL, asked.data.name, asked.size, len(photos), photos.left_out, asked.precision, grey, truth, tuple(models)
+        PROTOCOL, asked.data.name, asked.size, count, dict(left_out), asked.precision, grey, truth, tuple(models)
     )
 
 
-def save_sheet(path: Path, tiles: list[list[NDArray[np.uint8]]]) -> None:
-    """Writes the mosaic: a row each for grey, every model, truth."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with files.written_whole(path) as part:
-        Image.fromarray(sheets.mosaic(tiles)).save(part, format="png")
-
-
-LABELS = {
-    "psnr_db": ("PSNR, dB", 2), "psnr_gain_db": ("  gain over grey", 2),
-    "ciede2000": ("CIEDE2000", 2), "ciede2000_drop": ("  drop below grey", 2),
-    "colourfulness": ("colourfulness", 1), "colour_ratio": ("  ÷ truth", 3),
-    "agreement": ("agreement (Lite0)", 3), "agreement_way": ("  way from grey to 1", 3),
-    "frechet": ("Fréchet distance (Lite0)", 2), "frechet_ratio": ("  ÷ grey", 3),
+ROADS = {
+    "pretrain": "without adversarial training", "gan": "with adversarial training", "baseline": "pix2pix",
+    "imported": "imported",
 }  # fmt: skip
-"""What each score is called in a table, and its digits."""
 
 
-def numbers(one: Scores) -> dict[str, float | None]:
-    """The scores rounded for a card or a table; None where a number is infinite or has no meaning."""
-    values = {key: float(getattr(one, key)) for key in LABELS}
-    return {key: round(value, LABELS[key][1]) if math.isfinite(value) else None for key, value in values.items()}
-
-
-def write_cards(result: Evaluated, models: Sequence[str]) -> None:
-    """Puts the numbers into the card of each model, with the protocol they were measured by."""
-    for model, one in zip(models, result.models, strict=True):
-        folder = weights.find(model)
-        card = weights.read_card(folder)
-        test = {
-            "data": Path(result.data).name,
-            "pictures": result.pictures,
-            "protocol": result.protocol,
-            **numbers(one),
-        }
-        weights.write_card(folder, replace(card, numbers={**card.numbers, "test": test}))
-
-
-def as_json(result: Evaluated) -> str:
-    """Everything, the scores rounded, as a JSON object; `models` in the order of the sheet's rows."""
-    whole: dict[str, Any] = {key: value for key, value in asdict(result).items() if key not in (GREY, TRUTH, "models")}
-    whole |= {GREY: numbers(result.grey), TRUTH: numbers(result.truth)}
-    whole["models"] = {one.name: numbers(one) for one in result.models}
-    return json.dumps(whole, indent=1, ensure_ascii=False, allow_nan=False)
-
-
-def as_rows(result: Evaluated) -> list[list[str]]:
-    """A table for people: the header, then a row per score; columns for grey, the models, truth."""
-    columns = (result.grey, *result.models, result.truth)
-    rounded = [numbers(one) for one in columns]
-
-    def cell(value: float | None, digits: int) -> str:
-        return "–" if value is None else f"{value:.{digits}f}"
-
-    return [["", *(one.name for one in columns)]] + [
-        [label, *(cell(column[key], digits) for column in rounded)] for key, (label, digits) in LABELS.items()
-    ]
+def captions(models: Sequence[str]) -> list[str]:
+    """What stands above the rows of the sheet that compares models: their names and how they were trained."""
+    cards = [weights.read_card(weights.find(model)) for model in models]
+    return ["grey", *(f"{card.name}: {ROADS.get(card.stage, card.stage)}" for card in cards), "true colours"]

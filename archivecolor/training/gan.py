@@ -20,11 +20,12 @@ from torch.nn import functional as F  # noqa: N812
 from archivecolor.errors import UsageError
 from archivecolor.networks.patchgan import PatchDiscriminator
 from archivecolor.options import Adversarial, Stage, StopWhen
-from archivecolor.training import checkpoint, loop, sheets
+from archivecolor.training import checkpoint, loop, sheets, together
 from archivecolor.training.checkpoint import Average
 from archivecolor.training.dataset import Batch, PhotoSet
+from archivecolor.training.descent import Descent
 from archivecolor.training.loop import autocast
-from archivecolor.training.pretrain import descend, weighted_l1
+from archivecolor.training.pretrain import weighted_l1
 
 BETAS = (0.5, 0.999)
 """Of both Adams, as in pix2pix: a first moment that soon forgets, since the other side moves too."""
@@ -77,9 +78,12 @@ class GanStep:
         self.discriminator.register_buffer("seen", self.seen)
         self.optimizer = torch.optim.Adam(self.network.parameters(), betas=BETAS)
         self.optimizer_d = torch.optim.Adam(self.discriminator.parameters(), betas=BETAS)
+        self.descend = Descent(self.optimizer, precision, device)
+        self.descend_d = Descent(self.optimizer_d, precision, device)
 
     def modules(self) -> dict[str, nn.Module]:
-        return {"network": self.network, "discriminator": self.discriminator}
+        scales = self.descend.modules() | self.descend_d.modules("scale_d")
+        return {"network": self.network, "discriminator": self.discriminator, **scales}
 
     def optimizers(self) -> dict[str, torch.optim.Optimizer]:
         return {"network": self.optimizer, "discriminator": self.optimizer_d}
@@ -98,7 +102,7 @@ class GanStep:
         losses = {"l1": l1, "d": self.learn_to_judge(l_net, ab_net.detach(), truth, lr)}
         if not warming:
             losses["gan"] = self.learn_to_paint(l_net, ab_net, l1, lr)
-        self.seen += len(l_net)
+        self.seen += len(l_net) * together.size()
         return {name: float(loss.detach()) for name, loss in losses.items()}
 
     def logits(self, l_net: Tensor, ab_net: Tensor) -> Tensor:
@@ -110,7 +114,7 @@ class GanStep:
     def learn_to_judge(self, l_net: Tensor, painted: Tensor, truth: Tensor, lr: float) -> Tensor:
         """One step of the discriminator; its loss."""
         loss = discriminator_loss(self.asked.gan, self.logits(l_net, truth), self.logits(l_net, painted))
-        descend(self.optimizer_d, loss, lr * self.lr_ratio)
+        self.descend_d(loss, lr * self.lr_ratio)
         return loss
 
     def learn_to_paint(self, l_net: Tensor, ab_net: Tensor, l1: Tensor, lr: float) -> Tensor:
@@ -119,7 +123,7 @@ class GanStep:
         loss = generator_loss(self.asked.gan, self.logits(l_net, ab_net))
         # Adam does not see the scale of a loss, but the clipping does: with λ of 100 it would bite at every step.
         scale = max(1.0, self.asked.l1_weight)
-        descend(self.optimizer, (self.asked.l1_weight * l1 + loss) / scale, lr)
+        self.descend((self.asked.l1_weight * l1 + loss) / scale, lr)
         self.discriminator.requires_grad_(True)
         return loss
 

@@ -1,4 +1,11 @@
-"""One training: batches, steps, validation, checkpoints. The stages (pretrain, gan, …) bring their own step."""
+"""One training: batches, steps, validation, checkpoints. The stages (pretrain, gan, …) bring their own step.
+
+Why this loop and not fastai's Learner carries the stages: a resumed training has to give the next loss bit for bit,
+from one file that is whole after a kill at any moment (the Learner resumes at epochs, and its random state is not part
+of what it saves); the adversarial stage has two optimisers and a guard that may end it; and one cycle, mixed precision
+and several processes are a few lines here that one can read. The Learner is used where it is stronger: `finder.py`
+looks for the learning rate with it, on the same batches, network and loss.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +23,7 @@ from torch import Tensor, nn
 
 from archivecolor import lab, metrics
 from archivecolor.options import Stage
-from archivecolor.training import checkpoint, sheets
+from archivecolor.training import checkpoint, sheets, together
 from archivecolor.training.checkpoint import Average, Step
 from archivecolor.training.dataset import Batch, PhotoSet, training_batch, validation_batch
 
@@ -25,6 +32,7 @@ from archivecolor.training.dataset import Batch, PhotoSet, training_batch, valid
 class Progress:
     """What a watcher of a training is told after each step."""
 
+    stage: str
     pictures: int
     total: int
     size: int
@@ -91,12 +99,14 @@ def run(
     Returns:
         The last validation's numbers.
     """
+    together.check_batch(stage.batch)
     training = _Training(stage, step, held, judge or COLORIZER)
     if training.state.pictures < stage.pictures:
         _train(training, train, watch, stop)
         training.validate()
         training.save()
     training.publish(card)
+    together.wait()
     return training.state.numbers
 
 
@@ -105,7 +115,7 @@ def _train(training: _Training, photos: PhotoSet, watch: Watch, stop: Stop) -> N
     # In step with an unbroken run, so that the curves of a resumed one have the same marks.
     next_validation = -(-first // stage.validate_every) * stage.validate_every
     with _Batches(photos, stage, first) as batches:
-        while training.state.pictures < stage.pictures and not stop():
+        while training.state.pictures < stage.pictures and not together.anyone(stop()):
             validated = training.state.pictures >= next_validation
             if validated:
                 training.validate()
@@ -115,7 +125,7 @@ def _train(training: _Training, photos: PhotoSet, watch: Watch, stop: Stop) -> N
             seen = training.state.pictures
             rate = (seen - first) / (time.monotonic() - started)
             numbers = {**losses, **training.state.numbers}
-            watch(Progress(seen, stage.pictures, batch.l_net.shape[-1], numbers, rate, validated))
+            watch(Progress(stage.name, seen, stage.pictures, batch.l_net.shape[-1], numbers, rate, validated))
             if training.unsaved_seconds() > stage.checkpoint_minutes * 60:
                 training.save()
 
@@ -126,7 +136,9 @@ class _Training:
     def __init__(self, stage: Stage, step: Step, held: PhotoSet, judge: Judge) -> None:
         self.stage, self.step, self.held, self.judge = stage, step, held, judge
         self.average = Average(step.network, stage.ema)
-        self.state = checkpoint.restore(stage.out, stage, step, self.average)
+        self.state = checkpoint.restore(stage, step, self.average)
+        together.check_same(self.state.pictures, "how far the training is")
+        together.align(step.modules().values())
         self.before, self.started = self.state.seconds, time.monotonic()
         self.saved_at = self.started
 
@@ -140,16 +152,18 @@ class _Training:
         """One step; the losses."""
         seen = self.state.pictures
         # Dropout, too, depends on nothing but the place in the training: a resumed one draws what it would have drawn.
-        torch.manual_seed(self.stage.seed * 1_000_003 + seen)
-        losses = self.step(batch, learning_rate(seen / self.stage.pictures, self.stage.lr))
+        torch.manual_seed(self.stage.seed * 1_000_003 + seen + together.rank())
+        losses = together.mean_of(self.step(batch, learning_rate(seen / self.stage.pictures, self.stage.lr)))
         self.average.update(self.step.network)
-        self._mark(seen + len(batch.l_net), self.state.numbers)
+        self._mark(seen + self.stage.batch, self.state.numbers)
         return losses
 
     def validate(self) -> None:
         """Judges the average and writes it down: history, curves, samples."""
         stage = self.stage
         self._mark(self.state.pictures, self.judge.validate(self.step.network, self.average, self.held, stage))
+        if not together.leads():
+            return
         sheets.log(
             stage.out, {"pictures": self.state.pictures, "seconds": round(self.state.seconds), **self.state.numbers}
         )
@@ -157,11 +171,14 @@ class _Training:
         self.judge.show(stage.out, self.step.network, self.average.values, self.held)
 
     def save(self) -> None:
-        checkpoint.save(self.stage.out, self.stage, self.step, self.average, self.state)
+        if together.leads():
+            checkpoint.save(self.stage.out, self.stage, self.step, self.average, self.state)
         self.saved_at = time.monotonic()
 
     def publish(self, card: dict[str, Any]) -> None:
         """The weights of the average, with what the training cost."""
+        if not together.leads():
+            return
         hours = round(self.state.seconds / 3600, 2)
         training = {"pictures": self.state.pictures, "hours": hours, "validation": self.state.numbers}
         self.judge.publish(
@@ -178,7 +195,8 @@ class _Batches:
 
     def _make(self, position: int) -> Batch:
         size = size_at(position / self.stage.pictures, self.stage.sizes)
-        return training_batch(self.photos, position, self.stage.batch, size, self.stage.aging, self.stage.seed)
+        start, count = together.part(position, self.stage.batch)
+        return training_batch(self.photos, start, count, size, self.stage.aging, self.stage.seed)
 
     def __enter__(self) -> Iterator[Batch]:
         return self._generate()

@@ -11,7 +11,9 @@ from archivecolor import lab, weights
 from archivecolor.errors import MissingDependencyError, UsageError, WeightsError
 from archivecolor.networks.encoders import Lite0Body, grey_body, imagenet_lite0
 from archivecolor.networks.unet import DynamicUnet
+from archivecolor.training import together
 from archivecolor.training.dataset import Batch
+from archivecolor.training.descent import Descent
 from archivecolor.training.loop import autocast
 
 
@@ -74,10 +76,11 @@ def imagenet_resnet18() -> dict[str, torch.Tensor]:
     try:
         whole = ResNet18_Weights.IMAGENET1K_V1.get_state_dict(progress=False, check_hash=True)
     except OSError as error:
+        url = ResNet18_Weights.IMAGENET1K_V1.url
         raise WeightsError(
-            f"torchvision's ResNet18 could not be downloaded ({error}); "
-            "start from a file (--encoder FILE), from EfficientNet-Lite0 (--teacher lite0), "
-            "or from nothing (--encoder none)"
+            f"torchvision's ResNet18 could not be downloaded from {url} ({error}); "
+            "fetch it on a machine with a network and put it under that name into torch's cache, or start from a file "
+            "(--encoder FILE), from EfficientNet-Lite0 (--teacher lite0), or from nothing (--encoder none)"
         ) from error
     places = dict(zip(("conv1", "bn1", "layer1", "layer2", "layer3", "layer4"), (0, 1, 4, 5, 6, 7), strict=True))
     state = {
@@ -106,7 +109,7 @@ def weighted_l1(ab_net: torch.Tensor, truth: torch.Tensor, chroma_weight: float)
     if chroma_weight == 0:
         return error.mean()
     weight = 1 + chroma_weight * truth.norm(dim=1, keepdim=True) / TYPICAL_CHROMA
-    return (error * (weight / weight.mean())).mean()
+    return (error * (weight / together.mean(weight.mean()))).mean()
 
 
 class SoftTarget:
@@ -147,9 +150,10 @@ class Pretrain:
         self.network = network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.precision, self.device = precision, device
         self.optimizer = torch.optim.AdamW(self.network.parameters(), weight_decay=1e-2)
+        self.descend = Descent(self.optimizer, precision, device)
 
     def modules(self) -> dict[str, nn.Module]:
-        return {"network": self.network}
+        return {"network": self.network, **self.descend.modules()}
 
     def optimizers(self) -> dict[str, torch.optim.Optimizer]:
         return {"network": self.optimizer}
@@ -168,15 +172,5 @@ class Pretrain:
     def __call__(self, batch: Batch, lr: float) -> dict[str, float]:
         self.network.train()
         losses = self.losses(batch)
-        descend(self.optimizer, torch.stack(list(losses.values())).sum(), lr)
+        self.descend(torch.stack(list(losses.values())).sum(), lr)
         return {name: float(loss.detach()) for name, loss in losses.items()}
-
-
-def descend(optimizer: torch.optim.Optimizer, loss: torch.Tensor, lr: float) -> None:
-    """One step down the loss at this learning rate, the gradient clipped at norm 1."""
-    for group in optimizer.param_groups:
-        group["lr"] = lr
-    optimizer.zero_grad(set_to_none=True)
-    loss.backward()  # type: ignore[no-untyped-call]
-    nn.utils.clip_grad_norm_([p for group in optimizer.param_groups for p in group["params"]], 1.0)
-    optimizer.step()

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+import functools
+import json
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -10,12 +13,17 @@ import cv2
 import numpy as np
 import torch
 
-from archivecolor import orient, photo, tone, weights
+from archivecolor import devices, files, orient, photo, tone, weights
 from archivecolor.errors import UsageError
-from archivecolor.options import Adversarial, Stage, Teaching
-from archivecolor.training import dataset, loop, teacher
+from archivecolor.options import Search, Stage
+from archivecolor.training import checkpoint, dataset, finder, loop, recipe, teacher, together
+from archivecolor.training.dataset import PhotoSet
 from archivecolor.training.gan import GanStep, GuardedGanStep
 from archivecolor.training.pretrain import Pretrain, SoftTarget, start_encoder
+from archivecolor.training.recipe import Baseline, Finetuning, Pretraining, Recipe
+
+SPLIT = "split.json"
+VALIDATION_SIDE = 256
 
 
 def read_rgb(path: Path) -> dataset.Bytes:
@@ -29,80 +37,205 @@ def read_rgb(path: Path) -> dataset.Bytes:
     return np.ascontiguousarray(orient.upright(rgb, page.orientation, axes=(0, 1)))
 
 
-def photographs(stage: Stage, data: Path, val: Path | None) -> tuple[dataset.PhotoSet, dataset.PhotoSet]:
-    """The training and the held-out photographs, decoded."""
+@dataclass(frozen=True)
+class Photographs:
+    """The two sides of the split, decoded."""
+
+    folder: str
+    """What the place they came from is called."""
+    train: PhotoSet
+    held: PhotoSet
+
+    def counts(self) -> dict[str, Any]:
+        """How many there are on each side, and how many were left out and why."""
+        return {
+            "train": len(self.train), "val": len(self.held),
+            "left_out": {"train": self.train.left_out, "val": self.held.left_out},
+        }  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Room:
+    """What a stage is not told by its recipe: the photographs, where it computes, who watches and may stop it."""
+
+    photographs: Callable[[], Photographs]
+    """Asked for once the network stands: what cannot begin for another reason should not read for minutes before."""
+    device: torch.device
+    watch: loop.Watch = lambda progress: None
+    stop: loop.Stop = lambda: False
+
+
+def load_photographs(
+    data: Path, val: Path | None, short: int, seen: Callable[[str, int, int], None] = lambda what, done, total: None
+) -> Photographs:
+    """Decodes all photographs of `data`; the held-out ones are those of `val`, or a fixed part (`dataset.split`).
+
+    Args:
+        short: the side of the largest crops; decoded pictures are kept no larger than this.
+        seen: called with what is being read, how many pictures are through, and of how many.
+
+    Raises:
+        NoInputError: there is nothing to learn from, or to judge by.
+    """
     cv2.setNumThreads(1)
     train_paths = dataset.find(data)
     held_paths = dataset.find(val) if val else []
     if not val:
         train_paths, held_paths = dataset.split(train_paths, data)
-    short = max(side for side, _ in stage.sizes)
-    held_paths = held_paths[: stage.validation_pictures]
-    return dataset.load(train_paths, read_rgb, short), dataset.load(held_paths, read_rgb, 256)
+    held_paths = held_paths[: Stage.validation_pictures]
+    train = dataset.load(train_paths, read_rgb, short, data, lambda n: seen("reading photographs", n, len(train_paths)))
+    held = dataset.load(
+        held_paths, read_rgb, VALIDATION_SIDE, val or data, lambda n: seen("held-out ones", n, len(held_paths))
+    )
+    return Photographs(data.name, train, held)
 
 
-def start_card(stage: Stage, data: Path, train: dataset.PhotoSet) -> dict[str, Any]:
-    """What a card says of a training from the start."""
-    recipe = {
+def keep_split(out: Path, photographs: Photographs) -> None:
+    """Writes which pictures train and which are held out, and why others are neither, to `split.json`.
+
+    Raises:
+        UsageError: the folder holds a training with other pictures. It could not be gone on with: which picture comes
+            when depends on all of them.
+    """
+    sides = {"train": photographs.train, "val": photographs.held}
+    split = {name: {"pictures": photos.names, "left_out": photos.reasons} for name, photos in sides.items()}
+    path = out / SPLIT
+    if path.exists() and (out / checkpoint.FILE).exists():
+        before = json.loads(path.read_text(encoding="utf-8"))
+        for name, now in split.items():
+            old, new = set(before[name]["pictures"]), set(now["pictures"])
+            gone, come = old - new, new - old
+            if gone or come:
+                example = sorted(gone | come)[0]
+                raise UsageError(
+                    f"{out}: this training began with other photographs: of those for {name}, {len(gone)} are gone and "
+                    f"{len(come)} new ({example}, …); restore them, or choose another --out"
+                )
+    if together.leads():
+        out.mkdir(parents=True, exist_ok=True)
+        with files.written_whole(path) as part:
+            part.write_text(json.dumps(split, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def begin(stage: Stage, photographs: Photographs, recipe_text: str) -> dict[str, Any]:
+    """Leaves split and recipe in the folder; what its card says of the training from the start.
+
+    Raises:
+        UsageError: the folder holds another training.
+    """
+    checkpoint.check(stage)
+    keep_split(stage.out, photographs)
+    if together.leads():
+        with files.written_whole(stage.out / recipe.FILE) as part:
+            part.write_text(recipe_text, encoding="utf-8")
+    made_by = {
         "pictures": stage.pictures, "sizes": [list(pair) for pair in stage.sizes], "batch": stage.batch, "lr": stage.lr,
         "aging": stage.aging, "ema": stage.ema, "seed": stage.seed, "precision": stage.precision, **stage.settings,
     }  # fmt: skip
-    about = {"folder": data.name, "pictures": len(train), "left_out": train.left_out}
+    train = photographs.train
     return {
-        "name": stage.out.name, "network": stage.model, "sha256": "", "stage": stage.name, "recipe": recipe,
-        "data": about,
+        "name": stage.out.name, "network": stage.model, "sha256": "", "stage": stage.name, "recipe": made_by,
+        "data": {"folder": photographs.folder, "pictures": len(train), "left_out": train.left_out},
     }  # fmt: skip
 
 
-def pretrain(
-    stage: Stage, teaching: Teaching, data: Path, val: Path | None, device: torch.device, watch: loop.Watch,
-    stop: loop.Stop,
-) -> dict[str, float]:  # fmt: skip
+def pretrain(asked: Pretraining, out: Path, recipe_text: str, room: Room) -> dict[str, float]:
     """L1 pre-training; see `archivecolor train pretrain --help`."""
+    stage = asked.stage(out, devices.choose_precision(asked.precision, room.device))
+    teaching = asked.teaching()
     torch.manual_seed(stage.seed)
     network = weights.build(stage.model, stage.out)
-    start_encoder(network, str(stage.settings["encoder"]))
-    lite0 = teacher.Lite0(stage.precision, device) if teaching.teacher == "lite0" else None
-    train, held = photographs(replace(stage, sizes=stage.sizes + teaching.sizes) if lite0 else stage, data, val)
-    card = start_card(stage, data, train)
-    if lite0 and teaching.pictures:
-        pupil = teacher.encoder_of(network)
-        card["recipe"]["taught"] = teacher.teach(stage, teaching, pupil, lite0, train, held, card, watch, stop)
-        if stop():
-            return {}
-    chroma_weight = float(stage.settings["chroma_weight"])
+    if not (out / checkpoint.FILE).exists():  # else all is in there, and what it began with need not be had any more
+        start_encoder(network, asked.start())
+    lite0 = teacher.Lite0(stage.precision, room.device) if teaching.teacher == "lite0" else None
     soft = None
     if teaching.soft_target:
         finished, _ = weights.load(weights.find(teaching.soft_target))
-        soft = SoftTarget(finished, teaching.soft_weight, stage.precision, device)
-    step = Pretrain(network, stage.precision, device, chroma_weight, soft)
+        soft = SoftTarget(finished, teaching.soft_weight, stage.precision, room.device)
+    photographs = room.photographs()
+    card = begin(stage, photographs, recipe_text)
+    if lite0 and teaching.pictures:
+        card["recipe"]["taught"] = teacher.teach(
+            stage, teaching, teacher.encoder_of(network), lite0, photographs.train, photographs.held, card, room.watch,
+            room.stop,
+        )  # fmt: skip
+        if together.anyone(room.stop()):
+            return {}
+    step = Pretrain(network, stage.precision, room.device, asked.chroma_weight, soft)
     if lite0 and teaching.weight:
-        step = teacher.GuidedPretrain(network, lite0, teaching.weight, chroma_weight)
-    return loop.run(stage, step, train, held, card, watch, stop)
+        step = teacher.GuidedPretrain(network, lite0, teaching.weight, asked.chroma_weight)
+    return loop.run(stage, step, photographs.train, photographs.held, card, room.watch, room.stop)
 
 
-def gan(
-    stage: Stage, asked: Adversarial, origin: Path, data: Path, val: Path | None, device: torch.device,
-    watch: loop.Watch, stop: loop.Stop,
-) -> dict[str, float]:  # fmt: skip
-    """Adversarial fine-tuning of the weights in `origin`; see `archivecolor train gan --help`."""
-    if stage.out.resolve() == origin.resolve():
-        raise UsageError(f"--out {stage.out}: these are the weights to start from; choose another folder")
-    torch.manual_seed(stage.seed)
+def gan(asked: Finetuning, out: Path, recipe_text: str, room: Room) -> dict[str, float]:
+    """Adversarial fine-tuning; see `archivecolor train gan --help`."""
+    origin = weights.find(asked.origin)
+    if out.resolve() == origin.resolve():
+        raise UsageError(f"--out {out}: these are the weights to start from; choose another folder")
     network, parent = weights.load(origin)
-    step = GuardedGanStep(network, asked, stage.lr, stage.precision, device, parent.sha256)
-    train, held = photographs(stage, data, val)
-    card = {**start_card(stage, data, train), "size": parent.size, "history": [*parent.history, parent.sha256]}
-    card["recipe"]["from"] = parent.name
-    return loop.run(stage, step, train, held, card, watch, lambda: stop() or step.guard.collapsed, step.judge())
-
-
-def baseline(
-    stage: Stage, asked: Adversarial, data: Path, val: Path | None, device: torch.device, watch: loop.Watch,
-    stop: loop.Stop,
-) -> dict[str, float]:  # fmt: skip
-    """pix2pix from noise; see `archivecolor train baseline --help`."""
+    stage = asked.stage(parent.network, out, devices.choose_precision(asked.precision, room.device))
     torch.manual_seed(stage.seed)
-    step = GanStep(weights.build(stage.model, stage.out), asked, stage.lr, stage.precision, device)
-    train, held = photographs(stage, data, val)
-    return loop.run(stage, step, train, held, start_card(stage, data, train), watch, stop)
+    step = GuardedGanStep(network, asked.adversarial(), stage.lr, stage.precision, room.device, parent.sha256)
+    photographs = room.photographs()
+    card = begin(stage, photographs, recipe_text) | {"size": parent.size, "history": [*parent.history, parent.sha256]}
+    card["recipe"]["from"] = parent.name
+    return loop.run(
+        stage, step, photographs.train, photographs.held, card, room.watch,
+        lambda: room.stop() or step.guard.collapsed, step.judge(),
+    )  # fmt: skip
+
+
+def baseline(asked: Baseline, out: Path, recipe_text: str, room: Room) -> dict[str, float]:
+    """pix2pix from noise; see `archivecolor train baseline --help`."""
+    stage = asked.stage(out, devices.choose_precision(asked.precision, room.device))
+    torch.manual_seed(stage.seed)
+    network = weights.build(stage.model, stage.out)
+    step = GanStep(network, asked.adversarial(), stage.lr, stage.precision, room.device)
+    photographs = room.photographs()
+    card = begin(stage, photographs, recipe_text)
+    return loop.run(stage, step, photographs.train, photographs.held, card, room.watch, room.stop)
+
+
+def whole_road(road: Recipe, out: Path, room: Room) -> dict[str, dict[str, float]]:
+    """All stages of a recipe, each in a subfolder named after it; the last validation of each that was reached.
+
+    Raises:
+        UsageError: the folder holds the road of another recipe.
+    """
+    path = out / recipe.FILE
+    if path.exists() and path.read_text(encoding="utf-8") != road.text:
+        raise UsageError(
+            f"--recipe: differs from {path}, which the training in --out was begun with; go on with "
+            f"--recipe {path}, or choose another --out"
+        )
+    together.wait()
+    if together.leads():
+        out.mkdir(parents=True, exist_ok=True)
+        with files.written_whole(path) as part:
+            part.write_text(road.text, encoding="utf-8")
+    finetuning = road.gan
+    if finetuning and not finetuning.origin:
+        finetuning = replace(finetuning, origin=str(out / "pretrain"))
+    stages = {
+        "pretrain": road.pretrain and functools.partial(pretrain, road.pretrain),
+        "gan": finetuning and functools.partial(gan, finetuning),
+        "baseline": road.baseline and functools.partial(baseline, road.baseline),
+    }
+    reached = {}
+    for name, stage in stages.items():
+        if stage and not together.anyone(room.stop()):
+            reached[name] = stage(out / name, road.text, room)
+    return reached
+
+
+def find_lr(asked: Search, data: Path, device: torch.device, seen: Callable[[str, int, int], None]) -> finder.Found:
+    """Looks for the learning rate of a pre-training; see `archivecolor train find-lr --help`."""
+    torch.manual_seed(asked.stage.seed)
+    network = weights.build(asked.stage.model)
+    start_encoder(network, asked.encoder)
+    paths = dataset.find(data)
+    paths = [paths[i] for i in dataset.spread(len(paths), asked.steps * asked.stage.batch)]
+    side = asked.stage.sizes[0][0]
+    photos = dataset.load(paths, read_rgb, side, data, lambda n: seen("reading photographs", n, len(paths)))
+    seen("trying rates", 0, asked.steps)
+    return finder.find(network, photos, asked.stage, asked.chroma_weight, asked.steps, device)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor, nn
 
 from archivecolor import files, lab
@@ -16,6 +17,8 @@ from archivecolor.training import checkpoint
 from archivecolor.training.dataset import PhotoSet, validation_batch
 
 HISTORY, CURVES, SAMPLES = "history.jsonl", "curves.png", "samples.png"
+CAPTION_PX = 22
+"""Height of a line of text on a sheet."""
 
 
 def log(folder: Path, row: dict[str, float]) -> None:
@@ -50,6 +53,25 @@ def mosaic(rows: list[list[NDArray[np.uint8]]]) -> NDArray[np.uint8]:
     return np.concatenate(padded, axis=0)
 
 
+def write(path: Path, rows: list[list[NDArray[np.uint8]]], captions: Sequence[str] = ()) -> None:
+    """Rows of equal tiles as a PNG, with a line of text above each row if there are captions."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    picture = (
+        np.concatenate([captioned(mosaic([row]), text) for row, text in zip(rows, captions, strict=True)])
+        if (captions)
+        else mosaic(rows)
+    )
+    with files.written_whole(path) as part:
+        Image.fromarray(picture).save(part, format="png")
+
+
+def captioned(picture: NDArray[np.uint8], text: str) -> NDArray[np.uint8]:
+    """The picture (H, W, 3) with a line of text above it, black on white."""
+    line = Image.new("RGB", (picture.shape[1], CAPTION_PX), "white")
+    ImageDraw.Draw(line).text((4, 2), text, fill="black", font=ImageFont.load_default(CAPTION_PX - 6))
+    return np.concatenate([np.asarray(line, np.uint8), picture])
+
+
 def to_bytes(rgb: Tensor) -> NDArray[np.uint8]:
     """(3, H, W) in [0, 1] -> uint8 (H, W, 3)."""
     return (rgb * 255).round().byte().permute(1, 2, 0).numpy()
@@ -64,6 +86,4 @@ def samples(folder: Path, network: nn.Module, values: dict[str, Tensor], held: P
         ab_net = network(batch.l_net.to(device)).float().cpu()
     mine = lab.srgb_from_lab(lab.lab_from_net(batch.l_net, ab_net))
     grey = lab.srgb_from_lab(lab.lab_from_net(batch.l_net, ab_net * 0))
-    rows = [[to_bytes(picture) for picture in line] for line in (grey, mine, batch.rgb)]
-    with files.written_whole(folder / SAMPLES) as part:
-        Image.fromarray(mosaic(rows)).save(part, format="png")
+    write(folder / SAMPLES, [[to_bytes(picture) for picture in line] for line in (grey, mine, batch.rgb)])

@@ -27,8 +27,9 @@ from archivecolor.options import Stage, Teaching
 from archivecolor.training import checkpoint, loop
 from archivecolor.training.checkpoint import Average
 from archivecolor.training.dataset import Batch, PhotoSet, validation_batch
+from archivecolor.training.descent import Descent
 from archivecolor.training.loop import autocast
-from archivecolor.training.pretrain import Pretrain, descend, lite0_checkpoint, weighted_l1
+from archivecolor.training.pretrain import Pretrain, lite0_checkpoint, weighted_l1
 
 FOLDER = "encoder"
 TAPS = {2: "cos8", 3: "cos16", 4: "cos32"}
@@ -100,9 +101,10 @@ class Teach:
         self.teacher = teacher
         self.network = Student(body).to(teacher.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.optimizer = torch.optim.AdamW(self.network.parameters(), weight_decay=1e-2)
+        self.descend = Descent(self.optimizer, teacher.precision, teacher.device)
 
     def modules(self) -> dict[str, nn.Module]:
-        return {"network": self.network}
+        return {"network": self.network, **self.descend.modules()}
 
     def optimizers(self) -> dict[str, torch.optim.Optimizer]:
         return {"network": self.optimizer}
@@ -117,7 +119,7 @@ class Teach:
     def __call__(self, batch: Batch, lr: float) -> dict[str, float]:
         self.network.train()
         losses = self.compare(batch)
-        descend(self.optimizer, torch.stack(list(losses.values())).sum(), lr)
+        self.descend(torch.stack(list(losses.values())).sum(), lr)
         return {name: float(loss.detach()) for name, loss in losses.items()}
 
     @torch.inference_mode()

@@ -1,0 +1,116 @@
+"""What all training verbs have in common: reading the photographs, a bar and reports, several processes, Ctrl-C."""
+
+from __future__ import annotations
+
+import functools
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from archivecolor.cli.say import bar, interrupts
+from archivecolor.errors import INTERRUPTED
+
+if TYPE_CHECKING:
+    import torch
+    from rich.progress import Progress
+
+    from archivecolor.training.loop import Progress as Seen
+    from archivecolor.training.school import Photographs, Room
+
+Data = Annotated[Path, typer.Option(help="Folder of colour photographs, or a text file that lists them.")]
+Out = Annotated[Path, typer.Option(help="Weights folder to write; holds the state to resume from as well.")]
+Val = Annotated[
+    Path | None,
+    typer.Option(help="Held-out photographs; a fixed 4 % of --data when left out (of few pictures up to a fifth)."),
+]
+Device = Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:n.")]
+Precision = Annotated[str, typer.Option(help="auto, fp32, bf16 or fp16.")]
+Seed = Annotated[int, typer.Option(help="Order, crops and aging depend on it alone.")]
+AsJson = Annotated[bool, typer.Option("--json", help="One JSON line per report on stdout.")]
+Aging = Annotated[float, typer.Option(help="Share of the pictures made to look old, 0 to 1.")]
+Pictures = Annotated[int, typer.Option(help="How many pictures to see.")]
+Batch = Annotated[int, typer.Option(help="Pictures per step, of all processes together.")]
+ValidateEvery = Annotated[int, typer.Option(help="Pictures between validations.")]
+ChromaWeight = Annotated[
+    float, typer.Option(help="How much more a colourful pixel counts in L1; 0 is plain L1.")
+]  # fmt: skip
+
+
+def local_device(asked: str) -> torch.device:
+    """The device of this process: of several on one machine, each takes its own GPU."""
+    from archivecolor import devices
+
+    device = devices.choose_device(asked)
+    local = os.environ.get("LOCAL_RANK")
+    return devices.choose_device(f"cuda:{local}") if local and str(device) == "cuda" else device
+
+
+def lesson(
+    data: Path, val: Path | None, short: int, device: str, as_json: bool, work: Callable[[Room], object]
+) -> None:
+    """Runs a training under a bar, as one of the processes that `torchrun` started or alone; Ctrl-C asks it to save
+    and stop.
+
+    Args:
+        short: the side of the largest crops.
+        work: what is done in the room; its answer is the last report.
+    """
+    from archivecolor.training import school, together
+
+    where, stop = local_device(device), interrupts()
+    with together.joined(int(os.environ.get("WORLD_SIZE", "1")), where), bar(together.leads()) as shown:
+        told = Report(shown, as_json) if together.leads() else Report(shown, False, quiet=True)
+
+        @functools.cache
+        def photographs() -> Photographs:
+            found = school.load_photographs(data, val, short, told.reading)
+            told.photographs(found)
+            return found
+
+        numbers = work(school.Room(photographs, where, told.step, stop))
+        told.say("interrupted" if stop() else "end", {"numbers": numbers})
+    if stop():
+        raise SystemExit(INTERRUPTED)
+
+
+class Report:
+    """Tells people on stderr and, where asked to, programs on stdout how far a training is."""
+
+    def __init__(self, shown: Progress, as_json: bool, quiet: bool = False) -> None:
+        self.shown, self.as_json, self.quiet = shown, as_json, quiet
+        self.task = shown.add_task("training", total=None, note="")
+
+    def say(self, event: str, about: dict[str, object]) -> None:
+        """One line of JSON, if asked for."""
+        if self.as_json:
+            typer.echo(json.dumps({"event": event, **about}, ensure_ascii=False))
+
+    def line(self, text: str) -> None:
+        """One line above the bar."""
+        if not self.quiet:
+            self.shown.console.print(text, highlight=False)
+
+    def reading(self, what: str, done: int, total: int) -> None:
+        self.shown.update(self.task, description=what, total=total, completed=done)
+
+    def photographs(self, found: Photographs) -> None:
+        """How many pictures there are, and how many are no use and why."""
+        counts = found.counts()
+        self.say("photographs", counts)
+        useless = [f"{n} {why}" for side in counts["left_out"].values() for why, n in side.items()]
+        text = f"{counts['train']} photographs to learn from, {counts['val']} held out; left out: "
+        self.line(text + (", ".join(useless) or "none"))
+
+    def step(self, p: Seen) -> None:
+        """After each step; the bar shows it, and a line is left behind by each validation."""
+        numbers = " ".join(f"{k} {v:.4g}" for k, v in p.numbers.items())
+        note = f"{p.pictures}/{p.total} at {p.size} px, {p.per_second:.1f}/s, {numbers}"
+        self.shown.update(self.task, description=p.stage, total=p.total, completed=p.pictures, note=note)
+        if p.validated:
+            self.line(f"{p.stage}: {note}")
+            about = {"stage": p.stage, "pictures": p.pictures, "total": p.total, "size": p.size}
+            self.say("validation", {**about, "per_second": round(p.per_second, 2), **p.numbers})

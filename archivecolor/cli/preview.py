@@ -1,0 +1,34 @@
+"""`archivecolor train preview`: what the network is given to see."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from archivecolor.cli.lesson import Data
+from archivecolor.cli.say import bar
+
+
+def train_preview(
+    data: Data,
+    out: Annotated[Path, typer.Option(help="PNG to draw.")],
+    count: Annotated[int, typer.Option(help="How many photographs, spread evenly over --data.")] = 8,
+    times: Annotated[int, typer.Option(help="How often each is aged.")] = 5,
+    size: Annotated[int, typer.Option(help="Side of a tile in pixels.")] = 192,
+    seed: Annotated[int, typer.Option(help="What is drawn depends on it alone.")] = 0,
+) -> None:
+    """Draw a sheet of aged samples: a row of photographs in their true colours, one in plain grey, and aged ones.
+
+    Example: archivecolor train preview --data ./colour_photos --out ./sheet.png
+    """
+    from archivecolor.options import Preview
+    from archivecolor.training import preview
+    from archivecolor.training.school import read_rgb
+
+    asked = Preview(data, out, count, times, size, seed)
+    with bar() as shown:
+        task = shown.add_task("reading", total=None, note="")
+        number = preview.preview(asked, read_rgb, lambda n: shown.update(task, completed=n))
+    typer.echo(f"{out}: {number} photographs in true colours, in grey, and aged {times} times")

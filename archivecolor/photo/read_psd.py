@@ -1,0 +1,140 @@
+"""Photoshop documents in: the flattened picture that they carry beside their layers, of 1, 8 or 16 bits."""
+
+from __future__ import annotations
+
+import struct
+from dataclasses import replace
+
+import imagecodecs
+import numpy as np
+
+from archivecolor.errors import UnreadableError, UnsupportedError
+from archivecolor.photo import boxes, exif, limits
+from archivecolor.photo import samples as convert
+from archivecolor.photo.page import Page, Photo, Samples
+
+_BITMAP, _GREY, _INDEXED, _RGB, _CMYK, _DUOTONE, _LAB = 0, 1, 2, 3, 4, 8, 9
+_COLOURS = {_BITMAP: 1, _GREY: 1, _INDEXED: 1, _RGB: 3, _CMYK: 4, _DUOTONE: 1, _LAB: 3}
+_RESOLUTION, _IPTC, _ICC, _VERSION, _EXIF, _XMP = 0x3ED, 0x404, 0x40F, 0x421, 0x422, 0x424
+
+
+def read_psd(data: bytes, max_megapixels: float) -> Photo:
+    """The flattened picture of a PSD, with its metadata."""
+    if len(data) < 34:
+        raise UnreadableError(limits.TRUNCATED)
+    channels, height, width, bits, mode = struct.unpack(">HIIHH", data[12:26])
+    limits.check_size(width, height, max_megapixels)
+    if mode not in _COLOURS or bits not in (1, 8, 16):
+        raise UnsupportedError("a Photoshop document of an unusual kind: save it as 8- or 16-bit TIFF first")
+    if not 0 < channels <= 56 or channels < _COLOURS[mode] or (bits == 1) != (mode == _BITMAP):
+        raise UnreadableError(limits.DAMAGED)
+    palette, resources, layers, at = _sections(data)
+    known = dict(reversed(list(boxes.photoshop_resources(resources))))
+    if known.get(_VERSION, b"\0\0\0\0\1")[4:5] == b"\0":
+        raise UnsupportedError(
+            "a Photoshop document without a flattened picture: save it with 'Maximize Compatibility', or as TIFF"
+        )
+    wanted = _COLOURS[mode]
+    transparent = _first_extra_is_transparency(layers) and channels > wanted
+    planes = _planes(data, at, (channels, height, width), bits, wanted + transparent)
+    page = _colours(planes[..., :wanted], mode, palette, known.get(_ICC))
+    notes = (*page.notes, "layers flattened") if len(layers) > 4 else page.notes
+    left_out = channels - wanted - transparent
+    if left_out:
+        notes += (f"{left_out} extra channels left out",)
+    alpha = np.ascontiguousarray(planes[..., wanted]) if transparent else None
+    return Photo("psd", (_enveloped(replace(page, alpha=alpha, notes=notes), known, mode),))
+
+
+def _sections(data: bytes) -> tuple[bytes, bytes, bytes, int]:
+    """Palette, resources, layers, and where the flattened picture begins."""
+    parts, at = [], 26
+    for _ in range(3):
+        size = int.from_bytes(data[at : at + 4], "big")
+        parts.append(data[at + 4 : at + 4 + size])
+        at += 4 + size
+    if at + 2 > len(data):
+        raise UnreadableError(limits.TRUNCATED)
+    return parts[0], parts[1], parts[2], at
+
+
+def _first_extra_is_transparency(layers: bytes) -> bool:
+    """Photoshop says so with a negative number of layers."""
+    return len(layers) >= 6 and bool(layers[4] & 0x80)
+
+
+def _planes(data: bytes, at: int, shape: tuple[int, int, int], bits: int, wanted: int) -> Samples:
+    """The first `wanted` channels, (H, W, wanted), uint8 or uint16; bits as 0 and 1."""
+    channels, height, width = shape
+    row = (width * bits + 7) // 8
+    packing = int.from_bytes(data[at : at + 2], "big")
+    at += 2
+    if packing == 0:
+        raw = data[at : at + row * height * wanted]
+    elif packing == 1:
+        raw = _unpacked(data, at, channels * height, wanted * height, row)
+    else:
+        raise UnsupportedError("a Photoshop document with a ZIP-packed flat picture: save it as TIFF first")
+    if len(raw) < row * height * wanted:
+        raise UnreadableError(limits.TRUNCATED)
+    rows = np.frombuffer(raw, ">u2" if bits == 16 else np.uint8).reshape(wanted, height, -1)
+    if bits == 1:
+        rows = np.unpackbits(rows, axis=2)[..., :width]
+    return np.ascontiguousarray(np.moveaxis(rows, 0, -1)).astype(np.uint16 if bits == 16 else np.uint8, copy=False)
+
+
+def _unpacked(data: bytes, at: int, all_rows: int, wanted_rows: int, row: int) -> bytes:
+    sizes = np.frombuffer(data, ">u2", all_rows, at)[:wanted_rows].tolist()
+    at += 2 * all_rows
+    out = bytearray()
+    for size in sizes:
+        if at + size > len(data):
+            raise UnreadableError(limits.TRUNCATED)
+        line = bytes(imagecodecs.packbits_decode(data[at : at + size]))
+        if len(line) < row:
+            raise UnreadableError(limits.DAMAGED)
+        out += line[:row]
+        at += size
+    return bytes(out)
+
+
+def _colours(planes: Samples, mode: int, palette: bytes, icc: bytes | None) -> Page:
+    if mode == _CMYK:
+        rgb, note = convert.rgb_from_cmyk(convert.inverted(planes), icc)
+        return Page(rgb, notes=(note,))
+    if mode == _LAB:
+        return Page(convert.rgb_from_lab(planes, signed=False), notes=("CIELAB converted to sRGB",))
+    if mode == _RGB:
+        return Page(planes)
+    first = np.ascontiguousarray(planes[..., 0])
+    if mode == _BITMAP:
+        return Page((1 - first) * np.uint8(255), notes=("1 bit read as 8 bit",))
+    if mode == _INDEXED:
+        if len(palette) < 768 or first.dtype != np.uint8:
+            raise UnreadableError(limits.DAMAGED)
+        table = np.frombuffer(palette, np.uint8, 768).reshape(3, 256).T
+        return Page(np.ascontiguousarray(table[first]), notes=("palette read as RGB",))
+    return Page(first, notes=("duotone read as grey",) if mode == _DUOTONE else ())
+
+
+def _enveloped(page: Page, known: dict[int, bytes], mode: int) -> Page:
+    block = known.get(_EXIF)
+    block = block if block and block[:4] in (b"II*\0", b"MM\0*") else None
+    page = replace(
+        page,
+        exif=block,
+        orientation=exif.orientation(block),
+        dpi=_dpi(known.get(_RESOLUTION, b"")) or exif.dpi(block),
+        description=exif.text(block, exif.DESCRIPTION),
+        xmp=known.get(_XMP) or None,
+        iptc=known.get(_IPTC) or None,
+    )
+    return page if mode in (_CMYK, _LAB) else convert.with_profile(page, known.get(_ICC))
+
+
+def _dpi(resource: bytes) -> tuple[float, float] | None:
+    """Two 16.16 numbers, pixels per inch whatever unit is shown."""
+    if len(resource) < 16:
+        return None
+    x, _, _, y = struct.unpack(">IHHI", resource[:12])
+    return exif.sensible_dpi(x / 65536, y / 65536)

@@ -1,0 +1,122 @@
+"""What a TIFF page says about its picture: profile, captions, metadata and resolution, out of its tags."""
+
+from __future__ import annotations
+
+import mmap
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from archivecolor.photo import boxes, exif
+from archivecolor.photo import samples as convert
+from archivecolor.photo.page import Page
+
+_CMYK, _CIELAB, _ICCLAB = 5, 8, 9
+_DESCRIPTION, _SOFTWARE, _PAGE_NUMBER, _ASCII = 270, 305, 297, 2
+_LAYOUT = frozenset((
+    *range(254, 267), *range(273, 285), 288, 289, 290, 291, 292, 293, 296, 301, *range(317, 326), 330, *range(332, 340),
+    *range(340, 348), *range(512, 522), 529, 530, 531, 532, 32995, 32996, 32997, 32998, 34016, 34925, 50674,
+))  # fmt: skip
+"""Tags that say how the samples lie in the file, which is made anew."""
+_CARRIED = frozenset((_DESCRIPTION, _SOFTWARE, _PAGE_NUMBER, 700, 33723, 34675, exif.EXIF_IFD, exif.GPS_IFD))
+"""Tags that have their own place in a `Page`, or that say which program wrote the file."""
+
+
+def enveloped(page: Page, tif: Any, source: Any) -> Page:
+    orientation = value_of(source, 274)
+    xmp = value_of(source, 700)
+    page = replace(
+        page,
+        orientation=orientation if isinstance(orientation, int) and 1 <= orientation <= 8 else 1,
+        dpi=_dpi(source),
+        exif=_exif(tif, source),
+        xmp=_raw(xmp),
+        iptc=_iptc(tif, source),
+        description=None if source.is_shaped or source.is_imagej else _text(source, 270),
+        tags=_tags(source),
+        notes=(*page.notes, *_left_behind(source)),
+    )
+    converted = int(source.photometric) in (_CMYK, _CIELAB, _ICCLAB)
+    return page if converted else convert.with_profile(page, _raw(value_of(source, 34675)))
+
+
+def value_of(page: Any, code: int) -> Any:
+    tag = page.tags.get(code)
+    return None if tag is None else tag.value
+
+
+def _raw(value: Any) -> bytes | None:
+    if isinstance(value, str):
+        return value.encode()
+    if isinstance(value, tuple) and value and all(isinstance(v, int) and 0 <= v < 256 for v in value):
+        return bytes(value)
+    return bytes(value) if isinstance(value, bytes) and value else None
+
+
+def _text(page: Any, code: int) -> str | None:
+    value = value_of(page, code)
+    if isinstance(value, bytes):
+        value = exif.decoded(value.split(b"\0")[0])
+    return value.strip("\0").strip() or None if isinstance(value, str) else None
+
+
+def _tags(page: Any) -> tuple[tuple[int, str, int, Any, bool], ...]:
+    """Every text, of private tags too, and the page's number."""
+    texts = [
+        (tag.code, _text(page, tag.code))
+        for tag in page.tags.values()
+        if tag.dtype == _ASCII and tag.code not in _CARRIED | _LAYOUT
+    ]
+    found: list[tuple[int, str, int, Any, bool]] = [(code, "s", 0, text.encode(), True) for code, text in texts if text]
+    number = value_of(page, _PAGE_NUMBER)
+    if isinstance(number, tuple) and len(number) == 2 and all(isinstance(n, int) and 0 <= n < 65536 for n in number):
+        found.append((_PAGE_NUMBER, "H", 2, number, True))
+    return tuple(found)
+
+
+def _left_behind(page: Any) -> tuple[str, ...]:
+    """A note that names the tags which nothing is known of: they may point to places in the old file."""
+    codes = [t.code for t in page.tags.values() if t.dtype != _ASCII and t.code not in _CARRIED | _LAYOUT]
+    return (f"TIFF tags {', '.join(map(str, sorted(set(codes))))} not carried",) if codes else ()
+
+
+def _dpi(page: Any) -> tuple[float, float] | None:
+    x, y, unit = value_of(page, 282), value_of(page, 283), value_of(page, 296)
+    scale = {None: 1.0, 2: 1.0, 3: 2.54}.get(None if unit is None else int(unit))
+    if scale is None or not all(isinstance(v, tuple) and len(v) == 2 and v[1] for v in (x, y)):
+        return None
+    return exif.sensible_dpi(x[0] / x[1] * scale, y[0] / y[1] * scale)
+
+
+def _exif(tif: Any, page: Any) -> bytes | None:
+    """The page's EXIF and GPS directories as a block of their own; a damaged one is left."""
+    if not (exif.EXIF_IFD in page.tags or exif.GPS_IFD in page.tags):
+        return None
+    try:
+        with (
+            Path(tif.filehandle.path).open("rb") as file,
+            mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as block,
+        ):
+            return exif.standalone(block, page.offset)
+    except (ValueError, OSError):
+        return None
+
+
+def _iptc(tif: Any, page: Any) -> bytes | None:
+    """The records' own bytes: many writers declare them as LONG, which readers then swap."""
+    tag = page.tags.get(33723)
+    if tag is None:
+        resources = _raw(value_of(page, 34377))
+        return boxes.iptc_from_photoshop(resources) if resources else None
+    if isinstance(tag.value, bytes):
+        return tag.value or None
+    values = tag.value if isinstance(tag.value, tuple) else (tag.value,)
+    if int(tag.dtype) != 4:
+        return _raw(values)
+    for order in (tif.byteorder, "<", ">"):
+        raw = np.array(values, order + "u4").tobytes()
+        if raw[:1] == b"\x1c":
+            return raw
+    return None

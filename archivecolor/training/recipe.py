@@ -1,0 +1,242 @@
+"""What a stage is made by, and recipe files: the whole road of a training in one TOML file.
+
+The command of a stage takes its options from here, and a table of a recipe has the same names (`--chroma-weight` is
+`chroma_weight`) and the same defaults. A recipe has the tables `[pretrain]`, `[gan]` and `[baseline]`, at least one of
+them; a key that is not known is an error. `archivecolor train all` runs them in this order.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any, TypeVar
+
+from archivecolor.errors import UsageError
+from archivecolor.options import Adversarial, Stage, Teaching, parse_sizes, parse_stop_when, small_side
+
+SIZES = "128:0.85,192:0.12,256:0.03"
+FILE = "recipe.toml"
+
+
+@dataclass(frozen=True)
+class Pretraining:
+    """`archivecolor train pretrain`."""
+
+    model: str = "lite"
+    encoder: str = "auto"
+    teacher: str = "none"
+    teacher_pictures: int = 120_000
+    teacher_sizes: str = "96:0.5,128:0.5"
+    teacher_lr: float = 1e-3
+    teacher_weight: float = 0.0
+    soft_target: str = ""
+    soft_weight: float = 0.5
+    pictures: int = 160_000
+    sizes: str = SIZES
+    batch: int = 32
+    lr: float = 6e-4
+    aging: float = 0.4
+    chroma_weight: float = 0.5
+    validate_every: int = 8_000
+    seed: int = 0
+    precision: str = "auto"
+
+    def start(self) -> str:
+        """The encoder's start, `auto` decided."""
+        if self.encoder != "auto":
+            return self.encoder
+        taught = self.model == "resnet18" and self.teacher != "none"
+        return "none" if self.model == "pix2pix" or taught else "imagenet"
+
+    def teaching(self) -> Teaching:
+        sizes = parse_sizes(self.teacher_sizes)
+        return Teaching(
+            self.teacher, self.teacher_pictures, sizes, self.teacher_lr, self.teacher_weight, self.soft_target,
+            self.soft_weight,
+        )  # fmt: skip
+
+    def stage(self, out: Path, precision: str) -> Stage:
+        """The options of the loop; `precision` is decided."""
+        return Stage(
+            name="pretrain", model=self.model, out=out, pictures=self.pictures, sizes=parse_sizes(self.sizes),
+            batch=self.batch, lr=self.lr, aging=self.aging, seed=self.seed, precision=precision,
+            validate_every=self.validate_every, validation_size=small_side(self.model),
+            settings={"encoder": self.start(), "chroma_weight": self.chroma_weight, **self.teaching().settings()},
+        )  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Finetuning:
+    """`archivecolor train gan`."""
+
+    origin: str = ""
+    """`from`: a name or a folder of weights; in a recipe, what `[pretrain]` has made when left out."""
+    gan: str = "vanilla"
+    l1_weight: float = 20.0
+    chroma_weight: float = 0.5
+    discriminator: str = "spectral"
+    warmup: int = 480
+    pictures: int = 40_000
+    sizes: str = "auto"
+    batch: int = 24
+    lr: float = 1e-4
+    lr_d: float = 4e-4
+    aging: float = 0.4
+    ema: float = 0.999
+    stop_when: str = "l1:1.2,colour:0.6-1.15"
+    validate_every: int = 2_000
+    seed: int = 0
+    precision: str = "auto"
+
+    def adversarial(self) -> Adversarial:
+        limits = parse_stop_when(self.stop_when)
+        return Adversarial(
+            self.gan, self.l1_weight, self.chroma_weight, self.lr_d, self.warmup, self.discriminator, limits
+        )
+
+    def stage(self, model: str, out: Path, precision: str) -> Stage:
+        """The options of the loop, for a network of this name; `precision` is decided."""
+        sizes = ("256" if model == "pix2pix" else SIZES) if self.sizes == "auto" else self.sizes
+        return Stage(
+            name="gan", model=model, out=out, pictures=self.pictures, sizes=parse_sizes(sizes), batch=self.batch,
+            lr=self.lr, aging=self.aging, ema=self.ema, seed=self.seed, precision=precision,
+            validate_every=self.validate_every, validation_size=small_side(model),
+            settings=self.adversarial().settings(),
+        )  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Baseline:
+    """`archivecolor train baseline`."""
+
+    gan: str = "vanilla"
+    l1_weight: float = 100.0
+    pictures: int = 160_000
+    batch: int = 16
+    lr: float = 2e-4
+    aging: float = 0.0
+    validate_every: int = 8_000
+    seed: int = 0
+    precision: str = "auto"
+
+    def adversarial(self) -> Adversarial:
+        return Adversarial(self.gan, self.l1_weight, lr_d=self.lr, warmup=0, discriminator="batchnorm", stop_when=None)
+
+    def stage(self, out: Path, precision: str) -> Stage:
+        """The options of the loop; `precision` is decided."""
+        return Stage(
+            name="baseline", model="pix2pix", out=out, pictures=self.pictures, sizes=((256, 1.0),), batch=self.batch,
+            lr=self.lr, aging=self.aging, seed=self.seed, precision=precision, validate_every=self.validate_every,
+            validation_size=small_side("pix2pix"), settings=self.adversarial().settings(),
+        )  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """The stages of a road; None where there is no such stage."""
+
+    text: str
+    """The file as it was written, with its comments."""
+    pretrain: Pretraining | None = None
+    gan: Finetuning | None = None
+    baseline: Baseline | None = None
+
+    def longest_side(self) -> int:
+        """Of all crops, in pixels: so large have the decoded photographs to be."""
+        listed = [self.pretrain.sizes] if self.pretrain else []
+        listed += [self.pretrain.teacher_sizes] if self.pretrain and self.pretrain.teacher != "none" else []
+        listed += [SIZES if self.gan.sizes == "auto" else self.gan.sizes] if self.gan else []
+        listed += ["256"] if self.baseline else []
+        return max(side for sizes in listed for side, _ in parse_sizes(sizes))
+
+
+STAGES: dict[str, Any] = {"pretrain": Pretraining, "gan": Finetuning, "baseline": Baseline}
+"""The tables of a recipe, in the order in which they are run."""
+RENAMED = {"from": "origin"}
+"""Keys of a recipe that Python does not allow as names."""
+
+
+def default() -> Path:
+    """The recipe that is used when none is named."""
+    return Path(__file__).with_name("default.toml")
+
+
+def read(path: Path) -> Recipe:
+    """A recipe from its file.
+
+    Raises:
+        UsageError: the file cannot be read, or holds a table, key or value that is not known.
+    """
+    import tomllib  # here, so that --help is quick
+
+    try:
+        text = path.read_text(encoding="utf-8")
+        tables = tomllib.loads(text)
+    except (OSError, ValueError) as error:
+        raise UsageError(f"--recipe {path}: cannot be read as TOML ({error})") from error
+    for name, table in tables.items():
+        if name not in STAGES or not isinstance(table, dict):
+            raise UsageError(f"--recipe {path}: {name} is not known; write [pretrain], [gan] or [baseline]")
+    if not tables:
+        raise UsageError(f"--recipe {path}: holds no stage; write [pretrain], [gan] or [baseline]")
+    recipe = Recipe(text, **{name: filled(STAGES[name], table, f"{path}: [{name}]") for name, table in tables.items()})
+    if recipe.gan and not recipe.gan.origin and not recipe.pretrain:
+        raise UsageError(f'--recipe {path}: [gan] has nothing to begin with; add [pretrain], or from = "…" in [gan]')
+    check(recipe)
+    return recipe
+
+
+Kind = TypeVar("Kind", Pretraining, Finetuning, Baseline)
+
+
+def filled(kind: type[Kind], table: dict[str, Any], where: str) -> Kind:
+    """The options of one table.
+
+    Raises:
+        UsageError: a key that is not known, or a value of the wrong type.
+    """
+    types: dict[str, type] = {field.name: type(field.default) for field in fields(kind)}
+    names: dict[str, str] = {alias: name for alias, name in RENAMED.items() if name in types}
+    known = [*(types.keys() - names.values()), *names]
+    values: dict[str, Any] = {}
+    for key, value in table.items():
+        if key not in known:
+            import difflib
+
+            near = difflib.get_close_matches(key, known, 1)
+            hint = f"; did you mean {near[0]}?" if near else f"; known are {', '.join(sorted(known))}"
+            raise UsageError(f"--recipe {where} {key}: no such key{hint}")
+        name = names.get(key, key)
+        wanted = types[name]
+        if wanted is float and type(value) is int:
+            value = float(value)
+        if type(value) is not wanted:
+            word = {int: "a whole number", float: "a number", str: "text"}[wanted]
+            raise UsageError(f"--recipe {where} {key} = {value!r}: must be {word}")
+        values[name] = value
+    return kind(**values)
+
+
+def check(recipe: Recipe) -> None:
+    """Looks at all values of all stages now, and not when a stage begins after days.
+
+    Raises:
+        UsageError: one is out of its range.
+    """
+    if recipe.pretrain:
+        recipe.pretrain.stage(Path(), "fp32")
+    if recipe.gan:
+        recipe.gan.stage(recipe.pretrain.model if recipe.pretrain else "lite", Path(), "fp32")
+    if recipe.baseline:
+        recipe.baseline.stage(Path(), "fp32")
+
+
+def as_toml(stage: Pretraining | Finetuning | Baseline, command: str) -> str:
+    """A stage that was given by options as a recipe, so that each weights folder says what made it."""
+    aliases = {name: alias for alias, name in RENAMED.items()}
+    table = next(name for name, kind in STAGES.items() if isinstance(stage, kind))
+    lines = [f"# Written by `{command}`.", f"[{table}]"]
+    for name, value in asdict(stage).items():
+        text = str(value) if not isinstance(value, str) else '"' + value.replace("\\", "\\\\").replace('"', '\\"') + '"'
+        lines.append(f"{aliases.get(name, name)} = {text}")
+    return "\n".join(lines) + "\n"
