@@ -18,69 +18,66 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
+from torch.nn import functional
 
 Floats = NDArray[np.float32]
+_CPU = torch.device("cpu")
 
 
 @dataclass(frozen=True)
 class Spread:
     """A colour map ready to be evaluated on rows of the full-size L*.
 
-    `maps` is (8, h, w): slope, base, lowest, highest of a, then of b. They stay small: as wide as a scan of 30,000
-    columns they would take half a gigabyte.
+    `maps` is (8, h, w), small as the network's answer: slope of a and of b, base, lowest, highest.
     """
 
-    maps: Floats
+    maps: Tensor
     height: int
     width: int
 
+    @property
+    def device(self) -> torch.device:
+        return self.maps.device
+
     def rows(self, lightness: Tensor, top: int) -> Tensor:
         """L* (rows, W) of the full picture from row `top` on -> ab (2, rows, W), Lab units."""
-        return self.band(top, lightness.shape[0]).rows(lightness, top)
+        slope, base, lowest, highest = self._enlarged(top, lightness.shape[0]).split(2)
+        return torch.addcmul(base, slope, lightness, out=base).clamp_(lowest, highest)
 
-    def band(self, top: int, count: int) -> Band:
-        """What `count` rows from `top` on need, made as wide as the picture once for all of them."""
-        h = self.maps.shape[1]
-        ends = _small_rows(torch.tensor([top, top + count - 1], dtype=torch.float32), h / self.height, h)
-        first, last = int(ends[0]), min(int(ends[1]) + 1, h - 1)
-        wide = np.empty((8, last - first + 1, self.width), np.float32)
-        for narrow, row_maps in zip(self.maps[:, first : last + 1], wide, strict=True):
-            cv2.resize(narrow, (self.width, len(narrow)), dst=row_maps, interpolation=cv2.INTER_LINEAR)
-        return Band(torch.from_numpy(wide), first, h / self.height, h)
+    def _enlarged(self, top: int, count: int) -> Tensor:
+        """The maps (8, count, W) for these rows: linear between the four nearest small pixels, row by row of those."""
+        h, device = self.maps.shape[1], self.maps.device
+        y = ((torch.arange(top, top + count, dtype=torch.float32) + 0.5) * (h / self.height) - 0.5).clamp_(0, h - 1)
+        above = y.floor()
+        first, last = int(above[0]), min(int(above[-1]) + 1, h - 1)
+        wide = self._widened(first, last + 1)
+        steps = wide[:, 1:] - wide[:, :-1]
+        full = torch.empty(8, count, self.width, device=device)
+        part = (y - above).to(device)[None, :, None]
+        at = 0
+        for i, n in enumerate(torch.bincount(above.int() - first).tolist()):
+            if n and first + i < last:
+                torch.addcmul(wide[:, i, None], steps[:, i, None], part[:, at : at + n], out=full[:, at : at + n])
+            elif n:
+                full[:, at : at + n] = wide[:, i, None]
+            at += n
+        return full
 
-
-@dataclass(frozen=True)
-class Band:
-    """The part of a `Spread` that some rows of the picture need: `maps` (8, k, W), from small row `first` of `h` on."""
-
-    maps: Tensor
-    first: int
-    scale: float
-    h: int
-
-    def rows(self, lightness: Tensor, top: int) -> Tensor:
-        """L* (rows, W) from row `top` of the full picture on, all in this band -> ab (2, rows, W), Lab units."""
-        slope, base, lowest, highest = self._enlarged(top, lightness.shape[0])
-        return torch.addcmul(base, slope, lightness).clamp_(lowest, highest)
-
-    def _enlarged(self, top: int, count: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """The four maps (2, count, W) for these rows: linear between the two nearest small rows."""
-        y = _small_rows(torch.arange(top, top + count, dtype=torch.float32), self.scale, self.h)
-        above = y.floor().long()
-        below = (above + 1).clamp_max_(self.h - 1)
-        part = (y - above)[:, None]
-        both = torch.lerp(self.maps[:, above - self.first], self.maps[:, below - self.first], part)
-        a, b = both[:4], both[4:]
-        slope, base, lowest, highest = (torch.stack([one, other]) for one, other in zip(a, b, strict=True))
-        return slope, base, lowest, highest
+    def _widened(self, first: int, end: int) -> Tensor:
+        """Small rows `first` to `end` of the maps, as wide as the full picture: (8, end - first, W)."""
+        small = self.maps[:, first:end].reshape(1, -1, self.maps.shape[2])
+        return functional.interpolate(small, size=self.width, mode="linear").view(8, end - first, self.width)
 
 
-def _small_rows(rows: Tensor, scale: float, h: int) -> Tensor:
-    """Where rows of the picture lie on the small grid of `h` rows."""
-    return ((rows + 0.5) * scale - 0.5).clamp_(0, h - 1)
-
-
-def spread(lightness: Floats, ab: Floats, height: int, width: int, radius: int = 2, smoothness: float = 4.0) -> Spread:
+def spread(
+    lightness: Floats,
+    ab: Floats,
+    height: int,
+    width: int,
+    radius: int = 2,
+    smoothness: float = 4.0,
+    device: torch.device = _CPU,
+) -> Spread:
     """Prepares a small map for a picture of `height` x `width`.
 
     Args:
@@ -97,11 +94,12 @@ def spread(lightness: Floats, ab: Floats, height: int, width: int, radius: int =
     mean_l = mean(lightness)
     spread_l = np.maximum(mean(lightness * lightness) - mean_l * mean_l, 0) + np.float32(smoothness)
     window = np.ones(size, np.uint8)
-    maps = []
+    lines = []
     for channel in ab:
         mean_c = mean(channel)
         own_slope = (mean(lightness * channel) - mean_l * mean_c) / spread_l
         slope, base = mean(own_slope), mean(mean_c - own_slope * mean_l)
         residual = channel - (slope * lightness + base)
-        maps += [slope, base + residual, cv2.erode(channel, window), cv2.dilate(channel, window)]
-    return Spread(np.stack(maps).astype(np.float32, copy=False), height, width)
+        lines.append((slope, base + residual, cv2.erode(channel, window), cv2.dilate(channel, window)))
+    maps = np.stack([of_channel for pair in zip(*lines, strict=True) for of_channel in pair])
+    return Spread(torch.from_numpy(maps.astype(np.float32, copy=False)).to(device), height, width)

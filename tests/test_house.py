@@ -18,7 +18,7 @@ FLOORS = (
     ("errors",),
     ("options", "lab", "files", "orient", "devices"),
     ("networks", "tiles", "chroma", "tone", "metrics"),
-    ("photo", "jobs", "weights", "provenance", "engine"),
+    ("photo", "jobs", "weights", "provenance", "engine", "painting"),
     ("colorize",),
     ("large",),
     ("run", "training"),
