@@ -101,6 +101,40 @@ class RunOptions:
         return hashlib.sha256(json.dumps(decisive, sort_keys=True).encode()).hexdigest()[:16]
 
 
+MEGAPIXELS = (2, 12, 50)
+
+
+@dataclass(frozen=True)
+class BenchOptions:
+    """What to measure the speed of."""
+
+    folder: Path | None = None
+    """The user's own pictures; None for generated ones."""
+    models: tuple[str, ...] = ("lite", "resnet18")
+    pictures: int = 12
+    """Of each group."""
+    megapixels: tuple[int, ...] = MEGAPIXELS
+    """Which sizes to generate."""
+    device: str = "auto"
+    precision: str = "auto"
+    chart: Path | None = None
+    edges: Path | None = None
+    """PNGs to draw."""
+    flat: int = 0
+    """Colour so many small files instead, and open a manifest of a hundred times as many rows."""
+
+    def __post_init__(self) -> None:
+        require(bool(self.models), "--model: name at least one")
+        require(len(set(self.models)) == len(self.models), "--model: the same model is named twice")
+        require(self.pictures >= 1, f"--pictures {self.pictures}: must be at least 1")
+        known = ", ".join(map(str, MEGAPIXELS))
+        fits = bool(self.megapixels) and set(self.megapixels) <= set(MEGAPIXELS)
+        require(fits, f"--megapixels {' '.join(map(str, self.megapixels))}: choose among {known}")
+        require(self.flat == 0 or self.flat >= 10, f"--flat {self.flat}: must be at least 10 files, or 0 for none")
+        for flag, path in (("--chart", self.chart), ("--edges", self.edges)):
+            require(path is None or path.suffix == ".png", f"{flag} {path}: must end in .png")
+
+
 @dataclass(frozen=True)
 class Stage:
     """One stage of a training."""

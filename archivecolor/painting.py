@@ -73,7 +73,7 @@ class Painting:
         try:
             lightness = torch.from_numpy(self.lightness_of(samples)).to(self.spread.device)
             codes, worst = merge(lightness, self.spread.rows(lightness, top), self.levels)
-            rgb[:] = cv2.merge([plane.astype(rgb.dtype, copy=False) for plane in codes.cpu().numpy()])
+            rgb[:] = interleaved(codes, rgb.dtype)
             return float(worst)
         except torch.OutOfMemoryError:
             half = len(samples) // 2
@@ -97,6 +97,11 @@ def merge(lightness: Tensor, ab: Tensor, levels: int) -> tuple[Tensor, Tensor]:
     xyz += knee * knee * knee
     codes = _coded(_fitted(_rgb_from(xyz), xyz[1]), levels)
     return codes, _worst(xyz[1], knee[1], codes, levels)
+
+
+def interleaved(codes: Tensor, dtype: np.dtype[Any]) -> Samples:
+    """Codes (3, h, W) -> samples (h, W, 3), as files hold them."""
+    return cv2.merge([plane.astype(dtype, copy=False) for plane in codes.cpu().numpy()])
 
 
 _F_KNEE = 6 / 29

@@ -22,7 +22,7 @@ FLOORS = (
     ("colorize",),
     ("large",),
     ("run", "training"),
-    ("batch_view",),
+    ("batch_view", "bench"),
     ("cli",),
     ("__main__",),
 )
