@@ -23,7 +23,8 @@ from numpy.typing import NDArray
 from archivecolor import chroma, devices, lab, orient, tiles, tone, weights
 from archivecolor.engine import Engine
 from archivecolor.networks import STRIDES
-from archivecolor.options import ColorOptions
+from archivecolor.openvino_network import OpenVinoNetwork
+from archivecolor.options import ColorOptions, require
 from archivecolor.painting import Painting
 
 Samples = NDArray[Any]
@@ -53,11 +54,13 @@ class Colorizer:
         options: what decides the colours.
         device: `auto`, `cpu`, `cuda`, `cuda:n`.
         precision: `auto`, `fp32`, `bf16`, `fp16`.
-        batch: the largest number of pictures that go through the network together.
+        batch: the largest number of pictures that go through the network together, on a GPU.
+        engine: `torch`, or `openvino` on a CPU.
 
     Raises:
         WeightsError: the weights are missing or damaged.
         UsageError: the device or precision does not exist here.
+        MissingDependencyError: the engine is not installed.
     """
 
     def __init__(
@@ -67,12 +70,16 @@ class Colorizer:
         device: str = "auto",
         precision: str = "auto",
         batch: int = 8,
+        engine: str = "torch",
     ) -> None:
         self.options = options or ColorOptions()
         self.device = devices.choose_device(device)
         self.precision = devices.choose_precision(precision, self.device)
         network, self.card = weights.load(weights.find(str(model)))
         self.stride = STRIDES[self.card.network]
+        if engine == "openvino":
+            require(self.device.type == "cpu", "--engine openvino: it computes on CPUs; add --device cpu")
+            network = OpenVinoNetwork(network, self.precision, self.stride)
         self.engine = Engine(network, self.device, self.precision, batch)
         self._threads = ThreadPoolExecutor(joblib.cpu_count(), "archivecolor-spread", torch.set_num_threads, (1,))
 

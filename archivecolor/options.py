@@ -36,6 +36,7 @@ class ColorOptions:
 
 DEFAULT_MODEL = "lite"
 """The weights of `run` on every device; `resnet18` once its numbers are at least as good."""
+ENGINES = ("torch", "openvino")
 FORMATS = ("same", "jpeg", "png", "tiff", "webp")
 
 
@@ -73,9 +74,12 @@ class RunOptions:
     max_megapixels: float = 500
     strips_above: float = 100
     """Megapixels above which a TIFF is not held in memory."""
+    engine: str = "torch"
+    """What computes the network: `torch`, or `openvino` on CPUs."""
 
     def __post_init__(self) -> None:
         require(bool(self.inputs), "no INPUT given")
+        require(self.engine in ENGINES, f"--engine {self.engine}: write one of {', '.join(ENGINES)}")
         require(self.batch >= 1, f"--batch {self.batch}: must be at least 1")
         require(self.workers >= 0, f"--workers {self.workers}: must be 0 (automatic) or more")
         require(self.format in FORMATS, f"--format {self.format}: write one of {', '.join(FORMATS)}")
@@ -92,8 +96,8 @@ class RunOptions:
         return Strips(above, 4 * self.color.size)
 
     def digest(self) -> str:
-        """A hash of everything that decides the bytes of an output, besides source and weights. The device is left
-        out: a run that began on one machine may be finished on another."""
+        """A hash of everything that decides the bytes of an output, besides source and weights. Device and engine
+        are left out: a run that began on one machine may be finished on another."""
         decisive = {
             **asdict(self.color), "precision": self.precision, "format": self.format, "quality": self.quality,
             "suffix": self.suffix, "recolor": self.recolor, "strips_above": self.strips_above,
@@ -117,6 +121,7 @@ class BenchOptions:
     """Which sizes to generate."""
     device: str = "auto"
     precision: str = "auto"
+    engine: str = "torch"
     chart: Path | None = None
     edges: Path | None = None
     """PNGs to draw."""
@@ -126,6 +131,7 @@ class BenchOptions:
     def __post_init__(self) -> None:
         require(bool(self.models), "--model: name at least one")
         require(len(set(self.models)) == len(self.models), "--model: the same model is named twice")
+        require(self.engine in ENGINES, f"--engine {self.engine}: write one of {', '.join(ENGINES)}")
         require(self.pictures >= 1, f"--pictures {self.pictures}: must be at least 1")
         known = ", ".join(map(str, MEGAPIXELS))
         fits = bool(self.megapixels) and set(self.megapixels) <= set(MEGAPIXELS)

@@ -55,7 +55,9 @@ def drive(
     """
     todo = find_jobs(options, passed_over)
     with (
-        Colorizer(options.model, options.color, options.device, options.precision, options.batch) as colorizer,
+        Colorizer(
+            options.model, options.color, options.device, options.precision, options.batch, options.engine
+        ) as colorizer,
         Manifest(options.out) as manifest,
     ):
         if not options.overwrite:
@@ -93,6 +95,7 @@ def run(
     limit: int | None = None,
     max_megapixels: float = 500,
     strips_above: float = 100,
+    engine: str = "torch",
 ) -> list[Record]:
     """`archivecolor run` as a function: colours files and folders into `out`, gives the manifest's rows.
 
@@ -107,6 +110,7 @@ def run(
         RunOptions(
             tuple(map(str, inputs)), Path(out), model, color, device, precision, batch, workers, format, quality,
             suffix, recolor, overwrite, limit, max_megapixels, strips_above,
+            engine,
         )
     )  # fmt: skip
 

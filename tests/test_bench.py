@@ -29,6 +29,9 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(claims, name, lambda *given: [])
 
 
+PLAIN = BenchOptions(device="cpu", precision="fp32")
+
+
 def measured(model: str = "lite", group: str = "g", whole_s: float = 4.0, best_s: float = 3.0) -> Measured:
     return Measured(
         model, group, "cpu", "fp32", 2, 8, 16.0, dict.fromkeys(STAGES, 0.75), whole_s, best_s, 100.0
@@ -37,7 +40,7 @@ def measured(model: str = "lite", group: str = "g", whole_s: float = 4.0, best_s
 
 def test_every_stage_and_the_whole(ink: Path, src: Path, tmp_path: Path) -> None:
     paths = save_grey_tree(src, 5, height=90, width=120)
-    found = stages.measure(paths, "scans", str(ink), "fp32", "cpu", tmp_path / "here")
+    found = stages.measure(paths, "scans", str(ink), PLAIN, tmp_path / "here")
     assert tuple(found.stages) == STAGES
     assert all(seconds > 0 for seconds in found.stages.values())
     assert found.best_possible_s == pytest.approx(sum(found.stages.values()) / joblib.cpu_count())
@@ -50,7 +53,7 @@ def test_every_stage_and_the_whole(ink: Path, src: Path, tmp_path: Path) -> None
 def test_a_picture_that_cannot_be_coloured_ends_it(ink: Path, src: Path, tmp_path: Path) -> None:
     (src / "a.png").write_bytes(b"no picture at all")
     with pytest.raises(PictureError, match=r"a\.png"):
-        stages.measure([src / "a.png"], "scans", str(ink), "fp32", "cpu", tmp_path / "here")
+        stages.measure([src / "a.png"], "scans", str(ink), PLAIN, tmp_path / "here")
 
 
 def test_the_parts_of_the_full_size_pass_are_what_painting_does(ink: Path) -> None:
@@ -158,6 +161,7 @@ FLAGS: dict[str, tuple[str, Any]] = {
     "--megapixels": ("12", (12,)),
     "--device": ("cpu", "cpu"),
     "--precision": ("fp32", "fp32"),
+    "--engine": ("openvino", "openvino"),
     "--chart": ("a.png", Path("a.png")),
     "--edges": ("b.png", Path("b.png")),
     "--flat": ("20", 20),

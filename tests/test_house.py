@@ -17,7 +17,7 @@ PACKAGE = ROOT / "archivecolor"
 FLOORS = (
     ("errors",),
     ("options", "lab", "files", "orient", "devices"),
-    ("networks", "tiles", "chroma", "tone", "metrics"),
+    ("networks", "tiles", "chroma", "tone", "metrics", "openvino_network"),
     ("photo", "jobs", "weights", "provenance", "engine", "painting"),
     ("colorize",),
     ("large",),

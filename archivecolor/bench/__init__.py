@@ -48,7 +48,7 @@ def bench(options: BenchOptions, say: Callable[[str], None] = lambda what: None)
             for model in options.models:
                 say(f"{model}: {len(paths)} x {group}")
                 here = work / f"{len(measured):02}"
-                measured.append(measure(paths, group, model, options.precision, options.device, here))
+                measured.append(measure(paths, group, model, options, here))
         say("comparing")
         kept = all_claims(measured, options.device, work / "claims")
         if options.chart:

@@ -22,7 +22,7 @@ from archivecolor.bench.memory import peak_megabytes, reset_peak
 from archivecolor.colorize import Colorizer, Painted
 from archivecolor.errors import PictureError
 from archivecolor.jobs import Job
-from archivecolor.options import RunOptions
+from archivecolor.options import BenchOptions, RunOptions
 from archivecolor.painting import STRIP_PIXELS, Painting, interleaved, merge
 from archivecolor.photo import Photo
 from archivecolor.provenance import DONE, Manifest, Record
@@ -62,14 +62,14 @@ class Measured:
         return self.pictures / self.whole_s
 
 
-def measure(paths: list[Path], group: str, model: str, precision: str, device: str, here: Path) -> Measured:
+def measure(paths: list[Path], group: str, model: str, asked: BenchOptions, here: Path) -> Measured:
     """Measures one model on some pictures; `here` is an empty folder for the results.
 
     Raises:
         PictureError: one of the pictures cannot be coloured.
     """
-    options = RunOptions(tuple(map(str, paths)), here, model, precision=precision, device=device, recolor=True)
-    with Colorizer(model, device=device, precision=precision) as colorizer:
+    options = RunOptions(tuple(map(str, paths)), here, model, recolor=True)
+    with Colorizer(model, device=asked.device, precision=asked.precision, engine=asked.engine) as colorizer:
         whole(paths[:1], colorizer, options, here / "warm")
         reset_peak()
         whole_s = whole(paths, colorizer, options, here / "whole")

@@ -27,6 +27,7 @@ def bench(
     ] = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:n.")] = "auto",
     precision: Annotated[str, typer.Option(help="auto, fp32, bf16 or fp16.")] = "auto",
+    engine: Annotated[str, typer.Option(help="torch or openvino.")] = "torch",
     chart: Annotated[Path | None, typer.Option(help="PNG to draw: where the time goes.")] = None,
     edges: Annotated[Path | None, typer.Option(help="PNG to draw: an edge in colour, bilinear and ours.")] = None,
     flat: Annotated[
@@ -46,8 +47,8 @@ def bench(
 
     asked = BenchOptions(
         folder=folder, models=tuple(model or BenchOptions.models), pictures=pictures,
-        megapixels=tuple(megapixels or BenchOptions.megapixels), device=device, precision=precision, chart=chart,
-        edges=edges, flat=flat,
+        megapixels=tuple(megapixels or BenchOptions.megapixels), device=device, precision=precision, engine=engine,
+        chart=chart, edges=edges, flat=flat,
     )  # fmt: skip
     report = measure.bench(asked, lambda what: typer.echo(what, file=sys.stderr))
     if as_json:

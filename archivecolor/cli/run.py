@@ -24,6 +24,9 @@ def run(
         str, typer.Option(help="auto (panoramas and rich detail in overlapping tiles), always or never.")
     ] = "auto",
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:n.")] = "auto",
+    engine: Annotated[
+        str, typer.Option(help="torch, or openvino: faster on CPUs, needs the extra of that name.")
+    ] = "torch",
     precision: Annotated[str, typer.Option(help="auto, fp32, bf16 or fp16.")] = "auto",
     batch: Annotated[int, typer.Option(help="Pictures that go through the network together, at most.")] = 8,
     workers: Annotated[int, typer.Option(help="Threads that read, spread and write; 0: cores + 1.")] = 0,
@@ -58,7 +61,7 @@ def run(
         inputs=tuple(inputs), out=out, model=model, color=ColorOptions(size, strength, tiles), device=device,
         precision=precision, batch=batch, workers=workers, format=format, quality=quality, suffix=suffix,
         recolor=recolor, overwrite=overwrite, limit=limit, max_megapixels=max_megapixels,
-        strips_above=strips_above,
+        strips_above=strips_above, engine=engine,
     )  # fmt: skip
     if dry_run:
         raise SystemExit(batch_view.rehearse(options, as_json))
