@@ -10,11 +10,11 @@ import json
 import os
 import threading
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import Any, BinaryIO
 from xml.etree import ElementTree
 
 from archivecolor import files
@@ -65,21 +65,68 @@ class Identity:
 
 def read_rows(folder: Path) -> dict[str, Record]:
     """The newest row of each input. A last line that a kill cut short is passed over."""
-    path = folder / MANIFEST
-    rows: dict[str, Record] = {}
-    if not path.exists():
-        return rows
-    known = {f.name for f in fields(Record)}
-    with path.open(encoding="utf-8", errors="surrogateescape") as lines:
-        for line in lines:
-            try:
-                values: dict[str, Any] = json.loads(line)
-                values |= {key: tuple(values.get(key, ())) for key in ("notes", "earlier")}
-                record = Record(**{key: value for key, value in values.items() if key in known})
-            except (ValueError, TypeError, AttributeError):
-                continue
-            rows[record.input] = record
-    return rows
+    return {row.input: row for row in Rows(folder / MANIFEST).newest()}
+
+
+class Rows(Mapping[str, Record]):
+    """The newest row of each input, read from the file when it is asked for: only where it begins is kept in memory, so
+    that a manifest of a million rows costs some 200 MB and not gigabytes. Lines that are no rows are passed over."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._begins: dict[str, int] = {}
+        if path.exists():
+            with path.open("rb") as lines:
+                at = 0
+                for line in lines:
+                    values = _values(line)
+                    if values:
+                        self._begins[values["input"]] = at
+                    at += len(line)
+
+    def note(self, name: str, at: int) -> None:
+        """The newest row of this input begins at byte `at`."""
+        self._begins[name] = at
+
+    def __getitem__(self, name: str) -> Record:
+        with self.path.open("rb") as file:
+            return self._read(file, self._begins[name])
+
+    def _read(self, file: BinaryIO, at: int) -> Record:
+        file.seek(at)
+        values = _values(file.readline())
+        if values is None:
+            raise OutputError(f"{self.path}: was changed by something else during this run; start it again")
+        return Record(**values)
+
+    def newest(self) -> Iterator[Record]:
+        """All of them one by one, from one look into the file."""
+        if self._begins:
+            with self.path.open("rb") as file:
+                for at in self._begins.values():
+                    yield self._read(file, at)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._begins)
+
+    def __len__(self) -> int:
+        return len(self._begins)
+
+
+_KNOWN = {f.name for f in fields(Record)}
+_NEEDED = {"input", "source", "output", "status"}
+
+
+def _values(line: bytes) -> dict[str, Any] | None:
+    """A line as what `Record` takes, or None when it is not a row."""
+    try:
+        values = json.loads(line.decode("utf-8", "surrogateescape"))
+        if not (values.keys() >= _NEEDED and isinstance(values["input"], str)):
+            return None
+        values |= {key: tuple(values.get(key, ())) for key in ("notes", "earlier")}
+    except (ValueError, TypeError, AttributeError):
+        return None
+    return {key: value for key, value in values.items() if key in _KNOWN}
 
 
 class Manifest:
@@ -98,9 +145,9 @@ class Manifest:
             self._lock = _Lock(folder / LOCK)
             for part in folder.rglob(f".*{files.PART_SUFFIX}"):
                 part.unlink()
-            self.rows = read_rows(folder)
             self._cut_torn_line()
-            self._file = (folder / MANIFEST).open("a", encoding="utf-8")
+            self.rows = Rows(folder / MANIFEST)
+            self._file = (folder / MANIFEST).open("ab")
         except OSError as error:
             raise OutputError(f"{folder}: cannot be written ({error.strerror}); choose another --out") from error
 
@@ -138,12 +185,13 @@ class Manifest:
             if before:
                 made = {*before.earlier, *filter(None, [before.output])} - {record.output}
                 record = replace(record, earlier=tuple(sorted(made)))
-            self.rows[record.input] = record
             try:
-                self._file.write(_line(record))
+                at = os.fstat(self._file.fileno()).st_size
+                self._file.write(_line(record).encode())
                 self._file.flush()
             except OSError as error:
                 raise self._unwritable(error) from error
+            self.rows.note(record.input, at)
 
     def begin(self, name: str, source: str, target: Path, overwrite: bool = False) -> None:
         """Notes that `target` is about to be written, so that a resumed run knows it for its own.
@@ -189,11 +237,11 @@ class Manifest:
 
     def _compact(self) -> None:
         """Leaves one row per input, whole or not at all. What was begun and not finished counts as failed."""
-        for name, row in self.rows.items():
-            if row.status == STARTED:
-                self.rows[name] = replace(row, status=FAILED, reason="interrupted while it was being written")
-        with files.written_whole(self.folder / MANIFEST) as part, part.open("w", encoding="utf-8") as file:
-            file.writelines(_line(record) for record in self.rows.values())
+        with files.written_whole(self.folder / MANIFEST) as part, part.open("wb") as file:
+            for row in self.rows.newest():
+                if row.status == STARTED:
+                    row = replace(row, status=FAILED, reason="interrupted while it was being written")
+                file.write(_line(row).encode())
 
 
 def _line(record: Record) -> str:
