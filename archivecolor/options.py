@@ -61,6 +61,7 @@ class RunOptions:
     device: str = "auto"
     precision: str = "auto"
     batch: int = 8
+    """The most pictures that go through the network together, on a GPU."""
     workers: int = 0
     """Threads that read, spread and write; 0: one more than there are cores."""
     format: str = "same"

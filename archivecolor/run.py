@@ -1,7 +1,8 @@
 """One machine: read -> colour -> write, bounded and resumable. The way of a photograph is `color_one`.
 
-Each worker thread takes one picture all the way; the network, which only one can use at a time, gathers the pictures
-of all workers into batches (`engine.py`). Memory is bounded in megapixels: a worker waits until its picture fits.
+Each worker thread takes one picture all the way, but for the network, which has threads of its own (`engine.py`), and
+for the full-size pass, which a large picture shares out to all cores (`painting.py`). Memory is bounded in megapixels:
+a worker waits until its picture fits.
 """
 
 from __future__ import annotations

@@ -28,7 +28,7 @@ def run(
         str, typer.Option(help="torch, or openvino: faster on CPUs, needs the extra of that name.")
     ] = "torch",
     precision: Annotated[str, typer.Option(help="auto, fp32, bf16 or fp16.")] = "auto",
-    batch: Annotated[int, typer.Option(help="Pictures that go through the network together, at most.")] = 8,
+    batch: Annotated[int, typer.Option(help="Pictures that go through the network together on a GPU, at most.")] = 8,
     workers: Annotated[int, typer.Option(help="Threads that read, spread and write; 0: cores + 1.")] = 0,
     format: Annotated[str, typer.Option(help="same, jpeg, png, tiff or webp.")] = "same",
     quality: Annotated[int, typer.Option(help="Of JPEG and WebP, 1 to 100.")] = 95,
