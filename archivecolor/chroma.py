@@ -41,32 +41,56 @@ class Spread:
 
     def rows(self, lightness: Tensor, top: int) -> Tensor:
         """L* (rows, W) of the full picture from row `top` on -> ab (2, rows, W), Lab units."""
+        return self.band(top, lightness.shape[0]).rows(lightness, top)
+
+    def band(self, top: int, count: int) -> Band:
+        """What `count` rows from `top` on need, made as wide as the picture once for all of them."""
+        h = self.maps.shape[1]
+        ends = _small_rows(top, count, self.height, h)[[0, -1]].int().tolist()
+        first, end = ends[0], min(ends[1] + 2, h)
+        small = self.maps[:, first:end].reshape(1, -1, self.maps.shape[2])
+        wide = functional.interpolate(small, size=self.width, mode="linear").view(8, end - first, self.width)
+        return Band(wide, wide[:, 1:] - wide[:, :-1], first, self.height, h)
+
+
+@dataclass(frozen=True)
+class Band:
+    """The part of a `Spread` that some rows of the picture need."""
+
+    wide: Tensor
+    """(8, k, W): small rows from `first` on."""
+    steps: Tensor
+    """(8, k - 1, W): from each of them to the next."""
+    first: int
+    height: int
+    h: int
+    """How many rows the picture has, and how many the small map."""
+
+    def rows(self, lightness: Tensor, top: int) -> Tensor:
+        """L* (rows, W) from row `top` of the full picture on, all in this band -> ab (2, rows, W), Lab units."""
         slope, base, lowest, highest = self._enlarged(top, lightness.shape[0]).split(2)
         return torch.addcmul(base, slope, lightness, out=base).clamp_(lowest, highest)
 
     def _enlarged(self, top: int, count: int) -> Tensor:
-        """The maps (8, count, W) for these rows: linear between the four nearest small pixels, row by row of those."""
-        h, device = self.maps.shape[1], self.maps.device
-        y = ((torch.arange(top, top + count, dtype=torch.float32) + 0.5) * (h / self.height) - 0.5).clamp_(0, h - 1)
-        above = y.floor()
-        first, last = int(above[0]), min(int(above[-1]) + 1, h - 1)
-        wide = self._widened(first, last + 1)
-        steps = wide[:, 1:] - wide[:, :-1]
-        full = torch.empty(8, count, self.width, device=device)
-        part = (y - above).to(device)[None, :, None]
+        """The maps (8, count, W) for these rows: linear between the two nearest small rows."""
+        y = _small_rows(top, count, self.height, self.h) - self.first
+        above = y.int()
+        full = torch.empty(8, count, self.wide.shape[2], device=self.wide.device)
+        part = (y - above).to(self.wide.device)[None, :, None]
         at = 0
-        for i, n in enumerate(torch.bincount(above.int() - first).tolist()):
-            if n and first + i < last:
-                torch.addcmul(wide[:, i, None], steps[:, i, None], part[:, at : at + n], out=full[:, at : at + n])
-            elif n:
-                full[:, at : at + n] = wide[:, i, None]
+        for i, n in enumerate(torch.bincount(above).tolist()):
+            of, to = slice(i, i + 1), slice(at, at + n)
+            if n and i < self.steps.shape[1]:
+                torch.addcmul(self.wide[:, of], self.steps[:, of], part[:, to], out=full[:, to])
+            elif n:  # the last row of all has none below it
+                full[:, to] = self.wide[:, of]
             at += n
         return full
 
-    def _widened(self, first: int, end: int) -> Tensor:
-        """Small rows `first` to `end` of the maps, as wide as the full picture: (8, end - first, W)."""
-        small = self.maps[:, first:end].reshape(1, -1, self.maps.shape[2])
-        return functional.interpolate(small, size=self.width, mode="linear").view(8, end - first, self.width)
+
+def _small_rows(top: int, count: int, height: int, h: int) -> Tensor:
+    """Where the rows from `top` on of a picture of `height` rows lie among the `h` rows of its small map."""
+    return ((torch.arange(top, top + count, dtype=torch.float32) + 0.5) * (h / height) - 0.5).clamp_(0, h - 1)
 
 
 def spread(

@@ -60,26 +60,33 @@ class Painting:
 
         return rgb, max(map(band, tops) if len(tops) == 1 else threads.map(band, tops))
 
-    def _lay(self, samples: Samples, top: int, rgb: Samples) -> float:
-        """Fills `rgb`, strip by strip; gives the largest |ΔL*|."""
-        pixels = STRIP_PIXELS if self.spread.device.type == "cpu" else DEVICE_STRIP_PIXELS
-        step = max(1, pixels // samples.shape[1])
-        starts = range(0, len(samples), step)
-        return max(self._strip(samples[at : at + step], top + at, rgb[at : at + step]) for at in starts)
-
     @torch.inference_mode()
-    def _strip(self, samples: Samples, top: int, rgb: Samples) -> float:
+    def _lay(self, samples: Samples, top: int, rgb: Samples) -> float:
+        """Fills `rgb`, band by band and in these strip by strip; gives the largest |ΔL*|."""
+        strip = STRIP_PIXELS if self.spread.device.type == "cpu" else DEVICE_STRIP_PIXELS
+        tall, step = (max(1, pixels // samples.shape[1]) for pixels in (max(strip, BAND_PIXELS), strip))
+        worst = 0.0
+        for begin in range(0, len(samples), tall):
+            end = min(begin + tall, len(samples))
+            band = self.spread.band(top + begin, end - begin)
+            for at in range(begin, end, step):
+                rows = slice(at, min(at + step, end))
+                worst = max(worst, self._strip(band, samples[rows], top + at, rgb[rows]))
+        return worst
+
+    def _strip(self, band: chroma.Band, samples: Samples, top: int, rgb: Samples) -> float:
         """One strip; what the device's memory does not hold is halved."""
         try:
             lightness = torch.from_numpy(self.lightness_of(samples)).to(self.spread.device)
-            codes, worst = merge(lightness, self.spread.rows(lightness, top), self.levels)
+            codes, worst = merge(lightness, band.rows(lightness, top), self.levels)
             rgb[:] = interleaved(codes, rgb.dtype)
             return float(worst)
         except torch.OutOfMemoryError:
             half = len(samples) // 2
             if half == 0:
                 raise
-        return max(self._strip(samples[:half], top, rgb[:half]), self._strip(samples[half:], top + half, rgb[half:]))
+        first = self._strip(band, samples[:half], top, rgb[:half])
+        return max(first, self._strip(band, samples[half:], top + half, rgb[half:]))
 
 
 def merge(lightness: Tensor, ab: Tensor, levels: int) -> tuple[Tensor, Tensor]:

@@ -23,7 +23,7 @@ from archivecolor.colorize import Colorizer, Painted
 from archivecolor.errors import PictureError
 from archivecolor.jobs import Job
 from archivecolor.options import BenchOptions, RunOptions
-from archivecolor.painting import STRIP_PIXELS, Painting, interleaved, merge
+from archivecolor.painting import BAND_PIXELS, STRIP_PIXELS, Painting, interleaved, merge
 from archivecolor.photo import Photo
 from archivecolor.provenance import DONE, Manifest, Record
 from archivecolor.run import TOOL, dress, is_monochrome, work
@@ -174,20 +174,23 @@ class _Picture:
 
 
 def full_size(samples: Any, painting: Painting) -> list[tuple[str, float]]:
-    """The three parts of the full-size pass on one thread, strip by strip as the pass itself goes."""
-    step = max(1, STRIP_PIXELS // samples.shape[1])
+    """The three parts of the full-size pass on one thread, in bands and strips as the pass itself goes."""
     seconds = dict.fromkeys(("lightness", "spread", "merge"), 0.0)
+    tall, step = (max(1, pixels // samples.shape[1]) for pixels in (BAND_PIXELS, STRIP_PIXELS))
     with torch.inference_mode():
-        for top in range(0, len(samples), step):
-            clock = [time.perf_counter()]
-            light = torch.from_numpy(painting.lightness_of(samples[top : top + step]))
-            clock.append(time.perf_counter())
-            ab = painting.spread.rows(light, top)
-            clock.append(time.perf_counter())
-            interleaved(merge(light, ab, painting.levels)[0], samples.dtype)
-            clock.append(time.perf_counter())
-            for name, begin, end in zip(seconds, clock, clock[1:], strict=False):
-                seconds[name] += end - begin
+        for begin in range(0, len(samples), tall):
+            band_s, band = timed(lambda: painting.spread.band(begin, len(samples[begin : begin + tall])))  # noqa: B023
+            seconds["spread"] += band_s
+            for top in range(begin, min(begin + tall, len(samples)), step):
+                clock = [time.perf_counter()]
+                light = torch.from_numpy(painting.lightness_of(samples[top : min(top + step, begin + tall)]))
+                clock.append(time.perf_counter())
+                ab = band.rows(light, top)
+                clock.append(time.perf_counter())
+                interleaved(merge(light, ab, painting.levels)[0], samples.dtype)
+                clock.append(time.perf_counter())
+                for name, start, end in zip(seconds, clock, clock[1:], strict=False):
+                    seconds[name] += end - start
     return list(seconds.items())
 
 
