@@ -18,21 +18,26 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
+from torch.nn import functional
 
 Floats = NDArray[np.float32]
+_CPU = torch.device("cpu")
 
 
 @dataclass(frozen=True)
 class Spread:
     """A colour map ready to be evaluated on rows of the full-size L*.
 
-    `maps` is (8, h, w): slope, base, lowest, highest of a, then of b. They stay small: as wide as a scan of 30,000
-    columns they would take half a gigabyte.
+    `maps` is (8, h, w), small as the network's answer: slope of a and of b, base, lowest, highest.
     """
 
-    maps: Floats
+    maps: Tensor
     height: int
     width: int
+
+    @property
+    def device(self) -> torch.device:
+        return self.maps.device
 
     def rows(self, lightness: Tensor, top: int) -> Tensor:
         """L* (rows, W) of the full picture from row `top` on -> ab (2, rows, W), Lab units."""
@@ -41,46 +46,62 @@ class Spread:
     def band(self, top: int, count: int) -> Band:
         """What `count` rows from `top` on need, made as wide as the picture once for all of them."""
         h = self.maps.shape[1]
-        ends = _small_rows(torch.tensor([top, top + count - 1], dtype=torch.float32), h / self.height, h)
-        first, last = int(ends[0]), min(int(ends[1]) + 1, h - 1)
-        wide = np.empty((8, last - first + 1, self.width), np.float32)
-        for narrow, row_maps in zip(self.maps[:, first : last + 1], wide, strict=True):
-            cv2.resize(narrow, (self.width, len(narrow)), dst=row_maps, interpolation=cv2.INTER_LINEAR)
-        return Band(torch.from_numpy(wide), first, h / self.height, h)
+        ends = _small_rows(top, count, self.height, h)[[0, -1]].int().tolist()
+        first, end = ends[0], min(ends[1] + 2, h)
+        small = self.maps[:, first:end].reshape(1, -1, self.maps.shape[2])
+        wide = functional.interpolate(small, size=self.width, mode="linear").view(8, end - first, self.width)
+        return Band(wide, wide[:, 1:] - wide[:, :-1], first, self.height, h)
 
 
 @dataclass(frozen=True)
 class Band:
-    """The part of a `Spread` that some rows of the picture need: `maps` (8, k, W), from small row `first` of `h` on."""
+    """The part of a `Spread` that some rows of the picture need."""
 
-    maps: Tensor
+    wide: Tensor
+    """(8, k, W): small rows from `first` on."""
+    steps: Tensor
+    """(8, k - 1, W): from each of them to the next."""
     first: int
-    scale: float
+    height: int
     h: int
+    """How many rows the picture has, and how many the small map."""
 
     def rows(self, lightness: Tensor, top: int) -> Tensor:
         """L* (rows, W) from row `top` of the full picture on, all in this band -> ab (2, rows, W), Lab units."""
-        slope, base, lowest, highest = self._enlarged(top, lightness.shape[0])
-        return torch.addcmul(base, slope, lightness).clamp_(lowest, highest)
+        slope, base, lowest, highest = self._enlarged(top, lightness.shape[0]).split(2)
+        return torch.addcmul(base, slope, lightness, out=base).clamp_(lowest, highest)
 
-    def _enlarged(self, top: int, count: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """The four maps (2, count, W) for these rows: linear between the two nearest small rows."""
-        y = _small_rows(torch.arange(top, top + count, dtype=torch.float32), self.scale, self.h)
-        above = y.floor().long()
-        below = (above + 1).clamp_max_(self.h - 1)
-        part = (y - above)[:, None]
-        both = torch.lerp(self.maps[:, above - self.first], self.maps[:, below - self.first], part)
-        a, b = both[:4], both[4:]
-        slope, base, lowest, highest = (torch.stack([one, other]) for one, other in zip(a, b, strict=True))
-        return slope, base, lowest, highest
+    def _enlarged(self, top: int, count: int) -> Tensor:
+        """The maps (8, count, W) for these rows: linear between the two nearest small rows."""
+        y = _small_rows(top, count, self.height, self.h) - self.first
+        above = y.int()
+        full = torch.empty(8, count, self.wide.shape[2], device=self.wide.device)
+        part = (y - above).to(self.wide.device)[None, :, None]
+        at = 0
+        for i, n in enumerate(torch.bincount(above).tolist()):
+            of, to = slice(i, i + 1), slice(at, at + n)
+            if n and i < self.steps.shape[1]:
+                torch.addcmul(self.wide[:, of], self.steps[:, of], part[:, to], out=full[:, to])
+            elif n:  # the last row of all has none below it
+                full[:, to] = self.wide[:, of]
+            at += n
+        return full
 
 
-def _small_rows(rows: Tensor, scale: float, h: int) -> Tensor:
-    """Where rows of the picture lie on the small grid of `h` rows."""
-    return ((rows + 0.5) * scale - 0.5).clamp_(0, h - 1)
+def _small_rows(top: int, count: int, height: int, h: int) -> Tensor:
+    """Where the rows from `top` on of a picture of `height` rows lie among the `h` rows of its small map."""
+    return ((torch.arange(top, top + count, dtype=torch.float32) + 0.5) * (h / height) - 0.5).clamp_(0, h - 1)
 
 
-def spread(lightness: Floats, ab: Floats, height: int, width: int, radius: int = 2, smoothness: float = 4.0) -> Spread:
+def spread(
+    lightness: Floats,
+    ab: Floats,
+    height: int,
+    width: int,
+    radius: int = 2,
+    smoothness: float = 4.0,
+    device: torch.device = _CPU,
+) -> Spread:
     """Prepares a small map for a picture of `height` x `width`.
 
     Args:
@@ -97,11 +118,12 @@ def spread(lightness: Floats, ab: Floats, height: int, width: int, radius: int =
     mean_l = mean(lightness)
     spread_l = np.maximum(mean(lightness * lightness) - mean_l * mean_l, 0) + np.float32(smoothness)
     window = np.ones(size, np.uint8)
-    maps = []
+    lines = []
     for channel in ab:
         mean_c = mean(channel)
         own_slope = (mean(lightness * channel) - mean_l * mean_c) / spread_l
         slope, base = mean(own_slope), mean(mean_c - own_slope * mean_l)
         residual = channel - (slope * lightness + base)
-        maps += [slope, base + residual, cv2.erode(channel, window), cv2.dilate(channel, window)]
-    return Spread(np.stack(maps).astype(np.float32, copy=False), height, width)
+        lines.append((slope, base + residual, cv2.erode(channel, window), cv2.dilate(channel, window)))
+    maps = np.stack([of_channel for pair in zip(*lines, strict=True) for of_channel in pair])
+    return Spread(torch.from_numpy(maps.astype(np.float32, copy=False)).to(device), height, width)

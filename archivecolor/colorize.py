@@ -1,34 +1,35 @@
 """Luminance in memory -> colour in memory. Knows no file.
 
 The full-size L* goes round the network: the network sees a small copy and answers with a small map of ab, which is
-spread onto the untouched L* and merged with it, strip by strip.
+spread onto the untouched L* and merged with it (`painting.py`).
 """
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
 import cv2
+import joblib
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from archivecolor import chroma, devices, lab, orient, tiles, tone, weights
 from archivecolor.engine import Engine
 from archivecolor.networks import STRIDES
-from archivecolor.options import ColorOptions
+from archivecolor.openvino_network import OpenVinoNetwork
+from archivecolor.options import ColorOptions, require
+from archivecolor.painting import Painting
 
 Samples = NDArray[Any]
 Floats = NDArray[np.float32]
 
-STRIP_PIXELS = 1 << 16
-"""Pixels of a strip: its dozen float32 planes stay in the second-level cache."""
 RICH_DETAIL = 0.20
 """Share of a picture's contrast that the network's small copy loses, above which tiles show it more."""
 
@@ -45,31 +46,6 @@ class Painted:
     `spread` (with merge and measurement)."""
 
 
-@dataclass(frozen=True)
-class Painting:
-    """A picture's colours, ready to be laid onto its rows, in any order and from any thread."""
-
-    lightness_of: Callable[[Samples], Floats]
-    spread: chroma.Spread
-    levels: int
-    """256 or 65536: how many codes a sample has."""
-    network_seconds: float
-
-    def rows(self, samples: Samples, top: int) -> tuple[Samples, float]:
-        """Rows of the picture from row `top` on -> sRGB (h, W, 3) of the same depth, and their largest |ΔL*|."""
-        height, width = samples.shape[:2]
-        band = self.spread.band(top, height)
-        table = torch.from_numpy(tone.linear_table(self.levels))
-        rgb = np.empty((height, width, 3), samples.dtype)
-        worst, step = 0.0, max(1, STRIP_PIXELS // width)
-        for at in range(0, height, step):
-            lightness = torch.from_numpy(self.lightness_of(samples[at : at + step]))
-            codes = _merge(lightness, band.rows(lightness, top + at), self.levels)
-            rgb[at : at + step] = codes.permute(1, 2, 0).numpy()
-            worst = max(worst, _delta_l(codes, lightness, table))
-        return rgb, worst
-
-
 class Colorizer:
     """Colours pictures in memory; safe to call from several threads, whose pictures then share the network's batches.
 
@@ -78,11 +54,13 @@ class Colorizer:
         options: what decides the colours.
         device: `auto`, `cpu`, `cuda`, `cuda:n`.
         precision: `auto`, `fp32`, `bf16`, `fp16`.
-        batch: the largest number of pictures that go through the network together.
+        batch: the largest number of pictures that go through the network together, on a GPU.
+        engine: `torch`, or `openvino` on a CPU.
 
     Raises:
         WeightsError: the weights are missing or damaged.
         UsageError: the device or precision does not exist here.
+        MissingDependencyError: the engine is not installed.
     """
 
     def __init__(
@@ -92,13 +70,18 @@ class Colorizer:
         device: str = "auto",
         precision: str = "auto",
         batch: int = 8,
+        engine: str = "torch",
     ) -> None:
         self.options = options or ColorOptions()
         self.device = devices.choose_device(device)
         self.precision = devices.choose_precision(precision, self.device)
         network, self.card = weights.load(weights.find(str(model)))
         self.stride = STRIDES[self.card.network]
+        if engine == "openvino":
+            require(self.device.type == "cpu", "--engine openvino: it computes on CPUs; add --device cpu")
+            network = OpenVinoNetwork(network, self.precision, self.stride)
         self.engine = Engine(network, self.device, self.precision, batch)
+        self._threads = ThreadPoolExecutor(joblib.cpu_count(), "archivecolor-spread", torch.set_num_threads, (1,))
 
     def __enter__(self) -> Colorizer:
         return self
@@ -109,8 +92,9 @@ class Colorizer:
         self.close()
 
     def close(self) -> None:
-        """Ends the network's thread."""
+        """Ends the threads."""
         self.engine.close()
+        self._threads.shutdown()
 
     def colorize(self, samples: Samples, icc: bytes | None = None, orientation: int = 1) -> Samples:
         """Grey (H, W) or RGB (H, W, 3), uint8 or uint16 -> sRGB (H, W, 3) of the same depth and the same L*.
@@ -129,7 +113,7 @@ class Colorizer:
         started = time.perf_counter()
         painting = self.prepare(samples, icc, orientation)
         looked = time.perf_counter()
-        rgb, worst = painting.rows(samples, 0)
+        rgb, worst = painting.whole(samples, self._threads)
         network = painting.network_seconds
         wait = max(0.0, looked - started - network)
         return Painted(rgb, worst, {"network": network, "wait": wait, "spread": time.perf_counter() - looked})
@@ -152,7 +136,7 @@ class Colorizer:
         spent: list[float] = []
         guide, ab = self._small_colours(samples, lightness_of, orientation, spent)
         height, width = size or samples.shape[:2]
-        spread = chroma.spread(guide, ab * np.float32(self.options.strength), height, width)
+        spread = chroma.spread(guide, ab * np.float32(self.options.strength), height, width, device=self.device)
         return Painting(lightness_of, spread, tone.levels(samples.dtype), sum(spent))
 
     def _small_colours(
@@ -242,16 +226,3 @@ def _lost_detail(guide: Floats, look: Callable[[int, int], Floats]) -> float:
     double = look(2 * h, 2 * w)
     contrast = float(double.std())
     return float((double - cv2.resize(guide, (2 * w, 2 * h))).std()) / contrast if contrast > 1 else 0.0
-
-
-def _merge(lightness: Tensor, ab: Tensor, levels: int) -> Tensor:
-    """L* (h, W) and ab (2, h, W) -> integer sRGB codes (3, h, W), int32, of the same L*."""
-    srgb = lab.srgb_from_lab(torch.cat([lightness[None], ab]))
-    return (srgb * (levels - 1)).round_().int()
-
-
-def _delta_l(codes: Tensor, lightness: Tensor, table: Tensor) -> float:
-    """Largest |ΔL*| of the rounded result."""
-    r, g, b = torch.index_select(table, 0, codes.flatten()).view_as(codes)  # several times faster than table[codes]
-    y = r * lab.LUMA[0] + g * lab.LUMA[1] + b * lab.LUMA[2]
-    return float((lab.lightness_from_luminance(y) - lightness).abs().max())

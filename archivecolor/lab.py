@@ -24,35 +24,47 @@ LUMA = tuple(float(v) for v in XYZN_FROM_RGB[1])
 
 _EPSILON = 216 / 24389  # (6/29)^3
 _KAPPA = 24389 / 27
+SRGB_KNEE = 0.0031308049535603713
+"""Linear light where the two pieces of the sRGB curve meet exactly; the standard rounds it to 0.0031308."""
 L_SCALE, AB_SCALE = 50.0, 110.0
+
+
+# Each curve is a line below a knee and a power above it: power(max(x, knee)) + slope * (x - max(x, knee)). That is many
+# times faster than choosing between the two pixel by pixel, and its gradient is finite everywhere.
 
 
 def linear_from_srgb(rgb: Tensor) -> Tensor:
     """sRGB [0, 1] -> linear light [0, 1]."""
-    return torch.where(rgb <= 0.04045, rgb / 12.92, ((rgb.clamp_min(0.04045) + 0.055) / 1.055) ** 2.4)
+    above = rgb.clamp_min(12.92 * SRGB_KNEE)
+    return ((above + 0.055) / 1.055) ** 2.4 + (rgb - above) / 12.92
 
 
 def srgb_from_linear(linear: Tensor) -> Tensor:
     """Linear light [0, 1] -> sRGB [0, 1]."""
-    return torch.where(linear <= 0.0031308, linear * 12.92, 1.055 * linear.clamp_min(0.0031308) ** (1 / 2.4) - 0.055)
+    above = linear.clamp_min(SRGB_KNEE)
+    return 1.055 * above ** (1 / 2.4) - 0.055 + (linear - above) * 12.92
 
 
 def lightness_from_luminance(y: Tensor) -> Tensor:
     """Relative luminance Y [0, 1] -> L* [0, 100]."""
-    return torch.where(y > _EPSILON, 116 * y.clamp_min(_EPSILON) ** (1 / 3) - 16, y * _KAPPA)
+    above = y.clamp_min(_EPSILON)
+    return 116 * above ** (1 / 3) - 16 + (y - above) * _KAPPA
 
 
 def luminance_from_lightness(lightness: Tensor) -> Tensor:
     """L* [0, 100] -> relative luminance Y [0, 1]."""
-    return torch.where(lightness > 8, ((lightness.clamp_min(8) + 16) / 116) ** 3, lightness / _KAPPA)
+    above = lightness.clamp_min(8)
+    return ((above + 16) / 116) ** 3 + (lightness - above) / _KAPPA
 
 
 def _f(t: Tensor) -> Tensor:
-    return torch.where(t > _EPSILON, t.clamp_min(_EPSILON) ** (1 / 3), t * (_KAPPA / 116) + 16 / 116)
+    above = t.clamp_min(_EPSILON)
+    return above ** (1 / 3) + (t - above) * (_KAPPA / 116)
 
 
 def _f_inverse(f: Tensor) -> Tensor:
-    return torch.where(f > 6 / 29, f**3, (f - 16 / 116) * (116 / _KAPPA))
+    above = f.clamp_min(6 / 29)
+    return above**3 + (f - above) * (116 / _KAPPA)
 
 
 def _mix(matrix: Tensor, channels: Tensor) -> Tensor:
@@ -103,7 +115,7 @@ def _towards_grey(pixels: Tensor) -> Tensor:
 
 def srgb_from_lab(lab: Tensor) -> Tensor:
     """Lab (..., 3, H, W) -> sRGB (..., 3, H, W) in [0, 1] with the same L*; chroma is reduced where it must be."""
-    return srgb_from_linear(fit_gamut(linear_from_lab(lab)))
+    return srgb_from_linear(fit_gamut(linear_from_lab(lab))).clamp(0, 1)
 
 
 def net_from_lab(lab: Tensor) -> tuple[Tensor, Tensor]:

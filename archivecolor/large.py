@@ -6,7 +6,8 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
-from archivecolor.colorize import Colorizer, Painting, Samples
+from archivecolor.colorize import Colorizer, Samples
+from archivecolor.painting import Painting
 from archivecolor.photo import Page, Scan
 
 

@@ -85,6 +85,7 @@ class Disclosure:
 
 DEFAULT_MODEL = "lite"
 """The weights of `run` on every device; `resnet18` once its numbers are at least as good."""
+ENGINES = ("torch", "openvino")
 FORMATS = ("same", "jpeg", "png", "tiff", "webp")
 
 
@@ -109,6 +110,7 @@ class RunOptions:
     device: str = "auto"
     precision: str = "auto"
     batch: int = 8
+    """The most pictures that go through the network together, on a GPU."""
     workers: int = 0
     """Threads that read, spread and write; 0: one more than there are cores."""
     format: str = "same"
@@ -123,9 +125,12 @@ class RunOptions:
     disclosure: Disclosure = Disclosure()
     strips_above: float = 100
     """Megapixels above which a TIFF is not held in memory."""
+    engine: str = "torch"
+    """What computes the network: `torch`, or `openvino` on CPUs."""
 
     def __post_init__(self) -> None:
         require(bool(self.inputs), "no INPUT given")
+        require(self.engine in ENGINES, f"--engine {self.engine}: write one of {', '.join(ENGINES)}")
         require(self.batch >= 1, f"--batch {self.batch}: must be at least 1")
         require(self.workers >= 0, f"--workers {self.workers}: must be 0 (automatic) or more")
         require(self.format in FORMATS, f"--format {self.format}: write one of {', '.join(FORMATS)}")
@@ -142,13 +147,49 @@ class RunOptions:
         return Strips(above, 4 * self.color.size)
 
     def digest(self) -> str:
-        """A hash of everything that decides the bytes of an output, besides source and weights. The device is left
-        out: a run that began on one machine may be finished on another."""
+        """A hash of everything that decides the bytes of an output, besides source and weights. Device and engine
+        are left out: a run that began on one machine may be finished on another."""
         decisive = {
             **asdict(self.color), **self.disclosure.decisive(), "precision": self.precision, "format": self.format,
             "quality": self.quality, "suffix": self.suffix, "recolor": self.recolor, "strips_above": self.strips_above,
         }  # fmt: skip
         return hashlib.sha256(json.dumps(decisive, sort_keys=True).encode()).hexdigest()[:16]
+
+
+MEGAPIXELS = (2, 12, 50)
+
+
+@dataclass(frozen=True)
+class BenchOptions:
+    """What to measure the speed of."""
+
+    folder: Path | None = None
+    """The user's own pictures; None for generated ones."""
+    models: tuple[str, ...] = ("lite", "resnet18")
+    pictures: int = 12
+    """Of each group."""
+    megapixels: tuple[int, ...] = MEGAPIXELS
+    """Which sizes to generate."""
+    device: str = "auto"
+    precision: str = "auto"
+    engine: str = "torch"
+    chart: Path | None = None
+    edges: Path | None = None
+    """PNGs to draw."""
+    flat: int = 0
+    """Colour so many small files instead, and open a manifest of a hundred times as many rows."""
+
+    def __post_init__(self) -> None:
+        require(bool(self.models), "--model: name at least one")
+        require(len(set(self.models)) == len(self.models), "--model: the same model is named twice")
+        require(self.engine in ENGINES, f"--engine {self.engine}: write one of {', '.join(ENGINES)}")
+        require(self.pictures >= 1, f"--pictures {self.pictures}: must be at least 1")
+        known = ", ".join(map(str, MEGAPIXELS))
+        fits = bool(self.megapixels) and set(self.megapixels) <= set(MEGAPIXELS)
+        require(fits, f"--megapixels {' '.join(map(str, self.megapixels))}: choose among {known}")
+        require(self.flat == 0 or self.flat >= 10, f"--flat {self.flat}: must be at least 10 files, or 0 for none")
+        for flag, path in (("--chart", self.chart), ("--edges", self.edges)):
+            require(path is None or path.suffix == ".png", f"{flag} {path}: must end in .png")
 
 
 @dataclass(frozen=True)

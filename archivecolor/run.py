@@ -1,7 +1,8 @@
 """One machine: read -> colour -> write, bounded and resumable. The way of a photograph is `color_one`.
 
-Each worker thread takes one picture all the way; the network, which only one can use at a time, gathers the pictures
-of all workers into batches (`engine.py`). Memory is bounded in megapixels: a worker waits until its picture fits.
+Each worker thread takes one picture all the way, but for the network, which has threads of its own (`engine.py`), and
+for the full-size pass, which a large picture shares out to all cores (`painting.py`). Memory is bounded in megapixels:
+a worker waits until its picture fits.
 """
 
 from __future__ import annotations
@@ -63,7 +64,9 @@ def drive(
     todo = find_jobs(options, passed_over)
     _check(options.disclosure)
     with (
-        Colorizer(options.model, options.color, options.device, options.precision, options.batch) as colorizer,
+        Colorizer(
+            options.model, options.color, options.device, options.precision, options.batch, options.engine
+        ) as colorizer,
         Manifest(options.out, options.disclosure.sidecar) as manifest,
     ):
         if not options.overwrite:
@@ -114,6 +117,7 @@ def run(
     max_megapixels: float = 500,
     strips_above: float = 100,
     disclosure: Disclosure | None = None,
+    engine: str = "torch",
 ) -> list[Record]:
     """`archivecolor run` as a function: colours files and folders into `out`, gives the manifest's rows.
 
@@ -128,6 +132,7 @@ def run(
         RunOptions(
             tuple(map(str, inputs)), Path(out), model, color, device, precision, batch, workers, format, quality,
             suffix, recolor, overwrite, limit, max_megapixels, disclosure or Disclosure(), strips_above,
+            engine,
         )
     )  # fmt: skip
 

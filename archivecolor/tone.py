@@ -59,9 +59,9 @@ def lightness_reader(dtype: np.dtype[Any], grey: bool, icc: bytes | None) -> Cal
         ramp = np.linspace(0, 1, levels(dtype), dtype=np.float32)[None]
         linear = np.repeat(table[None, :, None], 3, axis=2) if icc is None else _linear_through(icc, ramp)
         lightness = lightness_of_linear(np.ascontiguousarray(linear))[0]
-        return lambda samples: lightness[samples]
+        return lambda samples: lightness.take(samples, mode="clip")
     if icc is None or _is_srgb(icc):
-        return lambda samples: lightness_of_linear(table[samples])
+        return lambda samples: lightness_of_linear(table.take(samples, mode="clip"))
     top = np.float32(levels(dtype) - 1)
     return lambda samples: lightness_of_linear(_linear_through(icc, samples.astype(np.float32) / top))
 

@@ -55,6 +55,7 @@ def test_help_of_every_verb_ends_in_a_real_example(verb: tuple[str, ...]) -> Non
 FLAGS: dict[str, tuple[str, Any]] = {
     "--model": ("resnet18", "resnet18"),
     "--device": ("cpu", "cpu"),
+    "--engine": ("openvino", "openvino"),
     "--precision": ("fp32", "fp32"),
     "--batch": ("3", 3),
     "--workers": ("2", 2),

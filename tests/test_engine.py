@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from archivecolor.engine import Engine
 from archivecolor.errors import PictureError
+from archivecolor.networks import NETWORKS
 
 CPU = torch.device("cpu")
 PATIENCE_S = 20
@@ -48,14 +49,15 @@ class Recorder(nn.Module):
 
 @contextmanager
 def running(network: Recorder, precision: str = "bf16", batch: int = 4) -> Iterator[Engine]:
-    """bf16, because a CPU in float32 takes pictures one by one; the double does not compute in it."""
-    engine = Engine(network, CPU, precision, batch)
+    """One lane that takes batches, as on a GPU; the numbers of `picture` are exact in bf16."""
+    engine = Engine(network, CPU, precision, batch, lanes=1)
+    engine.batch = batch
     try:
         yield engine
     finally:
         network.may_go.set()
         engine.close()
-        assert not engine._thread.is_alive()
+        assert not any(thread.is_alive() for thread in engine._threads)
 
 
 def picture(value: float, height: int = 3, width: int = 5) -> np.ndarray:
@@ -109,12 +111,50 @@ def test_a_lone_picture_does_not_wait_for_company() -> None:
     assert network.shapes == [(1, 1, 3, 5)]
 
 
-def test_on_a_cpu_in_float32_pictures_go_alone() -> None:
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_on_a_cpu_pictures_go_alone_in_a_lane_for_every_core(precision: str) -> None:
     network = Recorder()
-    with running(network, precision="fp32") as engine:
-        asked = [picture(i) for i in range(6)]
-        check(submit_while_busy(engine, network, asked), asked)
+    engine = Engine(network, CPU, precision, 8, lanes=3)
+    asked = [picture(i) for i in range(12)]
+    check(submit_while_busy(engine, network, asked), asked)
+    engine.close()
     assert {shape[0] for shape in network.shapes} == {1}
+    assert len(engine._threads) == 3
+    assert not any(thread.is_alive() for thread in engine._threads)
+
+
+def test_lanes_compute_at_the_same_time_each_on_one_core() -> None:
+    """Two pictures meet inside the network, which one thread alone could never bring about."""
+    met, seen = threading.Barrier(2), []
+
+    class Meeting(nn.Module):
+        def forward(self, l_net: Tensor) -> Tensor:
+            met.wait(PATIENCE_S)
+            seen.append(torch.get_num_threads())
+            return torch.cat([l_net, l_net], dim=1)
+
+    engine = Engine(Meeting(), CPU, "fp32", 1, lanes=2)
+    answers = [engine.submit(picture(i)) for i in range(2)]
+    assert not wait(answers, PATIENCE_S).not_done
+    engine.close()
+    assert seen == [1, 1]
+
+
+@pytest.mark.parametrize("name", ["lite", "resnet18"])
+def test_narrow_filters_give_the_colours_of_autocast(name: str) -> None:
+    torch.manual_seed(1)
+    network = NETWORKS[name]().eval()
+    asked = np.random.default_rng(1).uniform(-1, 1, (64, 96)).astype(np.float32)
+    x = torch.from_numpy(asked)[None, None]
+    with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16):
+        wanted = network(x)[0].float().numpy()
+    with torch.inference_mode():
+        exact = network(x)[0].numpy()
+    engine = Engine(network, CPU, "bf16", 1, lanes=1)
+    given = engine.submit(asked).result(PATIENCE_S)
+    engine.close()
+    assert network(x.bfloat16()).dtype == torch.bfloat16
+    assert np.abs(given - exact).mean() <= 1.5 * np.abs(wanted - exact).mean()
 
 
 @pytest.mark.parametrize("fits", [1, 2, 3])
@@ -183,7 +223,7 @@ def test_closing_answers_what_waits_and_ends_the_thread() -> None:
     closer.start()
     network.may_go.set()
     closer.join(PATIENCE_S)
-    assert not engine._thread.is_alive()
+    assert not any(thread.is_alive() for thread in engine._threads)
     assert all(answer.done() for answer in answers)
     check(answers, asked)
     engine.close()  # a second time does no harm

@@ -11,18 +11,19 @@ from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / "archivecolor"
 FLOORS = (
     ("errors",),
     ("options", "lab", "files", "orient", "devices", "pace"),
-    ("networks", "tiles", "chroma", "tone", "metrics", "mark"),
-    ("photo", "jobs", "weights", "provenance", "engine"),
+    ("networks", "tiles", "chroma", "tone", "metrics", "mark", "openvino_network"),
+    ("photo", "jobs", "weights", "provenance", "engine", "painting"),
     ("colorize", "outputs"),
     ("large",),
     ("run", "training", "verify", "bag"),
-    ("batch_view", "rehearsal", "supervise"),
+    ("batch_view", "rehearsal", "supervise", "bench"),
     ("cli",),
     ("__main__",),
 )
@@ -195,10 +196,12 @@ for path in verbs(typer.main.get_command(app), []):
     assert loaded_by(code) & HEAVY == set()
 
 
-def test_colouring_needs_neither_fastai_nor_timm() -> None:
-    loaded = loaded_by("import archivecolor.run")
+def test_colouring_needs_neither_fastai_nor_timm(tmp_path: Path) -> None:
+    Image.new("L", (80, 60), 90).save(tmp_path / "a.png")
+    run = f"from archivecolor import run; assert run({str(tmp_path / 'a.png')!r}, out={str(tmp_path / 'out')!r})"
+    loaded = loaded_by(run)
     assert "torch" in loaded
-    assert loaded & {"fastai", "timm", "matplotlib", "typer"} == set()
+    assert loaded & {"fastai", "timm", "matplotlib", "typer", "openvino"} == set()
 
 
 # --- nothing of this machine ------------------------------------------------------------------------------------------

@@ -28,6 +28,7 @@ from archivecolor.provenance import (
     Identity,
     Manifest,
     Record,
+    Rows,
     disclosure,
     read_rows,
     totals,
@@ -402,3 +403,22 @@ def test_a_bare_rdf_root_is_no_damage() -> None:
     assert kept
     assert values(root, "{urn:m}k") == ["v"]
     assert values(root, EXT + "AISystemVersionUsed") == ["c"]
+
+
+def test_rows_are_read_when_they_are_asked_for(tmp_path: Path) -> None:
+    """Only where a row begins is kept: rows of any size cost the same, and the newest counts."""
+    with Manifest(tmp_path) as manifest:
+        for i in range(300):
+            manifest.append(done(f"{i}.png"))
+        manifest.append(replace(done("7.png"), notes=("again",)))
+        assert manifest.rows["7.png"].notes == ("again",)
+        assert len(manifest.rows) == 300
+        assert set(vars(manifest.rows)) == {"path", "_begins"}
+        assert all(type(at) is int for at in manifest.rows._begins.values())
+    with Manifest(tmp_path) as manifest:
+        assert manifest.rows["7.png"].notes == ("again",)
+        assert list(manifest.rows) == [f"{i}.png" for i in range(300)]
+        (tmp_path / MANIFEST).write_text("something else\n")
+        with pytest.raises(OutputError, match=r"changed.*start it again"):
+            manifest.rows["7.png"]
+        manifest.rows = Rows(tmp_path / MANIFEST)

@@ -9,7 +9,7 @@ import sys
 
 import typer
 
-from archivecolor.cli import bag, evaluate, find_lr, preview, run, train, train_all, verify, weights
+from archivecolor.cli import bag, bench, evaluate, find_lr, preview, run, train, train_all, verify, weights
 from archivecolor.errors import ArchivecolorError
 
 app = typer.Typer(add_completion=True, no_args_is_help=True, pretty_exceptions_enable=False, rich_markup_mode=None)
@@ -21,6 +21,7 @@ train.app.command("preview")(preview.train_preview)
 train.app.command("find-lr")(find_lr.train_find_lr)
 app.add_typer(train.app, name="train")
 app.command()(evaluate.evaluate)
+app.command()(bench.bench)
 app.add_typer(weights.app, name="weights")
 
 

@@ -24,8 +24,11 @@ def run(
         str, typer.Option(help="auto (panoramas and rich detail in overlapping tiles), always or never.")
     ] = "auto",
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:n.")] = "auto",
+    engine: Annotated[
+        str, typer.Option(help="torch, or openvino: faster on CPUs, needs the extra of that name.")
+    ] = "torch",
     precision: Annotated[str, typer.Option(help="auto, fp32, bf16 or fp16.")] = "auto",
-    batch: Annotated[int, typer.Option(help="Pictures that go through the network together, at most.")] = 8,
+    batch: Annotated[int, typer.Option(help="Pictures that go through the network together on a GPU, at most.")] = 8,
     workers: Annotated[int, typer.Option(help="Threads that read, spread and write; 0: cores + 1.")] = 0,
     format: Annotated[str, typer.Option(help="same, jpeg, png, tiff or webp.")] = "same",
     quality: Annotated[int, typer.Option(help="Of JPEG and WebP, 1 to 100.")] = 95,
@@ -72,7 +75,7 @@ def run(
         precision=precision, batch=batch, workers=workers, format=format, quality=quality, suffix=suffix,
         recolor=recolor, overwrite=overwrite, limit=limit, max_megapixels=max_megapixels,
         disclosure=Disclosure(digital_source_type, mark, mark_font, sidecar, c2pa),
-        strips_above=strips_above,
+        strips_above=strips_above, engine=engine,
     )  # fmt: skip
     if dry_run:
         from archivecolor import rehearsal

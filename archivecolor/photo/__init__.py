@@ -9,6 +9,7 @@ from __future__ import annotations
 from archivecolor.photo.page import SRGB_ICC, SUFFIXES, Page, Photo, Scan
 from archivecolor.photo.probe import is_picture, measure
 from archivecolor.photo.read import read
+from archivecolor.photo.reduced import thumbnail
 from archivecolor.photo.write import suffix_for, writable_format, write
 
 __all__ = [
@@ -21,6 +22,7 @@ __all__ = [
     "measure",
     "read",
     "suffix_for",
+    "thumbnail",
     "writable_format",
     "write",
 ]

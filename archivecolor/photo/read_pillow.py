@@ -67,7 +67,7 @@ def read_with_pillow(data: bytes, max_megapixels: float) -> Photo:
     if image.format in _DRAWINGS:
         raise UnsupportedError(f"{image.format} is not a photograph: render it to TIFF first")
     notes = _frame_note(image)
-    page = _enveloped(page_of(image), image)
+    page = page_with_envelope(image)
     name = image.format or ""
     return Photo(
         _NAMES.get(name, name.lower()),
@@ -88,7 +88,7 @@ def read_jpeg(data: bytes, max_megapixels: float) -> Photo:
         samples, notes = convert.rescaled(decoded, precision)
         return Photo("jpeg", (Page(samples, notes=notes),), lossless=False)
     image = opened(data, max_megapixels)
-    page = _enveloped(page_of(image), image)
+    page = page_with_envelope(image)
     _check_whole(page.samples)
     if frame in _REPACKABLE and channels in (1, 3) and not jpeg_data.in_order(data):
         page = _doubted(page)
@@ -199,6 +199,11 @@ def _plain_mode(image: Image.Image) -> str:
     if image.mode in ("RGBA", "RGBa", "PA") or "transparency" in image.info:
         return "RGBA"
     return "L" if image.mode == "L" else "RGB"
+
+
+def page_with_envelope(image: Image.Image) -> Page:
+    """The samples of an opened picture with what its file says of them."""
+    return _enveloped(page_of(image), image)
 
 
 def _enveloped(page: Page, image: Image.Image) -> Page:

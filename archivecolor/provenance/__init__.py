@@ -21,9 +21,9 @@ from archivecolor.provenance.record import (
     Aftermath,
     Identity,
     Record,
-    read_rows,
     totals,
 )
+from archivecolor.provenance.rows import Rows, read_rows
 from archivecolor.provenance.sidecar import is_sidecar, sidecar_of, write_sidecar
 
 __all__ = [
@@ -38,6 +38,7 @@ __all__ = [
     "Identity",
     "Manifest",
     "Record",
+    "Rows",
     "caption",
     "check_credentials",
     "disclosure",

@@ -17,7 +17,8 @@ from typing import IO
 
 from archivecolor import files
 from archivecolor.errors import OutputError, PictureError
-from archivecolor.provenance.record import DONE, FAILED, MANIFEST, SKIPPED, STARTED, Identity, Record, line, read_rows
+from archivecolor.provenance.record import DONE, FAILED, MANIFEST, SKIPPED, STARTED, Identity, Record, line
+from archivecolor.provenance.rows import Rows
 from archivecolor.provenance.sidecar import is_sidecar, sidecar_of
 
 LOCK = ".archivecolor.lock"
@@ -42,9 +43,9 @@ class Manifest:
             self._lock = _Lock(folder / LOCK)
             for part in folder.rglob(f".*{files.PART_SUFFIX}"):
                 part.unlink()
-            self.rows = read_rows(folder)
             self._cut_torn_line()
-            self._file = (folder / MANIFEST).open("a", encoding="utf-8")
+            self.rows = Rows(folder / MANIFEST)
+            self._file = (folder / MANIFEST).open("ab")
         except OSError as error:
             raise OutputError(f"{folder}: cannot be written ({error.strerror}); choose another --out") from error
 
@@ -82,12 +83,13 @@ class Manifest:
             if before:
                 made = {*before.earlier, *filter(None, [before.output])} - {record.output}
                 record = replace(record, earlier=tuple(sorted(made)))
-            self.rows[record.input] = record
             try:
-                self._file.write(line(record))
+                at = os.fstat(self._file.fileno()).st_size
+                self._file.write(line(record).encode())
                 self._file.flush()
             except OSError as error:
                 raise self._unwritable(error) from error
+            self.rows.note(record.input, at)
 
     def begin(self, name: str, source: str, target: Path, overwrite: bool = False) -> None:
         """Notes that `target` is about to be written, so that a resumed run knows it for its own.
@@ -143,11 +145,11 @@ class Manifest:
 
     def _compact(self) -> None:
         """Leaves one row per input, whole or not at all. What was begun and not finished counts as failed."""
-        for name, row in self.rows.items():
-            if row.status == STARTED:
-                self.rows[name] = replace(row, status=FAILED, reason="interrupted while it was being written")
-        with files.written_whole(self.folder / MANIFEST) as part, part.open("w", encoding="utf-8") as file:
-            file.writelines(line(record) for record in self.rows.values())
+        with files.written_whole(self.folder / MANIFEST) as part, part.open("wb") as file:
+            for row in self.rows.newest():
+                if row.status == STARTED:
+                    row = replace(row, status=FAILED, reason="interrupted while it was being written")
+                file.write(line(row).encode())
 
 
 class _Lock:

@@ -5,9 +5,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass, field, fields
-from pathlib import Path
-from typing import Any
+from dataclasses import asdict, dataclass, field
 
 MANIFEST = "manifest.jsonl"
 DONE, SKIPPED, FAILED, STARTED = "done", "skipped", "failed", "started"
@@ -67,25 +65,6 @@ class Aftermath:
     """Inputs that are not to be touched again, and why."""
     suspects: tuple[str, ...] = ()
     """Inputs that were in hand: to be tried first, one at a time."""
-
-
-def read_rows(folder: Path) -> dict[str, Record]:
-    """The newest row of each input. A last line that a kill cut short is passed over."""
-    path = folder / MANIFEST
-    rows: dict[str, Record] = {}
-    if not path.exists():
-        return rows
-    known = {f.name for f in fields(Record)}
-    with path.open(encoding="utf-8", errors="surrogateescape") as lines:
-        for text in lines:
-            try:
-                values: dict[str, Any] = json.loads(text)
-                values |= {key: tuple(values.get(key, ())) for key in ("notes", "earlier")}
-                record = Record(**{key: value for key, value in values.items() if key in known})
-            except (ValueError, TypeError, AttributeError):
-                continue
-            rows[record.input] = record
-    return rows
 
 
 def line(record: Record) -> str:

@@ -1,0 +1,163 @@
+"""What the project says of its speed, each as a number measured here beside the number that was promised."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import torch
+from PIL import Image
+
+from archivecolor import chroma, devices, lab, tone
+from archivecolor.bench.pictures import colour_scene, made
+from archivecolor.bench.stages import Measured
+from archivecolor.colorize import Colorizer
+from archivecolor.painting import Painting
+from archivecolor.provenance import read_rows
+
+REPEATS = 3
+"""Of every comparison, the two in turn; the best of each counts. Work within this process is counted in processor
+seconds, so that what else the machine does stays out of it."""
+
+
+@dataclass(frozen=True)
+class Claim:
+    """One line of the list."""
+
+    what: str
+    value: float
+    promised: str
+    kept: bool
+
+
+def all_claims(measured: list[Measured], device: str, work: Path) -> list[Claim]:
+    """All that can be said: of the pipelines measured, and of comparisons that are made here and now."""
+    return [
+        *_ratios(measured), *_models(measured), *_precisions(device), *against_scikit_image(), *start_up(work),
+    ]  # fmt: skip
+
+
+def at_least(what: str, value: float, least: float) -> Claim:
+    return Claim(what, value, f"≥ {least:g}", value >= least)
+
+
+def at_most(what: str, value: float, most: float) -> Claim:
+    return Claim(what, value, f"≤ {most:g}", value <= most)
+
+
+def _ratios(measured: list[Measured]) -> list[Claim]:
+    return [at_least(f"{m.model}, {m.group}: whole ÷ best possible", m.ratio, 0.9) for m in measured]
+
+
+def _models(measured: list[Measured]) -> list[Claim]:
+    """lite's pictures a second over resnet18's, wherever both were measured on the same pictures."""
+    speeds = {(m.model, m.group): m.pictures_per_second for m in measured}
+    return [
+        at_least(f"{group}: pictures/s of lite ÷ resnet18", speed / speeds["resnet18", group], 2.5)
+        for (model, group), speed in speeds.items()
+        if model == "lite" and ("resnet18", group) in speeds
+    ]
+
+
+def _precisions(device: str) -> list[Claim]:
+    """resnet18's network in bf16 against itself in fp32, where bf16 is what this machine would choose."""
+    where = devices.choose_device(device)
+    if devices.choose_precision("auto", where) != "bf16":
+        return []
+    picture = made(1600, 1200, 0)
+    best = {}
+    for precision in ("fp32", "bf16"):
+        with Colorizer("resnet18", device=device, precision=precision) as colorizer:
+            colorizer.prepare(picture)
+            best[precision] = min(busy(lambda: colorizer.prepare(picture))[0] for _ in range(REPEATS))
+    return [at_least("resnet18, small copy and network: fp32 ÷ bf16 seconds", best["fp32"] / best["bf16"], 3)]
+
+
+def against_scikit_image() -> list[Claim]:
+    """Spread and merge against the usual way: rgb2lab, ab enlarged bilinearly, lab2rgb, rounded. Two megapixels."""
+    samples = made(1600, 1200, 0)
+    guide, ab = small_colours(256)
+    ours, theirs = [], []
+    torch.set_num_threads(1)
+    for _ in range(REPEATS):
+        ours.append(busy(lambda: our_way(samples, guide, ab)))
+        theirs.append(busy(lambda: usual_way(samples, ab)))
+    ratio = min(seconds for seconds, _ in ours) / min(seconds for seconds, _ in theirs)
+    delta, usual_delta = (largest_delta_l(samples, results[0][1]) for results in (ours, theirs))
+    return [
+        at_most("spread and merge, seconds ÷ scikit-image's", ratio, 0.25),
+        at_most("largest |ΔL*| of spread and merge", delta, 0.3),
+        Claim("largest |ΔL*| of scikit-image's way", usual_delta, "above ours", usual_delta > delta),
+        at_most("spread and merge, ms a megapixel on one core", min(s for s, _ in ours) / 1.92 * 1e3, 60),
+    ]
+
+
+def busy(work: Callable[[], Any]) -> tuple[float, Any]:
+    """Processor seconds of all threads, and what came of them."""
+    started = time.process_time()
+    result = work()
+    return time.process_time() - started, result
+
+
+def small_colours(side: int) -> tuple[Any, Any]:
+    """True L* (h, w) and ab (2, h, w) of a small copy of `colour_scene`: a network that is always right."""
+    small = cv2.resize(colour_scene(), (side, side), interpolation=cv2.INTER_AREA)
+    values = lab.lab_from_srgb(torch.from_numpy(small).permute(2, 0, 1) / 255).numpy()
+    return values[0], values[1:]
+
+
+def our_way(samples: Any, guide: Any, ab: Any) -> Any:
+    """Samples -> sRGB as this package does it, on one thread."""
+    reader = tone.lightness_reader(samples.dtype, samples.ndim == 2, None)
+    spread = chroma.spread(guide, ab, *samples.shape[:2])
+    return Painting(reader, spread, tone.levels(samples.dtype), 0.0).rows(samples, 0)[0]
+
+
+def usual_way(samples: Any, ab: Any) -> Any:
+    """Samples (H, W), uint8 -> sRGB as the programs around do it."""
+    from skimage.color import lab2rgb, rgb2lab
+    from skimage.transform import resize
+
+    values = rgb2lab(np.stack([samples] * 3, axis=-1))  # type: ignore[no-untyped-call]
+    for i in range(2):
+        values[..., 1 + i] = resize(ab[i], samples.shape, order=1)  # type: ignore[no-untyped-call]
+    return np.rint(lab2rgb(values) * 255).astype(np.uint8)  # type: ignore[no-untyped-call]
+
+
+def largest_delta_l(samples: Any, rgb: Any) -> float:
+    """By scikit-image, which is nobody's friend here."""
+    from skimage.color import rgb2lab
+
+    grey, coloured = (rgb2lab(x)[..., 0] for x in (np.stack([samples] * 3, -1), rgb))  # type: ignore[no-untyped-call]
+    return float(np.abs(grey - coloured).max())
+
+
+def start_up(work: Path) -> list[Claim]:
+    """Seconds of whole processes: the help, torch alone, and one small picture from end to end."""
+    source, out = work / "one.jpg", work / "one_out"
+    work.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(made(800, 600, 0)).save(source)
+    torch_s = min(_process("-c", "import torch") for _ in range(REPEATS))
+    own, runs = [], []
+    for i in range(REPEATS):
+        runs.append(_process("-m", "archivecolor", "run", str(source), "--out", f"{out}{i}", "--quiet"))
+        own += [sum(row.seconds.values()) for row in read_rows(Path(f"{out}{i}")).values()]
+    help_s = min(_process("-m", "archivecolor", "--help") for _ in range(REPEATS))
+    return [
+        at_most("--help, seconds", help_s, 0.3),
+        at_most("one picture: (seconds - its own work) ÷ import torch", (min(runs) - min(own)) / torch_s, 2),
+    ]
+
+
+def _process(*arguments: str) -> float:
+    started = time.perf_counter()
+    subprocess.run([sys.executable, *arguments], check=True, capture_output=True, env=dict(os.environ))
+    return time.perf_counter() - started

@@ -1,0 +1,84 @@
+"""Does a long run cost the same at its end as at its beginning? And how long does a long manifest take to open?"""
+
+from __future__ import annotations
+
+import json
+import time
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from PIL import Image
+
+from archivecolor.bench.memory import now_megabytes, peak_megabytes, reset_peak
+from archivecolor.bench.pictures import made
+from archivecolor.bench.stages import check
+from archivecolor.colorize import Colorizer
+from archivecolor.jobs import Job
+from archivecolor.options import ColorOptions, RunOptions
+from archivecolor.provenance import DONE, MANIFEST, Manifest, Record
+from archivecolor.run import work
+
+
+@dataclass(frozen=True)
+class Flat:
+    """A run over many small files. Seconds are those of the processor, so that what else the machine does stays out."""
+
+    files: int
+    first_s: float
+    """Seconds per file of the first tenth."""
+    last_s: float
+    """And of the last."""
+    first_megabytes: float
+    """The process after the first tenth."""
+    last_megabytes: float
+    manifest_rows: int
+    manifest_s: float
+    """Seconds to open a manifest of so many rows for a resumed run."""
+    manifest_megabytes: float
+    """What the process grew by meanwhile."""
+
+
+def cost_of_many(count: int, rows: int, model: str, device: str, here: Path) -> Flat:
+    """Colours `count` small files and opens a manifest of `rows` rows; `here` is an empty folder."""
+    source = here / "small.jpg"
+    Image.fromarray(made(96, 64, 0)).save(source)
+    out = here / "flat"
+    options = RunOptions((str(source),), out, model, ColorOptions(64), device=device)
+    todo = [Job(source, f"{i // 1000:03}/{i:07}.jpg", out / f"{i // 1000:03}" / f"{i:07}.jpg") for i in range(count)]
+    tenth = max(1, count // 10)
+    times, memory = [time.process_time()], []
+    with Colorizer(model, options.color, device) as colorizer, Manifest(out) as manifest:
+        for i, (_, outcome) in enumerate(work(todo, colorizer, options, manifest), 1):
+            check(outcome)
+            if isinstance(outcome, Record):
+                manifest.append(outcome)
+            if i in (tenth, count - tenth, count):
+                times.append(time.process_time())
+                memory.append(now_megabytes())
+    seconds, megabytes = opened(rows, here / "long")
+    return Flat(
+        count, (times[1] - times[0]) / tenth, (times[-1] - times[-2]) / tenth, memory[0], memory[-1], rows, seconds,
+        megabytes,
+    )  # fmt: skip
+
+
+def opened(rows: int, folder: Path) -> tuple[float, float]:
+    """Seconds and megabytes to open a manifest of so many rows, all of them as a run leaves them."""
+    folder.mkdir(parents=True)
+    row = Record(
+        "", "/scans/box", "", DONE, source_sha256="0" * 64, output_sha256="1" * 64, model="lite",
+        weights_sha256="2" * 64, options="3" * 16, width=4000, height=3000, pages=1, depth=8, format="jpeg",
+        max_delta_l=0.25, seconds={"decode": 0.1, "network": 0.2, "wait": 0.0, "spread": 0.3, "encode": 0.4},
+    )  # fmt: skip
+    values = asdict(row)
+    with (folder / MANIFEST).open("w", encoding="utf-8") as file:
+        for i in range(rows):
+            name = f"{i // 1000:04}/{i:09}.jpg"
+            file.write(json.dumps(values | {"input": name, "source": f"/scans/{name}", "output": name}) + "\n")
+    reset_peak()
+    before, started = now_megabytes(), time.process_time()
+    with Manifest(folder) as manifest:
+        seconds = time.process_time() - started
+        if len(manifest.rows) != rows:
+            raise AssertionError(f"{len(manifest.rows)} of {rows} rows came back")
+        return seconds, peak_megabytes() - before

@@ -1,0 +1,78 @@
+"""The rows of a manifest on the disk, newest first found by name."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import fields
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from archivecolor.errors import OutputError
+from archivecolor.provenance.record import MANIFEST, Record
+
+
+def read_rows(folder: Path) -> dict[str, Record]:
+    """The newest row of each input. A last line that a kill cut short is passed over."""
+    return {row.input: row for row in Rows(folder / MANIFEST).newest()}
+
+
+class Rows(Mapping[str, Record]):
+    """The newest row of each input, read from the file when it is asked for: only where it begins is kept in memory, so
+    that a manifest of a million rows costs some 200 MB and not gigabytes. Lines that are no rows are passed over."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._begins: dict[str, int] = {}
+        if path.exists():
+            with path.open("rb") as lines:
+                at = 0
+                for line in lines:
+                    values = _values(line)
+                    if values:
+                        self._begins[values["input"]] = at
+                    at += len(line)
+
+    def note(self, name: str, at: int) -> None:
+        """The newest row of this input begins at byte `at`."""
+        self._begins[name] = at
+
+    def __getitem__(self, name: str) -> Record:
+        with self.path.open("rb") as file:
+            return self._read(file, self._begins[name])
+
+    def _read(self, file: BinaryIO, at: int) -> Record:
+        file.seek(at)
+        values = _values(file.readline())
+        if values is None:
+            raise OutputError(f"{self.path}: was changed by something else during this run; start it again")
+        return Record(**values)
+
+    def newest(self) -> Iterator[Record]:
+        """All of them one by one, from one look into the file."""
+        if self._begins:
+            with self.path.open("rb") as file:
+                for at in self._begins.values():
+                    yield self._read(file, at)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._begins)
+
+    def __len__(self) -> int:
+        return len(self._begins)
+
+
+_KNOWN = {f.name for f in fields(Record)}
+_NEEDED = {"input", "source", "output", "status"}
+
+
+def _values(line: bytes) -> dict[str, Any] | None:
+    """A line as what `Record` takes, or None when it is not a row."""
+    try:
+        values = json.loads(line.decode("utf-8", "surrogateescape"))
+        if not (values.keys() >= _NEEDED and isinstance(values["input"], str)):
+            return None
+        values |= {key: tuple(values.get(key, ())) for key in ("notes", "earlier")}
+    except (ValueError, TypeError, AttributeError):
+        return None
+    return {key: value for key, value in values.items() if key in _KNOWN}

@@ -1,0 +1,167 @@
+"""painting: the full-size pass gives the plain formulas' colours, measures them truly, needs little memory."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from doubles import grey, lightness
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from archivecolor import chroma, lab, painting, tone
+from archivecolor.painting import Painting
+
+BITS = {256: np.uint8, 65536: np.uint16}
+
+
+def wild(seed: int, height: int = 30, width: int = 41, reach: float = 120) -> tuple[torch.Tensor, torch.Tensor]:
+    """Any L* (h, W), black and white among them, and any ab (2, h, W): most of them outside sRGB when `reach` is."""
+    draw = torch.Generator().manual_seed(seed)
+    light = torch.rand(height, width, generator=draw) * 100
+    light[0, 0], light[0, 1], light[0, 2] = 0, 100, 8
+    return light, (torch.rand(2, height, width, generator=draw) * 2 - 1) * reach
+
+
+def painted(samples: np.ndarray, icc: bytes | None = None, size: int = 24) -> Painting:
+    """The colours of a small random map for these samples."""
+    draw = np.random.default_rng(5)
+    guide = draw.uniform(0, 100, (size, size)).astype(np.float32)
+    ab = draw.uniform(-60, 60, (2, size, size)).astype(np.float32)
+    reader = tone.lightness_reader(samples.dtype, samples.ndim == 2, icc)
+    return Painting(reader, chroma.spread(guide, ab, *samples.shape[:2]), tone.levels(samples.dtype), 0.0)
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.integers(0, 10_000), st.sampled_from([0.0, 3.0, 30.0, 120.0, 500.0]), st.sampled_from([256, 65536]))
+def test_the_colours_are_those_of_the_plain_formulas(seed: int, reach: float, levels: int) -> None:
+    light, ab = wild(seed, reach=reach)
+    plain = lab.srgb_from_lab(torch.cat([light[None], ab]).double()) * (levels - 1)
+    codes, _ = painting.merge(light, ab, levels)
+    near = 0.53 if levels == 256 else 1.0  # 16 bit: float32 itself is worth a good part of a code
+    assert float((codes - plain).abs().max()) <= near
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.integers(0, 10_000), st.sampled_from([0.0, 30.0, 500.0]), st.sampled_from([256, 65536]))
+def test_the_largest_change_of_lightness_is_measured_truly(seed: int, reach: float, levels: int) -> None:
+    light, ab = wild(seed, reach=reach)
+    codes, worst = painting.merge(light, ab, levels)
+    true = (lab.lab_from_srgb(codes.double() / (levels - 1))[0] - light.double()).abs().max()
+    assert float(worst) == pytest.approx(float(true), rel=0.01, abs=3e-5)
+    assert float(worst) <= (0.3 if levels == 256 else 0.002)
+
+
+@pytest.mark.parametrize("levels", [256, 65536])
+def test_a_wrong_code_would_be_noticed(monkeypatch: pytest.MonkeyPatch, levels: int) -> None:
+    """The measure looks at the codes that are written, at every pixel."""
+    light, ab = wild(3, reach=20)
+    coded = painting._coded
+
+    def spoilt(rgb: torch.Tensor, levels: int) -> torch.Tensor:
+        codes = coded(rgb, levels)
+        codes[1, 17, 23] += levels // 16 if int(codes[1, 17, 23]) < levels // 2 else -levels // 16
+        return codes
+
+    monkeypatch.setattr(painting, "_coded", spoilt)
+    codes, worst = painting.merge(light, ab, levels)
+    true = (lab.lab_from_srgb(codes.double() / (levels - 1))[0] - light.double()).abs().max()
+    assert float(worst) > 1
+    assert float(worst) == pytest.approx(float(true), rel=0.02)
+
+
+@pytest.mark.parametrize("levels", [256, 65536])
+def test_no_colour_gives_grey(levels: int) -> None:
+    ramp = torch.linspace(0, 100, 4096).view(64, 64)
+    codes, _ = painting.merge(ramp, torch.zeros(2, 64, 64), levels)
+    assert int((codes.amax(0).int() - codes.amin(0).int()).max()) <= (0 if levels == 256 else 1)
+    assert int(codes.min()) == 0
+    assert int(codes.max()) == levels - 1
+
+
+@pytest.mark.parametrize("dtype", BITS.values())
+@pytest.mark.parametrize("rgb", [False, True])
+def test_rows_may_come_in_any_pieces(dtype: type, rgb: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    samples = grey(97, 61, dtype)
+    samples = np.stack([samples] * 3, axis=-1) if rgb else samples
+    one = painted(samples)
+    at_once, worst = one.rows(samples, 0)
+    assert at_once.dtype == dtype
+    assert np.abs(lightness(at_once) - lightness(samples)).max() == pytest.approx(worst, abs=0.02 * worst + 1e-3)
+    pieces = [one.rows(samples[top : top + 7], top) for top in reversed(range(0, 97, 7))]
+    top = int(np.iinfo(dtype).max)
+    apart = np.concatenate([piece for piece, _ in reversed(pieces)]).astype(int) - at_once
+    assert np.abs(apart).max() <= top // 255  # the rounding of a row's place between two small ones
+    monkeypatch.setattr(painting, "STRIP_PIXELS", 500)
+    monkeypatch.setattr(painting, "BAND_PIXELS", 1300)
+    with ThreadPoolExecutor(3) as threads:
+        shared, same = one.whole(samples, threads)
+    assert np.abs(shared.astype(int) - at_once).max() <= top // 255
+    assert same == pytest.approx(worst, rel=0.05)
+
+
+def test_a_strip_too_large_for_the_device_is_halved(monkeypatch: pytest.MonkeyPatch) -> None:
+    samples = grey(40, 56)
+    one = painted(samples)
+    wanted, _ = one.rows(samples, 0)
+    merge, sizes = painting.merge, []
+
+    def small_only(light: torch.Tensor, ab: torch.Tensor, levels: int) -> tuple[torch.Tensor, torch.Tensor]:
+        sizes.append(len(light))
+        if len(light) > fits:
+            raise torch.OutOfMemoryError("CUDA out of memory (pretended)")
+        return merge(light, ab, levels)
+
+    monkeypatch.setattr(painting, "merge", small_only)
+    fits = 7
+    assert np.abs(one.rows(samples, 0)[0].astype(int) - wanted).max() <= 1
+    assert max(size for size in sizes if size <= fits) == 5
+    fits = 0
+    with pytest.raises(torch.OutOfMemoryError):
+        one.rows(samples, 0)
+
+
+@pytest.mark.parametrize("levels", [256, 65536])
+def test_every_step_runs_where_its_tensors_are(levels: int) -> None:
+    """On torch's device without memory: a tensor left on the CPU by mistake is an error there."""
+    meta = torch.device("meta")
+    guide, ab = np.zeros((12, 16), np.float32), np.zeros((2, 12, 16), np.float32)
+    spread = chroma.spread(guide, ab, 300, 400, device=meta)
+    light = torch.empty(50, 400, device=meta)
+    colours = spread.rows(light, 120)
+    assert (colours.shape, colours.device) == ((2, 50, 400), meta)
+    codes, worst = painting.merge(light, colours, levels)
+    assert (codes.shape, codes.device, worst.shape) == ((3, 50, 400), meta, ())
+    assert codes.dtype == (torch.uint8 if levels == 256 else torch.int32)
+
+
+MEMORY = """
+import sys, torch, numpy as np
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+sys.path.insert(0, sys.argv[1])
+from test_painting import painted
+from archivecolor.bench.memory import peak_megabytes, reset_peak
+threads = ThreadPoolExecutor(2, initializer=torch.set_num_threads, initargs=(1,))
+warm = np.full((1500, 1000), 90, np.uint8)
+painted(warm, size=256).whole(warm, threads)
+reset_peak()
+before = peak_megabytes()
+samples = np.full((6000, 4000), 90, np.uint8)
+painted(samples, size=256).whole(samples, threads)
+print((peak_megabytes() - before) * 2**20 / samples.nbytes)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the peak of a process's memory is asked of Linux")
+def test_memory_stays_below_six_pictures() -> None:
+    """24 megapixels of 8-bit grey with their result (four times that), above what the same needs for a small picture:
+    the hardest case, as the result is as large beside any other source or smaller."""
+    here = str(Path(__file__).parent)
+    run = subprocess.run([sys.executable, "-c", MEMORY, here], capture_output=True, text=True, check=True)
+    assert 1 < float(run.stdout) < 6
