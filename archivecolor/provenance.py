@@ -53,6 +53,12 @@ class Record:
     seconds: dict[str, float] = field(default_factory=dict)
     earlier: tuple[str, ...] = ()
     """Outputs that earlier runs made of this input under other names (another --format or --suffix, for example)."""
+    confidence: float | None = None
+    """How sure the colours are, 0 to 1, where that was asked for (`doubt.confidence`)."""
+    guidance: tuple[str, ...] = ()
+    """What a person said about the colours: a palette, hints."""
+    redone: bool = False
+    """Done again since a person rejected the first result: a later run with the first options lets it be."""
 
 
 @dataclass(frozen=True)
@@ -74,7 +80,7 @@ def read_rows(folder: Path) -> dict[str, Record]:
         for line in lines:
             try:
                 values: dict[str, Any] = json.loads(line)
-                values |= {key: tuple(values.get(key, ())) for key in ("notes", "earlier")}
+                values |= {key: tuple(values.get(key, ())) for key in ("notes", "earlier", "guidance")}
                 record = Record(**{key: value for key, value in values.items() if key in known})
             except (ValueError, TypeError, AttributeError):
                 continue
@@ -178,12 +184,14 @@ class Manifest:
                     f"{source}, or --overwrite to replace it"
                 )
 
-    def settled(self, name: str, source_sha256: str, identity: Identity) -> bool:
-        """Whether this input needs nothing: same source, weights and options, and its output is there."""
+    def settled(self, name: str, source_sha256: str, identity: Identity, redo: bool = False) -> bool:
+        """Whether this input needs nothing: same source, weights and options, and its output is there. The weights and
+        options of what was redone on a person's word are those that the person chose, until the next --redo."""
         row = self.rows.get(name)
         if row is None or row.status not in (DONE, SKIPPED) or row.source_sha256 != source_sha256:
             return False
-        if Identity(row.weights_sha256, row.options) != identity:
+        chosen = row.redone and not redo
+        if not chosen and Identity(row.weights_sha256, row.options) != identity:
             return False
         return row.status == SKIPPED or (row.output is not None and (self.folder / row.output).is_file())
 
@@ -197,7 +205,9 @@ class Manifest:
 
 
 def _line(record: Record) -> str:
-    values = {key: value for key, value in asdict(record).items() if value not in ("", (), {}) or key == "reason"}
+    values = {
+        key: value for key, value in asdict(record).items() if value not in ("", (), {}, False) or key == "reason"
+    }
     text = json.dumps(values, ensure_ascii=False)
     try:
         text.encode("utf-8")
@@ -262,8 +272,13 @@ SOURCE_TYPE = "http://cv.iptc.org/newscodes/digitalsourcetype/compositeWithTrain
 """IPTC's term for a picture that a trained model added to: the scene was captured, its colour was not."""
 
 
-def disclosure(xmp: bytes | None, tool: str, weights_name: str, weights_sha256: str) -> tuple[bytes, bool]:
+def disclosure(
+    xmp: bytes | None, tool: str, weights_name: str, weights_sha256: str, guidance: tuple[str, ...] = ()
+) -> tuple[bytes, bool]:
     """The picture's XMP with the statement that its colour was added by a model; everything else in it stays.
+
+    Args:
+        guidance: what a person told the model about the colours.
 
     Returns:
         The packet, and whether the picture's own XMP could be kept (False when it is damaged).
@@ -280,6 +295,8 @@ def disclosure(xmp: bytes | None, tool: str, weights_name: str, weights_sha256: 
         "Iptc4xmpExt:AISystemVersionUsed": weights_sha256,
         "archivecolor:Colour": "invented by a neural network; the luminance is the original's",
     }
+    if guidance:
+        statements["Iptc4xmpExt:AIPromptInformation"] = "; ".join(guidance)
     for name in statements:
         _drop(rdf, _qualified(name))
     about = ElementTree.SubElement(rdf, f"{{{_RDF}}}Description", {f"{{{_RDF}}}about": ""})

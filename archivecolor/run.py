@@ -18,14 +18,15 @@ from pathlib import Path
 import joblib
 import torch
 
-from archivecolor import __version__, files, jobs, large, photo, tone, weights
+from archivecolor import __version__, decisions, files, jobs, large, photo, tone, weights
 from archivecolor.colorize import Colorizer, Painted
-from archivecolor.errors import OutputError, PictureError
+from archivecolor.errors import NoInputError, OutputError, PictureError, UsageError
 from archivecolor.jobs import Job
 from archivecolor.large import PaintedScan
-from archivecolor.options import ColorOptions, RunOptions
+from archivecolor.options import ColorOptions, RunOptions, parse_hint
 from archivecolor.photo import Page, Photo
 from archivecolor.provenance import DONE, FAILED, SKIPPED, Identity, Manifest, Record, disclosure
+from archivecolor.reference import read_palette
 
 TOOL = f"archivecolor {__version__}"
 ALREADY_COLOUR = "already colour"
@@ -55,7 +56,9 @@ def drive(
     """
     todo = find_jobs(options, passed_over)
     with (
-        Colorizer(options.model, options.color, options.device, options.precision, options.batch) as colorizer,
+        Colorizer(
+            options.model, options.color, options.device, options.precision, options.batch, options.confidence
+        ) as colorizer,
         Manifest(options.out) as manifest,
     ):
         if not options.overwrite:
@@ -93,6 +96,12 @@ def run(
     limit: int | None = None,
     max_megapixels: float = 500,
     strips_above: float = 100,
+    mirror: bool = False,
+    palette: str | Path | None = None,
+    palette_strength: float = 0.7,
+    hints: Iterable[str] = (),
+    redo: str | Path | None = None,
+    confidence: bool = False,
 ) -> list[Record]:
     """`archivecolor run` as a function: colours files and folders into `out`, gives the manifest's rows.
 
@@ -102,11 +111,12 @@ def run(
     Raises:
         NoInputError, OutputError, WeightsError, UsageError: nothing can be done at all.
     """
-    color = ColorOptions(size, strength, tiles)
+    reference = read_palette(Path(palette), palette_strength) if palette else None
+    color = ColorOptions(size, strength, tiles, reference, tuple(map(parse_hint, hints)), mirror)
     return drive(
         RunOptions(
             tuple(map(str, inputs)), Path(out), model, color, device, precision, batch, workers, format, quality,
-            suffix, recolor, overwrite, limit, max_megapixels, strips_above,
+            suffix, recolor, overwrite, limit, max_megapixels, strips_above, Path(redo) if redo else None, confidence,
         )
     )  # fmt: skip
 
@@ -115,7 +125,33 @@ def find_jobs(options: RunOptions, passed_over: Callable[[Path], None] = lambda 
     """The pictures of the inputs, at most `options.limit` of them; `passed_over` is told of files that are none."""
     new_suffix = "" if options.format == "same" else photo.suffix_for(options.format, "")
     found = jobs.find(options.inputs, options.out, photo.is_picture, options.suffix, new_suffix, passed_over)
-    return found[: options.limit]
+    if options.redo:
+        found = rejected(found, options.redo)
+    found = found[: options.limit]
+    if options.color.hints and len(found) > 1:
+        raise UsageError(
+            f"--hint: pins a colour in one picture, and there are {len(found)}; name the one it is meant for"
+        )
+    return found
+
+
+def rejected(found: list[Job], path: Path) -> list[Job]:
+    """Those that the decisions in a file reject.
+
+    Raises:
+        NoInputError: none of them.
+        UsageError: the file holds no decisions.
+    """
+    made = decisions.read(path, "--redo")
+    names = {name for name, decision in made.items() if decision.decision == decisions.REJECTED}
+    if not names:
+        raise NoInputError(f"--redo {path}: rejects nothing, so there is nothing to do again")
+    wanted = [job for job in found if job.name in names]
+    if not wanted:
+        raise NoInputError(
+            f"--redo {path}: none of its {len(names)} rejected pictures is among the inputs; give the same INPUT"
+        )
+    return wanted
 
 
 def work(
@@ -141,12 +177,12 @@ def color_one(
     identity = Identity(colorizer.card.sha256, options.digest())
     row = Record(
         job.name, str(job.source), None, FAILED, model=colorizer.card.name, weights_sha256=identity.weights_sha256,
-        options=identity.options,
+        options=identity.options, guidance=options.color.guidance(), redone=options.redo is not None,
     )  # fmt: skip
     clock = Clock()
     try:
         row = replace(row, source_sha256=files.sha256(job.source))
-        if not options.overwrite and manifest.settled(job.name, row.source_sha256, identity):
+        if not options.overwrite and manifest.settled(job.name, row.source_sha256, identity, options.redo is not None):
             return None
         with budget.held(photo.measure(job.source, options.strips())):
             with clock.stage("decode"):
@@ -173,7 +209,7 @@ def color_one(
         return replace(
             row, status=DONE, output=target.relative_to(options.out).as_posix(), output_sha256=files.sha256(target),
             max_delta_l=round(max(part.max_delta_l for part in painted if part), 5), seconds=clock.seconds,
-            notes=(*(note for page in result.pages for note in page.notes), *notes),
+            confidence=least_sure(painted), notes=(*(note for page in result.pages for note in page.notes), *notes),
         )  # fmt: skip
     except OutputError as error:
         return error
@@ -187,6 +223,12 @@ def color_one(
         return replace(row, reason=f"cannot be read ({error.strerror or error})")
     except Exception as error:
         return replace(row, reason=f"unexpected {type(error).__name__}: {error}; please report this with the file")
+
+
+def least_sure(painted: list[Painted | PaintedScan | None]) -> float | None:
+    """The confidence of a picture is that of its least certain page."""
+    known = [part.confidence for part in painted if part and part.confidence is not None]
+    return round(min(known), 4) if known else None
 
 
 def is_monochrome(page: Page) -> bool:
@@ -240,7 +282,7 @@ def dress(source: Photo, painted: list[Painted | PaintedScan | None], colorizer:
         if part is None:
             pages.append(page)
             continue
-        xmp, kept = disclosure(page.xmp, TOOL, colorizer.card.name, colorizer.card.sha256)
+        xmp, kept = disclosure(page.xmp, TOOL, colorizer.card.name, colorizer.card.sha256, colorizer.options.guidance())
         notes = page.notes if kept else (*page.notes, "damaged XMP replaced")
         scan = part.onto(page.scan) if page.scan and isinstance(part, PaintedScan) else None
         icc = photo.SRGB_ICC if page.icc else None

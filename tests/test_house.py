@@ -16,13 +16,13 @@ ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / "archivecolor"
 FLOORS = (
     ("errors",),
-    ("options", "lab", "files", "orient", "devices"),
-    ("networks", "tiles", "chroma", "tone", "metrics"),
+    ("options", "lab", "files", "orient", "devices", "decisions"),
+    ("networks", "tiles", "chroma", "tone", "metrics", "guidance", "doubt"),
     ("photo", "jobs", "weights", "provenance", "engine"),
-    ("colorize",),
+    ("colorize", "reference"),
     ("large",),
     ("run", "training"),
-    ("batch_view",),
+    ("batch_view", "report", "export", "candidates"),
     ("cli",),
     ("__main__",),
 )
