@@ -20,8 +20,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from archivecolor import chroma, devices, lab, orient, tiles, tone, weights
+from archivecolor import chroma, devices, doubt, lab, orient, tiles, tone, weights
 from archivecolor.engine import Engine
+from archivecolor.guidance import guided
 from archivecolor.networks import STRIDES
 from archivecolor.openvino_network import OpenVinoNetwork
 from archivecolor.options import ColorOptions, require
@@ -44,6 +45,8 @@ class Painted:
     seconds: dict[str, float] = field(default_factory=dict)
     """By stage: `network` (the picture's share of its batches), `wait` (for its turn there, and reducing the scan),
     `spread` (with merge and measurement)."""
+    confidence: float | None = None
+    """0 to 1 (`doubt.confidence`), where it was asked for or the mirror image was looked at anyway."""
 
 
 class Colorizer:
@@ -56,6 +59,7 @@ class Colorizer:
         precision: `auto`, `fp32`, `bf16`, `fp16`.
         batch: the largest number of pictures that go through the network together, on a GPU.
         engine: `torch`, or `openvino` on a CPU.
+        confidence: whether to look at the mirror image too, to tell how sure the colours are.
 
     Raises:
         WeightsError: the weights are missing or damaged.
@@ -71,8 +75,10 @@ class Colorizer:
         precision: str = "auto",
         batch: int = 8,
         engine: str = "torch",
+        confidence: bool = False,
     ) -> None:
         self.options = options or ColorOptions()
+        self.confidence = confidence
         self.device = devices.choose_device(device)
         self.precision = devices.choose_precision(precision, self.device)
         network, self.card = weights.load(weights.find(str(model)))
@@ -116,7 +122,8 @@ class Colorizer:
         rgb, worst = painting.whole(samples, self._threads)
         network = painting.network_seconds
         wait = max(0.0, looked - started - network)
-        return Painted(rgb, worst, {"network": network, "wait": wait, "spread": time.perf_counter() - looked})
+        return Painted(rgb, worst, {"network": network, "wait": wait, "spread": time.perf_counter() - looked},
+                       painting.confidence)  # fmt: skip
 
     def prepare(
         self, samples: Samples, icc: bytes | None = None, orientation: int = 1, size: tuple[int, int] | None = None
@@ -134,15 +141,19 @@ class Colorizer:
         _check(samples)
         lightness_of = tone.lightness_reader(samples.dtype, samples.ndim == 2, icc)
         spent: list[float] = []
-        guide, ab = self._small_colours(samples, lightness_of, orientation, spent)
         height, width = size or samples.shape[:2]
-        spread = chroma.spread(guide, ab * np.float32(self.options.strength), height, width, device=self.device)
-        return Painting(lightness_of, spread, tone.levels(samples.dtype), sum(spent))
+        guide, ab, confidence = self._small_colours(samples, lightness_of, orientation, spent)
+        seen = (height, width) if orientation < 5 else (width, height)
+        ab = guided(self.options, guide, ab, *seen)
+        guide, ab = orient.stored(guide, orientation), orient.stored(ab, orientation)
+        spread = chroma.spread(guide, ab, height, width, device=self.device)
+        return Painting(lightness_of, spread, tone.levels(samples.dtype), sum(spent), confidence)
 
     def _small_colours(
         self, samples: Samples, lightness_of: Callable[[Samples], Floats], orientation: int, spent: list[float]
-    ) -> tuple[Floats, Floats]:
-        """The small L* (h, w) and its ab (2, h, w), Lab units, both as stored. Seconds in the network go to `spent`."""
+    ) -> tuple[Floats, Floats, float | None]:
+        """The small L* (h, w) and its ab (2, h, w), Lab units, both upright, and the confidence. Seconds in the network
+        go to `spent`."""
 
         def look(height: int, width: int) -> Floats:
             """L* of the upright picture at this size."""
@@ -153,12 +164,21 @@ class Colorizer:
         small = tiles.frame(height, width, self.options.size, self.stride)
         guide = look(small.height, small.width)
         gain, offset = tone.legible(guide)
-        ab = self._ask([(guide * gain + offset, small)], spent)[0]
+        ab, confidence = self._whole(guide * gain + offset, small, spent)
         short = self._tiled_short_side(height, width, guide, look)
         if short:
             guide = look(*tiles.work_size(height, width, short, self.options.size))
             ab = self._tiled(guide * gain + offset, ab, spent)
-        return orient.stored(guide, orientation), orient.stored(ab, orientation)
+        return guide, ab, confidence
+
+    def _whole(self, look: Floats, frame: tiles.Frame, spent: list[float]) -> tuple[Floats, float | None]:
+        """ab (2, h, w) of the one look at the whole, and the confidence where it is wanted or comes by itself."""
+        if not (self.confidence or self.options.mirror):
+            return self._ask([(look, frame)], spent)[0], None
+        one, other = self._ask([(look, frame), (look[:, ::-1], frame)], spent)
+        other = other[..., ::-1]
+        confidence = doubt.confidence(float(doubt.doubt(one[None], other[None], look[None])[0]))
+        return _mean(one, other) if self.options.mirror else one, confidence
 
     def _tiled_short_side(
         self, height: int, width: int, guide: Floats, look: Callable[[int, int], Floats]
@@ -183,10 +203,18 @@ class Colorizer:
         parts = [lightness[p.top : p.bottom, p.left : p.right] for p in places]
         frames = [tiles.frame(*part.shape, self.options.size, self.stride) for part in parts]
         looks = [(_resized(part, f.height, f.width), f) for part, f in zip(parts, frames, strict=True)]
-        answers = [_resized_maps(ab, *part.shape) for ab, part in zip(self._ask(looks, spent), parts, strict=True)]
+        answers = [_resized_maps(ab, *part.shape) for ab, part in zip(self._looked(looks, spent), parts, strict=True)]
         stitched = tiles.stitch(answers, places, height, width)
         missing = _resized_maps(overall, height, width) - stitched
         return stitched + np.stack([cv2.GaussianBlur(m, (0, 0), self.options.size / 6) for m in missing])
+
+    def _looked(self, looks: list[tuple[Floats, tiles.Frame]], spent: list[float]) -> list[Floats]:
+        """`_ask`, or with `options.mirror` the average of the answers to each look and to its mirror image."""
+        if not self.options.mirror:
+            return self._ask(looks, spent)
+        answers = self._ask([*looks, *((look[:, ::-1], frame) for look, frame in looks)], spent)
+        pairs = zip(answers[: len(looks)], answers[len(looks) :], strict=True)
+        return [_mean(one, mirrored[..., ::-1]) for one, mirrored in pairs]
 
     def _ask(self, looks: list[tuple[Floats, tiles.Frame]], spent: list[float]) -> list[Floats]:
         """L* (h, w) with their frames -> ab (2, h, w), Lab units; all wait in line together."""
@@ -206,6 +234,10 @@ def _check(samples: Samples) -> None:
     shaped = samples.ndim == 2 or (samples.ndim == 3 and samples.shape[2] == 3)
     if not shaped or samples.dtype not in (np.uint8, np.uint16) or 0 in samples.shape:
         raise ValueError(f"expected uint8 or uint16 of (H, W) or (H, W, 3), got {samples.dtype} of {samples.shape}")
+
+
+def _mean(one: Floats, other: Floats) -> Floats:
+    return np.asarray((one + other) / 2, np.float32)
 
 
 def _resized(picture: Samples, height: int, width: int) -> Samples:

@@ -23,6 +23,11 @@ class PaintedScan:
     max_delta_l: float = 0.0
     """Largest |ΔL*| of the rows drawn so far."""
 
+    @property
+    def confidence(self) -> float | None:
+        """As in `Painted`."""
+        return self.painting.confidence
+
     def onto(self, scan: Scan) -> Scan:
         """The scan with its rows coloured, when somebody draws them."""
 

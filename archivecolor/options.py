@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from archivecolor.errors import UsageError
@@ -18,6 +18,40 @@ def require(condition: bool, message: str) -> None:
 
 
 @dataclass(frozen=True)
+class Hint:
+    """A colour that a person pins to a place."""
+
+    x: int
+    """Pixels from the left of the picture as it is seen, upright."""
+    y: int
+    colour: str
+    """`#rrggbb`; its hue and chroma count, the lightness stays the picture's."""
+
+    def __post_init__(self) -> None:
+        require(self.x >= 0 and self.y >= 0, f"--hint {self}: x and y must be 0 or more")
+        require(bool(re.fullmatch("#[0-9a-f]{6}", self.colour)), f"--hint {self}: the colour must be like #3a5f8b")
+
+    def __str__(self) -> str:
+        return f"{self.x},{self.y},{self.colour}"
+
+
+@dataclass(frozen=True)
+class Palette:
+    """The colours of a reference picture, as statistics (`reference.read_palette` makes them)."""
+
+    name: str
+    sha256: str
+    """Of the reference's file."""
+    classes: tuple[tuple[float, ...], ...]
+    """For each class of lightness: mean a, mean b, var a, cov ab, var b."""
+    strength: float = 1.0
+    """How far colours move towards the reference's, 0 to 1."""
+
+    def __post_init__(self) -> None:
+        require(0 <= self.strength <= 1, f"--palette-strength {self.strength:g}: must be from 0 to 1")
+
+
+@dataclass(frozen=True)
 class ColorOptions:
     """What decides the colours of a picture, besides the weights."""
 
@@ -27,11 +61,31 @@ class ColorOptions:
     """Chroma is multiplied by this."""
     tiles: str = "auto"
     """`auto`: for panoramas and rich detail; `always`; `never`."""
+    palette: Palette | None = None
+    """Colours are moved towards these."""
+    hints: tuple[Hint, ...] = ()
+    mirror: bool = False
+    """The network looks at the mirror image too, and its two answers are averaged."""
 
     def __post_init__(self) -> None:
         require(64 <= self.size <= 2048, f"--size {self.size}: must be from 64 to 2048")
         require(0 <= self.strength <= 2, f"--strength {self.strength}: must be from 0 to 2")
         require(self.tiles in ("auto", "always", "never"), f"--tiles {self.tiles}: write auto, always or never")
+
+    def guidance(self) -> tuple[str, ...]:
+        """What a person said about the colours, for the record."""
+        words = []
+        if self.palette:
+            source = f"{self.palette.name} (sha256 {self.palette.sha256})"
+            words.append(f"palette of {source}, strength {self.palette.strength:g}")
+        return (*words, *(f"colour {hint.colour} pinned at {hint.x},{hint.y}" for hint in self.hints))
+
+    def decisive(self) -> dict[str, object]:
+        """What goes into the digest. Guidance and mirror are named only where there are any, so that what was made
+        before this program had them is still known for the same."""
+        plain: dict[str, object] = {"size": self.size, "strength": self.strength, "tiles": self.tiles}
+        added = {"guidance": list(self.guidance()), "mirror": self.mirror}
+        return plain | {key: value for key, value in added.items() if value}
 
 
 SOURCE_TYPES = (
@@ -127,6 +181,10 @@ class RunOptions:
     """Megapixels above which a TIFF is not held in memory."""
     engine: str = "torch"
     """What computes the network: `torch`, or `openvino` on CPUs."""
+    redo: Path | None = None
+    """Decisions of a review: only what they reject is done, again."""
+    confidence: bool = False
+    """Tell for each picture how sure its colours are; costs a second look of the network. No colour depends on it."""
 
     def __post_init__(self) -> None:
         require(bool(self.inputs), "no INPUT given")
@@ -150,7 +208,7 @@ class RunOptions:
         """A hash of everything that decides the bytes of an output, besides source and weights. Device and engine
         are left out: a run that began on one machine may be finished on another."""
         decisive = {
-            **asdict(self.color), **self.disclosure.decisive(), "precision": self.precision, "format": self.format,
+            **self.color.decisive(), **self.disclosure.decisive(), "precision": self.precision, "format": self.format,
             "quality": self.quality, "suffix": self.suffix, "recolor": self.recolor, "strips_above": self.strips_above,
         }  # fmt: skip
         return hashlib.sha256(json.dumps(decisive, sort_keys=True).encode()).hexdigest()[:16]
@@ -190,6 +248,55 @@ class BenchOptions:
         require(self.flat == 0 or self.flat >= 10, f"--flat {self.flat}: must be at least 10 files, or 0 for none")
         for flag, path in (("--chart", self.chart), ("--edges", self.edges)):
             require(path is None or path.suffix == ".png", f"{flag} {path}: must end in .png")
+
+
+@dataclass(frozen=True)
+class CandidateOptions:
+    """Which colourings of a picture to show side by side."""
+
+    picture: Path
+    out: Path
+    models: tuple[str, ...] = ("lite", "resnet18")
+    sizes: tuple[int, ...] = (256, 384)
+    strengths: tuple[float, ...] = (1.0, 1.4)
+    side: int = 360
+    """The long side of each on the sheet, pixels."""
+    device: str = "auto"
+    precision: str = "auto"
+
+    def __post_init__(self) -> None:
+        require(self.out.suffix.lower() == ".png", f"--out {self.out}: must end in .png")
+        require(
+            bool(self.models and self.sizes and self.strengths), "--model, --size, --strength: name at least one each"
+        )
+        require(100 <= self.side <= 2000, f"--side {self.side}: must be from 100 to 2000")
+        for size in self.sizes:
+            ColorOptions(size)
+        for strength in self.strengths:
+            ColorOptions(strength=strength)
+
+
+@dataclass(frozen=True)
+class ReportOptions:
+    """A review page of a run."""
+
+    out: Path
+    """The run's output folder."""
+    to: Path | None = None
+    """The report's folder; None: beside `out`, named after it."""
+    view: int = 1000
+    """The long side of the pictures in the before/after view, pixels."""
+    workers: int = 0
+    """Threads that read and reduce; 0: as many as there are cores."""
+
+    def __post_init__(self) -> None:
+        require(300 <= self.view <= 8000, f"--view {self.view}: must be from 300 to 8000")
+        require(self.workers >= 0, f"--workers {self.workers}: must be 0 (automatic) or more")
+
+    def folder(self) -> Path:
+        """Where the report goes."""
+        whole = self.out.resolve()
+        return self.to or whole.with_name(f"{whole.name}-report")
 
 
 @dataclass(frozen=True)
@@ -418,6 +525,20 @@ def parse_stop_when(text: str) -> StopWhen | None:
     except ValueError:
         raise UsageError(f"--stop-when {text!r}: write never, or for example l1:1.2,colour:0.6-1.15") from None
     return StopWhen(l1, low, high)
+
+
+def parse_hint(text: str) -> Hint:
+    """`120,80,#aa3322` -> Hint(120, 80, "#aa3322").
+
+    Raises:
+        UsageError: it is not of this form.
+    """
+    form = re.fullmatch(r"\s*(\d+)\s*,\s*(\d+)\s*,\s*#?([0-9a-fA-F]{6})\s*", text)
+    if not form:
+        raise UsageError(
+            f"--hint {text!r}: write x,y,#rrggbb in pixels of the upright picture, for example 120,80,#3a5f8b"
+        )
+    return Hint(int(form[1]), int(form[2]), f"#{form[3].lower()}")
 
 
 def parse_sizes(text: str) -> tuple[tuple[int, float], ...]:

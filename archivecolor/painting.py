@@ -42,6 +42,8 @@ class Painting:
     levels: int
     """256 or 65536: how many codes a sample has."""
     network_seconds: float
+    confidence: float | None = None
+    """0 to 1, where it was asked for; see `doubt.confidence`."""
 
     def rows(self, samples: Samples, top: int) -> tuple[Samples, float]:
         """Rows of the picture from row `top` on -> sRGB (h, W, 3) of the same depth, and their largest |ΔL*|."""

@@ -40,9 +40,10 @@ def _intention(row: Record | None, source: Path, options: RunOptions, identity: 
         return f"fail ({error.strerror})"
     if changed:
         return "colour again (the source changed)"
-    if row.weights_sha256 != identity.weights_sha256:
+    chosen = row.redone and options.redo is None
+    if row.weights_sha256 != identity.weights_sha256 and not chosen:
         return "colour again (other weights)"
-    if row.options != identity.options:
+    if row.options != identity.options and not chosen:
         return "colour again (other options)"
     if row.output is not None and not (options.out / row.output).is_file():
         return "colour again (the output is gone)"

@@ -19,16 +19,17 @@ from typing import Any
 import joblib
 import torch
 
-from archivecolor import __version__, files, jobs, large, mark, photo, provenance, tone, weights
+from archivecolor import __version__, decisions, files, jobs, large, mark, photo, provenance, tone, weights
 from archivecolor.colorize import Colorizer, Painted
-from archivecolor.errors import OutputError, PictureError, UnreadableError
+from archivecolor.errors import NoInputError, OutputError, PictureError, UnreadableError, UsageError
 from archivecolor.jobs import Job
 from archivecolor.large import PaintedScan
-from archivecolor.options import ColorOptions, Disclosure, RunOptions
+from archivecolor.options import ColorOptions, Disclosure, RunOptions, parse_hint
 from archivecolor.outputs import make_folder, target_of
 from archivecolor.pace import Budget, Clock
 from archivecolor.photo import Page, Photo
 from archivecolor.provenance import DONE, FAILED, SKIPPED, Aftermath, Identity, Manifest, Record
+from archivecolor.reference import read_palette
 
 TOOL = f"archivecolor {__version__}"
 ALREADY_COLOUR = "already colour"
@@ -65,7 +66,13 @@ def drive(
     _check(options.disclosure)
     with (
         Colorizer(
-            options.model, options.color, options.device, options.precision, options.batch, options.engine
+            options.model,
+            options.color,
+            options.device,
+            options.precision,
+            options.batch,
+            options.engine,
+            options.confidence,
         ) as colorizer,
         Manifest(options.out, options.disclosure.sidecar) as manifest,
     ):
@@ -118,6 +125,12 @@ def run(
     strips_above: float = 100,
     disclosure: Disclosure | None = None,
     engine: str = "torch",
+    mirror: bool = False,
+    palette: str | Path | None = None,
+    palette_strength: float = 0.7,
+    hints: Iterable[str] = (),
+    redo: str | Path | None = None,
+    confidence: bool = False,
 ) -> list[Record]:
     """`archivecolor run` as a function: colours files and folders into `out`, gives the manifest's rows.
 
@@ -127,12 +140,13 @@ def run(
     Raises:
         NoInputError, OutputError, WeightsError, UsageError: nothing can be done at all.
     """
-    color = ColorOptions(size, strength, tiles)
+    reference = read_palette(Path(palette), palette_strength) if palette else None
+    color = ColorOptions(size, strength, tiles, reference, tuple(map(parse_hint, hints)), mirror)
     return drive(
         RunOptions(
             tuple(map(str, inputs)), Path(out), model, color, device, precision, batch, workers, format, quality,
             suffix, recolor, overwrite, limit, max_megapixels, disclosure or Disclosure(), strips_above,
-            engine,
+            engine, Path(redo) if redo else None, confidence,
         )
     )  # fmt: skip
 
@@ -141,7 +155,33 @@ def find_jobs(options: RunOptions, passed_over: Callable[[Path], None] = lambda 
     """The pictures of the inputs, at most `options.limit` of them; `passed_over` is told of files that are none."""
     new_suffix = "" if options.format == "same" else photo.suffix_for(options.format, "")
     found = jobs.find(options.inputs, options.out, photo.is_picture, options.suffix, new_suffix, passed_over)
-    return found[: options.limit]
+    if options.redo:
+        found = rejected(found, options.redo)
+    found = found[: options.limit]
+    if options.color.hints and len(found) > 1:
+        raise UsageError(
+            f"--hint: pins a colour in one picture, and there are {len(found)}; name the one it is meant for"
+        )
+    return found
+
+
+def rejected(found: list[Job], path: Path) -> list[Job]:
+    """Those that the decisions in a file reject.
+
+    Raises:
+        NoInputError: none of them.
+        UsageError: the file holds no decisions.
+    """
+    made = decisions.read(path, "--redo")
+    names = {name for name, decision in made.items() if decision.decision == decisions.REJECTED}
+    if not names:
+        raise NoInputError(f"--redo {path}: rejects nothing, so there is nothing to do again")
+    wanted = [job for job in found if job.name in names]
+    if not wanted:
+        raise NoInputError(
+            f"--redo {path}: none of its {len(names)} rejected pictures is among the inputs; give the same INPUT"
+        )
+    return wanted
 
 
 def _after(
@@ -186,13 +226,13 @@ def color_one(
     identity = Identity(colorizer.card.sha256, options.digest())
     row = Record(
         job.name, str(job.source), None, FAILED, model=colorizer.card.name, weights_sha256=identity.weights_sha256,
-        options=identity.options,
+        options=identity.options, guidance=options.color.guidance(), redone=options.redo is not None,
     )  # fmt: skip
     clock = Clock()
     try:
         seen = files.Seen.of(job.source)
         row = replace(row, source_sha256=seen.sha256)
-        if not options.overwrite and manifest.settled(job.name, row.source_sha256, identity):
+        if not options.overwrite and manifest.settled(job.name, row.source_sha256, identity, options.redo is not None):
             return None
         with budget.held(photo.measure(job.source, options.strips())):
             with clock.stage("decode"):
@@ -229,7 +269,8 @@ def color_one(
             row, status=DONE, output=target.relative_to(options.out).as_posix(), output_sha256=files.sha256(target),
             max_delta_l=round(max(part.max_delta_l for part in painted if part), 5), seconds=clock.seconds,
             mark=mark.words(options.disclosure.mark), mark_font=str(options.disclosure.mark_font or ""),
-            sidecar=options.disclosure.sidecar, notes=(*(n for page in result.pages for n in page.notes), *notes),
+            sidecar=options.disclosure.sidecar, confidence=least_sure(painted),
+            notes=(*(n for page in result.pages for n in page.notes), *notes),
         )  # fmt: skip
         if options.disclosure.sidecar:
             provenance.write_sidecar(options.out, finished, options, made_with(source, colorizer, clock))
@@ -246,6 +287,12 @@ def color_one(
         return replace(row, reason=f"cannot be read ({error.strerror or error})")
     except Exception as error:
         return replace(row, reason=f"unexpected {type(error).__name__}: {error}; please report this with the file")
+
+
+def least_sure(painted: list[Painted | PaintedScan | None]) -> float | None:
+    """The confidence of a picture is that of its least certain page."""
+    known = [part.confidence for part in painted if part and part.confidence is not None]
+    return round(min(known), 4) if known else None
 
 
 def is_monochrome(page: Page) -> bool:
@@ -279,7 +326,9 @@ def dress(
             samples, fits = mark.burn(samples, options.mark, options.mark_font, page.orientation)
             notes += () if fits else ("too small for the visible mark",)
             notes += ("no visible mark: coloured strip by strip; see --strips-above",) if scan else ()
-        xmp, kept = provenance.disclosure(page.xmp, TOOL, card.name, card.sha256, options.source_type)
+        xmp, kept = provenance.disclosure(
+            page.xmp, TOOL, card.name, card.sha256, options.source_type, colorizer.options.guidance()
+        )
         notes += () if kept else ("damaged XMP replaced",)
         silent = kind == "bmp" or page.comment or provenance.has_caption(page.xmp, page.iptc)
         words = page.description or (None if silent else provenance.caption(TOOL, card.name))

@@ -47,7 +47,7 @@ def test_every_stage_and_the_whole(ink: Path, src: Path, tmp_path: Path) -> None
     assert found.megapixels == pytest.approx(5 * 90 * 120 / 1e6)
     assert (found.pictures, found.model, found.precision) == (5, "inky", "fp32")
     assert found.ratio == found.best_possible_s / found.whole_s
-    assert len(list((tmp_path / "here" / "whole").glob("0*"))) == 5
+    assert len(list((tmp_path / "here" / "whole").glob("0?????.???"))) == 5
 
 
 def test_a_picture_that_cannot_be_coloured_ends_it(ink: Path, src: Path, tmp_path: Path) -> None:

@@ -64,6 +64,7 @@ FLAGS: dict[str, tuple[str, Any]] = {
     "--suffix": ("_color", "_color"),
     "--limit": ("7", 7),
     "--max-megapixels": ("12.5", 12.5),
+    "--redo": ("decisions.json", Path("decisions.json")),
 }
 
 
@@ -117,7 +118,39 @@ def test_sidecars_can_be_left_out(asked: list[Any]) -> None:
     assert asked[0][0].digest() == asked[1][0].digest(), "it does not decide the bytes of the picture"
 
 
-@pytest.mark.parametrize("flag", ["--recolor", "--overwrite"])
+def test_guidance_reaches_the_colour_options(tmp_path: Path, asked: list[Any]) -> None:
+    Image.fromarray(colourful()).save(tmp_path / "reference.png")
+    palette = ("--palette", str(tmp_path / "reference.png"), "--palette-strength", "0.4")
+    call("run", "in", "--out", "out", *palette, "--hint", "1,2,#aabbcc", "--hint", "3,4,#102030", "--mirror")
+    color = asked[0][0].color
+    assert (color.palette.name, color.palette.strength) == ("reference.png", 0.4)
+    assert [str(hint) for hint in color.hints] == ["1,2,#aabbcc", "3,4,#102030"]
+    assert color.mirror
+    call("run", "in", "--out", "out")
+    assert asked[0][0].digest() != asked[1][0].digest()
+
+
+def test_review_verbs(scans: Path, ink: Path, tmp_path: Path) -> None:
+    out, page, decided = tmp_path / "out", tmp_path / "page", tmp_path / "decisions.json"
+    call("run", str(scans), "--out", str(out), "--model", str(ink))
+    made = call("report", str(out), "--to", str(page), "--view", "400", "--workers", "1")
+    assert (made.exit_code, made.stdout) == (0, f"{page / 'index.html'}\n")
+    rows = [json.loads(line) for line in (out / "manifest.jsonl").read_text().splitlines()]
+    assert (page / "pictures" / rows[0]["output_sha256"][:2] / f"{rows[0]['output_sha256'][2:26]}-400.jpg").is_file()
+    accepted = [{"input": r["input"], "decision": "accepted", "output_sha256": r["output_sha256"]} for r in rows]
+    decided.write_text(json.dumps({"format": "archivecolor decisions 1", "decisions": accepted}))
+    copied = call("export", str(out), "--accepted", str(decided), "--to", str(tmp_path / "to"))
+    assert (copied.exit_code, copied.stdout) == (0, f"3 copied, 0 there already, 0 left out; {tmp_path / 'to'}\n")
+    (out / rows[0]["output"]).unlink()
+    again = call("export", str(out), "--accepted", str(decided), "--to", str(tmp_path / "to"))
+    assert (again.exit_code, again.stdout.startswith("0 copied, 2 there already, 1 left out")) == (3, True)
+    sheet = ("--out", str(tmp_path / "sheet.png"), "--model", str(ink), "--size", "64", "--strength", "0.5")
+    shown = call("candidates", str(scans / "box0/02.png"), *sheet, "--side", "200", "--device", "cpu")
+    assert shown.stdout.splitlines()[1] == f"--model {ink} --size 64 --strength 0.5"
+    assert (tmp_path / "sheet.png").is_file()
+
+
+@pytest.mark.parametrize("flag", ["--recolor", "--overwrite", "--confidence"])
 def test_a_switch_reaches_its_option(flag: str, asked: list[Any]) -> None:
     call("run", "in", "--out", "out")
     call("run", "in", "--out", "out", flag)
@@ -139,6 +172,7 @@ def test_inputs_and_output_switches_reach_the_view(asked: list[Any]) -> None:
      ("--batch", "0"), ("--workers", "-1"), ("--limit", "0"), ("--suffix", "a/b"), ("--max-megapixels", "0"),
      ("--digital-source-type", "negativeFilm"), ("--digital-source-type", "beautiful"), ("--mark", "汉字"),
      ("--mark-font", "nowhere.ttf --mark auto"), ("--c2pa", "one.pem"),
+     ("--hint", "here,red"), ("--palette", "nowhere.jpg"), ("--redo", "nowhere.json"),
      ("--device", "tpu"), ("--precision", "int8"), ("--precision", "fp16 --device cpu")],
 )  # fmt: skip
 def test_a_wrong_value_is_a_usage_error_that_names_the_flag(tmp_path: Path, flag: str, text: str) -> None:

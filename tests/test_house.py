@@ -17,13 +17,13 @@ ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / "archivecolor"
 FLOORS = (
     ("errors",),
-    ("options", "lab", "files", "orient", "devices", "pace"),
-    ("networks", "tiles", "chroma", "tone", "metrics", "mark", "openvino_network"),
+    ("options", "lab", "files", "orient", "devices", "pace", "decisions"),
+    ("networks", "tiles", "chroma", "tone", "metrics", "mark", "openvino_network", "guidance", "doubt"),
     ("photo", "jobs", "weights", "provenance", "engine", "painting"),
-    ("colorize", "outputs"),
+    ("colorize", "outputs", "reference"),
     ("large",),
     ("run", "training", "verify", "bag"),
-    ("batch_view", "rehearsal", "supervise", "bench"),
+    ("batch_view", "rehearsal", "supervise", "bench", "report", "export", "candidates"),
     ("cli",),
     ("__main__",),
 )

@@ -9,13 +9,30 @@ import sys
 
 import typer
 
-from archivecolor.cli import bag, bench, evaluate, find_lr, preview, run, train, train_all, verify, weights
+from archivecolor.cli import (
+    bag,
+    bench,
+    candidates,
+    evaluate,
+    export,
+    find_lr,
+    preview,
+    report,
+    run,
+    train,
+    train_all,
+    verify,
+    weights,
+)
 from archivecolor.errors import ArchivecolorError
 
 app = typer.Typer(add_completion=True, no_args_is_help=True, pretty_exceptions_enable=False, rich_markup_mode=None)
 app.command()(run.run)
 app.command()(verify.verify)
 app.command()(bag.bag)
+app.command()(report.report)
+app.command()(export.export)
+app.command()(candidates.candidates)
 train.app.command("all")(train_all.train_all)
 train.app.command("preview")(preview.train_preview)
 train.app.command("find-lr")(find_lr.train_find_lr)

@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import json
+from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from archivecolor.cli.say import bar, print_table
+
+if TYPE_CHECKING:
+    import torch
+
+    from archivecolor.options import Evaluation
 
 
 def evaluate(
@@ -26,6 +33,12 @@ def evaluate(
     sheet: Annotated[Path | None, typer.Option(help="PNG to draw: rows of grey, each model, truth.")] = None,
     write_card: Annotated[
         bool, typer.Option("--write-card", help="Write each model's numbers into its card, as numbers/test.")
+    ] = False,
+    confidence: Annotated[
+        bool,
+        typer.Option(
+            "--confidence", help="Measure instead how well signs of doubt rank with the true error (Spearman)."
+        ),
     ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:n.")] = "auto",
@@ -47,6 +60,9 @@ def evaluate(
         sheet=sheet or (Path("compare.png") if compare else None), compare=compare is not None,
         precision=devices.choose_precision(precision, where),
     )  # fmt: skip
+    if confidence:
+        _rank(asked, where, as_json)
+        return
     with bar() as shown:
         task = shown.add_task("colouring", total=None, note="")
         result = measure.evaluate(
@@ -62,3 +78,20 @@ def evaluate(
         typer.echo(f"{result.pictures} pictures at {result.size} px, {result.precision}; left out: {left_out}")
         if asked.sheet:
             typer.echo(f"{asked.sheet}: rows of grey, {', '.join(asked.models)}, truth")
+
+
+def _rank(asked: Evaluation, where: torch.device, as_json: bool) -> None:
+    from archivecolor.training import confidence
+    from archivecolor.training.school import read_rgb
+
+    with bar() as shown:
+        task = shown.add_task("", total=None, note="")
+        ranked = confidence.rank(
+            asked, read_rgb, where,
+            lambda what, done, total: shown.update(task, description=what, completed=done, total=total),
+        )  # fmt: skip
+    if as_json:
+        typer.echo(json.dumps([asdict(one) for one in ranked], indent=1))
+    else:
+        print_table(confidence.as_rows(ranked))
+        typer.echo(f"{ranked[0].pictures} pictures at {asked.size} px, {asked.precision}")

@@ -52,6 +52,30 @@ def run(
     c2pa: Annotated[
         str, typer.Option(metavar="CERT,KEY", help="Sign content credentials with these two PEM files.")
     ] = "",
+    mirror: Annotated[
+        bool,
+        typer.Option("--mirror", help="Look at the mirror image too and average: steadier, twice the network's time."),
+    ] = False,
+    confidence: Annotated[
+        bool,
+        typer.Option(
+            "--confidence", help="Note how sure each picture's colours are, for the review; takes a second look."
+        ),
+    ] = False,
+    palette: Annotated[
+        Path | None, typer.Option(help="A colour photograph towards whose colours the pictures are moved.")
+    ] = None,
+    palette_strength: Annotated[float, typer.Option(help="How far they are moved, 0 to 1.")] = 0.7,
+    hint: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="X,Y,#RRGGBB",
+            help="Pin a colour, which spreads up to the edges around it; pixels of one upright picture; repeatable.",
+        ),
+    ] = None,
+    redo: Annotated[
+        Path | None, typer.Option(help="decisions.json of a review: do again, and only, what it rejects.")
+    ] = None,
     strips_above: Annotated[
         float, typer.Option(help="Megapixels above which a TIFF is coloured strip by strip, not held in memory.")
     ] = 100,
@@ -68,14 +92,17 @@ def run(
     Example: archivecolor run ./old_photos --out ./color
     """
     from archivecolor import batch_view, supervise
-    from archivecolor.options import ColorOptions, Disclosure, RunOptions
+    from archivecolor.options import ColorOptions, Disclosure, RunOptions, parse_hint
+    from archivecolor.reference import read_palette
 
+    reference = read_palette(palette, palette_strength) if palette else None
+    color = ColorOptions(size, strength, tiles, reference, tuple(map(parse_hint, hint or ())), mirror)
     options = RunOptions(
-        inputs=tuple(inputs), out=out, model=model, color=ColorOptions(size, strength, tiles), device=device,
+        inputs=tuple(inputs), out=out, model=model, color=color, device=device,
         precision=precision, batch=batch, workers=workers, format=format, quality=quality, suffix=suffix,
         recolor=recolor, overwrite=overwrite, limit=limit, max_megapixels=max_megapixels,
         disclosure=Disclosure(digital_source_type, mark, mark_font, sidecar, c2pa),
-        strips_above=strips_above, engine=engine,
+        strips_above=strips_above, engine=engine, redo=redo, confidence=confidence,
     )  # fmt: skip
     if dry_run:
         from archivecolor import rehearsal

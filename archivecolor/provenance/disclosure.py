@@ -23,12 +23,18 @@ _IPTC_CAPTION = b"\x1c\x02\x78"
 
 
 def disclosure(
-    xmp: bytes | None, tool: str, weights_name: str, weights_sha256: str, source_type: str = SOURCE_TYPES[0]
+    xmp: bytes | None,
+    tool: str,
+    weights_name: str,
+    weights_sha256: str,
+    source_type: str = SOURCE_TYPES[0],
+    guidance: tuple[str, ...] = (),
 ) -> tuple[bytes, bool]:
     """The picture's XMP with the statement that its colour was added by a model; everything else in it stays.
 
     Args:
         source_type: a term of IPTC's vocabulary.
+        guidance: what a person told the model about the colours.
 
     Returns:
         The packet, and whether the picture's own XMP could be kept (False when it is damaged).
@@ -45,6 +51,8 @@ def disclosure(
         "Iptc4xmpExt:AISystemVersionUsed": weights_sha256,
         "archivecolor:Colour": "invented by a neural network; the luminance is the original's",
     }
+    if guidance:
+        statements["Iptc4xmpExt:AIPromptInformation"] = "; ".join(guidance)
     for name in statements:
         _drop(rdf, _qualified(name))
     about = ElementTree.SubElement(rdf, f"{{{_RDF}}}Description", {f"{{{_RDF}}}about": ""})

@@ -130,13 +130,15 @@ class Manifest:
                     f"{source}, or --overwrite to replace it"
                 )
 
-    def settled(self, name: str, source_sha256: str, identity: Identity) -> bool:
-        """Whether this input needs nothing: same source, weights and options, and its output is there,
-        with its sidecar."""
+    def settled(self, name: str, source_sha256: str, identity: Identity, redo: bool = False) -> bool:
+        """Whether this input needs nothing: same source, weights and options, and its output is there, with its
+        sidecar. The weights and options of what was redone on a person's word are those that the person chose, until
+        the next --redo."""
         row = self.rows.get(name)
         if row is None or row.status not in (DONE, SKIPPED) or row.source_sha256 != source_sha256:
             return False
-        if Identity(row.weights_sha256, row.options) != identity:
+        chosen = row.redone and not redo
+        if not chosen and Identity(row.weights_sha256, row.options) != identity:
             return False
         return row.status == SKIPPED or (row.output is not None and self._all_there(self.folder / row.output))
 

@@ -45,6 +45,12 @@ class Record:
     seconds: dict[str, float] = field(default_factory=dict)
     earlier: tuple[str, ...] = ()
     """Outputs that earlier runs made of this input under other names (another --format or --suffix, for example)."""
+    confidence: float | None = None
+    """How sure the colours are, 0 to 1, where that was asked for (`doubt.confidence`)."""
+    guidance: tuple[str, ...] = ()
+    """What a person said about the colours: a palette, hints."""
+    redone: bool = False
+    """Done again since a person rejected the first result: a later run with the first options lets it be."""
 
 
 @dataclass(frozen=True)
@@ -69,7 +75,8 @@ class Aftermath:
 
 def line(record: Record) -> str:
     """The record as one line of the manifest; what is empty is left out."""
-    values = {key: value for key, value in asdict(record).items() if value not in ("", (), {}) or key == "reason"}
+    empty = ("", (), {})
+    values = {key: v for key, v in asdict(record).items() if key == "reason" or (v is not False and v not in empty)}
     text = json.dumps(values, ensure_ascii=False)
     try:
         text.encode("utf-8")

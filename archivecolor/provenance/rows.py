@@ -1,4 +1,4 @@
-"""The rows of a manifest on the disk, newest first found by name."""
+"""The rows of a manifest, read when they are asked for."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def _values(line: bytes) -> dict[str, Any] | None:
         values = json.loads(line.decode("utf-8", "surrogateescape"))
         if not (values.keys() >= _NEEDED and isinstance(values["input"], str)):
             return None
-        values |= {key: tuple(values.get(key, ())) for key in ("notes", "earlier")}
+        values |= {key: tuple(values.get(key, ())) for key in ("notes", "earlier", "guidance")}
     except (ValueError, TypeError, AttributeError):
         return None
     return {key: value for key, value in values.items() if key in _KNOWN}

@@ -1,0 +1,27 @@
+"""`archivecolor export`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def export(
+    out: Annotated[Path, typer.Argument(metavar="OUT", help="The --out folder of a run.")],
+    accepted: Annotated[Path, typer.Option(help="decisions.json of its review page.")],
+    to: Annotated[Path, typer.Option(help="Folder for the copies.")],
+) -> None:
+    """Copy what a review accepted, with its sidecars, into a folder of its own; what is there already stays.
+
+    Example: archivecolor export ./color --accepted ./decisions.json --to ./delivery
+    """
+    from archivecolor import export as room
+
+    copied, there, left = room.export(out, accepted, to)
+    for name, reason in left:
+        typer.echo(f"left out {name}: {reason}", err=True)
+    typer.echo(f"{copied} copied, {there} there already, {len(left)} left out; {to}")
+    if left:
+        raise SystemExit(3)

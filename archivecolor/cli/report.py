@@ -1,0 +1,34 @@
+"""`archivecolor report`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from archivecolor.cli.say import bar
+
+
+def report(
+    out: Annotated[Path, typer.Argument(metavar="OUT", help="The --out folder of a run.")],
+    to: Annotated[
+        Path | None, typer.Option(help="Folder for the page and its pictures; OUT-report beside OUT when left out.")
+    ] = None,
+    view: Annotated[int, typer.Option(help="Long side of the before/after pictures in pixels.")] = 1000,
+    workers: Annotated[int, typer.Option(help="Threads that read and reduce; 0: as many as cores.")] = 0,
+) -> None:
+    """Make a review page: contact sheets, before/after, facts, decisions. It opens from the disk, without a network.
+
+    Run it again after another run: only the pictures that are new are made.
+
+    Example: archivecolor report ./color --to ./color-report
+    """
+    from archivecolor import report as room
+    from archivecolor.options import ReportOptions
+
+    options = ReportOptions(out, to, view, workers)
+    with bar() as shown:
+        task = shown.add_task("reducing", total=None, note="")
+        index = room.report(options, lambda done, total: shown.update(task, completed=done, total=total))
+    typer.echo(index)

@@ -1,0 +1,48 @@
+"""A person's word on the colours: the strength, a palette to move towards, hints pinned to places.
+
+All of it works on the small map, between the network's answer and its spreading; luminance is only read.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from archivecolor.errors import PictureError
+from archivecolor.guidance import hints, palette
+from archivecolor.options import ColorOptions, Hint
+
+Floats = NDArray[np.float32]
+
+
+def guided(options: ColorOptions, lightness: Floats, ab: Floats, height: int, width: int) -> Floats:
+    """The network's colours with the strength, then the palette, then the hints: what is pinned has the last word.
+
+    Args:
+        lightness: L* (h, w) of the small copy, upright.
+        ab: (2, h, w), Lab units, on the same grid.
+        height, width: of the picture itself, upright, in whose pixels hints are counted.
+
+    Raises:
+        PictureError: a hint lies outside the picture.
+    """
+    ab = ab * np.float32(options.strength)
+    if options.palette:
+        ab = palette.moved(lightness, ab, options.palette)
+    if options.hints:
+        places = [place(hint, lightness.shape, height, width) for hint in options.hints]
+        ab = hints.pinned(lightness, ab, places, [hints.ab_of(hint.colour) for hint in options.hints])
+    return ab
+
+
+def place(hint: Hint, small: tuple[int, ...], height: int, width: int) -> tuple[int, int]:
+    """(row, column) of a hint on the small map.
+
+    Raises:
+        PictureError: it lies outside the picture.
+    """
+    if hint.x >= width or hint.y >= height:
+        raise PictureError(
+            f"--hint {hint}: lies outside the picture, which has {width} x {height} pixels as it is seen"
+        )
+    return int((hint.y + 0.5) * small[0] / height), int((hint.x + 0.5) * small[1] / width)

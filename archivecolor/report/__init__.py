@@ -1,0 +1,124 @@
+"""The review page: manifest + pictures -> a folder that opens in a browser from a disk, without any network."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from urllib.parse import quote
+
+from archivecolor import __version__, files
+from archivecolor.errors import NoInputError, OutputError
+from archivecolor.options import ReportOptions
+from archivecolor.provenance import MANIFEST, SOURCE_TYPE, Record, read_rows
+from archivecolor.report import curves, facts, pictures
+from archivecolor.report.pictures import Wanted
+
+MARK = "archivecolor-report.json"
+"""Says that a folder is a report, which the next one may replace."""
+ASSETS = Path(__file__).with_name("assets")
+COPIED = ("report.css", "report.js", "img-comparison-slider")
+
+
+def report(options: ReportOptions, seen: Callable[[int, int], None] = lambda done, total: None) -> Path:
+    """Makes the review page of a run's output folder, or brings it up to date.
+
+    Args:
+        seen: called with how many picture files are reduced, and of how many.
+
+    Returns:
+        Its index.html.
+
+    Raises:
+        NoInputError: there is no manifest.
+        OutputError: the folder holds something else, lies where it must not, or cannot be written.
+    """
+    rows = list(read_rows(options.out).values())
+    if not rows:
+        raise NoInputError(f"{options.out}: holds no {MANIFEST} with any row; name the --out of a run")
+    target = options.folder()
+    refuse(target, options.out, rows)
+    try:
+        target.mkdir(parents=True, exist_ok=True)
+        collection = mark(target, options.out)
+        wanted = [one for row in rows for one in wanted_of(row, options)]
+        reasons = pictures.make(wanted, target, options.workers, seen)
+        pictures.forget(target, {pictures.file_name(one.sha256, side) for one in wanted for side in one.sides})
+        for name in COPIED:
+            if (ASSETS / name).is_dir():
+                shutil.copytree(ASSETS / name, target / name, dirs_exist_ok=True)
+            else:
+                shutil.copyfile(ASSETS / name, target / name)
+        write(target / "data.js", facts.as_script(collection, options.view, rows, reasons))
+        write(target / "index.html", page(options, rows))
+    except OSError as error:
+        raise OutputError(f"{target}: cannot be written ({error.strerror}); choose another --to") from error
+    return target / "index.html"
+
+
+def refuse(target: Path, out: Path, rows: list[Record]) -> None:
+    """Raises OutputError where a report must not lie: in the outputs, among the sources, over something else."""
+    place, results = target.resolve(), out.resolve()
+    if place.is_relative_to(results) or results.is_relative_to(place):
+        raise OutputError(f"--to {target}: a report lies beside {out}, not in it or around it; choose another folder")
+    above = {place, *place.parents} - set(results.parents)  # what the outputs lie in, too, was allowed to the run
+    if among := above & {Path(row.source).parent for row in rows}:
+        raise OutputError(f"--to {target}: lies in the source folder {min(among)}, which is never written to")
+    if target.is_dir() and any(target.iterdir()) and not (target / MARK).is_file():
+        raise OutputError(f"--to {target}: holds something that is not a report; choose another folder")
+
+
+def mark(target: Path, out: Path) -> str:
+    """Marks the folder as a report; the collection's name, under which the browser keeps the decisions."""
+    path = target / MARK
+    try:
+        collection = str(json.loads(path.read_text(encoding="utf-8"))["collection"])
+    except (OSError, ValueError, KeyError, TypeError):
+        collection = hashlib.sha256(os.fsencode(out.resolve())).hexdigest()[:16]
+    write(path, json.dumps({"made by": f"archivecolor {__version__}", "collection": collection}) + "\n")
+    return collection
+
+
+def wanted_of(row: Record, options: ReportOptions) -> list[Wanted]:
+    """The files of a row that the page shows. The sheet shows the result, or of a skipped picture the source."""
+    before, after = facts.shown(row)
+    both = (pictures.THUMB, options.view)
+    wanted = [Wanted(options.out / row.output, after, both)] if after and row.output else []
+    return wanted + ([Wanted(Path(row.source), before, (options.view,) if after else both)] if before else [])
+
+
+def page(options: ReportOptions, rows: list[Record]) -> str:
+    """index.html: everything but the pictures and their facts, which the script lays out."""
+    import jinja2
+
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(ASSETS), autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True,
+        lstrip_blocks=True,
+    )  # fmt: skip
+    base = os.path.relpath(options.out.resolve(), options.folder().resolve())
+    text: str = environment.get_template("index.html").render(
+        title=readable(options.out.resolve().name), count=len(rows), totals=facts.totals(rows),
+        curves=curves.speed(rows), curve_width=curves.WIDTH,
+        curve_height=curves.HEIGHT, base=quote(os.fsencode(Path(base).as_posix())) + "/", version=__version__,
+        source_type=SOURCE_TYPE, rated=any(r.confidence is not None for r in rows), readable=readable, figure=figure,
+    )  # fmt: skip
+    return text
+
+
+def readable(name: str) -> str:
+    """A name with the bytes that are no UTF-8 replaced, as HTML can hold it."""
+    return os.fsencode(name).decode("utf-8", "replace")
+
+
+def figure(value: float) -> str:
+    """Three digits: 0.172, 20.6, 3570."""
+    return f"{value:.3g}" if abs(value) < 100 else f"{float(f'{value:.3g}'):.0f}"
+
+
+def write(path: Path, text: str) -> None:
+    """A text file, whole or not at all."""
+    with files.written_whole(path) as part:
+        part.write_text(text, encoding="utf-8", newline="\n")

@@ -1,0 +1,154 @@
+"""Which sign of doubt, known without the truth, ranks pictures as their true error does.
+
+A person who reviews a collection wants the worst colourings first. Each candidate sign is set against the true error of
+the same colouring, by Spearman's rank correlation: 1 means that it sorts the pictures as the error would, 0 that it
+says nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F  # noqa: N812
+
+from archivecolor import doubt, lab, metrics
+from archivecolor.doubt import Floats
+from archivecolor.errors import NoInputError
+from archivecolor.options import Evaluation
+from archivecolor.training import dataset
+from archivecolor.training.dataset import Batch, validation_batch
+from archivecolor.training.evaluate import load_networks
+from archivecolor.training.loop import predict
+
+BATCH = 8
+SIGNS = {  # "answer to …": how far it is from the plain answer
+    "doubt": "mirror image ÷ contrast (run --confidence)",
+    "mirror": "answer to the mirror image",
+    "size": "answer at 3/4 of the size",
+    "tone": "answer to a darker copy",
+    "chroma": "mean chroma of the answer",
+    "flatness": "low contrast of the picture",
+    "models": "the next model's answer",
+}
+
+
+@dataclass(frozen=True)
+class Ranked:
+    """Of one model: Spearman's correlation of each sign with the true error, over `pictures` pictures."""
+
+    model: str
+    pictures: int
+    ciede2000: dict[str, float | None]
+    """With the mean CIEDE2000 difference, by sign."""
+    ab: dict[str, float | None]
+    """With the mean distance in ab."""
+
+
+def signs(network: nn.Module, l_net: Tensor, answer: Tensor, precision: str) -> dict[str, Floats]:
+    """The signs of doubt of a batch that one network alone can give: (N,) each, Lab units.
+
+    Args:
+        l_net: (N, 1, H, W).
+        answer: ab_net (N, 2, H, W), the network's.
+    """
+    side = l_net.shape[-1] * 3 // 4 // 32 * 32
+    small = F.interpolate(l_net, size=(side, side), mode="bilinear", antialias=True)
+    darker = ((l_net + 1) / 2).clamp(0, 1) ** 1.25 * 2 - 1
+    at_size = F.interpolate(predict(network, small, precision), size=l_net.shape[-2:], mode="bilinear")
+    mirrored = predict(network, l_net.flip(-1), precision).flip(-1)
+    lightness = (l_net[:, 0].numpy() + 1) * lab.L_SCALE
+    return {
+        "doubt": doubt.doubt(answer.numpy() * lab.AB_SCALE, mirrored.numpy() * lab.AB_SCALE, lightness),
+        "mirror": apart(answer, mirrored),
+        "size": apart(answer, at_size),
+        "tone": apart(answer, predict(network, darker, precision)),
+        "chroma": apart(answer, torch.zeros_like(answer)),
+        "flatness": -lightness.std(axis=(1, 2)),
+    }
+
+
+def apart(one: Tensor, other: Tensor) -> Floats:
+    """Mean distance in ab of the pictures of two answers (N, 2, H, W), Lab units: (N,)."""
+    return doubt.apart(one.numpy() * lab.AB_SCALE, other.numpy() * lab.AB_SCALE)
+
+
+def errors(answer: Tensor, batch: Batch) -> tuple[Floats, Floats]:
+    """The true errors of a batch: mean CIEDE2000 and mean distance in ab, (N,) each."""
+    mine = lab.srgb_from_lab(lab.lab_from_net(batch.l_net, answer))
+    ciede = metrics.ciede2000_from_lab(lab.lab_from_srgb(mine).numpy(), lab.lab_from_srgb(batch.rgb).numpy())
+    return ciede, apart(answer, batch.ab_net)
+
+
+@torch.inference_mode()
+def rank(
+    asked: Evaluation, read: Callable[[Path], dataset.Bytes], device: torch.device,
+    seen: Callable[[str, int, int], None] = lambda what, done, total: None,
+) -> list[Ranked]:  # fmt: skip
+    """Measures all signs of all models on one set of photographs; `models` only where there are two or more.
+
+    Raises:
+        NoInputError: fewer than three pictures can be used.
+        UsageError, WeightsError: see `load_networks`.
+    """
+    networks = load_networks(asked.models, asked.size, device)
+    paths = dataset.find(asked.data)
+    paths = [paths[i] for i in dataset.spread(len(paths), asked.limit or len(paths))]
+    photos = dataset.load(paths, read, asked.size, seen=lambda n: seen("reading", n, len(paths)))
+    if len(photos) < 3:
+        raise NoInputError(f"{asked.data}: {len(photos)} pictures are too few to rank; give at least three")
+    noted: dict[str, list[dict[str, Floats]]] = {name: [] for name in networks}
+    for start in range(0, len(photos), BATCH):
+        batch = validation_batch(photos, start, BATCH, asked.size)
+        for name, values in one_batch(networks, batch, asked.precision).items():
+            noted[name].append(values)
+        seen("colouring", start + len(batch.rgb), len(photos))
+    return [correlated(name, batches) for name, batches in noted.items()]
+
+
+def one_batch(networks: Mapping[str, nn.Module], batch: Batch, precision: str) -> dict[str, dict[str, Floats]]:
+    """By model: every sign, and the true errors as `ciede2000` and `ab`."""
+    answers = {name: predict(network, batch.l_net, precision) for name, network in networks.items()}
+    names = list(networks)
+    noted = {}
+    for i, (name, network) in enumerate(networks.items()):
+        values = signs(network, batch.l_net, answers[name], precision)
+        if len(names) > 1:
+            values["models"] = apart(answers[name], answers[names[(i + 1) % len(names)]])
+        values["ciede2000"], values["ab"] = errors(answers[name], batch)
+        noted[name] = values
+    return noted
+
+
+def correlated(name: str, batches: list[dict[str, Floats]]) -> Ranked:
+    """The correlations of one model."""
+    whole = {key: np.concatenate([values[key] for values in batches]) for key in batches[0]}
+    found = {
+        error: {key: spearman(whole[key], whole[error]) for key in whole if key in SIGNS}
+        for error in ("ciede2000", "ab")
+    }
+    return Ranked(name, len(whole["ab"]), found["ciede2000"], found["ab"])
+
+
+def spearman(one: Floats, other: Floats) -> float | None:
+    """The rank correlation; None where all values of one side are equal, which have no ranks."""
+    from scipy.stats import spearmanr
+
+    return float(spearmanr(one, other).statistic) if np.ptp(one) and np.ptp(other) else None
+
+
+def as_rows(ranked: list[Ranked]) -> list[list[str]]:
+    """A table for people: a row per sign, two columns per model."""
+    rows = [["sign of doubt", *(f"{one.model}: {error}" for one in ranked for error in ("CIEDE2000", "ab"))]]
+    return rows + [
+        [SIGNS[key], *(cell(values[key]) for one in ranked for values in (one.ciede2000, one.ab))]
+        for key in ranked[0].ab
+    ]
+
+
+def cell(value: float | None) -> str:
+    return "–" if value is None else f"{value:+.2f}"

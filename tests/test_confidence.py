@@ -1,0 +1,125 @@
+"""Signs of doubt and how they rank with the true error."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from doubles import ConstantInk, contents, grey
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
+from torch import Tensor, nn
+from typer.testing import CliRunner
+
+from archivecolor import Colorizer, cli, doubt, lab, networks, weights
+from archivecolor.errors import NoInputError
+from archivecolor.options import ColorOptions, Evaluation, RunOptions
+from archivecolor.provenance import read_rows
+from archivecolor.run import drive
+from archivecolor.training import confidence
+from archivecolor.training.school import read_rgb
+
+
+class Sided(nn.Module):
+    """Answers red where the left of the picture is lighter than its right: the mirror image gets the opposite."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.gain = nn.Parameter(torch.tensor(0.5))
+
+    def forward(self, l_net: Tensor) -> Tensor:
+        n, _, h, w = l_net.shape
+        slope = l_net[..., : w // 2].mean((1, 2, 3)) - l_net[..., w // 2 :].mean((1, 2, 3))
+        return (self.gain * slope).view(n, 1, 1, 1).expand(n, 2, h, w)
+
+
+def colour_photos(folder: Path, count: int) -> Path:
+    """Green pictures whose sides differ more and more in lightness: `Sided` errs more and more on them."""
+    folder.mkdir()
+    draw = np.random.default_rng(0)
+    for i in range(count):
+        x = np.linspace(-1, 1, 96)[None, :, None]
+        light = 120 + 60 * i / count * np.sign(x) + draw.normal(0, 3, (96, 96, 1))
+        tint = np.array([-20, 25, -20]) + 25 * np.sin(np.arange(96) / 6)[:, None, None] * [1, 0, -1]
+        Image.fromarray((light + tint).clip(0, 255).astype(np.uint8)).save(folder / f"{i:02}.png")
+    return folder
+
+
+def test_a_network_that_contradicts_itself_where_it_errs_is_found_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(confidence, "load_networks", lambda *given: {"sided": Sided(), "ink": ConstantInk()})
+    asked = Evaluation(colour_photos(tmp_path / "photos", 10), ("sided", "ink"), size=64)
+    sided, ink = confidence.rank(asked, read_rgb, torch.device("cpu"))
+    assert (sided.model, sided.pictures) == ("sided", 10)
+    assert sided.ab["mirror"] > 0.9 and sided.ciede2000["mirror"] > 0.8
+    assert sided.ab.keys() == confidence.SIGNS.keys() == ink.ab.keys()
+    table = confidence.as_rows([sided, ink])
+    assert len(table) == 1 + len(confidence.SIGNS) and all(len(row) == 5 for row in table)
+
+
+@pytest.fixture
+def sided(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setitem(networks.NETWORKS, "sided", Sided)
+    monkeypatch.setitem(networks.STRIDES, "sided", 32)
+    weights.save(tmp_path / "sided", Sided(), {"name": "sided", "network": "sided", "stage": "imported"})
+    return tmp_path / "sided"
+
+
+def test_a_run_notes_who_contradicts_itself_and_no_colour_depends_on_it(tmp_path: Path, src: Path, sided: Path) -> None:
+    even, lopsided = grey(64, 64), grey(64, 64)
+    even[:, 32:] = even[:, 31::-1]
+    lopsided[:, 32:] //= 2
+    for name, samples in (("even", even), ("lopsided", lopsided)):
+        Image.fromarray(samples).save(src / f"{name}.png")
+    made = []
+    for asked in (True, False):
+        out = tmp_path / f"out{asked}"
+        drive(RunOptions((str(src),), out, str(sided), ColorOptions(64), "cpu", "fp32", confidence=asked))
+        made.append((read_rows(out), contents(out, lambda path: path.suffix == ".jsonl")))
+    (told, files), (untold, same_files) = made
+    assert told["even.png"].confidence == pytest.approx(1, abs=0.01)
+    assert (told["lopsided.png"].confidence or 1) < 0.5
+    assert {row.confidence for row in untold.values()} == {None}
+    assert files == same_files
+    assert {name: row.options for name, row in told.items()} == {name: row.options for name, row in untold.items()}
+
+
+def test_the_mirror_image_brings_confidence_with_it(sided: Path) -> None:
+    with Colorizer(sided, ColorOptions(64, mirror=True), "cpu", "fp32") as colorizer:
+        painted = colorizer.paint(grey(64, 96))
+    assert painted.confidence is not None and 0 < painted.confidence <= 1
+
+
+@given(st.floats(0, 1e6), st.floats(0, 1e6))
+def test_more_doubt_is_less_confidence(one: float, other: float) -> None:
+    low, high = sorted((one, other))
+    assert 0 <= doubt.confidence(high) <= doubt.confidence(low) <= 1
+    assert doubt.confidence(doubt.ORDINARY) == 0.5
+
+
+def test_distances_are_in_lab_units() -> None:
+    one = torch.zeros(2, 2, 4, 4)
+    other = one.clone()
+    other[1, 0], other[1, 1] = 3 / lab.AB_SCALE, 4 / lab.AB_SCALE
+    assert confidence.apart(one, other) == pytest.approx([0, 5], abs=1e-4)
+
+
+def test_too_few_pictures_cannot_be_ranked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(confidence, "load_networks", lambda *given: {"ink": ConstantInk()})
+    with pytest.raises(NoInputError, match="too few"):
+        confidence.rank(Evaluation(colour_photos(tmp_path / "p", 2), ("ink",), size=64), read_rgb, torch.device("cpu"))
+
+
+def test_the_verb(tmp_path: Path, ink: Path) -> None:
+    words = ["evaluate", "--data", str(colour_photos(tmp_path / "photos", 4)), "--model", str(ink), "--size", "64",
+             "--confidence", "--device", "cpu"]  # fmt: skip
+    told: list[dict[str, Any]] = json.loads(CliRunner().invoke(cli.app, [*words, "--json"]).stdout)
+    assert (told[0]["model"], told[0]["pictures"]) == (str(ink), 4)
+    assert told[0]["ab"]["mirror"] is None, "equal values have no ranks"
+    assert "4 pictures at 64 px" in CliRunner().invoke(cli.app, words).stdout

@@ -1,0 +1,297 @@
+"""The review page as a folder, decisions, --redo and export; the page in a browser is in test_review.py."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from doubles import colour, colourful, contents, grey, save_grey_tree, save_ink
+from PIL import Image
+
+from archivecolor import batch_view, provenance, report
+from archivecolor.decisions import FORMAT, read
+from archivecolor.errors import NoInputError, OutputError, UsageError
+from archivecolor.export import export
+from archivecolor.options import ColorOptions, ReportOptions, RunOptions
+from archivecolor.report import facts, pictures
+from archivecolor.run import drive
+
+HOSTILE = ['"quoted" & <script>alert(1)<', "new\nline.png", "apostrophe's.png", "back\\slash.png", "ünï\u2028cödé.png"]
+
+
+@pytest.fixture
+def reviewed(src: Path, out: Path, ink: Path) -> Path:
+    """A run over four grey pictures, one in colour and one that is none."""
+    save_grey_tree(src, 4)
+    Image.fromarray(colourful()).save(src / "colour.png")
+    (src / "broken.jpg").write_bytes(b"\xff\xd8\xff\xe0 no picture")
+    colour(src, out=out, model=ink)
+    return out
+
+
+def data_of(folder: Path) -> dict[str, Any]:
+    text = (folder / "data.js").read_text(encoding="ascii")
+    return json.loads(text.removeprefix("window.archivecolorReport = ").removesuffix(";\n"))
+
+
+def rows_of(folder: Path) -> dict[str, dict[str, Any]]:
+    data = data_of(folder)
+    return {row["input"]: row for row in (dict(zip(data["fields"], r, strict=True)) for r in data["rows"])}
+
+
+class Links(HTMLParser):
+    """Every src and href of a page."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.found: list[str] = []
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.found += [value for name, value in attrs if name in ("src", "href") and value]
+
+
+def decide(path: Path, out: Path, **verdicts: str) -> Path:
+    """decisions.json as the page saves it: `accepted` or `rejected` by the stem of a picture's name."""
+    rows = provenance.read_rows(out)
+    made = [
+        {"input": name, "decision": verdicts[Path(name).stem], "output_sha256": row.output_sha256, "note": ""}
+        for name, row in rows.items()
+        if Path(name).stem in verdicts
+    ]
+    path.write_text(json.dumps({"format": FORMAT, "collection": "x", "decisions": made}))
+    return path
+
+
+# --- the folder -------------------------------------------------------------------------------------------------------
+
+
+def test_a_report_lies_beside_the_outputs_and_leaves_them_alone(reviewed: Path, src: Path) -> None:
+    before = contents(reviewed), contents(src)
+    index = report.report(ReportOptions(reviewed))
+    assert index == reviewed.with_name("out-report") / "index.html"
+    assert (contents(reviewed), contents(src)) == before
+
+
+def test_everything_the_page_names_is_in_the_folder(reviewed: Path) -> None:
+    folder = report.report(ReportOptions(reviewed)).parent
+    links = Links((folder / "index.html").read_text(encoding="utf-8")).found
+    local = [link for link in links if not link.startswith(("#", "data:"))]
+    assert len(local) >= 6
+    assert [link for link in local if "://" in link or not (folder / link).is_file()] == []
+    style = (folder / "report.css").read_text(encoding="utf-8") + (folder / "report.js").read_text(encoding="utf-8")
+    assert not re.search(r"https?://|@import|fetch\(|XMLHttpRequest", style)
+    assert "MIT License" in (folder / "img-comparison-slider/LICENSE.txt").read_text(encoding="utf-8")
+
+
+def test_each_row_has_its_facts_and_pictures(reviewed: Path) -> None:
+    folder = report.report(ReportOptions(reviewed, view=300)).parent
+    rows = rows_of(folder)
+    recorded = provenance.read_rows(reviewed)
+    assert rows.keys() == recorded.keys()
+    done = rows["box0/00.tif"]
+    assert done["delta"] == recorded["box0/00.tif"].max_delta_l
+    assert (done["status"], done["width"], done["depth"], done["after"]) == (
+        "done", 56, 16, recorded["box0/00.tif"].output_sha256,
+    )  # fmt: skip
+    for side in (pictures.THUMB, 300):
+        with Image.open(folder / pictures.file_name(done["after"], side)) as image:
+            assert (image.format, image.size) == ("JPEG", (56, 40))
+    assert (folder / pictures.file_name(done["before"], 300)).is_file()
+    assert rows["colour.png"]["before"] and not rows["colour.png"]["after"]
+    assert rows["broken.jpg"]["before"] == "" and "truncated" in rows["broken.jpg"]["reason"]
+
+
+def test_pictures_are_upright_reduced_and_true_to_their_colours(src: Path, tmp_path: Path) -> None:
+    from archivecolor import photo
+
+    wide = np.zeros((300, 900, 3), np.uint16)
+    wide[:, :450] = (60000, 20000, 10000)
+    page = photo.Page(wide, orientation=6)
+    small = pictures.reduced(page, 240)
+    assert (small.dtype, small.shape) == (np.uint8, (240, 80, 3))
+    assert np.abs(small[10, 40].astype(int) - np.array([60000, 20000, 10000]) / 257).max() <= 1
+    assert small[-10].max() == 0
+
+
+def test_a_second_report_makes_only_what_is_new(reviewed: Path, src: Path, ink: Path) -> None:
+    folder = report.report(ReportOptions(reviewed)).parent
+    times = {path: path.stat().st_mtime_ns for path in folder.glob("pictures/*/*")}
+    gone = rows_of(folder)["box1/01.png"]
+    Image.fromarray(grey(seed=99)).save(src / "box1/01.png")
+    colour(src, out=reviewed, model=ink)
+    report.report(ReportOptions(reviewed))
+    now = {path: path.stat().st_mtime_ns for path in folder.glob("pictures/*/*")}
+    assert not (folder / pictures.file_name(gone["after"], pictures.THUMB)).exists()
+    kept = times.keys() & now.keys()
+    assert len(kept) == len(times) - 3 == len(now) - 3
+    assert all(times[path] == now[path] for path in kept)
+
+
+def test_a_source_that_has_changed_or_gone_is_not_shown_for_what_it_was(reviewed: Path, src: Path) -> None:
+    Image.fromarray(grey(seed=50)).save(src / "box1/01.png")
+    (src / "box0/02.png").unlink()
+    (reviewed / "box1/03.tif").write_bytes((src / "box1/03.tif").read_bytes())
+    rows = rows_of(report.report(ReportOptions(reviewed)).parent)
+    assert (rows["box1/01.png"]["before"], rows["box1/01.png"]["missing"]) == ("", "source has changed since the run")
+    assert (rows["box0/02.png"]["before"], rows["box0/02.png"]["missing"]) == ("", "source is not there any more")
+    assert (rows["box1/03.tif"]["after"], rows["box1/03.tif"]["missing"]) == ("", "result has changed since the run")
+    assert rows["box1/01.png"]["after"]
+
+
+def test_names_are_only_ever_text(src: Path, tmp_path: Path, ink: Path) -> None:
+    for i, name in enumerate(HOSTILE):
+        path = src / (name if name.endswith(".png") else f"{name}.png")
+        Image.fromarray(grey(seed=i)).save(path, "png")
+    raw = os.fsencode(src) + b"/caf\xe9.png"
+    Image.fromarray(grey(seed=9)).save(Path(os.fsdecode(raw)))
+    out = tmp_path / "<b>out"
+    colour(src, out=out, model=ink)
+    folder = report.report(ReportOptions(out)).parent
+    index = (folder / "index.html").read_text(encoding="utf-8")
+    script = (folder / "data.js").read_bytes()
+    assert "<b>out" not in index and "&lt;b&gt;out" in index
+    assert b"<" not in script and script.isascii() and script.count(b"\n") == 1
+    rows = rows_of(folder)
+    assert len(rows) == len(HOSTILE) + 1 == sum(row["status"] == "done" for row in rows.values())
+    assert rows["caf\udce9.png"]["link"] == "caf%E9.png"
+    assert all(re.fullmatch(r"[\w.~%/-]*", row["link"]) for row in rows.values())
+
+
+def test_a_report_never_lies_where_it_must_not(reviewed: Path, src: Path, tmp_path: Path) -> None:
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine/letter.txt").write_text("precious")
+    for to in (reviewed, reviewed / "review", tmp_path, src, src / "review", src / "box0/new", tmp_path / "mine"):
+        with pytest.raises(OutputError, match="--to"):
+            report.report(ReportOptions(reviewed, to))
+    assert contents(tmp_path / "mine") == {"letter.txt": b"precious"}
+    assert not (src / "review").exists()
+    report.report(ReportOptions(reviewed, tmp_path / "fresh"))
+    report.report(ReportOptions(reviewed, tmp_path / "fresh"))
+
+
+def test_a_report_of_nothing_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(NoInputError, match=r"manifest\.jsonl"):
+        report.report(ReportOptions(tmp_path))
+
+
+def test_totals_add_up(reviewed: Path) -> None:
+    rows = list(provenance.read_rows(reviewed).values())
+    counted = facts.totals(rows)
+    assert sum(count for _, _, count in counted) == len(rows) == 6
+    assert counted[0] == ("done", "", 4)
+
+
+# --- decisions: redo and export ---------------------------------------------------------------------------------------
+
+
+def options(src: Path, out: Path, model: Path, redo: Path | None = None, strength: float = 1.0) -> RunOptions:
+    return RunOptions(
+        (str(src),), out, str(model), ColorOptions(64, strength), device="cpu", precision="fp32", redo=redo
+    )
+
+
+def test_redo_does_the_rejected_again_and_nothing_else(reviewed: Path, src: Path, ink: Path, tmp_path: Path) -> None:
+    before = provenance.read_rows(reviewed)
+    chosen = decide(tmp_path / "decisions.json", reviewed, **{"00": "rejected", "01": "accepted", "02": "rejected"})
+    other = save_ink(tmp_path / "other", (-10.0, 15.0))
+    told: list[str] = []
+    drive(options(src, reviewed, other, chosen, 0.8), lambda name, row, total: told.append(name))
+    after = provenance.read_rows(reviewed)
+    assert sorted(told) == ["box0/00.tif", "box0/02.png"]
+    assert {name for name in after if after[name] != before[name]} == set(told)
+    redone = after["box0/02.png"]
+    assert (redone.status, redone.redone, redone.output) == ("done", True, before["box0/02.png"].output)
+    assert redone.weights_sha256 != before["box0/02.png"].weights_sha256
+    assert redone.output_sha256 != before["box0/02.png"].output_sha256
+    assert len((reviewed / "manifest.jsonl").read_text().splitlines()) == 6, "one row per input, still"
+
+
+def test_a_later_plain_run_lets_be_what_was_redone(reviewed: Path, src: Path, ink: Path, tmp_path: Path) -> None:
+    chosen = decide(tmp_path / "d.json", reviewed, **{"02": "rejected"})
+    drive(options(src, reviewed, ink, chosen, 0.5))
+    redone = contents(reviewed, lambda p: p.suffix == ".jsonl")
+    told: list[Any] = []
+    drive(options(src, reviewed, ink), lambda name, row, total: told.append(row) if name != "broken.jpg" else None)
+    assert told == [None] * 5
+    assert contents(reviewed, lambda p: p.suffix == ".jsonl") == redone
+    Image.fromarray(grey(seed=77)).save(src / "box0/02.png")
+    drive(options(src, reviewed, ink))
+    assert not provenance.read_rows(reviewed)["box0/02.png"].redone, "another source is another picture"
+
+
+def test_a_rehearsal_of_redo_names_the_rejected(
+    reviewed: Path, src: Path, ink: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    chosen = decide(tmp_path / "d.json", reviewed, **{"02": "rejected"})
+    batch_view.rehearse(options(src, reviewed, ink, chosen, 0.5), False)
+    assert capsys.readouterr().out.startswith("colour again (other options): ")
+    drive(options(src, reviewed, ink, chosen, 0.5))
+    batch_view.rehearse(options(src, reviewed, ink), False)
+    assert "other options" not in capsys.readouterr().out
+
+
+def test_redo_without_anything_to_do_says_why(reviewed: Path, src: Path, ink: Path, tmp_path: Path) -> None:
+    with pytest.raises(NoInputError, match="rejects nothing"):
+        drive(options(src, reviewed, ink, decide(tmp_path / "d.json", reviewed, **{"02": "accepted"})))
+    rejected = decide(tmp_path / "d.json", reviewed, **{"02": "rejected"})
+    with pytest.raises(NoInputError, match="among the inputs"):
+        drive(options(src / "box1", reviewed, ink, rejected))
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "[]", "{}", '{"format": "other", "decisions": []}', '{"format": "archivecolor decisions 1", "decisions": [3]}',
+     '{"format": "archivecolor decisions 1", "decisions": [{"input": "a"}]}',
+     '{"format": "archivecolor decisions 1", "decisions": [{"input": "a", "decision": "maybe", "output_sha256": ""}]}',
+     '{"format": "archivecolor decisions 1", "decisions": [{"input": 1, "decision": "", "output_sha256": ""}]}'],
+)  # fmt: skip
+def test_what_is_no_decisions_file_is_refused(tmp_path: Path, text: str) -> None:
+    (tmp_path / "d.json").write_text(text)
+    with pytest.raises(UsageError, match=r"--redo .*d\.json"):
+        read(tmp_path / "d.json", "--redo")
+    with pytest.raises(UsageError, match="cannot be read"):
+        read(tmp_path / "nowhere.json", "--redo")
+
+
+def test_export_copies_the_accepted_with_their_sidecars(reviewed: Path, tmp_path: Path) -> None:
+    (reviewed / "box0/00.tif.json").write_text("{}")
+    chosen = decide(tmp_path / "d.json", reviewed, **{"00": "accepted", "01": "accepted", "02": "rejected"})
+    assert export(reviewed, chosen, tmp_path / "to") == (2, 0, [])
+    copied = contents(tmp_path / "to")
+    assert copied == {
+        name: (reviewed / name).read_bytes() for name in ("box0/00.tif", "box0/00.tif.json", "box1/01.png")
+    }
+    assert export(reviewed, chosen, tmp_path / "to") == (0, 2, [])
+
+
+def test_export_leaves_out_what_is_not_what_was_accepted(reviewed: Path, src: Path, ink: Path, tmp_path: Path) -> None:
+    chosen = decide(
+        tmp_path / "d.json", reviewed, **{"00": "accepted", "01": "accepted", "02": "accepted", "03": "accepted"}
+    )
+    drive(options(src, reviewed, ink, decide(tmp_path / "r.json", reviewed, **{"00": "rejected"}), 0.5))
+    (reviewed / "box1/01.png").write_bytes(b"changed by somebody")
+    (tmp_path / "to/box1").mkdir(parents=True)
+    (tmp_path / "to/box1/03.tif").write_text("of somebody else")
+    copied, there, left = export(reviewed, chosen, tmp_path / "to")
+    assert (copied, there) == (1, 0)
+    reasons = dict(left)
+    assert "coloured again since it was accepted" in reasons["box0/00.tif"]
+    assert "not what the run wrote" in reasons["box1/01.png"]
+    assert "another file" in reasons["box1/03.tif"]
+    assert (tmp_path / "to/box1/03.tif").read_text() == "of somebody else"
+
+
+def test_export_into_the_outputs_is_refused(reviewed: Path, tmp_path: Path) -> None:
+    chosen = decide(tmp_path / "d.json", reviewed, **{"00": "accepted"})
+    for to in (reviewed, reviewed / "copy", tmp_path):
+        with pytest.raises(OutputError, match="--to"):
+            export(reviewed, chosen, to)
+    with pytest.raises(NoInputError, match="accepts nothing"):
+        export(reviewed, decide(tmp_path / "d.json", reviewed, **{"00": "rejected"}), tmp_path / "to")

@@ -1,0 +1,370 @@
+"""The review page in a real browser, from the disk: what a person does there, and what comes of it."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from doubles import colour, colourful, grey, save_ink
+from PIL import Image
+
+from archivecolor import provenance, report
+from archivecolor.export import export
+from archivecolor.options import ColorOptions, ReportOptions, RunOptions
+from archivecolor.provenance import DONE, Record
+from archivecolor.report import facts
+from archivecolor.run import drive
+
+CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome", "chrome"))), None)
+NAMES = ["a/one.png", "a/two.png", "b/three.png", "four.png", '"quoted" & <img src=x onerror=alert(1)>.png']
+PATIENCE_MS = 20_000
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Any]:
+    """A headless Chromium: the system's, or the one that playwright has fetched."""
+    try:
+        from playwright.sync_api import sync_playwright
+    except ImportError:
+        pytest.skip("NO BROWSER: pip install playwright, and see below for Chromium")
+    with sync_playwright() as playwright:
+        own = Path(playwright.chromium.executable_path)
+        found = CHROMIUM or (str(own) if own.exists() else None)
+        if found is None:
+            pytest.skip("NO BROWSER: apt-get install chromium, or python -m playwright install chromium")
+        chromium = playwright.chromium.launch(executable_path=found, args=["--no-sandbox"])
+        yield chromium
+        chromium.close()
+
+
+@pytest.fixture
+def page(browser: Any) -> Iterator[Any]:
+    """A page of its own context, which fails on any script error, dialog or request that leaves the disk."""
+    context = browser.new_context(viewport={"width": 1100, "height": 800}, accept_downloads=True)
+    context.set_default_timeout(PATIENCE_MS)
+    made = context.new_page()
+    faults: list[str] = []
+    made.on("pageerror", lambda error: faults.append(str(error)))
+    made.on("console", lambda said: faults.append(said.text) if said.type == "error" else None)
+    made.on("dialog", lambda asked: (faults.append(f"dialog: {asked.message}"), asked.dismiss()))
+    made.on(
+        "request", lambda asked: None if asked.url.startswith(("file:", "data:", "blob:")) else faults.append(asked.url)
+    )
+    yield made
+    context.close()
+    assert faults == []
+
+
+@pytest.fixture
+def reviewed(src: Path, out: Path, ink: Path) -> Path:
+    """A run over small pictures of awkward names, one in colour and one that is none, and its report."""
+    for i, name in enumerate(NAMES):
+        (src / name).parent.mkdir(exist_ok=True)
+        Image.fromarray(grey(120, 160, seed=i)).save(src / name)
+    Image.fromarray(grey(120, 160, seed=9)).save(Path(os.fsdecode(os.fsencode(src) + b"/caf\xe9.png")))
+    Image.fromarray(colourful()).save(src / "colour.png")
+    (src / "broken.jpg").write_bytes(b"\xff\xd8\xff\xe0 no picture")
+    colour(src, out=out, model=ink)
+    report.report(ReportOptions(out))
+    return out
+
+
+def visit(page: Any, out: Path) -> None:
+    page.goto((out.with_name(f"{out.name}-report") / "index.html").as_uri())
+    page.wait_for_selector("#sheet li")
+
+
+def names(page: Any) -> list[str]:
+    return [
+        text.split(",")[0] for text in page.locator("#sheet button").evaluate_all("all => all.map(b => b.ariaLabel)")
+    ]
+
+
+def card(page: Any, name: str) -> Any:
+    return page.locator("#sheet li").filter(has_text=name)
+
+
+def choose(page: Any, field: str, value: str) -> None:
+    page.select_option(f"select[name={field}]", value)
+
+
+def saved(page: Any, path: Path) -> Path:
+    with page.expect_download() as download:
+        page.click("#save")
+    download.value.save_as(path)
+    return path
+
+
+def test_pictures_load_and_names_are_text(page: Any, reviewed: Path) -> None:
+    visit(page, reviewed)
+    assert page.locator("#sheet li").count() == 8
+    page.wait_for_function("[...document.querySelectorAll('#sheet img')].every(i => i.complete && i.naturalWidth > 0)")
+    assert page.locator("#sheet img").count() == 7
+    assert any("<img src=x onerror=alert(1)>" in name for name in names(page))
+    assert page.locator("img[src=x]").count() == 0
+    assert "8 of 8 pictures · 0 accepted, 0 rejected, 6 undecided" in page.inner_text("#counts")
+
+
+def test_filters_choose_and_sort(page: Any, reviewed: Path) -> None:
+    visit(page, reviewed)
+    choose(page, "status", "colour")
+    assert names(page) == ["colour.png"]
+    choose(page, "status", "failed")
+    assert names(page) == ["broken.jpg"]
+    assert "truncated" in page.inner_text("#sheet .frame")
+    choose(page, "status", "")
+    choose(page, "folder", "a")
+    assert sorted(names(page)) == ["a/one.png", "a/two.png"]
+    choose(page, "folder", "")
+    page.fill("input[name=text]", "TWO")
+    assert names(page) == ["a/two.png"]
+    page.fill("input[name=text]", "nothing is called so")
+    assert page.is_visible("#nothing")
+    page.fill("input[name=text]", "")
+    choose(page, "sort", "delta")
+    deltas = {name: row.max_delta_l or -1 for name, row in provenance.read_rows(reviewed).items()}
+    shown = [deltas[name] for name in names(page) if name in deltas]
+    assert shown == sorted(shown, reverse=True)
+    page.reload()
+    page.wait_for_selector("#sheet li")
+    assert page.input_value("select[name=sort]") == "delta", "the address keeps what was chosen"
+
+
+def test_the_divider_slides_by_mouse_and_keys_and_space_toggles(page: Any, reviewed: Path) -> None:
+    visit(page, reviewed)
+    card(page, "two.png").locator("button").click()
+    page.wait_for_selector("img-comparison-slider.rendered")
+    slider = page.locator("img-comparison-slider")
+    place = slider.bounding_box()
+    page.mouse.move(place["x"] + place["width"] * 0.5, place["y"] + 30)
+    page.mouse.down()
+    page.mouse.move(place["x"] + place["width"] * 0.9, place["y"] + 30, steps=4)
+    page.mouse.up()
+    slid = int(slider.get_attribute("aria-valuenow"))
+    assert 80 <= slid <= 99
+    page.keyboard.down("ArrowLeft")
+    page.wait_for_function(f"Number(document.querySelector('img-comparison-slider').ariaValueNow) < {slid}")
+    page.keyboard.up("ArrowLeft")
+    page.locator("#name").focus()
+    seen = []
+    for _ in range(2):
+        page.keyboard.press("Space")
+        seen.append(slider.get_attribute("aria-valuenow"))
+    assert sorted(seen) == ["0", "100"]
+    assert slider.get_attribute("role") == "slider"
+    first, second = (
+        page.locator(f"img-comparison-slider [slot={slot}]").evaluate("i => i.naturalWidth")
+        for slot in ("first", "second")
+    )
+    assert first == second == 160
+
+
+def test_facts_and_disclosure_of_a_picture(page: Any, reviewed: Path) -> None:
+    visit(page, reviewed)
+    card(page, "two.png").locator("button").click()
+    row = provenance.read_rows(reviewed)["a/two.png"]
+    said = page.inner_text("#one")
+    assert f"weights {row.model}, SHA-256 {row.weights_sha256}" in said
+    assert "Colours invented by a neural network" in said
+    for fact in ("160 × 120 px, 8 bit, PNG", row.output_sha256, row.options, f"{row.max_delta_l:.4f}"):
+        assert fact in said
+    href = page.locator("#facts a").evaluate("a => a.href")
+    assert href == (reviewed / "a/two.png").as_uri()
+
+
+def test_decisions_by_keyboard_last_and_lead_to_redo_and_export(
+    page: Any, reviewed: Path, src: Path, ink: Path, tmp_path: Path
+) -> None:
+    visit(page, reviewed)
+    choose(page, "sort", "name")
+    order = names(page)
+    page.locator("#sheet button").first.focus()
+    for key in ("a", "ArrowRight", "r", "ArrowRight"):
+        page.keyboard.press(key)
+    page.keyboard.press("n")
+    page.keyboard.type("whose a n d r?")  # letters in a note decide nothing
+    page.keyboard.press("Escape")
+    page.keyboard.press("r")
+    page.keyboard.press("Escape")
+    page.reload()
+    page.wait_for_selector("#sheet li")
+    assert page.inner_text("#counts").endswith("1 accepted, 2 rejected, 3 undecided")
+    choose(page, "decision", "noted")
+    assert names(page) == order[2:3]
+    choose(page, "decision", "rejected")
+    assert names(page) == order[1:3]
+    choose(page, "decision", "")
+    chosen = saved(page, tmp_path / "decisions.json")
+    made = {one["input"]: one for one in json.loads(chosen.read_text())["decisions"]}
+    assert {name: one["decision"] for name, one in made.items()} == dict(
+        zip(order, ("accepted", "rejected", "rejected"), strict=False)
+    )
+    assert made[order[2]]["note"] == "whose a n d r?"
+
+    assert export(reviewed, chosen, tmp_path / "delivery") == (1, 0, [])
+    told: list[str] = []
+    other = save_ink(tmp_path / "other", (-20.0, 5.0))
+    drive(
+        RunOptions(
+            (str(src),), reviewed, str(other), ColorOptions(64, 0.8), device="cpu", precision="fp32", redo=chosen
+        ),
+        lambda name, row, total: told.append(name),
+    )
+    assert sorted(told) == sorted(order[1:3])
+    report.report(ReportOptions(reviewed))
+    visit(page, reviewed)
+    assert page.inner_text("#counts").endswith("1 accepted, 0 rejected, 5 undecided"), "what was redone is open again"
+    choose(page, "decision", "noted")
+    page.locator("#sheet button").first.click()
+    assert page.is_visible("#stale")
+    assert page.input_value("#note") == "whose a n d r?"
+    assert "after a rejection" in page.inner_text("#facts")
+
+
+def test_a_name_that_is_no_unicode_is_decided_upon_and_redone(
+    page: Any, reviewed: Path, src: Path, ink: Path, tmp_path: Path
+) -> None:
+    visit(page, reviewed)
+    card(page, "caf").locator("button").focus()
+    page.keyboard.press("r")
+    page.reload()
+    page.wait_for_selector("#sheet li")
+    assert "1 rejected" in page.inner_text("#counts")
+    chosen = saved(page, tmp_path / "decisions.json")
+    told: list[str] = []
+    drive(
+        RunOptions((str(src),), reviewed, str(ink), ColorOptions(64, 0.8), device="cpu", precision="fp32", redo=chosen),
+        lambda name, row, total: told.append(name),
+    )
+    assert told == ["caf\udce9.png"]
+
+
+def test_decisions_travel_to_another_browser(page: Any, browser: Any, reviewed: Path, tmp_path: Path) -> None:
+    visit(page, reviewed)
+    card(page, "one.png").locator("button").click()
+    page.click("[data-do=accept]")
+    page.click("[data-do=on]")
+    page.click("[data-do=reject]")
+    assert page.get_attribute("[data-do=reject]", "aria-pressed") == "true"
+    page.locator("#one [data-do=close]").click()
+    chosen = saved(page, tmp_path / "decisions.json")
+    other = browser.new_page()
+    other.set_default_timeout(PATIENCE_MS)
+    visit(other, reviewed)
+    assert "0 accepted" in other.inner_text("#counts")
+    other.set_input_files("#load", chosen)
+    other.wait_for_function("document.getElementById('counts').textContent.includes('1 accepted, 1 rejected')")
+    (tmp_path / "letter.json").write_text('{"dear": "reader"}')
+    other.set_input_files("#load", tmp_path / "letter.json")
+    other.wait_for_selector("#warning:not([hidden])")
+    assert "not the decisions of a review page" in other.inner_text("#warning")
+    other.close()
+
+
+def test_it_can_be_used_by_keyboard_and_screen_reader(page: Any, reviewed: Path) -> None:
+    visit(page, reviewed)
+    unnamed = page.evaluate(
+        """() => [...document.querySelectorAll('button, select, input, textarea, [role=slider]')].filter(e =>
+        !(e.ariaLabel || e.textContent.trim() || e.labels?.length)).map(e => e.outerHTML)"""
+    )
+    assert unnamed == []
+    assert page.locator("#sheet button[tabindex='0']").count() == 1, "one stop in the row of tabs, arrows within"
+    page.locator("#sheet button").first.focus()
+    page.keyboard.press("Space")
+    assert page.inner_text("#said") == "before"
+    assert "before" in page.locator("#sheet li").first.inner_text()
+    page.keyboard.press("Enter")
+    assert page.is_visible("#one")
+    page.keyboard.press("ArrowRight")
+    page.keyboard.press("Escape")
+    focused = page.evaluate("[...document.querySelectorAll('#sheet button')].indexOf(document.activeElement)")
+    assert focused == 1, "the sheet has followed to where the reader was"
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_text_stands_out_in_light_and_dark(browser: Any, reviewed: Path, scheme: str) -> None:
+    """WCAG AA: 4.5 to 1 between text and what it stands on."""
+    page = browser.new_page(color_scheme=scheme)
+    visit(page, reviewed)
+    page.locator("#sheet button").nth(0).focus()
+    page.keyboard.press("a")
+    page.keyboard.press("ArrowRight")
+    page.keyboard.press("r")
+    script = """(selector) => { const e = document.querySelector(selector); let on = e;
+        while (getComputedStyle(on).backgroundColor === 'rgba(0, 0, 0, 0)') on = on.parentElement;
+        return [getComputedStyle(e).color, getComputedStyle(on).backgroundColor]; }"""
+    selectors = (".disclosure", "#counts", "button", "label", ".caption", ".caption small", "footer", "footer a",
+                 ".accepted .verdict", ".rejected .verdict")  # fmt: skip
+    for selector in selectors:
+        ink, paper = (luminance(text) for text in page.evaluate(script, selector))
+        assert (max(ink, paper) + 0.05) / (min(ink, paper) + 0.05) >= 4.5, selector
+    page.close()
+
+
+def luminance(css: str) -> float:
+    """Relative luminance of `rgb(r, g, b)`."""
+    rgb = np.array([float(v) for v in css.strip("rgba()").split(",")[:3]]) / 255
+    return float(np.where(rgb <= 0.04045, rgb / 12.92, ((rgb + 0.055) / 1.055) ** 2.4) @ [0.2126, 0.7152, 0.0722])
+
+
+def test_a_phone_shows_it_without_scrolling_sideways_and_paper_without_buttons(browser: Any, reviewed: Path) -> None:
+    page = browser.new_page(viewport={"width": 360, "height": 700})
+    visit(page, reviewed)
+    page.locator("#sheet button").first.click()
+    for box in ("document.documentElement", "document.getElementById('one')"):
+        assert page.evaluate(f"{box}.scrollWidth <= {box}.clientWidth"), box
+    page.locator("#one [data-do=close]").click()
+    page.emulate_media(media="print")
+    assert not page.is_visible("#save") and not page.is_visible("#filters")
+    assert page.is_visible("#sheet li >> nth=0")
+    page.close()
+
+
+def test_twenty_thousand_rows_open_turn_and_filter(page: Any, tmp_path: Path) -> None:
+    """Generous limits: the machine may be busy. What is meant is that nothing grows with the square."""
+    out = tmp_path / "many"
+    out.mkdir()
+    row = Record("", "", "", DONE, model="lite", weights_sha256="0" * 64, options="0" * 16, width=4000, height=3000,
+                 pages=1, depth=8, format="jpeg", max_delta_l=0.2, seconds={"network": 0.2})  # fmt: skip
+    rows = [many(row, i) for i in range(20_000)]
+    options = ReportOptions(out)
+    options.folder().mkdir()
+    folder = options.folder()
+    for name in report.COPIED:
+        copy = shutil.copytree if (report.ASSETS / name).is_dir() else shutil.copyfile
+        copy(report.ASSETS / name, folder / name)
+    gone = {sha: "is not there any more" for one in rows for sha in facts.shown(one)}
+    (folder / "data.js").write_text(facts.as_script("many", 1000, rows, gone))
+    (folder / "index.html").write_text(report.page(options, rows))
+    assert (folder / "data.js").stat().st_size < 12e6
+    visit(page, out)
+    assert page.locator("#sheet li").count() == 200
+    assert "page 1 of 100" in page.inner_text("nav.pager >> nth=0")
+    page.click("nav.pager >> nth=0 >> button >> nth=1")
+    assert "page 2 of 100" in page.inner_text("nav.pager >> nth=0")
+    choose(page, "folder", "box7")
+    assert page.inner_text("#counts").startswith("200 of 20000")
+    choose(page, "folder", "")
+    choose(page, "sort", "delta")
+    page.locator("#sheet button").first.focus()
+    page.keyboard.press("a")
+    assert "1 accepted" in page.inner_text("#counts")
+    turn = "document.querySelector('nav.pager button:last-child').click()"
+    took = page.evaluate(f"() => {{ const t = performance.now(); {turn}; return performance.now() - t; }}")
+    assert took < 3000
+
+
+def many(row: Record, i: int) -> Record:
+    from dataclasses import replace
+
+    name = f"box{i // 200}/scan_{i:05}.jpg"
+    return replace(
+        row, input=name, source=f"/archive/{name}", output=name, source_sha256=f"{i:064x}",
+        output_sha256=f"{i + 10**6:064x}", max_delta_l=(i * 37 % 1000) / 4000,
+    )  # fmt: skip
