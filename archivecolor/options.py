@@ -34,6 +34,35 @@ class ColorOptions:
         require(self.tiles in ("auto", "always", "never"), f"--tiles {self.tiles}: write auto, always or never")
 
 
+CODECS = ("h264", "h265", "av1", "prores")
+ON_BAD_FRAME = ("repeat", "grey")
+
+
+@dataclass(frozen=True)
+class FilmOptions:
+    """What decides how a film is coloured and written, besides `ColorOptions`."""
+
+    codec: str = "h264"
+    master: bool = False
+    """FFV1 with chroma in full resolution, in Matroska, instead of `codec`."""
+    steady: float = 1.0
+    """How steady colours are over time: 0 each frame by itself, 1 as far as the picture's motion allows."""
+    every: str = "auto"
+    """The network sees every so manieth frame; `auto`: as few as the error that is measured allows."""
+    cuts: Path | None = None
+    """A text file with the first frames of shots; None: they are looked for."""
+    on_bad_frame: str = "repeat"
+    """What stands for a frame that cannot be decoded: `repeat` the last good one, or `grey`."""
+
+    def __post_init__(self) -> None:
+        require(self.codec in CODECS, f"--codec {self.codec}: write one of {', '.join(CODECS)}")
+        require(0 <= self.steady <= 1, f"--steady {self.steady:g}: must be from 0 to 1")
+        known = self.every == "auto" or (self.every.isdecimal() and 1 <= int(self.every) <= 24)
+        require(known, f"--every {self.every}: write auto, or a number from 1 to 24")
+        known = self.on_bad_frame in ON_BAD_FRAME
+        require(known, f"--on-bad-frame {self.on_bad_frame}: write {' or '.join(ON_BAD_FRAME)}")
+
+
 DEFAULT_MODEL = "lite"
 """The weights of `run` on every device; `resnet18` once its numbers are at least as good."""
 FORMATS = ("same", "jpeg", "png", "tiff", "webp")
@@ -73,6 +102,7 @@ class RunOptions:
     max_megapixels: float = 500
     strips_above: float = 100
     """Megapixels above which a TIFF is not held in memory."""
+    film: FilmOptions = FilmOptions()
 
     def __post_init__(self) -> None:
         require(bool(self.inputs), "no INPUT given")
@@ -98,7 +128,21 @@ class RunOptions:
             **asdict(self.color), "precision": self.precision, "format": self.format, "quality": self.quality,
             "suffix": self.suffix, "recolor": self.recolor, "strips_above": self.strips_above,
         }  # fmt: skip
-        return hashlib.sha256(json.dumps(decisive, sort_keys=True).encode()).hexdigest()[:16]
+        return _hashed(decisive)
+
+    def film_digest(self) -> str:
+        """The same for a film's output."""
+        cuts = self.film.cuts.read_text(encoding="utf-8") if self.film.cuts else None
+        return _hashed(
+            {
+                **asdict(self.color), "tiles": None, **asdict(self.film), "cuts": cuts, "precision": self.precision,
+                "suffix": self.suffix, "recolor": self.recolor,
+            }
+        )  # fmt: skip
+
+
+def _hashed(decisive: dict[str, object]) -> str:
+    return hashlib.sha256(json.dumps(decisive, sort_keys=True).encode()).hexdigest()[:16]
 
 
 @dataclass(frozen=True)
