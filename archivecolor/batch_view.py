@@ -12,10 +12,10 @@ from pathlib import Path
 
 from rich.console import Console
 from rich.markup import escape
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from archivecolor import files, provenance, weights
+from archivecolor import files, film, provenance, weights
 from archivecolor.errors import INTERRUPTED, PictureError
 from archivecolor.options import RunOptions
 from archivecolor.provenance import DONE, FAILED, SKIPPED, Identity, Record
@@ -29,16 +29,25 @@ def show(options: RunOptions, as_json: bool, quiet: bool, verbose: bool, stop: C
     console = Console(stderr=True, quiet=quiet)
     view = _View(console, as_json, verbose)
     with Progress(
-        TextColumn("colouring"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[speed]}"),
+        TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[speed]}"),
         TimeRemainingColumn(), console=console, disable=quiet or not console.is_terminal,
     ) as bar:  # fmt: skip
-        task = bar.add_task("", total=None, speed="")
+        task = bar.add_task("colouring", total=None, speed="")
+        reels: dict[str, TaskID] = {}
 
         def watch(name: str, row: Record | None, total: int) -> None:
             view.see(name, row)
+            if name in reels:
+                bar.remove_task(reels.pop(name))
             bar.update(task, total=total, completed=view.count, speed=view.speed())
 
-        rows = drive(options, watch, stop, view.pass_over)
+        def film_watch(name: str, what: str, done: int, total: int, seconds: float) -> None:
+            if name not in reels:
+                reels[name] = bar.add_task(name, speed="")
+            shown = f"{what}, {int(seconds // 60)}:{seconds % 60:04.1f} of film"
+            bar.update(reels[name], total=total or None, completed=done, speed=shown)
+
+        rows = drive(options, watch, stop, view.pass_over, film_watch)
     view.summary(rows, options.out)
     if stop():
         view.say("Interrupted. The pictures in hand are finished; the same command goes on from here.")
@@ -117,9 +126,10 @@ class _View:
 def rehearse(options: RunOptions, as_json: bool) -> int:
     """Says for each input what a run would do, and why; writes nothing."""
     card = weights.check(weights.find(options.model))
-    identity = Identity(card.sha256, options.digest())
     rows = provenance.read_rows(options.out)
     for job in find_jobs(options):
+        digest = options.film_digest() if film.is_film(job.source) else options.digest()
+        identity = Identity(card.sha256, digest)
         what = _intention(rows.get(job.name), job.source, options, identity)
         if as_json:
             what_json = {"input": job.name, "source": str(job.source), "target": str(job.target), "would": what}

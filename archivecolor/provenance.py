@@ -51,6 +51,10 @@ class Record:
     """Largest |ΔL*| between source and result, before lossy compression where the format has that."""
     notes: tuple[str, ...] = ()
     seconds: dict[str, float] = field(default_factory=dict)
+    film: dict[str, Any] = field(default_factory=dict)
+    """Of films: `frames`, `bad_frames` (that could not be decoded), `shots`, `fps`, `duration` (seconds), `seen`
+    (frames that the network saw), `reuse_error` (Lab units by which colours that travelled missed the network's, mean)
+    and `reuse_worst`."""
     earlier: tuple[str, ...] = ()
     """Outputs that earlier runs made of this input under other names (another --format or --suffix, for example)."""
 

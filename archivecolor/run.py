@@ -13,17 +13,18 @@ import types
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import joblib
 import torch
 
-from archivecolor import __version__, files, jobs, large, photo, tone, weights
+from archivecolor import __version__, files, film, jobs, large, photo, reel, tone, weights
 from archivecolor.colorize import Colorizer, Painted
-from archivecolor.errors import OutputError, PictureError
+from archivecolor.errors import MissingDependencyError, OutputError, PictureError
 from archivecolor.jobs import Job
 from archivecolor.large import PaintedScan
-from archivecolor.options import ColorOptions, RunOptions
+from archivecolor.options import ColorOptions, FilmOptions, RunOptions
 from archivecolor.photo import Page, Photo
 from archivecolor.provenance import DONE, FAILED, SKIPPED, Identity, Manifest, Record, disclosure
 
@@ -38,6 +39,7 @@ def drive(
     watch: Callable[[str, Record | None, int], None] = lambda name, row, total: None,
     stop: Callable[[], bool] = lambda: False,
     passed_over: Callable[[Path], None] = lambda path: None,
+    film_watch: Callable[[str, str, int, int, float], None] = lambda name, what, done, total, seconds: None,
 ) -> list[Record]:
     """Colours everything that is not settled and keeps the manifest.
 
@@ -45,7 +47,9 @@ def drive(
         watch: called once per input as it is finished, with its name, its row (None when it was settled already), and
             the number of inputs.
         stop: asked before each picture; when true, those in hand are finished and the rest is left for the next run.
+            Films stop after a few seconds of film, and go on from there.
         passed_over: told of each file in the input folders that is no picture.
+        film_watch: told of a film's name, what is done with it, frames done and in all, and seconds of film done.
 
     Returns:
         The rows of this run's inputs, old and new, in input order.
@@ -62,7 +66,7 @@ def drive(
             manifest.refuse_another_collection({job.name: job.source for job in todo})
         broken: OutputError | None = None
         wanted = (job for job in todo if not (broken or stop()))
-        for job, outcome in work(wanted, colorizer, options, manifest):
+        for job, outcome in work(wanted, colorizer, options, manifest, stop, film_watch):
             if isinstance(outcome, OutputError):
                 broken = outcome
                 continue
@@ -93,6 +97,7 @@ def run(
     limit: int | None = None,
     max_megapixels: float = 500,
     strips_above: float = 100,
+    film: FilmOptions | None = None,
 ) -> list[Record]:
     """`archivecolor run` as a function: colours files and folders into `out`, gives the manifest's rows.
 
@@ -106,7 +111,7 @@ def run(
     return drive(
         RunOptions(
             tuple(map(str, inputs)), Path(out), model, color, device, precision, batch, workers, format, quality,
-            suffix, recolor, overwrite, limit, max_megapixels, strips_above,
+            suffix, recolor, overwrite, limit, max_megapixels, strips_above, film or FilmOptions(),
         )
     )  # fmt: skip
 
@@ -114,12 +119,17 @@ def run(
 def find_jobs(options: RunOptions, passed_over: Callable[[Path], None] = lambda path: None) -> list[Job]:
     """The pictures of the inputs, at most `options.limit` of them; `passed_over` is told of files that are none."""
     new_suffix = "" if options.format == "same" else photo.suffix_for(options.format, "")
-    found = jobs.find(options.inputs, options.out, photo.is_picture, options.suffix, new_suffix, passed_over)
+    found = jobs.find(options.inputs, options.out, is_ours, options.suffix, new_suffix, passed_over)
     return found[: options.limit]
 
 
 def work(
-    todo: Iterable[Job], colorizer: Colorizer, options: RunOptions, manifest: Manifest
+    todo: Iterable[Job],
+    colorizer: Colorizer,
+    options: RunOptions,
+    manifest: Manifest,
+    stop: Callable[[], bool] = lambda: False,
+    film_watch: Callable[[str, str, int, int, float], None] = lambda name, what, done, total, seconds: None,
 ) -> Iterator[tuple[Job, Record | OutputError | None]]:
     """Each job with its outcome, in the order in which they are ready."""
     workers = options.workers or joblib.cpu_count() + 1
@@ -127,18 +137,25 @@ def work(
     pool = joblib.Parallel(workers, backend="threading", return_as="generator_unordered", pre_dispatch=2 * workers)
 
     def task(job: Job) -> tuple[Job, Record | OutputError | None]:
-        return job, color_one(job, colorizer, options, manifest, budget)
+        watch = reel.Watch(partial(film_watch, job.name), stop)
+        return job, color_one(job, colorizer, options, manifest, budget, watch)
 
     yield from pool(joblib.delayed(task)(job) for job in todo)
 
 
 def color_one(
-    job: Job, colorizer: Colorizer, options: RunOptions, manifest: Manifest, budget: Budget
+    job: Job,
+    colorizer: Colorizer,
+    options: RunOptions,
+    manifest: Manifest,
+    budget: Budget,
+    watch: reel.Watch = reel.Watch(),  # noqa: B008  (frozen)
 ) -> Record | OutputError | None:
     """The way of one photograph: its row, or None when it is settled already. Only a broken output folder is handed
     on as an error; whatever is wrong with the picture becomes the reason in its row."""
     torch.set_num_threads(1)  # the other cores belong to the network and the other workers
-    identity = Identity(colorizer.card.sha256, options.digest())
+    is_reel = film.is_film(job.source)
+    identity = Identity(colorizer.card.sha256, options.film_digest() if is_reel else options.digest())
     row = Record(
         job.name, str(job.source), None, FAILED, model=colorizer.card.name, weights_sha256=identity.weights_sha256,
         options=identity.options,
@@ -148,6 +165,8 @@ def color_one(
         row = replace(row, source_sha256=files.sha256(job.source))
         if not options.overwrite and manifest.settled(job.name, row.source_sha256, identity):
             return None
+        if is_reel:
+            return color_reel(job, row, colorizer, options, manifest, budget, watch)
         with budget.held(photo.measure(job.source, options.strips())):
             with clock.stage("decode"):
                 source = photo.read(job.source, options.max_megapixels, options.strips())
@@ -177,7 +196,7 @@ def color_one(
         )  # fmt: skip
     except OutputError as error:
         return error
-    except PictureError as error:
+    except (PictureError, MissingDependencyError) as error:
         return replace(row, reason=str(error), seconds=clock.seconds)
     except MemoryError:
         return replace(row, reason="too large for this machine's memory; colour it alone with --workers 1")
@@ -187,6 +206,22 @@ def color_one(
         return replace(row, reason=f"cannot be read ({error.strerror or error})")
     except Exception as error:
         return replace(row, reason=f"unexpected {type(error).__name__}: {error}; please report this with the file")
+
+
+def color_reel(
+    job: Job, row: Record, colorizer: Colorizer, options: RunOptions, manifest: Manifest, budget: Budget,
+    watch: reel.Watch,
+) -> Record:  # fmt: skip
+    """The way of one film, as far as it is the run's: room for it in memory and in the output tree."""
+    source = reel.open_to_color(job.source, options.max_megapixels)
+    make_folder(job.target.parent, options.out)
+    with budget.held(reel.megapixels(source)):
+        return reel.color_job(source, job, row, colorizer, options, manifest, watch, TOOL)
+
+
+def is_ours(path: Path) -> bool:
+    """Whether a file found in a folder is a picture or a film."""
+    return photo.is_picture(path) or film.is_film(path)
 
 
 def is_monochrome(page: Page) -> bool:

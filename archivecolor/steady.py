@@ -62,7 +62,7 @@ class Passed:
 def linked(earlier: Floats, later: Floats) -> Link:
     """The link between two frames' L* (h, w)."""
     one, other = _bytes(earlier), _bytes(later)
-    flow = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_FAST)
+    flow: Any = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_FAST)
     forth, back = flow.calc(one, other, None), flow.calc(other, one, None)
     grid = _grid(*earlier.shape)
     there, here = grid + forth, grid + back
@@ -84,7 +84,8 @@ def _grid(height: int, width: int) -> Floats:
 
 def _warped(values: Any, places: Floats) -> Any:
     """(h, w) or (h, w, C) looked up at absolute places (h, w, 2)."""
-    return cv2.remap(values, places, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    still: Any = None  # the places are absolute, in one array
+    return cv2.remap(values, places, still, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
 
 
 def _trust(flow: Floats, returning: Floats, light: Floats, linked_light: Floats) -> Floats:
@@ -114,7 +115,7 @@ def cleaned(lightness: Sequence[Floats], links: Sequence[Link | None]) -> tuple[
         speck = (apart > DIRT) & (np.abs(one - other) < 0.5 * apart)
         if speck.any():
             specks[i] = cv2.dilate(speck.astype(np.uint8), np.ones((3, 3), np.uint8)) > 0
-            clean[i] = np.where(specks[i], (one + other) / 2, lightness[i])
+            clean[i] = np.where(specks[i], (one + other) / np.float32(2), lightness[i])
     return clean, specks
 
 
@@ -143,8 +144,8 @@ def mean(passed: Passed) -> Floats:
         return colour / weight
     for radius, share in ((3, _FILL), (24, _FILL**2)):
         size = (2 * radius + 1,) * 2
-        colour = colour + share * np.stack([cv2.blur(c, size) for c in passed.colour])
-        weight = weight + share * cv2.blur(passed.weight, size)
+        colour = colour + np.float32(share) * np.stack([cv2.blur(c, size) for c in passed.colour])
+        weight = weight + np.float32(share) * np.asarray(cv2.blur(passed.weight, size), np.float32)
     total = np.array([c.sum() for c in passed.colour], np.float32)[:, None, None]
     return (colour + 1e-12 * total) / (weight + 1e-12 * np.float32(passed.weight.sum()) + 1e-20)
 

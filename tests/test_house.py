@@ -17,10 +17,10 @@ PACKAGE = ROOT / "archivecolor"
 FLOORS = (
     ("errors",),
     ("options", "lab", "files", "orient", "devices"),
-    ("networks", "tiles", "chroma", "tone", "metrics"),
-    ("photo", "jobs", "weights", "provenance", "engine"),
+    ("networks", "tiles", "chroma", "tone", "metrics", "steady"),
+    ("photo", "film", "jobs", "weights", "provenance", "engine"),
     ("colorize",),
-    ("large",),
+    ("large", "reel"),
     ("run", "training"),
     ("batch_view",),
     ("cli",),
@@ -28,7 +28,12 @@ FLOORS = (
 )
 FLOOR_OF = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}
 HEAVY = {"torch", "torchvision", "cv2", "fastai", "timm", "numpy", "skimage", "PIL", "imagecodecs", "tifffile"}
-DISTRIBUTIONS = {"cv2": "opencv-python-headless", "PIL": "pillow", "skimage": "scikit-image"}
+DISTRIBUTIONS = {
+    "cv2": "opencv-python-headless",
+    "PIL": "pillow",
+    "skimage": "scikit-image",
+    "scenedetect": "scenedetect-headless",
+}
 
 Sources = dict[str, str]
 
@@ -143,12 +148,13 @@ def test_every_foreign_import_is_a_declared_dependency() -> None:
         return {re.split(r"[<>=\[]", text)[0] for text in requirements}
 
     core = names(project["dependencies"])
-    school = core | names(project["optional-dependencies"]["train"])
+    extras = project["optional-dependencies"]
+    rooms = {"training": core | names(extras["train"]), "film": core | names(extras["video"])}
     undeclared = {}
     for module, text in sources().items():
         tops = {name.split(".")[0] for name in imported(module, text, False)} - sys.stdlib_module_names
         wanted = {DISTRIBUTIONS.get(top, top).replace("_", "-") for top in tops - {"archivecolor", "__future__"}}
-        if missing := wanted - (school if module.startswith("archivecolor.training") else core):
+        if missing := wanted - rooms.get(room(module) if "." in module else "", core):
             undeclared[module] = missing
     assert undeclared == {}
 
@@ -196,7 +202,7 @@ for path in verbs(typer.main.get_command(app), []):
 def test_colouring_needs_neither_fastai_nor_timm() -> None:
     loaded = loaded_by("import archivecolor.run")
     assert "torch" in loaded
-    assert loaded & {"fastai", "timm", "matplotlib", "typer"} == set()
+    assert loaded & {"fastai", "timm", "matplotlib", "typer", "av", "scenedetect"} == set()
 
 
 # --- nothing of this machine ------------------------------------------------------------------------------------------

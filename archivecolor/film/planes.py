@@ -23,7 +23,8 @@ from archivecolor.chroma import Spread
 Samples = NDArray[Any]
 Floats = NDArray[np.float32]
 
-_WEIGHTS = {1: (0.2126, 0.0722), 4: (0.30, 0.11), 5: (0.299, 0.114), 6: (0.299, 0.114), 7: (0.212, 0.087), 9: (0.2627, 0.0593)}
+_BT601, _BT709 = (0.299, 0.114), (0.2126, 0.0722)
+_WEIGHTS = {1: _BT709, 4: (0.30, 0.11), 5: _BT601, 6: _BT601, 7: (0.212, 0.087), 9: (0.2627, 0.0593)}
 """Matrix coefficients code (ITU-T H.273) -> Kr, Kb."""
 LAYOUTS = {"420": (2, 2), "422": (2, 1), "444": (1, 1)}
 """Luma samples per chroma sample, across and down."""
@@ -108,7 +109,9 @@ def chroma_planes(
     return planes[0], planes[1]
 
 
-def colour_differences(lightness: Tensor, ab: Tensor, luma: Tensor, weights: tuple[float, float]) -> tuple[Tensor, Tensor]:
+def colour_differences(
+    lightness: Tensor, ab: Tensor, luma: Tensor, weights: tuple[float, float]
+) -> tuple[Tensor, Tensor]:
     """L* (h, w), ab (2, h, w) and luma Y' (h, w) in [0, 1] -> Cb and Cr (h, w) in [-0.5, 0.5].
 
     Y' + the differences stay within [0, 1] in all of R', G', B'.

@@ -5,8 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 SUFFIXES = frozenset(
-    ".mp4 .m4v .mov .qt .3gp .3g2 .mkv .webm .avi .mpg .mpeg .vob .m2v .ts .m2ts .mts .mxf .wmv .asf .flv .ogv .dv"
-    " .nut".split()
+    (
+        *(".mp4", ".m4v", ".mov", ".qt", ".3gp", ".3g2", ".mkv", ".webm", ".avi", ".mpg", ".mpeg", ".vob", ".m2v"),
+        *(".ts", ".m2ts", ".mts", ".mxf", ".wmv", ".asf", ".flv", ".ogv", ".dv", ".nut"),
+    )
 )
 _MAGICS = (
     b"\x1a\x45\xdf\xa3",  # Matroska, WebM

@@ -22,7 +22,6 @@ from archivecolor.errors import MissingDependencyError, UnreadableError, Unsuppo
 from archivecolor.film.planes import Tags
 
 if TYPE_CHECKING:
-    import av
     from av.container import InputContainer
     from av.video import VideoFrame, VideoStream
 
@@ -157,10 +156,12 @@ def _described(path: Path, container: InputContainer, stream: VideoStream, frame
     matrix = _display_matrix(frame)
     return Film(
         path=path, container=container.format.name, codec=context.name, stream=stream.index, width=frame.width,
-        height=frame.height, pix_fmt=frame.format.name, depth=_depth(frame.format), time_base=Fraction(stream.time_base or Fraction(1, 1000)),
-        rate=_rate(stream), sample_aspect=stream.sample_aspect_ratio or Fraction(1), tags=tags,
-        orientation=_ORIENTATIONS.get(frame.rotation, 1), display_matrix=matrix, interlaced=bool(frame.interlaced_frame),
-        field_order=context.field_order, expected_frames=stream.frames, duration_s=_duration(container, stream),
+        height=frame.height, pix_fmt=frame.format.name, depth=_depth(frame.format),
+        time_base=Fraction(stream.time_base or Fraction(1, 1000)), rate=_rate(stream),
+        sample_aspect=stream.sample_aspect_ratio or Fraction(1), tags=tags,
+        orientation=_ORIENTATIONS.get(frame.rotation, 1), display_matrix=matrix,
+        interlaced=bool(frame.interlaced_frame), field_order=context.field_order,
+        expected_frames=stream.frames, duration_s=_duration(container, stream),
     )  # fmt: skip
 
 
@@ -184,8 +185,8 @@ def _rate(stream: VideoStream) -> Fraction:
 def _display_matrix(frame: VideoFrame) -> tuple[int, ...] | None:
     from av.sidedata.sidedata import Type
 
-    data = frame.side_data.get(Type.DISPLAYMATRIX)
-    return tuple(int(v) for v in np.frombuffer(bytes(data), np.int32)) if data else None
+    found = [data for data in frame.side_data if data.type == Type.DISPLAYMATRIX]
+    return tuple(int(v) for v in np.frombuffer(bytes(found[0]), np.int32)) if found else None
 
 
 def _depth(pix_fmt: Any) -> int:
@@ -240,7 +241,7 @@ def _planar_twin(pix_fmt: Any) -> str:
 def _plane(frame: VideoFrame) -> Samples:
     plane = frame.planes[0]
     dtype = np.uint8 if frame.format.components[0].bits == 8 else np.dtype("<u2")
-    rows = np.frombuffer(plane, dtype).reshape(plane.height, -1)
+    rows = np.frombuffer(memoryview(plane), dtype).reshape(plane.height, -1)
     return rows[:, : plane.width].astype(np.uint8 if dtype == np.uint8 else np.uint16, copy=True)
 
 
@@ -263,7 +264,7 @@ class Reader:
 
     def __iter__(self) -> Iterator[Frame]:
         with _opened(self.film.path) as container:
-            stream = container.streams[self.film.stream]
+            stream: Any = container.streams[self.film.stream]
             stream.thread_type = "SLICE"  # frame threads conceal damage differently from run to run
             for frame in self._decoded(container, stream):
                 pts = self._time(frame)

@@ -16,8 +16,10 @@ from archivecolor.errors import MissingDependencyError, UsageError
 
 DETECT_HEIGHT = 144
 """Lines of the copy in which cuts are looked for."""
-SHORTEST_SHOT = 8
+SHORTEST_SHOT = 3
 """Frames between two cuts at least, where they are found by themselves."""
+LEAST_CHANGE = 15.0
+"""PySceneDetect's score of a cut, at least: a jump in the gate of an old projector has up to 14."""
 
 
 class ShotFinder:
@@ -39,7 +41,7 @@ class ShotFinder:
             ) from error
         self._timecode: Any = FrameTimecode
         self._rate = float(rate)
-        self._detector = AdaptiveDetector(min_scene_len=SHORTEST_SHOT, luma_only=True, min_content_val=12.0)
+        self._detector = AdaptiveDetector(min_scene_len=SHORTEST_SHOT, luma_only=True, min_content_val=LEAST_CHANGE)
         self.cuts: list[int] = []
 
     def see(self, index: int, grey: NDArray[np.uint8]) -> None:

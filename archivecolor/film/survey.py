@@ -107,7 +107,9 @@ def survey(
             colours.append(has_colour(frame))
     found_cuts = finder.cuts if finder else found.cuts
     share = sum(colours) / len(colours) if colours else 0.0
-    return Survey(found.pts, found.mean, found.contrast, found_cuts, found.bad, share, _ended_early(film, reader, found))
+    return Survey(
+        found.pts, found.mean, found.contrast, found_cuts, found.bad, share, _ended_early(film, reader, found)
+    )
 
 
 def _small(luma: NDArray[Any]) -> NDArray[Any]:

@@ -6,6 +6,7 @@ import heapq
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from itertools import pairwise
 from math import lcm
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -77,7 +78,9 @@ def coding_for(film: Film, codec: str, master: bool) -> Coding:
     elif codec == "prores":
         container = "mov"
     else:
-        container = _FAMILY.get(film.path.suffix.lower()[1:], "mp4") if film.container.startswith("mov,") else "matroska"
+        container = (
+            _FAMILY.get(film.path.suffix.lower()[1:], "mp4") if film.container.startswith("mov,") else "matroska"
+        )
     depth = _depth_for(film.depth, codec)
     layout = {"prores": "422", "ffv1": "444"}.get(codec, "420")
     odd = film.width % 2 or film.height % 2
@@ -99,9 +102,8 @@ def luma_at_depth(luma: Samples, depth: int, wanted: int) -> Samples:
     wide = luma.astype(np.uint16)
     if wanted > depth:
         return wide << (wanted - depth)
-    return np.minimum((wide.astype(np.uint32) + (1 << (depth - wanted - 1))) >> (depth - wanted), (1 << wanted) - 1).astype(
-        np.uint16
-    )
+    rounded = (wide.astype(np.uint32) + (1 << (depth - wanted - 1))) >> (depth - wanted)
+    return np.minimum(rounded, (1 << wanted) - 1).astype(np.uint16)
 
 
 def _set_up(context: Any, coding: Coding) -> None:
@@ -143,7 +145,7 @@ def encode(coding: Coding, frames: Iterable[tuple[int, Sequence[Samples]]]) -> l
     return packets + [_stored(p) for p in context.encode(None)]
 
 
-def _stored(packet: Packet) -> Stored:
+def _stored(packet: Packet[Any]) -> Stored:
     assert packet.pts is not None
     return Stored(packet.pts, packet.is_keyframe, bytes(packet))
 
@@ -213,9 +215,7 @@ def _muxer_options(coding: Coding, source: InputContainer) -> dict[str, str]:
     return options
 
 
-def _streams(
-    coding: Coding, source: InputContainer, out: OutputContainer
-) -> tuple[list[str], dict[int, Any]]:
+def _streams(coding: Coding, source: InputContainer, out: OutputContainer) -> tuple[list[str], dict[int, Any]]:
     """Makes the output's streams in the source's order: notes on those left out, and by index those copied."""
     notes: list[str] = []
     twins: dict[int, Any] = {}
@@ -279,12 +279,12 @@ def _time_note(coding: Coding, out: OutputContainer) -> list[str]:
 
 def _timed(
     coding: Coding, stream: Any, times: Sequence[int], packets: Iterable[Stored]
-) -> Iterator[tuple[Fraction, int, Packet]]:
+) -> Iterator[tuple[Fraction, int, Packet[Any]]]:
     """The picture packets with all their times, ready to be muxed; the first two values order them among others."""
     av = pyav()
     base = coding.film.time_base
     shown = sorted(times)
-    lasts = {a: b - a for a, b in zip(shown, shown[1:], strict=False)}
+    lasts = {a: b - a for a, b in pairwise(shown)}
     for stored, dts in zip(packets, decoding_times(times, coding.film.frame_ticks), strict=True):
         packet = av.Packet(stored.data)
         packet.stream, packet.time_base = stream, base
@@ -296,14 +296,14 @@ def _timed(
 
 def _copied(
     source: InputContainer, streams: Sequence[Any], twins: dict[int, Any]
-) -> Iterator[tuple[Fraction, int, Packet]]:
+) -> Iterator[tuple[Fraction, int, Packet[Any]]]:
     """The packets of all other streams as they are; a broken end of the source ends them."""
     when = Fraction(0)
     try:
         for packet in source.demux(streams) if streams else ():
-            if packet.dts is None and packet.pts is None:
-                continue
             time = packet.dts if packet.dts is not None else packet.pts
+            if time is None:
+                continue
             when = max(when, Fraction(time) * packet.time_base)
             index = packet.stream.index
             packet.stream = twins[index]

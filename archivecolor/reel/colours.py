@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Any
 
 import cv2
@@ -172,7 +173,7 @@ class Tinter:
         self, segment: Segment, shown: list[int], seen: Sequence[Floats], links: Sequence[Link | None]
     ) -> list[int]:
         """The frames to be shown, with the middle of every gap that colours do not cross well enough."""
-        open_gaps = [(a, b) for a, b in zip(shown, shown[1:], strict=False) if b - a > 1]
+        open_gaps = [(a, b) for a, b in pairwise(shown) if b - a > 1]
         while open_gaps:
             missed = [(a, b, self._error(segment.start, a, b, links)) for a, b in open_gaps]
             inside = segment.end - segment.start
