@@ -146,6 +146,19 @@ def _hashed(decisive: dict[str, object]) -> str:
 
 
 @dataclass(frozen=True)
+class FilmEvaluation:
+    """A colour film to be coloured from its luma and compared."""
+
+    film: Path
+    options: FilmOptions = FilmOptions()
+    plot: Path | None = None
+    """A PNG to draw mean a and b over time in."""
+
+    def __post_init__(self) -> None:
+        require(self.plot is None or self.plot.suffix == ".png", f"--plot {self.plot}: must end in .png")
+
+
+@dataclass(frozen=True)
 class Stage:
     """One stage of a training."""
 

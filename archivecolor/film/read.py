@@ -185,7 +185,7 @@ def _rate(stream: VideoStream) -> Fraction:
 def _display_matrix(frame: VideoFrame) -> tuple[int, ...] | None:
     from av.sidedata.sidedata import Type
 
-    found = [data for data in frame.side_data if data.type == Type.DISPLAYMATRIX]
+    found: list[Any] = [data for data in list[Any](frame.side_data) if data.type == Type.DISPLAYMATRIX]
     return tuple(int(v) for v in np.frombuffer(bytes(found[0]), np.int32)) if found else None
 
 

@@ -136,7 +136,7 @@ def _color_segments(
     strength = np.float32(options.color.strength)
     with ThreadPoolExecutor(1, "archivecolor-encoder") as encoder:
         writing: Future[None] | None = None
-        for segment, frames, looks in _windows(film, segments[first:], eye, options.film.on_bad_frame):
+        for segment, frames, looks in windows(film, segments[first:], eye, options.film.on_bad_frame):
             if segment.start == segment.shot_start:
                 state = None
             colours, state = tinter.tint(segment, looks, state)
@@ -147,7 +147,7 @@ def _color_segments(
                 raise InterruptedFilmError(
                     f"interrupted after {segment.start} of {len(found.pts)} frames; the same command goes on from there"
                 )
-            dressed = _Dressed(frames, looks, [ab * strength for ab in colours])
+            dressed = Dressed(frames, looks, [ab * strength for ab in colours])
             notes = {"shown": tinter.effort.shown, "errors": [round(e, 3) for e in tinter.effort.errors]}
             writing = encoder.submit(_write_segment, coding, segment, dressed, work, state, notes)
         if writing:
@@ -159,7 +159,7 @@ def _tell(film: Film, found: Survey, segment: Segment, watch: Watch) -> None:
     watch.progress("colouring", segment.start, len(found.pts), seconds)
 
 
-def _windows(
+def windows(
     film: Film, segments: list[Segment], eye: Eye, on_bad_frame: str
 ) -> Iterator[tuple[Segment, list[Frame], list[Look]]]:
     """Each segment with its frames, and the looks at them and at those `AHEAD`. A finished part of the film is decoded
@@ -182,7 +182,7 @@ def _windows(
 
 
 @dataclass(frozen=True)
-class _Dressed:
+class Dressed:
     """Frames of a segment with their colours, ready to be encoded."""
 
     frames: list[Frame]
@@ -201,7 +201,7 @@ class _Dressed:
 
 
 def _write_segment(
-    coding: Coding, segment: Segment, dressed: _Dressed, work: WorkFolder, state: dict[str, Any], notes: dict[str, Any]
+    coding: Coding, segment: Segment, dressed: Dressed, work: WorkFolder, state: dict[str, Any], notes: dict[str, Any]
 ) -> None:
     packets: list[Stored] = write.encode(coding, dressed.pictures(coding))
     work.save(segment, packets, state, notes)
