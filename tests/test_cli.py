@@ -94,6 +94,19 @@ def test_a_colour_flag_reaches_its_option(flag: str, text: str, value: Any, aske
     assert asked[0][0].digest() != RunOptions(("in",), Path("out")).digest()
 
 
+@pytest.mark.parametrize(
+    ("flag", "text", "value"),
+    [("--codec", "av1", "av1"), ("--steady", "0.5", 0.5), ("--every", "4", "4"), ("--on-bad-frame", "grey", "grey"),
+     ("--cuts", str(ROOT / "LICENSE"), ROOT / "LICENSE"), ("--master", "", True)],
+)  # fmt: skip
+def test_a_film_flag_reaches_its_option(flag: str, text: str, value: Any, asked: list[Any]) -> None:
+    call("run", "in", "--out", "out", flag, *text.split())
+    assert getattr(asked[0][0].film, flag.removeprefix("--").replace("-", "_")) == value
+    plain = RunOptions(("in",), Path("out"))
+    assert asked[0][0].film_digest() != plain.film_digest()
+    assert asked[0][0].digest() == plain.digest()
+
+
 @pytest.mark.parametrize("flag", ["--recolor", "--overwrite"])
 def test_a_switch_reaches_its_option(flag: str, asked: list[Any]) -> None:
     call("run", "in", "--out", "out")
@@ -114,6 +127,7 @@ def test_inputs_and_output_switches_reach_the_view(asked: list[Any]) -> None:
     ("flag", "text"),
     [("--strength", "2.1"), ("--size", "10"), ("--tiles", "some"), ("--format", "gif"), ("--quality", "0"),
      ("--batch", "0"), ("--workers", "-1"), ("--limit", "0"), ("--suffix", "a/b"), ("--max-megapixels", "0"),
+     ("--codec", "mpeg1"), ("--steady", "1.5"), ("--every", "0"), ("--on-bad-frame", "drop"),
      ("--device", "tpu"), ("--precision", "int8"), ("--precision", "fp16 --device cpu")],
 )  # fmt: skip
 def test_a_wrong_value_is_a_usage_error_that_names_the_flag(tmp_path: Path, flag: str, text: str) -> None:

@@ -70,8 +70,8 @@ class Film:
     time_base: Fraction
     rate: Fraction
     """Frames a second, on average; for encoders and clocks, never for time stamps."""
-    sample_aspect: Fraction
-    """Width ÷ height of a pixel."""
+    sample_aspect: Fraction | None
+    """Width ÷ height of a pixel; None where nothing is said, which means 1."""
     tags: Tags
     orientation: int
     """As in EXIF."""
@@ -158,7 +158,7 @@ def _described(path: Path, container: InputContainer, stream: VideoStream, frame
         path=path, container=container.format.name, codec=context.name, stream=stream.index, width=frame.width,
         height=frame.height, pix_fmt=frame.format.name, depth=_depth(frame.format),
         time_base=Fraction(stream.time_base or Fraction(1, 1000)), rate=_rate(stream),
-        sample_aspect=stream.sample_aspect_ratio or Fraction(1), tags=tags,
+        sample_aspect=stream.sample_aspect_ratio or None, tags=tags,
         orientation=_ORIENTATIONS.get(frame.rotation, 1), display_matrix=matrix,
         interlaced=bool(frame.interlaced_frame), field_order=context.field_order,
         expected_frames=stream.frames, duration_s=_duration(container, stream),

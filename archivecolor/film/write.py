@@ -25,11 +25,12 @@ if TYPE_CHECKING:
 
 Samples = NDArray[Any]
 
-ENCODER_THREADS = 4
-"""Fixed: some encoders give other bytes for another number of threads."""
+ENCODER_THREADS = 1
+"""With more, libx264 gave other bytes for the same frames from time to time (2 of 60 runs on a busy machine), and a
+resumed film would not be the film that was never killed."""
 _ENCODERS: dict[str, tuple[str, dict[str, str]]] = {
     "h264": ("libx264", {"crf": "17", "preset": "medium"}),
-    "h265": ("libx265", {"crf": "19", "preset": "medium", "x265-params": "log-level=error"}),
+    "h265": ("libx265", {"crf": "19", "preset": "medium", "x265-params": "log-level=error:frame-threads=1"}),
     "av1": ("libsvtav1", {"crf": "24", "preset": "7"}),
     "prores": ("prores_ks", {"profile": "3", "vendor": "apl0"}),
     "ffv1": ("ffv1", {"level": "3", "slicecrc": "1", "slices": "4", "context": "1"}),
@@ -113,7 +114,8 @@ def _set_up(context: Any, coding: Coding) -> None:
     film = coding.film
     context.width, context.height, context.pix_fmt = film.width, film.height, coding.pix_fmt
     context.time_base, context.framerate = film.time_base, film.rate
-    context.sample_aspect_ratio = film.sample_aspect
+    if film.sample_aspect:
+        context.sample_aspect_ratio = film.sample_aspect
     context.color_range = 2 if film.tags.full_range else 1
     context.colorspace, context.color_primaries = film.tags.matrix, film.tags.primaries
     context.color_trc = film.tags.transfer
@@ -234,14 +236,16 @@ def _streams(coding: Coding, source: InputContainer, out: OutputContainer) -> tu
 
 
 def _twin(stream: Any, out: OutputContainer) -> Any:
-    """A stream for the packets of another one."""
+    """A stream for the packets of another one; None where there is nothing to copy packet by packet."""
+    from av.stream import Discard
+
     if stream.type == "attachment":
         out.add_attachment(stream.name, stream.mimetype, stream.data)
         return None
+    if stream.discard == Discard.all:
+        return None  # the track in which QuickTime keeps the chapters; those are carried
     context = stream.codec_context
-    if context is None:
-        raise UnsupportedError("its kind is not known")
-    if context.name not in out.supported_codecs and stream.type == "subtitle":
+    if context and stream.type == "subtitle" and context.name not in out.supported_codecs:
         raise UnsupportedError(f"{context.name} does not go into {out.format.name}")
     twin = out.add_stream_from_template(stream)
     twin.metadata.update(stream.metadata)

@@ -61,7 +61,7 @@ class Eye:
     """Makes the small looks of a film's frames."""
 
     def __init__(self, film: Film, survey: Survey, colorizer: Colorizer) -> None:
-        wide = film.width * float(film.sample_aspect)
+        wide = film.width * float(film.sample_aspect or 1)
         upright = (film.height, wide) if film.orientation < 5 else (wide, film.height)
         self.small = colorizer.frame_for(round(upright[0]), round(upright[1]))
         stored = (self.small.height, self.small.width)

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 
 from archivecolor import chroma, files
 from archivecolor.colorize import Colorizer
@@ -134,7 +135,7 @@ def _color_segments(
     goes_on = first > 0 and segments[first].start > segments[first].shot_start
     state: dict[str, Any] | None = work.state(segments[first - 1]) if goes_on else None
     strength = np.float32(options.color.strength)
-    with ThreadPoolExecutor(1, "archivecolor-encoder") as encoder:
+    with ThreadPoolExecutor(1, "archivecolor-encoder", torch.set_num_threads, (1,)) as encoder:
         writing: Future[None] | None = None
         for segment, frames, looks in windows(film, segments[first:], eye, options.film.on_bad_frame):
             if segment.start == segment.shot_start:
