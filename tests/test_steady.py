@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -30,7 +31,7 @@ def even(a: float, b: float) -> Any:
 
 
 def links_of(lightness: list[Any]) -> list[steady.Link | None]:
-    return [None, *(steady.linked(one, other) for one, other in zip(lightness, lightness[1:], strict=False))]
+    return [None, *(steady.linked(one, other) for one, other in pairwise(lightness))]
 
 
 def run(lightness: list[Any], ab: list[Any], strength: float = 1.0) -> list[Any]:

@@ -134,7 +134,7 @@ def _ended_early(film: Film, reader: Reader, found: Survey) -> str:
         return f"truncated: {count} of {film.expected_frames} frames are there{_cause(reader)}"
     if count and film.duration_s:
         end = float((found.pts[-1] - found.pts[0] + film.frame_ticks) * film.time_base)
-        if end < film.duration_s - max(0.5, 3 / float(film.rate)):
+        if end < film.duration_s - max(0.25, 4 / float(film.rate)):
             return f"truncated: {end:.2f} of {film.duration_s:.2f} s are there{_cause(reader)}"
     return f"broken off after {count} frames{_cause(reader)}" if reader.trouble else ""
 
