@@ -144,10 +144,12 @@ def mean(passed: Passed) -> Floats:
         return colour / weight
     for radius, share in ((3, _FILL), (24, _FILL**2)):
         size = (2 * radius + 1,) * 2
-        colour = colour + np.float32(share) * np.stack([cv2.blur(c, size) for c in passed.colour])
+        around = np.stack([np.asarray(cv2.blur(c, size), np.float32) for c in passed.colour])
+        colour = colour + np.float32(share) * around
         weight = weight + np.float32(share) * np.asarray(cv2.blur(passed.weight, size), np.float32)
-    total = np.array([c.sum() for c in passed.colour], np.float32)[:, None, None]
-    return (colour + 1e-12 * total) / (weight + 1e-12 * np.float32(passed.weight.sum()) + 1e-20)
+    total = np.asarray(passed.colour.sum(axis=(1, 2)), np.float32)[:, None, None]
+    faint = np.float32(1e-12)
+    return (colour + faint * total) / (weight + faint * np.float32(passed.weight.sum()) + np.float32(1e-20))
 
 
 def steadied(

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from archivecolor.cli.say import bar, print_table
+
+if TYPE_CHECKING:
+    from rich.progress import Progress, TaskID
 
 
 def evaluate(
@@ -88,11 +92,14 @@ def _film(film: Path, plot: Path | None, models: list[str] | None, device: str, 
     for model in models or [weights.DEFAULT_MODEL]:
         with bar() as shown, Colorizer(model, device=device, precision=precision) as colorizer:
             task = shown.add_task(model, total=None, note="")
-            result = film_measures.evaluate_film(
-                asked, colorizer, lambda _, done, total, task=task: shown.update(task, completed=done, total=total)
-            )
+            show = partial(_show, shown, task)
+            result = film_measures.evaluate_film(asked, colorizer, show)
         if as_json:
             typer.echo(json.dumps({"model": model, **result}))
         else:
             typer.echo(model)
             print_table(film_measures.as_rows(result))
+
+
+def _show(shown: Progress, task: TaskID, _: str, done: int, total: int) -> None:
+    shown.update(task, completed=done, total=total)

@@ -162,12 +162,12 @@ def evaluate_film(
         pictures = {name: next(answer) for name, answer in answers.items()}
         if truth is None:
             continue
-        grey = cv2.cvtColor(truth, cv2.COLOR_RGB2GRAY)
+        grey = np.asarray(cv2.cvtColor(truth, cv2.COLOR_RGB2GRAY), np.uint8)
         moved = motion(before, grey) if before is not None and frame.index not in starts else None
         pictures |= {GREY: np.repeat(grey[..., None], 3, axis=2), TRUTH: truth}
         for name, rgb in pictures.items():
             note(ways[name], rgb, truth, moved, frame.index)
-        before = np.asarray(grey)
+        before = grey
     if asked.plot:
         save_plot(asked.plot, ways, sorted(starts))
     return {name: scores.numbers() for name, scores in ways.items()}
