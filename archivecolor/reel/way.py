@@ -29,7 +29,12 @@ from archivecolor.reel.colours import AHEAD, STEP, Eye, Look, Tinter
 
 WINDOW_MEGAPIXELS = 160.0
 """Luma samples of one window of frames, in millions."""
-LONGEST_SEGMENT = 120
+LONGEST_SEGMENT = 64
+"""Frames; each takes about 4 MB for its small maps and their links, besides its luma."""
+
+
+SMALL_MAPS = 4.0
+"""What a frame's small maps take in memory, in millions of 8-bit samples."""
 
 
 @dataclass(frozen=True)
@@ -61,8 +66,9 @@ class Coloured:
 
 
 def megapixels(film: Film) -> float:
-    """Luma samples, in millions, that are in memory at one time."""
-    return 2 * film.width * film.height * (longest_segment(film) + AHEAD) * (1 if film.depth == 8 else 2) / 1e6
+    """What is in memory at one time, as millions of luma samples of 8 bits."""
+    frame = film.width * film.height * (1 if film.depth == 8 else 2) / 1e6
+    return (longest_segment(film) + AHEAD) * (2 * frame + SMALL_MAPS)
 
 
 def longest_segment(film: Film) -> int:
