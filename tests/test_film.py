@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 import pytest
 import torch
-from doubles import INK, colour, lab_of
+from doubles import INK, colour, lab_of, save_ink
 from films import facts, save_film, scene
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -70,6 +70,17 @@ def test_the_colour_is_that_of_the_network(src: Path, out: Path, ink: Path) -> N
     a, b = lab_of(rgb)[20:70, 20:100, 1:].reshape(-1, 2).T
     assert abs(np.median(a) - INK[0]) < 4
     assert abs(np.median(b) - INK[1]) < 6
+
+
+def test_the_network_sees_a_turned_film_upright(src: Path, out: Path, ink: Path) -> None:
+    save_ink(ink, (0, 0), tilt=(60, 0))  # green above, red below
+    for rotation in (0, 90, -90, 180):
+        save_film(src / f"{rotation}.mp4", VARIABLE[:3], size=(64, 64), rotation=rotation)
+    colour(src, out=out, model=ink, film=FilmOptions(master=True))
+    for rotation in (0, 90, -90, 180):
+        red = np.rot90(facts(out / f"{rotation}.mp4.mkv").chroma[0][1], rotation // 90).astype(int)
+        assert red[-12:].mean() > red[:12].mean() + 8
+        assert abs(red[:, -12:].mean() - red[:, :12].mean()) < 4
 
 
 @pytest.mark.parametrize(
