@@ -126,7 +126,7 @@ class RunOptions:
         out: a run that began on one machine may be finished on another."""
         decisive = {
             **asdict(self.color), "precision": self.precision, "format": self.format, "quality": self.quality,
-            "suffix": self.suffix, "recolor": self.recolor, "strips_above": self.strips_above,
+            "suffix": self.suffix, "recolor": self.recolor, "strips_above": float(self.strips_above),
         }  # fmt: skip
         return _hashed(decisive)
 
