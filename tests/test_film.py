@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 
 from archivecolor import lab
 from archivecolor.errors import UnreadableError, UnsupportedError, UsageError
-from archivecolor.film import is_film, planes, read, segments, shots, write
+from archivecolor.film import header, is_film, planes, segments, shots, write
 from archivecolor.film.survey import Survey
 from archivecolor.options import FilmOptions
 from archivecolor.provenance import DONE, FAILED, SKIPPED
@@ -262,10 +262,10 @@ def test_sound_alone_is_no_film(tmp_path: Path) -> None:
 
         _speak(out, out.add_stream("aac", rate=44100), 0.3)
     with pytest.raises(UnsupportedError, match="no stream of pictures"):
-        read.open_film(tmp_path / "a.mp4")
+        header.open_film(tmp_path / "a.mp4")
     (tmp_path / "b.mkv").write_bytes(b"\x1a\x45\xdf\xa3")
     with pytest.raises(UnreadableError):
-        read.open_film(tmp_path / "b.mkv")
+        header.open_film(tmp_path / "b.mkv")
 
 
 # --- killed and taken up again ----------------------------------------------------------------------------------------

@@ -14,8 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from archivecolor import tone
+from archivecolor.film.header import Film
 from archivecolor.film.planes import lightness_table
-from archivecolor.film.read import Film, Frame, Reader
+from archivecolor.film.read import Frame, Reader
 from archivecolor.film.shots import DETECT_HEIGHT, ShotFinder, shots
 
 COLOUR_EVERY = 24

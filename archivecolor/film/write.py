@@ -15,8 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from archivecolor.errors import UnsupportedError
+from archivecolor.film.header import Film, pyav
 from archivecolor.film.planes import LAYOUTS
-from archivecolor.film.read import Film, pyav
 from archivecolor.film.segments import Stored
 
 if TYPE_CHECKING:

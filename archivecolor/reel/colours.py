@@ -18,8 +18,8 @@ from numpy.typing import NDArray
 
 from archivecolor import steady, tone
 from archivecolor.colorize import Colorizer
+from archivecolor.film.header import Film
 from archivecolor.film.planes import lightness_table
-from archivecolor.film.read import Film
 from archivecolor.film.survey import Segment, Survey
 from archivecolor.options import FilmOptions
 from archivecolor.steady import Link, Passed

@@ -10,7 +10,7 @@ from typing import Any
 from archivecolor import files
 from archivecolor.colorize import Colorizer
 from archivecolor.film import write
-from archivecolor.film.read import Film
+from archivecolor.film.header import Film
 from archivecolor.film.segments import WorkFolder
 from archivecolor.film.survey import Survey
 from archivecolor.film.write import Coding

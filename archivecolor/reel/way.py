@@ -20,7 +20,8 @@ from archivecolor import chroma, files
 from archivecolor.colorize import Colorizer
 from archivecolor.errors import PictureError, TooLargeError
 from archivecolor.film import planes, shots, write
-from archivecolor.film.read import Film, Frame, Reader, open_film
+from archivecolor.film.header import Film, open_film
+from archivecolor.film.read import Frame, Reader
 from archivecolor.film.segments import Stored, WorkFolder
 from archivecolor.film.survey import Segment, Survey, survey
 from archivecolor.film.write import Coding

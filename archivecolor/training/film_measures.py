@@ -18,7 +18,8 @@ from numpy.typing import NDArray
 from archivecolor import files, lab, metrics
 from archivecolor.colorize import Colorizer
 from archivecolor.film import write
-from archivecolor.film.read import Film, Reader, open_film
+from archivecolor.film.header import Film, open_film
+from archivecolor.film.read import Reader
 from archivecolor.film.survey import Survey, survey
 from archivecolor.options import FilmEvaluation, FilmOptions
 from archivecolor.reel.colours import STEP, Eye, Tinter
