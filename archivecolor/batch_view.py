@@ -13,7 +13,7 @@ from typing import Protocol
 
 from rich.console import Console
 from rich.markup import escape
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
 from archivecolor import provenance
@@ -29,7 +29,14 @@ class Drive(Protocol):
     """`run.drive`, here or in another process."""
 
     def __call__(
-        self, options: RunOptions, watch: Watch, stop: Callable[[], bool], passed_over: Callable[[Path], None], /
+        self,
+        options: RunOptions,
+        watch: Watch,
+        stop: Callable[[], bool],
+        passed_over: Callable[[Path], None],
+        /,
+        *,
+        film_watch: Callable[[str, str, int, int, float], None],
     ) -> list[Record]: ...
 
 
@@ -38,16 +45,25 @@ def show(options: RunOptions, as_json: bool, quiet: bool, verbose: bool, stop: C
     console = Console(stderr=True, quiet=quiet)
     view = _View(console, as_json, verbose)
     with Progress(
-        TextColumn("colouring"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[speed]}"),
+        TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[speed]}"),
         TimeRemainingColumn(), console=console, disable=quiet or not console.is_terminal,
     ) as bar:  # fmt: skip
-        task = bar.add_task("", total=None, speed="")
+        task = bar.add_task("colouring", total=None, speed="")
+        reels: dict[str, TaskID] = {}
 
         def watch(name: str, row: Record | None, total: int) -> None:
             view.see(name, row)
+            if name in reels:
+                bar.remove_task(reels.pop(name))
             bar.update(task, total=total, completed=view.count, speed=view.speed())
 
-        rows = drive(options, watch, stop, view.pass_over)
+        def film_watch(name: str, what: str, done: int, total: int, seconds: float) -> None:
+            if name not in reels:
+                reels[name] = bar.add_task(name, speed="")
+            shown = f"{what}, {int(seconds // 60)}:{seconds % 60:04.1f} of film"
+            bar.update(reels[name], total=total or None, completed=done, speed=shown)
+
+        rows = drive(options, watch, stop, view.pass_over, film_watch=film_watch)
     view.summary(rows, options.out)
     if stop():
         view.say("Interrupted. The pictures in hand are finished; the same command goes on from here.")

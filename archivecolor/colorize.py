@@ -7,7 +7,7 @@ spread onto the untouched L* and merged with it (`painting.py`).
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -179,6 +179,16 @@ class Colorizer:
         other = other[..., ::-1]
         confidence = doubt.confidence(float(doubt.doubt(one[None], other[None], look[None])[0]))
         return _mean(one, other) if self.options.mirror else one, confidence
+
+    def frame_for(self, height: int, width: int) -> tiles.Frame:
+        """How small the network sees an upright picture of these proportions."""
+        return tiles.frame(height, width, self.options.size, self.stride)
+
+    def colours(self, looks: Sequence[Floats], small: tiles.Frame, orientation: int = 1) -> list[Floats]:
+        """Small L* maps, as stored, that are upright `small.height` x `small.width` -> their ab (2, h, w), Lab units,
+        without `strength`. They go through the network together, in one look each."""
+        upright = [np.ascontiguousarray(orient.upright(look, orientation)) for look in looks]
+        return [orient.stored(ab, orientation) for ab in self._ask([(look, small) for look in upright], [])]
 
     def _tiled_short_side(
         self, height: int, width: int, guide: Floats, look: Callable[[int, int], Floats]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from archivecolor.errors import UsageError
@@ -137,6 +137,35 @@ class Disclosure:
         return {"source_type": self.source_type, "mark": self.mark, "mark_font": font, "c2pa": bool(self.c2pa)}
 
 
+CODECS = ("h264", "h265", "av1", "prores")
+ON_BAD_FRAME = ("repeat", "grey")
+
+
+@dataclass(frozen=True)
+class FilmOptions:
+    """What decides how a film is coloured and written, besides `ColorOptions`."""
+
+    codec: str = "h264"
+    master: bool = False
+    """FFV1 with chroma in full resolution, in Matroska, instead of `codec`."""
+    steady: float = 1.0
+    """How steady colours are over time: 0 each frame by itself, 1 as far as the picture's motion allows."""
+    every: str = "auto"
+    """The network sees every so manieth frame; `auto`: as few as the error that is measured allows."""
+    cuts: Path | None = None
+    """A text file with the first frames of shots; None: they are looked for."""
+    on_bad_frame: str = "repeat"
+    """What stands for a frame that cannot be decoded: `repeat` the last good one, or `grey`."""
+
+    def __post_init__(self) -> None:
+        require(self.codec in CODECS, f"--codec {self.codec}: write one of {', '.join(CODECS)}")
+        require(0 <= self.steady <= 1, f"--steady {self.steady:g}: must be from 0 to 1")
+        known = self.every == "auto" or (self.every.isdecimal() and 1 <= int(self.every) <= 24)
+        require(known, f"--every {self.every}: write auto, or a number from 1 to 24")
+        known = self.on_bad_frame in ON_BAD_FRAME
+        require(known, f"--on-bad-frame {self.on_bad_frame}: write {' or '.join(ON_BAD_FRAME)}")
+
+
 DEFAULT_MODEL = "lite"
 """The weights of `run` on every device; `resnet18` once its numbers are at least as good."""
 ENGINES = ("torch", "openvino")
@@ -185,6 +214,7 @@ class RunOptions:
     """Decisions of a review: only what they reject is done, again."""
     confidence: bool = False
     """Tell for each picture how sure its colours are; costs a second look of the network. No colour depends on it."""
+    film: FilmOptions = FilmOptions()
 
     def __post_init__(self) -> None:
         require(bool(self.inputs), "no INPUT given")
@@ -209,9 +239,38 @@ class RunOptions:
         are left out: a run that began on one machine may be finished on another."""
         decisive = {
             **self.color.decisive(), **self.disclosure.decisive(), "precision": self.precision, "format": self.format,
-            "quality": self.quality, "suffix": self.suffix, "recolor": self.recolor, "strips_above": self.strips_above,
+            "quality": self.quality, "suffix": self.suffix, "recolor": self.recolor,
+            "strips_above": float(self.strips_above),
         }  # fmt: skip
-        return hashlib.sha256(json.dumps(decisive, sort_keys=True).encode()).hexdigest()[:16]
+        return _hashed(decisive)
+
+    def film_digest(self) -> str:
+        """The same for a film's output."""
+        cuts = self.film.cuts.read_text(encoding="utf-8") if self.film.cuts else None
+        return _hashed(
+            {
+                "size": self.color.size, "strength": self.color.strength, "source_type": self.disclosure.source_type,
+                **asdict(self.film), "cuts": cuts, "precision": self.precision, "suffix": self.suffix,
+                "recolor": self.recolor,
+            }
+        )  # fmt: skip
+
+
+def _hashed(decisive: dict[str, object]) -> str:
+    return hashlib.sha256(json.dumps(decisive, sort_keys=True).encode()).hexdigest()[:16]
+
+
+@dataclass(frozen=True)
+class FilmEvaluation:
+    """A colour film to be coloured from its luma and compared."""
+
+    film: Path
+    options: FilmOptions = FilmOptions()
+    plot: Path | None = None
+    """A PNG to draw mean a and b over time in."""
+
+    def __post_init__(self) -> None:
+        require(self.plot is None or self.plot.suffix == ".png", f"--plot {self.plot}: must end in .png")
 
 
 MEGAPIXELS = (2, 12, 50)

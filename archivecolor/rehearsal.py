@@ -6,7 +6,7 @@ import json
 import sys
 from pathlib import Path
 
-from archivecolor import files, provenance, weights
+from archivecolor import files, film, provenance, weights
 from archivecolor.options import RunOptions
 from archivecolor.provenance import DONE, SKIPPED, Identity, Record
 from archivecolor.run import find_jobs
@@ -15,9 +15,10 @@ from archivecolor.run import find_jobs
 def rehearse(options: RunOptions, as_json: bool) -> int:
     """Says for each input what a run would do, and why; writes nothing."""
     card = weights.check(weights.find(options.model))
-    identity = Identity(card.sha256, options.digest())
     rows = provenance.read_rows(options.out)
     for job in find_jobs(options):
+        digest = options.film_digest() if film.is_film(job.source) else options.digest()
+        identity = Identity(card.sha256, digest)
         what = _intention(rows.get(job.name), job.source, options, identity)
         if as_json:
             what_json = {"input": job.name, "source": str(job.source), "target": str(job.target), "would": what}

@@ -13,18 +13,26 @@ import types
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import joblib
 import torch
 
-from archivecolor import __version__, decisions, files, jobs, large, mark, photo, provenance, tone, weights
+from archivecolor import __version__, decisions, files, film, jobs, large, mark, photo, provenance, reel, tone, weights
 from archivecolor.colorize import Colorizer, Painted
-from archivecolor.errors import NoInputError, OutputError, PictureError, UnreadableError, UsageError
+from archivecolor.errors import (
+    MissingDependencyError,
+    NoInputError,
+    OutputError,
+    PictureError,
+    UnreadableError,
+    UsageError,
+)
 from archivecolor.jobs import Job
 from archivecolor.large import PaintedScan
-from archivecolor.options import ColorOptions, Disclosure, RunOptions, parse_hint
+from archivecolor.options import ColorOptions, Disclosure, FilmOptions, RunOptions, parse_hint
 from archivecolor.outputs import make_folder, target_of
 from archivecolor.pace import Budget, Clock
 from archivecolor.photo import Page, Photo
@@ -45,6 +53,7 @@ def drive(
     passed_over: Callable[[Path], None] = lambda path: None,
     begun: Callable[[str], None] = lambda name: None,
     known: Aftermath | None = None,
+    film_watch: Callable[[str, str, int, int, float], None] = lambda name, what, done, total, seconds: None,
 ) -> list[Record]:
     """Colours everything that is not settled and keeps the manifest.
 
@@ -52,9 +61,11 @@ def drive(
         watch: called once per input as it is finished, with its name, its row (None when it was settled already), and
             the number of inputs.
         stop: asked before each picture; when true, those in hand are finished and the rest is left for the next run.
+            Films stop after a few seconds of film, and go on from there.
         passed_over: told of each file in the input folders that is no picture.
         begun: told the name of each input that is taken in hand, by the thread that takes it.
         known: from processes that were killed over the same run.
+        film_watch: told of a film's name, what is done with it, frames done and in all, and seconds of film done.
 
     Returns:
         The rows of this run's inputs, old and new, in input order.
@@ -82,7 +93,7 @@ def drive(
         suspects, rest = _after(known or Aftermath(), todo, manifest, watch)
         alone = replace(options, workers=1)
         for job, outcome in itertools.chain.from_iterable(
-            work((job for job in part if not (broken or stop())), colorizer, how, manifest, begun)
+            work((job for job in part if not (broken or stop())), colorizer, how, manifest, begun, stop, film_watch)
             for part, how in ((suspects, alone), (rest, options))
         ):
             if isinstance(outcome, OutputError):
@@ -131,6 +142,7 @@ def run(
     hints: Iterable[str] = (),
     redo: str | Path | None = None,
     confidence: bool = False,
+    film: FilmOptions | None = None,
 ) -> list[Record]:
     """`archivecolor run` as a function: colours files and folders into `out`, gives the manifest's rows.
 
@@ -146,7 +158,7 @@ def run(
         RunOptions(
             tuple(map(str, inputs)), Path(out), model, color, device, precision, batch, workers, format, quality,
             suffix, recolor, overwrite, limit, max_megapixels, disclosure or Disclosure(), strips_above,
-            engine, Path(redo) if redo else None, confidence,
+            engine, Path(redo) if redo else None, confidence, film or FilmOptions(),
         )
     )  # fmt: skip
 
@@ -154,7 +166,7 @@ def run(
 def find_jobs(options: RunOptions, passed_over: Callable[[Path], None] = lambda path: None) -> list[Job]:
     """The pictures of the inputs, at most `options.limit` of them; `passed_over` is told of files that are none."""
     new_suffix = "" if options.format == "same" else photo.suffix_for(options.format, "")
-    found = jobs.find(options.inputs, options.out, photo.is_picture, options.suffix, new_suffix, passed_over)
+    found = jobs.find(options.inputs, options.out, is_ours, options.suffix, new_suffix, passed_over)
     if options.redo:
         found = rejected(found, options.redo)
     found = found[: options.limit]
@@ -204,6 +216,8 @@ def work(
     options: RunOptions,
     manifest: Manifest,
     begun: Callable[[str], None] = lambda name: None,
+    stop: Callable[[], bool] = lambda: False,
+    film_watch: Callable[[str, str, int, int, float], None] = lambda name, what, done, total, seconds: None,
 ) -> Iterator[tuple[Job, Record | OutputError | None]]:
     """Each job with its outcome, in the order in which they are ready."""
     workers = options.workers or joblib.cpu_count() + 1
@@ -212,18 +226,25 @@ def work(
 
     def task(job: Job) -> tuple[Job, Record | OutputError | None]:
         begun(job.name)
-        return job, color_one(job, colorizer, options, manifest, budget)
+        watch = reel.Watch(partial(film_watch, job.name), stop)
+        return job, color_one(job, colorizer, options, manifest, budget, watch)
 
     yield from pool(joblib.delayed(task)(job) for job in todo)
 
 
 def color_one(
-    job: Job, colorizer: Colorizer, options: RunOptions, manifest: Manifest, budget: Budget
+    job: Job,
+    colorizer: Colorizer,
+    options: RunOptions,
+    manifest: Manifest,
+    budget: Budget,
+    watch: reel.Watch = reel.Watch(),  # noqa: B008  (frozen)
 ) -> Record | OutputError | None:
     """The way of one photograph: its row, or None when it is settled already. Only a broken output folder is handed
     on as an error; whatever is wrong with the picture becomes the reason in its row."""
     torch.set_num_threads(1)  # the other cores belong to the network and the other workers
-    identity = Identity(colorizer.card.sha256, options.digest())
+    is_reel = film.is_film(job.source)
+    identity = Identity(colorizer.card.sha256, options.film_digest() if is_reel else options.digest())
     row = Record(
         job.name, str(job.source), None, FAILED, model=colorizer.card.name, weights_sha256=identity.weights_sha256,
         options=identity.options, guidance=options.color.guidance(), redone=options.redo is not None,
@@ -234,6 +255,8 @@ def color_one(
         row = replace(row, source_sha256=seen.sha256)
         if not options.overwrite and manifest.settled(job.name, row.source_sha256, identity, options.redo is not None):
             return None
+        if is_reel:
+            return color_reel(job, row, colorizer, options, manifest, budget, watch, clock)
         with budget.held(photo.measure(job.source, options.strips())):
             with clock.stage("decode"):
                 source = photo.read(job.source, options.max_megapixels, options.strips())
@@ -273,11 +296,13 @@ def color_one(
             notes=(*(n for page in result.pages for n in page.notes), *notes),
         )  # fmt: skip
         if options.disclosure.sidecar:
-            provenance.write_sidecar(options.out, finished, options, made_with(source, colorizer, clock))
+            provenance.write_sidecar(
+                options.out, finished, options, made_with(own_source_type(source), colorizer, clock)
+            )
         return finished
     except OutputError as error:
         return error
-    except PictureError as error:
+    except (PictureError, MissingDependencyError) as error:
         return replace(row, reason=str(error), seconds=clock.seconds)
     except MemoryError:
         return replace(row, reason="too large for this machine's memory; colour it alone with --workers 1")
@@ -293,6 +318,33 @@ def least_sure(painted: list[Painted | PaintedScan | None]) -> float | None:
     """The confidence of a picture is that of its least certain page."""
     known = [part.confidence for part in painted if part and part.confidence is not None]
     return round(min(known), 4) if known else None
+
+
+def color_reel(
+    job: Job, row: Record, colorizer: Colorizer, options: RunOptions, manifest: Manifest, budget: Budget,
+    watch: reel.Watch, clock: Clock,
+) -> Record:  # fmt: skip
+    """The way of one film, as far as it is the run's: room for it in memory and in the output tree, and its sidecar."""
+    source = reel.open_to_color(job.source, options.max_megapixels)
+    make_folder(job.target.parent, options.out)
+    with budget.held(reel.megapixels(source)):
+        row = reel.color_job(source, job, row, colorizer, options, manifest, watch, TOOL)
+    if row.output is None:
+        return row
+    only_photographs = {
+        "--palette": options.color.palette, "--mirror": options.color.mirror, "--mark": options.disclosure.mark,
+        "--c2pa": options.disclosure.c2pa,
+    }  # fmt: skip
+    notes = (*row.notes, *(f"{flag} is for photographs" for flag, given in only_photographs.items() if given))
+    row = replace(row, notes=notes, guidance=(), sidecar=options.disclosure.sidecar)
+    if row.sidecar:
+        provenance.write_sidecar(options.out, row, options, made_with(None, colorizer, clock))
+    return row
+
+
+def is_ours(path: Path) -> bool:
+    """Whether a file found in a folder is a picture or a film."""
+    return photo.is_picture(path) or film.is_film(path)
 
 
 def is_monochrome(page: Page) -> bool:
@@ -337,10 +389,10 @@ def dress(
     return replace(source, pages=tuple(pages))
 
 
-def made_with(source: Photo, colorizer: Colorizer, clock: Clock) -> dict[str, Any]:
+def made_with(source_type: str | None, colorizer: Colorizer, clock: Clock) -> dict[str, Any]:
     """For the sidecar: what the manifest's row does not know."""
     return {
-        "source_digital_source_type": own_source_type(source),
+        "source_digital_source_type": source_type,
         "network": colorizer.card.network, "device": str(colorizer.device), "precision": colorizer.precision,
         "begun": clock.begun.isoformat(timespec="seconds"),
         "finished": datetime.now(UTC).isoformat(timespec="seconds"),

@@ -150,6 +150,19 @@ def test_review_verbs(scans: Path, ink: Path, tmp_path: Path) -> None:
     assert (tmp_path / "sheet.png").is_file()
 
 
+@pytest.mark.parametrize(
+    ("flag", "text", "value"),
+    [("--codec", "av1", "av1"), ("--steady", "0.5", 0.5), ("--every", "4", "4"), ("--on-bad-frame", "grey", "grey"),
+     ("--cuts", str(ROOT / "LICENSE"), ROOT / "LICENSE"), ("--master", "", True)],
+)  # fmt: skip
+def test_a_film_flag_reaches_its_option(flag: str, text: str, value: Any, asked: list[Any]) -> None:
+    call("run", "in", "--out", "out", flag, *text.split())
+    assert getattr(asked[0][0].film, flag.removeprefix("--").replace("-", "_")) == value
+    plain = RunOptions(("in",), Path("out"))
+    assert asked[0][0].film_digest() != plain.film_digest()
+    assert asked[0][0].digest() == plain.digest()
+
+
 @pytest.mark.parametrize("flag", ["--recolor", "--overwrite", "--confidence"])
 def test_a_switch_reaches_its_option(flag: str, asked: list[Any]) -> None:
     call("run", "in", "--out", "out")
@@ -173,6 +186,7 @@ def test_inputs_and_output_switches_reach_the_view(asked: list[Any]) -> None:
      ("--digital-source-type", "negativeFilm"), ("--digital-source-type", "beautiful"), ("--mark", "汉字"),
      ("--mark-font", "nowhere.ttf --mark auto"), ("--c2pa", "one.pem"),
      ("--hint", "here,red"), ("--palette", "nowhere.jpg"), ("--redo", "nowhere.json"),
+     ("--codec", "mpeg1"), ("--steady", "1.5"), ("--every", "0"), ("--on-bad-frame", "drop"),
      ("--device", "tpu"), ("--precision", "int8"), ("--precision", "fp16 --device cpu")],
 )  # fmt: skip
 def test_a_wrong_value_is_a_usage_error_that_names_the_flag(tmp_path: Path, flag: str, text: str) -> None:

@@ -18,10 +18,10 @@ PACKAGE = ROOT / "archivecolor"
 FLOORS = (
     ("errors",),
     ("options", "lab", "files", "orient", "devices", "pace", "decisions"),
-    ("networks", "tiles", "chroma", "tone", "metrics", "mark", "openvino_network", "guidance", "doubt"),
-    ("photo", "jobs", "weights", "provenance", "engine", "painting"),
+    ("networks", "tiles", "chroma", "tone", "metrics", "mark", "openvino_network", "guidance", "doubt", "steady"),
+    ("photo", "film", "jobs", "weights", "provenance", "engine", "painting"),
     ("colorize", "outputs", "reference"),
-    ("large",),
+    ("large", "reel"),
     ("run", "training", "verify", "bag"),
     ("batch_view", "rehearsal", "supervise", "bench", "report", "export", "candidates"),
     ("cli",),
@@ -29,7 +29,12 @@ FLOORS = (
 )
 FLOOR_OF = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}
 HEAVY = {"torch", "torchvision", "cv2", "fastai", "timm", "numpy", "skimage", "PIL", "imagecodecs", "tifffile"}
-DISTRIBUTIONS = {"cv2": "opencv-python-headless", "PIL": "pillow", "skimage": "scikit-image"}
+DISTRIBUTIONS = {
+    "cv2": "opencv-python-headless",
+    "PIL": "pillow",
+    "skimage": "scikit-image",
+    "scenedetect": "scenedetect-headless",
+}
 
 Sources = dict[str, str]
 
@@ -145,7 +150,10 @@ def test_every_foreign_import_is_a_declared_dependency() -> None:
 
     core = names(project["dependencies"])
     extras = {key: core | names(needed) for key, needed in project["optional-dependencies"].items()}
-    wider = {"archivecolor.training": "train", "archivecolor.provenance.credentials": "c2pa", "archivecolor.bag": "bag"}
+    wider = {
+        "archivecolor.training": "train", "archivecolor.provenance.credentials": "c2pa", "archivecolor.bag": "bag",
+        "archivecolor.film": "video",
+    }  # fmt: skip
     undeclared = {}
     for module, text in sources().items():
         tops = {name.split(".")[0] for name in imported(module, text, False)} - sys.stdlib_module_names
@@ -201,7 +209,7 @@ def test_colouring_needs_neither_fastai_nor_timm(tmp_path: Path) -> None:
     run = f"from archivecolor import run; assert run({str(tmp_path / 'a.png')!r}, out={str(tmp_path / 'out')!r})"
     loaded = loaded_by(run)
     assert "torch" in loaded
-    assert loaded & {"fastai", "timm", "matplotlib", "typer", "openvino"} == set()
+    assert loaded & {"fastai", "timm", "matplotlib", "typer", "openvino", "av", "scenedetect"} == set()
 
 
 # --- nothing of this machine ------------------------------------------------------------------------------------------

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -13,12 +14,17 @@ from archivecolor.cli.say import bar, print_table
 
 if TYPE_CHECKING:
     import torch
+    from rich.progress import Progress, TaskID
 
     from archivecolor.options import Evaluation
 
 
 def evaluate(
-    data: Annotated[Path, typer.Option(help="Folder of colour photographs no model has seen, or a list of them.")],
+    data: Annotated[
+        Path | None, typer.Option(help="Folder of colour photographs no model has seen, or a list of them.")
+    ] = None,
+    film: Annotated[Path | None, typer.Option(help="A colour film instead: how true and how steady.")] = None,
+    plot: Annotated[Path | None, typer.Option(help="With --film: PNG of mean a and b over time.")] = None,
     model: Annotated[list[str] | None, typer.Option(help="Weights by name or folder; may be repeated.")] = None,
     compare: Annotated[
         tuple[str, str] | None,
@@ -44,16 +50,23 @@ def evaluate(
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:n.")] = "auto",
     precision: Annotated[str, typer.Option(help="auto, fp32, bf16 or fp16.")] = "auto",
 ) -> None:
-    """Measure models on colour photographs made grey: PSNR, CIEDE2000, colourfulness, agreement, Fréchet (Lite0).
+    """Measure models on colour photographs made grey: PSNR, CIEDE2000, colourfulness, agreement, Fréchet (Lite0); or on
+    a colour film: PSNR, CIEDE2000, and how steady its colours are, with and without steadying.
 
     Example: archivecolor evaluate --data ./colour_photos --model lite --model ./weights/mine --sheet ./compare.png
     """
+    if film:
+        _film(film, plot, model, device, precision, as_json)
+        return
     from archivecolor import devices, weights
+    from archivecolor.errors import UsageError
     from archivecolor.options import Evaluation
     from archivecolor.training import evaluate as measure
     from archivecolor.training import scoring
     from archivecolor.training.school import read_rgb
 
+    if data is None:
+        raise UsageError("name colour photographs with --data, or a colour film with --film")
     where = devices.choose_device(device)
     asked = Evaluation(
         data=data, models=(*(model or []), *(compare or ())) or (weights.DEFAULT_MODEL,), size=size, limit=limit,
@@ -95,3 +108,29 @@ def _rank(asked: Evaluation, where: torch.device, as_json: bool) -> None:
     else:
         print_table(confidence.as_rows(ranked))
         typer.echo(f"{ranked[0].pictures} pictures at {asked.size} px, {asked.precision}")
+
+
+def _film(film: Path, plot: Path | None, models: list[str] | None, device: str, precision: str, as_json: bool) -> None:
+    """Measures every model on one film."""
+    import json
+
+    from archivecolor import weights
+    from archivecolor.colorize import Colorizer
+    from archivecolor.options import FilmEvaluation
+    from archivecolor.training import film_measures
+
+    asked = FilmEvaluation(film, plot=plot)
+    for model in models or [weights.DEFAULT_MODEL]:
+        with bar() as shown, Colorizer(model, device=device, precision=precision) as colorizer:
+            task = shown.add_task(model, total=None, note="")
+            show = partial(_show, shown, task)
+            result = film_measures.evaluate_film(asked, colorizer, show)
+        if as_json:
+            typer.echo(json.dumps({"model": model, **result}))
+        else:
+            typer.echo(model)
+            print_table(film_measures.as_rows(result))
+
+
+def _show(shown: Progress, task: TaskID, _: str, done: int, total: int) -> None:
+    shown.update(task, completed=done, total=total)

@@ -79,12 +79,25 @@ def run(
     strips_above: Annotated[
         float, typer.Option(help="Megapixels above which a TIFF is coloured strip by strip, not held in memory.")
     ] = 100,
+    codec: Annotated[str, typer.Option(help="Of films: h264, h265, av1 or prores.")] = "h264",
+    master: Annotated[
+        bool, typer.Option("--master", help="Films as FFV1 with full chroma in Matroska; the luma bit for bit.")
+    ] = False,
+    steady: Annotated[float, typer.Option(help="How steady a film's colours are over time, 0 to 1.")] = 1.0,
+    every: Annotated[
+        str,
+        typer.Option(help="Films: the network sees every N-th frame; auto: as few as the error allows."),
+    ] = "auto",
+    cuts: Annotated[Path | None, typer.Option(help="Text file with the first frames of a film's shots.")] = None,
+    on_bad_frame: Annotated[
+        str, typer.Option(help="In place of a frame that cannot be decoded: repeat the last, or grey.")
+    ] = "repeat",
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be done; write nothing.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON line per picture on stdout.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress bar and no summary.")] = False,
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="A line for every picture.")] = False,
 ) -> None:
-    """Colour photographs; the tree of INPUT is mirrored under OUT. Run it again to go on where it stopped.
+    """Colour photographs and films; the tree of INPUT is mirrored under OUT. Run it again to go on where it stopped.
 
     Exit codes: 0 all done, 1 fatal, 2 wrong usage, 3 some pictures failed, 4 no input, 5 output not writable,
     6 weights, 7 a package is missing, 130 interrupted.
@@ -92,7 +105,7 @@ def run(
     Example: archivecolor run ./old_photos --out ./color
     """
     from archivecolor import batch_view, supervise
-    from archivecolor.options import ColorOptions, Disclosure, RunOptions, parse_hint
+    from archivecolor.options import ColorOptions, Disclosure, FilmOptions, RunOptions, parse_hint
     from archivecolor.reference import read_palette
 
     reference = read_palette(palette, palette_strength) if palette else None
@@ -103,6 +116,7 @@ def run(
         recolor=recolor, overwrite=overwrite, limit=limit, max_megapixels=max_megapixels,
         disclosure=Disclosure(digital_source_type, mark, mark_font, sidecar, c2pa),
         strips_above=strips_above, engine=engine, redo=redo, confidence=confidence,
+        film=FilmOptions(codec, master, steady, every, cuts, on_bad_frame),
     )  # fmt: skip
     if dry_run:
         from archivecolor import rehearsal

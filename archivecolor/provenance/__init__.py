@@ -5,6 +5,7 @@ from __future__ import annotations
 from archivecolor.provenance.credentials import check_credentials, sign
 from archivecolor.provenance.disclosure import (
     SOURCE_TYPE,
+    TERMS,
     caption,
     disclosure,
     has_caption,
@@ -34,6 +35,7 @@ __all__ = [
     "SKIPPED",
     "SOURCE_TYPE",
     "STARTED",
+    "TERMS",
     "Aftermath",
     "Identity",
     "Manifest",

@@ -6,6 +6,7 @@ import json
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
+from typing import Any
 
 MANIFEST = "manifest.jsonl"
 DONE, SKIPPED, FAILED, STARTED = "done", "skipped", "failed", "started"
@@ -43,6 +44,10 @@ class Record:
     """Whether one was written beside the output."""
     notes: tuple[str, ...] = ()
     seconds: dict[str, float] = field(default_factory=dict)
+    film: dict[str, Any] = field(default_factory=dict)
+    """Of films: `frames`, `bad_frames` (that could not be decoded), `shots`, `fps`, `duration` (seconds), `seen`
+    (frames that the network saw), `reuse_error` (Lab units by which colours that travelled missed the network's, mean)
+    and `reuse_worst`."""
     earlier: tuple[str, ...] = ()
     """Outputs that earlier runs made of this input under other names (another --format or --suffix, for example)."""
     confidence: float | None = None
@@ -75,7 +80,7 @@ class Aftermath:
 
 def line(record: Record) -> str:
     """The record as one line of the manifest; what is empty is left out."""
-    empty = ("", (), {})
+    empty: tuple[object, ...] = ("", (), {})
     values = {key: v for key, v in asdict(record).items() if key == "reason" or (v is not False and v not in empty)}
     text = json.dumps(values, ensure_ascii=False)
     try:

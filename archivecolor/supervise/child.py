@@ -10,7 +10,7 @@ from multiprocessing.connection import Connection
 from typing import Any
 
 from archivecolor.errors import ArchivecolorError
-from archivecolor.supervise.order import AT_ONCE, Begun, End, Order, PassedOver, Refusal, Rows, Settled
+from archivecolor.supervise.order import AT_ONCE, Begun, End, FilmProgress, Order, PassedOver, Refusal, Rows, Settled
 
 
 def main(number: int) -> None:
@@ -36,6 +36,7 @@ def main(number: int) -> None:
             lambda name, row, total: tell(Settled(name, row, total)),
             asked_to_stop.is_set,
             lambda path: tell(PassedOver(path)),
+            film_watch=lambda *progress: tell(FilmProgress(*progress)),
             begun=lambda name: tell(Begun(name)),
             known=order.known,
         )

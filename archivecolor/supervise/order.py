@@ -38,6 +38,20 @@ class Settled:
 
 
 @dataclass(frozen=True)
+class FilmProgress:
+    """From the child: how far it is with a film."""
+
+    name: str
+    what: str
+    """What is done with it just now."""
+    done: int
+    total: int
+    """Frames."""
+    seconds: float
+    """Of film that are done."""
+
+
+@dataclass(frozen=True)
 class PassedOver:
     """From the child: a file that is no picture."""
 

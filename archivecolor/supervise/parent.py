@@ -20,7 +20,7 @@ from typing import IO, Any
 from archivecolor.errors import ArchivecolorError, StoppedError
 from archivecolor.options import RunOptions
 from archivecolor.provenance import Aftermath, Record
-from archivecolor.supervise.order import Begun, End, Order, PassedOver, Refusal, Rows, Settled
+from archivecolor.supervise.order import Begun, End, FilmProgress, Order, PassedOver, Refusal, Rows, Settled
 
 CHILD = (sys.executable, "-m", "archivecolor.supervise.child")
 _LOOK_EVERY_S = 0.2
@@ -28,6 +28,16 @@ _LOOK_EVERY_S = 0.2
 
 Watch = Callable[[str, Record | None, int], None]
 PassOver = Callable[[Path], None]
+FilmWatch = Callable[[str, str, int, int, float], None]
+
+
+@dataclass(frozen=True)
+class _Ears:
+    """Who is to be told what."""
+
+    watch: Watch
+    passed_over: PassOver
+    film_watch: FilmWatch
 
 
 @dataclass
@@ -48,12 +58,13 @@ def drive(
     stop: Callable[[], bool],
     passed_over: PassOver,
     child: Sequence[str] = CHILD,
+    film_watch: FilmWatch = lambda name, what, done, total, seconds: None,
 ) -> list[Record]:
     """`run.drive` in a child process, which may be killed: the pictures it had in hand are then tried one at a time,
     the one that kills again is failed by name, and the rest goes on.
 
     Args:
-        options, watch, stop, passed_over: as for `run.drive`.
+        options, watch, stop, passed_over, film_watch: as for `run.drive`.
         child: the command that becomes the child; the number of its socket is added.
 
     Raises:
@@ -62,11 +73,11 @@ def drive(
     if os.name != "posix":  # elsewhere a socket cannot be handed on by its number
         from archivecolor.run import drive as drive_here
 
-        return drive_here(options, watch, stop, passed_over)
+        return drive_here(options, watch, stop, passed_over, film_watch=film_watch)
     known = Aftermath()
     with _listed_inputs(options) as stdin:
         while True:
-            life = _live(Order(options, known), child, stdin, watch, stop, passed_over)
+            life = _live(Order(options, known), child, stdin, stop, _Ears(watch, passed_over, film_watch))
             if life.error:
                 raise life.error
             if life.end and life.end.stopped and not stop():
@@ -85,9 +96,8 @@ def _live(
     order: Order,
     command: Sequence[str],
     stdin: IO[bytes] | int,
-    watch: Watch,
     stop: Callable[[], bool],
-    passed_over: PassOver,
+    ears: _Ears,
 ) -> _Life:
     """Starts a child and listens to it until it is gone."""
     life, told = _Life(), False
@@ -103,7 +113,7 @@ def _live(
             if stop() and not told:
                 process.terminate()
                 told = True
-            _take(report, life, watch, passed_over)
+            _take(report, life, ears)
     except ConnectionError:
         pass  # it died before it could read its order; the exit code says how
     finally:
@@ -121,16 +131,18 @@ def _reports(child: Connection[Any, Any]) -> Iterator[object]:
             return
 
 
-def _take(report: object, life: _Life, watch: Watch, passed_over: PassOver) -> None:
+def _take(report: object, life: _Life, ears: _Ears) -> None:
     match report:
         case Begun(name):
             life.in_hand.add(name)
         case Settled(name, row, total):
             life.in_hand.discard(name)
             life.settled.add(name)
-            watch(name, row, total)
+            ears.watch(name, row, total)
+        case FilmProgress():
+            ears.film_watch(report.name, report.what, report.done, report.total, report.seconds)
         case PassedOver(path):
-            passed_over(path)
+            ears.passed_over(path)
         case Rows(rows):
             life.rows += rows
         case Refusal(error):

@@ -1,0 +1,56 @@
+"""Whether a file is a film, told from its first bytes; no decoder is woken."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+SUFFIXES = frozenset(
+    (
+        *(".mp4", ".m4v", ".mov", ".qt", ".3gp", ".3g2", ".mkv", ".webm", ".avi", ".mpg", ".mpeg", ".vob", ".m2v"),
+        *(".ts", ".m2ts", ".mts", ".mxf", ".wmv", ".asf", ".flv", ".ogv", ".dv", ".nut"),
+    )
+)
+_MAGICS = (
+    b"\x1a\x45\xdf\xa3",  # Matroska, WebM
+    b"\x00\x00\x01\xba",  # MPEG programme stream
+    b"\x00\x00\x01\xb3",  # MPEG video
+    b"FLV\x01",
+    b"\x30\x26\xb2\x75\x8e\x66\xcf\x11",  # ASF, WMV
+    b"\x06\x0e\x2b\x34\x02\x05\x01\x01",  # MXF
+    b"nut/multimedia container\x00",
+)
+_STILL_BRANDS = (b"avif", b"avis", b"heic", b"heix", b"hevc", b"mif1", b"msf1", b"jp2 ", b"jpx ", b"crx ")
+"""ISO base media files that are photographs."""
+_SOUND_BRANDS = (b"M4A ", b"M4B ")
+
+
+def is_film(path: Path) -> bool:
+    """Whether a file found in a folder is to be treated as a film: by its suffix, else by its first bytes.
+
+    A file with a film's suffix counts whatever it holds: that it cannot be read must be said, not passed over. But a
+    text called `.ts` is a program, not a transport stream.
+    """
+    try:
+        with path.open("rb") as file:
+            head = file.read(4096)
+    except OSError:
+        return path.suffix.lower() in SUFFIXES
+    if path.suffix.lower() == ".ts":
+        return _is_transport_stream(head)
+    return path.suffix.lower() in SUFFIXES or _looks_like_film(head)
+
+
+def _looks_like_film(head: bytes) -> bool:
+    if head[4:8] == b"ftyp":
+        return head[8:12] not in (*_STILL_BRANDS, *_SOUND_BRANDS)
+    if head.startswith(b"RIFF"):
+        return head[8:12] == b"AVI "
+    return head.startswith(_MAGICS) or _is_transport_stream(head)
+
+
+def _is_transport_stream(head: bytes) -> bool:
+    """Sync bytes every 188, or 192 with time codes before each."""
+    return any(
+        len(head) > offset + 4 * step and all(head[offset + i * step] == 0x47 for i in range(5))
+        for offset, step in ((0, 188), (4, 192))
+    )

@@ -1,0 +1,74 @@
+"""Where one shot ends and the next begins."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from archivecolor.errors import MissingDependencyError, UsageError
+
+DETECT_HEIGHT = 144
+"""Lines of the copy in which cuts are looked for."""
+SHORTEST_SHOT = 3
+"""Frames between two cuts at least, where they are found by themselves."""
+LEAST_CHANGE = 15.0
+"""PySceneDetect's score of a cut, at least: a jump in the gate of an old projector has up to 14."""
+
+
+class ShotFinder:
+    """PySceneDetect's AdaptiveDetector, fed frame by frame: it compares each change with those around it, so that the
+    flicker and the wandering camera of old films are no cuts.
+
+    Raises:
+        MissingDependencyError: PySceneDetect is not installed.
+    """
+
+    def __init__(self, rate: Fraction) -> None:
+        try:
+            from scenedetect.common import FrameTimecode
+            from scenedetect.detectors import AdaptiveDetector
+        except ImportError as error:
+            raise MissingDependencyError(
+                f"finding cuts needs PySceneDetect ({error}); install it with: pip install 'archivecolor[video]', "
+                "or name the cuts with --cuts"
+            ) from error
+        self._timecode: Any = FrameTimecode
+        self._rate = float(rate)
+        self._detector = AdaptiveDetector(min_scene_len=SHORTEST_SHOT, luma_only=True, min_content_val=LEAST_CHANGE)
+        self.cuts: list[int] = []
+
+    def see(self, index: int, grey: NDArray[np.uint8]) -> None:
+        """One frame, (H, W), small."""
+        found = self._detector.process_frame(self._timecode(index, self._rate), cv2.cvtColor(grey, cv2.COLOR_GRAY2BGR))
+        self.cuts += [cut.frame_num for cut in found]
+
+
+def read_cuts(path: Path) -> list[int]:
+    """The first frames of shots, counted from 0, from a text file: numbers parted by spaces, commas or lines; what
+    follows a # is a remark.
+
+    Raises:
+        UsageError: the file cannot be read or holds something else.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(f"--cuts {path}: cannot be read ({error})") from error
+    words = re.split(r"[\s,;]+", re.sub(r"#.*", "", text).strip())
+    if not all(word.isdecimal() for word in words if word):
+        raise UsageError(f"--cuts {path}: must hold frame numbers only, counted from 0")
+    return sorted({int(word) for word in words if word})
+
+
+def shots(cuts: Iterable[int], frames: int) -> list[tuple[int, int]]:
+    """First frame and end (one past the last) of every shot."""
+    inner = sorted({cut for cut in cuts if 0 < cut < frames})
+    starts = [0, *inner]
+    return list(zip(starts, [*inner, frames], strict=True)) if frames else []

@@ -1,0 +1,317 @@
+"""Pictures are encoded, everything else is copied: sound, subtitles and data packet for packet, chapters, tags."""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from itertools import pairwise
+from math import lcm
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from archivecolor.errors import UnsupportedError
+from archivecolor.film.header import Film, pyav
+from archivecolor.film.planes import LAYOUTS
+from archivecolor.film.segments import Stored
+
+if TYPE_CHECKING:
+    from av.container import InputContainer, OutputContainer
+    from av.packet import Packet
+
+Samples = NDArray[Any]
+
+ENCODER_THREADS = 1
+"""The encoder works beside the network, and several films beside each other."""
+_ENCODERS: dict[str, tuple[str, dict[str, str]]] = {
+    # Without mbtree: with it, libx264 gave other bytes for the same frames from time to time (6 of 25 runs in one
+    # process, none of 60 in another), even in one thread, and a resumed film was not the film that was never killed.
+    "h264": ("libx264", {"crf": "17", "preset": "medium", "mbtree": "0"}),
+    "h265": ("libx265", {"crf": "19", "preset": "medium", "x265-params": "log-level=error:frame-threads=1"}),
+    "av1": ("libsvtav1", {"crf": "24", "preset": "7"}),
+    "prores": ("prores_ks", {"profile": "3", "vendor": "apl0"}),
+    "ffv1": ("ffv1", {"level": "3", "slicecrc": "1", "slices": "4", "context": "1"}),
+}
+_FAMILY = {"mov": "mov", "mp4": "mp4", "m4v": "mp4", "qt": "mov", "3gp": "mp4", "3g2": "mp4"}
+_TOO_OWN = ("major_brand", "minor_version", "compatible_brands", "encoder", "ENCODER")
+"""Metadata that describe the container and not the film."""
+
+
+@dataclass(frozen=True)
+class Coding:
+    """How the pictures are encoded, and into what."""
+
+    film: Film
+    codec: str
+    """A key of the encoders: h264, h265, av1, prores, ffv1."""
+    container: str
+    """mp4, mov or matroska."""
+    pix_fmt: str
+    depth: int
+
+    @property
+    def layout(self) -> str:
+        """`420`, `422` or `444`."""
+        return self.pix_fmt[3:6]
+
+    @property
+    def suffix(self) -> str:
+        """Of the file: `.mkv`, or the source's own where that says the same."""
+        own = self.film.path.suffix
+        if _FAMILY.get(own.lower()[1:]) == self.container or (self.container, own.lower()) == ("matroska", ".mkv"):
+            return own
+        return {"mp4": ".mp4", "mov": ".mov", "matroska": ".mkv"}[self.container]
+
+    @property
+    def chroma_size(self) -> tuple[int, int]:
+        """(height, width) of a chroma plane."""
+        across, down = LAYOUTS[self.layout]
+        return -(-self.film.height // down), -(-self.film.width // across)
+
+
+def coding_for(film: Film, codec: str, master: bool) -> Coding:
+    """The container that the source's streams fit best, and the format that keeps its luma samples."""
+    if master:
+        codec, container = "ffv1", "matroska"
+    elif codec == "prores":
+        container = "mov"
+    else:
+        container = (
+            _FAMILY.get(film.path.suffix.lower()[1:], "mp4") if film.container.startswith("mov,") else "matroska"
+        )
+    depth = _depth_for(film.depth, codec)
+    layout = {"prores": "422", "ffv1": "444"}.get(codec, "420")
+    odd = film.width % 2 or film.height % 2
+    if odd and layout == "420" and codec in ("h264", "h265"):
+        layout = "444"  # their 4:2:0 has even sides only
+    return Coding(film, codec, container, f"yuv{layout}p{f'{depth}le' if depth > 8 else ''}", depth)
+
+
+def _depth_for(depth: int, codec: str) -> int:
+    if codec == "ffv1":
+        return next(d for d in (8, 9, 10, 12, 14, 16) if d >= depth)
+    return 10 if depth > 8 or codec == "prores" else 8
+
+
+def luma_at_depth(luma: Samples, depth: int, wanted: int) -> Samples:
+    """Exactly what it was, or with zero bits added below; only 12 bits and more into 10 are rounded."""
+    if depth == wanted:
+        return luma
+    wide = luma.astype(np.uint16)
+    if wanted > depth:
+        return wide << (wanted - depth)
+    rounded = (wide.astype(np.uint32) + (1 << (depth - wanted - 1))) >> (depth - wanted)
+    return np.minimum(rounded, (1 << wanted) - 1).astype(np.uint16)
+
+
+def _set_up(context: Any, coding: Coding) -> None:
+    """The same for every segment and for the header of the joined film: their parameter sets must be equal."""
+    from av.codec.context import Flags
+
+    film = coding.film
+    context.width, context.height, context.pix_fmt = film.width, film.height, coding.pix_fmt
+    context.time_base, context.framerate = film.time_base, film.rate
+    if film.sample_aspect:
+        context.sample_aspect_ratio = film.sample_aspect
+    context.color_range = 2 if film.tags.full_range else 1
+    context.colorspace, context.color_primaries = film.tags.matrix, film.tags.primaries
+    context.color_trc = film.tags.transfer
+    context.thread_count = ENCODER_THREADS
+    context.flags |= Flags.global_header | Flags.bitexact
+    if film.interlaced:
+        context.flags |= Flags.interlaced_dct | Flags.interlaced_me
+        context.field_order = film.field_order
+    context.options = _options(coding)
+
+
+def _options(coding: Coding) -> dict[str, str]:
+    options = dict(_ENCODERS[coding.codec][1])
+    if coding.codec == "h264" and coding.film.interlaced:
+        options["x264-params"] = "bff=1" if coding.film.field_order in (3, 5) else "tff=1"
+    return options
+
+
+def encode(coding: Coding, frames: Iterable[tuple[int, Sequence[Samples]]]) -> list[Stored]:
+    """Frames as (pts, planes Y, Cb, Cr) -> the packets of one closed segment."""
+    av = pyav()
+    context = av.CodecContext.create(_ENCODERS[coding.codec][0], "w")
+    _set_up(context, coding)
+    packets: list[Stored] = []
+    for pts, planes in frames:
+        frame = picture(coding, planes)
+        frame.pts, frame.time_base = pts, coding.film.time_base
+        packets += [_stored(p) for p in context.encode(frame)]
+    return packets + [_stored(p) for p in context.encode(None)]
+
+
+def _stored(packet: Packet[Any]) -> Stored:
+    assert packet.pts is not None
+    return Stored(packet.pts, packet.is_keyframe, bytes(packet))
+
+
+def picture(coding: Coding, planes: Sequence[Samples]) -> Any:
+    """The planes as a frame of PyAV."""
+    frame = pyav().VideoFrame(coding.film.width, coding.film.height, coding.pix_fmt)
+    for plane, samples in zip(frame.planes, planes, strict=True):
+        rows = np.frombuffer(memoryview(plane), samples.dtype).reshape(plane.height, -1)
+        rows[:, : plane.width] = samples
+    frame.color_range = 2 if coding.film.tags.full_range else 1
+    frame.colorspace, frame.color_primaries = coding.film.tags.matrix, coding.film.tags.primaries
+    frame.color_trc = coding.film.tags.transfer
+    return frame
+
+
+def decoding_times(pts: Sequence[int], ticks: int) -> list[int]:
+    """Time stamps for decoding, for packets in decoding order with these times of showing.
+
+    They are the sorted times of showing, as many places late as the order demands: never later than the packet's own
+    pts, always rising, and the same however the film was cut into segments.
+    """
+    shown = sorted(pts)
+    rank = {time: i for i, time in enumerate(shown)}
+    delay = max((i - rank[time] for i, time in enumerate(pts)), default=0)
+    return [shown[i - delay] if i >= delay else shown[0] - (delay - i) * ticks for i in range(len(shown))]
+
+
+def join(
+    coding: Coding, target: Path, times: Sequence[int], packets: Iterable[Stored], said: dict[str, str]
+) -> tuple[str, ...]:
+    """Writes the film: the encoded packets between all other streams of the source.
+
+    Args:
+        times: pts of all packets, in their order.
+        said: metadata to add, by key.
+
+    Returns:
+        Notes on what the container could not take.
+    """
+    av = pyav()
+    film = coding.film
+    with av.open(str(film.path), metadata_errors="replace") as source:
+        copied = {s.index: s for s in source.streams if s.index != film.stream}
+        options = _muxer_options(coding, source)
+        with av.open(str(target), "w", format=coding.container, options=options) as out:
+            notes, twins = _streams(coding, source, out)
+            _metadata(coding, source, out, said)
+            out.start_encoding()
+            notes += _time_note(coding, out)
+            others = _copied(source, [copied[i] for i in twins], twins)
+            for _, _, packet in heapq.merge(_timed(coding, out.streams.video[0], times, packets), others):
+                out.mux(packet)
+    return tuple(notes)
+
+
+def _muxer_options(coding: Coding, source: InputContainer) -> dict[str, str]:
+    """`bitexact` leaves out random numbers and the date, so that the same work gives the same bytes."""
+    options = {"fflags": "+bitexact"}
+    if coding.container != "matroska":
+        ticks = coding.film.time_base.denominator
+        rates = [s.time_base.denominator for s in source.streams if s.type == "audio" and s.time_base]
+        fine = lcm(ticks, *rates)
+        options["video_track_timescale"] = str(ticks)
+        options["movie_timescale"] = str(fine if fine < 1 << 31 else ticks)  # start offsets are kept in these units
+        options["movflags"] = "+faststart" if coding.codec != "prores" else "+write_colr"
+    return options
+
+
+def _streams(coding: Coding, source: InputContainer, out: OutputContainer) -> tuple[list[str], dict[int, Any]]:
+    """Makes the output's streams in the source's order: notes on those left out, and by index those copied."""
+    notes: list[str] = []
+    twins: dict[int, Any] = {}
+    for stream in source.streams:
+        if stream.index == coding.film.stream:
+            _picture_stream(coding, stream, out)
+            continue
+        try:
+            twin = _twin(stream, out)
+        except (ValueError, pyav().FFmpegError, UnsupportedError) as error:
+            notes.append(f"stream {stream.index} ({stream.type}) not carried: {error}")
+            continue
+        if twin is not None:
+            twins[stream.index] = twin
+    return notes, twins
+
+
+def _twin(stream: Any, out: OutputContainer) -> Any:
+    """A stream for the packets of another one; None where there is nothing to copy packet by packet."""
+    from av.stream import Discard
+
+    if stream.type == "attachment":
+        out.add_attachment(stream.name, stream.mimetype, stream.data)
+        return None
+    if stream.discard == Discard.all:
+        return None  # the track in which QuickTime keeps the chapters; those are carried
+    context = stream.codec_context
+    if context and stream.type == "subtitle" and context.name not in out.supported_codecs:
+        raise UnsupportedError(f"{context.name} does not go into {out.format.name}")
+    twin = out.add_stream_from_template(stream)
+    twin.metadata.update(stream.metadata)
+    twin.disposition = stream.disposition
+    twin.time_base = stream.time_base
+    return twin
+
+
+def _picture_stream(coding: Coding, stream: Any, out: OutputContainer) -> None:
+    made: Any = out.add_stream(_ENCODERS[coding.codec][0], rate=coding.film.rate)
+    _set_up(made.codec_context, coding)
+    made.time_base = coding.film.time_base
+    made.metadata.update({key: value for key, value in stream.metadata.items() if key not in _TOO_OWN})
+    made.disposition = stream.disposition
+    if coding.film.display_matrix:
+        made.set_display_matrix(coding.film.display_matrix)
+
+
+def _metadata(coding: Coding, source: InputContainer, out: OutputContainer, said: dict[str, str]) -> None:
+    own = {key: value for key, value in source.metadata.items() if key not in _TOO_OWN}
+    comment = next((value for key, value in own.items() if key.lower() == "comment"), "")
+    own = {key: value for key, value in own.items() if key.lower() != "comment"}
+    out.metadata.update(own)
+    out.metadata.update({**said, "comment": f"{comment}\n{said['comment']}" if comment else said["comment"]})
+    if source.chapters():
+        out.set_chapters(source.chapters())
+
+
+def _time_note(coding: Coding, out: OutputContainer) -> list[str]:
+    base = out.streams.video[0].time_base
+    if base and (coding.film.time_base / base).denominator == 1:
+        return []
+    return [f"times rounded to the container's {base} s (the source's are multiples of {coding.film.time_base} s)"]
+
+
+def _timed(
+    coding: Coding, stream: Any, times: Sequence[int], packets: Iterable[Stored]
+) -> Iterator[tuple[Fraction, int, Packet[Any]]]:
+    """The picture packets with all their times, ready to be muxed; the first two values order them among others."""
+    av = pyav()
+    base = coding.film.time_base
+    shown = sorted(times)
+    lasts = {a: b - a for a, b in pairwise(shown)}
+    for stored, dts in zip(packets, decoding_times(times, coding.film.frame_ticks), strict=True):
+        packet = av.Packet(stored.data)
+        packet.stream, packet.time_base = stream, base
+        packet.pts, packet.dts = stored.pts, dts
+        packet.duration = lasts.get(stored.pts, coding.film.frame_ticks)
+        packet.is_keyframe = stored.key
+        yield dts * base, -1, packet
+
+
+def _copied(
+    source: InputContainer, streams: Sequence[Any], twins: dict[int, Any]
+) -> Iterator[tuple[Fraction, int, Packet[Any]]]:
+    """The packets of all other streams as they are; a broken end of the source ends them."""
+    when = Fraction(0)
+    try:
+        for packet in source.demux(streams) if streams else ():
+            time = packet.dts if packet.dts is not None else packet.pts
+            if time is None:
+                continue
+            when = max(when, Fraction(time) * packet.time_base)
+            index = packet.stream.index
+            packet.stream = twins[index]
+            yield when, index, packet
+    except pyav().FFmpegError:
+        return
