@@ -40,7 +40,13 @@ def perhaps_die(path: Path) -> None:
 
 
 def light_drive(
-    options: RunOptions, watch: Any, stop: Any, passed_over: Any, begun: Callable[[str], None], known: Aftermath
+    options: RunOptions,
+    watch: Any,
+    stop: Any,
+    passed_over: Any,
+    film_watch: Any,
+    begun: Callable[[str], None],
+    known: Aftermath,
 ) -> list[Record]:
     """What `run.drive` promises, one picture after the other and without a picture; three are in hand at a time."""
     todo = jobs.find(options.inputs, options.out, lambda path: path.suffix != ".txt", passed_over=passed_over)

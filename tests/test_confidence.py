@@ -18,7 +18,7 @@ from typer.testing import CliRunner
 
 from archivecolor import Colorizer, cli, doubt, lab, networks, weights
 from archivecolor.errors import NoInputError
-from archivecolor.options import ColorOptions, Evaluation, RunOptions
+from archivecolor.options import ColorOptions, Disclosure, Evaluation, RunOptions
 from archivecolor.provenance import read_rows
 from archivecolor.run import drive
 from archivecolor.training import confidence
@@ -80,7 +80,9 @@ def test_a_run_notes_who_contradicts_itself_and_no_colour_depends_on_it(tmp_path
     made = []
     for asked in (True, False):
         out = tmp_path / f"out{asked}"
-        drive(RunOptions((str(src),), out, str(sided), ColorOptions(64), "cpu", "fp32", confidence=asked))
+        bare = Disclosure(sidecar=False)  # which tells the time
+        color = ColorOptions(64)
+        drive(RunOptions((str(src),), out, str(sided), color, "cpu", "fp32", disclosure=bare, confidence=asked))
         made.append((read_rows(out), contents(out, lambda path: path.suffix == ".jsonl")))
     (told, files), (untold, same_files) = made
     assert told["even.png"].confidence == pytest.approx(1, abs=0.01)

@@ -378,7 +378,7 @@ def test_every_colour_fits_beside_every_luma(
 def test_grey_has_no_chroma_and_its_codes_have_the_lightness_of_srgb() -> None:
     tags = planes.Tags(1, False, 1, 1)
     table = planes.lightness_table(tags, 8)
-    assert (table[:17] == 0).all()
+    assert (np.abs(table[:17]) < 1e-5).all()
     assert (np.diff(table[16:236]) > 0).all()
     assert table[235] == pytest.approx(100, abs=1e-4)
     grey = torch.full((3, 1, 1), 0.5)
@@ -480,5 +480,9 @@ def test_luma_goes_deeper_without_loss(code: int, depths: tuple[int, int]) -> No
     code %= 1 << depth
     luma = np.full((2, 2), code, np.uint8 if depth == 8 else np.uint16)
     made = write.luma_at_depth(luma, depth, wanted)
-    assert int(made[0, 0]) == code << (wanted - depth) if wanted >= depth else abs(int(made[0, 0]) - code / 4) <= 0.5
+    assert (
+        int(made[0, 0]) == code << (wanted - depth)
+        if wanted >= depth
+        else abs(int(made[0, 0]) - min(code / 4, 1023)) <= 0.5
+    )
     assert cv2.countNonZero(np.asarray(made != made[0, 0], np.uint8)) == 0

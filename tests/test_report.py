@@ -14,11 +14,11 @@ import pytest
 from doubles import colour, colourful, contents, grey, save_grey_tree, save_ink
 from PIL import Image
 
-from archivecolor import batch_view, provenance, report
+from archivecolor import provenance, rehearsal, report
 from archivecolor.decisions import FORMAT, read
 from archivecolor.errors import NoInputError, OutputError, UsageError
 from archivecolor.export import export
-from archivecolor.options import ColorOptions, ReportOptions, RunOptions
+from archivecolor.options import ColorOptions, Disclosure, ReportOptions, RunOptions
 from archivecolor.report import facts, pictures
 from archivecolor.run import drive
 
@@ -193,8 +193,9 @@ def test_totals_add_up(reviewed: Path) -> None:
 
 def options(src: Path, out: Path, model: Path, redo: Path | None = None, strength: float = 1.0) -> RunOptions:
     return RunOptions(
-        (str(src),), out, str(model), ColorOptions(64, strength), device="cpu", precision="fp32", redo=redo
-    )
+        (str(src),), out, str(model), ColorOptions(64, strength), device="cpu", precision="fp32", redo=redo,
+        disclosure=Disclosure(sidecar=False),
+    )  # fmt: skip
 
 
 def test_redo_does_the_rejected_again_and_nothing_else(reviewed: Path, src: Path, ink: Path, tmp_path: Path) -> None:
@@ -230,10 +231,10 @@ def test_a_rehearsal_of_redo_names_the_rejected(
     reviewed: Path, src: Path, ink: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     chosen = decide(tmp_path / "d.json", reviewed, **{"02": "rejected"})
-    batch_view.rehearse(options(src, reviewed, ink, chosen, 0.5), False)
+    rehearsal.rehearse(options(src, reviewed, ink, chosen, 0.5), False)
     assert capsys.readouterr().out.startswith("colour again (other options): ")
     drive(options(src, reviewed, ink, chosen, 0.5))
-    batch_view.rehearse(options(src, reviewed, ink), False)
+    rehearsal.rehearse(options(src, reviewed, ink), False)
     assert "other options" not in capsys.readouterr().out
 
 
@@ -261,7 +262,8 @@ def test_what_is_no_decisions_file_is_refused(tmp_path: Path, text: str) -> None
 
 
 def test_export_copies_the_accepted_with_their_sidecars(reviewed: Path, tmp_path: Path) -> None:
-    (reviewed / "box0/00.tif.json").write_text("{}")
+    (reviewed / "box0/00.tif.json").write_text('{\n "made_by": "archivecolor 0", "of": "00.tif"}')
+    (reviewed / "box1/01.png.json").write_text("somebody else's")
     chosen = decide(tmp_path / "d.json", reviewed, **{"00": "accepted", "01": "accepted", "02": "rejected"})
     assert export(reviewed, chosen, tmp_path / "to") == (2, 0, [])
     copied = contents(tmp_path / "to")

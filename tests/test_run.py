@@ -438,7 +438,7 @@ def test_no_two_sources_of_a_folder_share_an_output_whatever_they_hold(
     options = RunOptions((str(folder),), tmp_path / "out", suffix=suffix)
     found = jobs.find(options.inputs, options.out, lambda path: True, suffix)
     outputs = [
-        target_of(job, photo.writable_format(kind, "same"), options)
+        target_of(job, photo.writable_format(Photo(kind, (Page(np.zeros((2, 2), np.uint8)),)), "same"), options)
         for job, kind in zip(found, itertools.cycle(kinds), strict=False)
     ]
     assert len(set(outputs)) == len(stems)

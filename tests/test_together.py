@@ -88,7 +88,7 @@ def test_two_processes_have_the_loss_curve_of_one(stage: str, curves):
         judged = {name for name in one if name.startswith("val_")}  # these are rounded
         for names, tolerance in ((judged, 2e-3), (one.keys() - judged, 3e-4)):
             assert {k: two[k] for k in names} == pytest.approx(
-                {k: one[k] for k in names}, rel=tolerance, abs=tolerance / 10
+                {k: one[k] for k in names}, rel=tolerance, abs=1.1e-3 if names is judged else tolerance / 10
             )
     assert alone[0]["l1"] != pytest.approx(alone[-1]["l1"], rel=0.02)  # it does learn: equality says something
 

@@ -80,8 +80,12 @@ class Aftermath:
 
 def line(record: Record) -> str:
     """The record as one line of the manifest; what is empty is left out."""
-    empty: tuple[object, ...] = ("", (), {})
-    values = {key: v for key, v in asdict(record).items() if key == "reason" or (v is not False and v not in empty)}
+    empty: tuple[object, ...] = (None, "", (), {})
+    values = {
+        key: value
+        for key, value in asdict(record).items()
+        if key in ("output", "reason") or (value is not False and value not in empty)
+    }
     text = json.dumps(values, ensure_ascii=False)
     try:
         text.encode("utf-8")
