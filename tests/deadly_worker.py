@@ -9,10 +9,11 @@ from typing import Any
 
 from doubles import ConstantInk, register_ink
 
-from archivecolor import cluster, photo
+from archivecolor import photo
+from archivecolor.cluster.worker import Worker
 
 
-class DeadlyWorker(cluster.Worker):
+class DeadlyWorker(Worker):
     def __init__(self, *given: Any) -> None:
         register_ink()
         ConstantInk.delay_s = 0.02

@@ -14,7 +14,10 @@ import pytest
 from doubles import colour, contents, save_grey_tree
 from PIL import Image
 
-from archivecolor import cluster, run
+from archivecolor import run
+from archivecolor.cluster import driver
+from archivecolor.cluster import worker as worker_room
+from archivecolor.cluster.ledger import Ledger, Post
 from archivecolor.errors import MissingDependencyError, OutputError, UsageError
 from archivecolor.jobs import Job
 from archivecolor.options import ColorOptions, Disclosure, RunOptions
@@ -31,7 +34,7 @@ def options(src: Path, out: Path, ink: Path, **more: Any) -> RunOptions:
 
 
 def drive(asked: RunOptions, watch: Any = lambda name, row, total: None, stop: Any = lambda: False) -> list[Record]:
-    return cluster.drive(asked, watch, stop, lambda path: None, parcel=4)
+    return driver.drive(asked, watch, stop, lambda path: None, parcel=4)
 
 
 def pictures(out: Path) -> dict[str, bytes]:
@@ -49,7 +52,7 @@ def ray(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     monkeypatch.setenv("RAY_USAGE_STATS_ENABLED", "0")
     monkeypatch.setenv("ARCHIVECOLOR_TEST_BIRTHS", str(tmp_path / "births"))
     (tmp_path / "births").mkdir()
-    monkeypatch.setattr(cluster, "Worker", DeadlyWorker)
+    monkeypatch.setattr(driver, "Worker", DeadlyWorker)
     library.init(num_cpus=2, include_dashboard=False, object_store_memory=100 * 1024**2, log_to_driver=False)
     yield library
     library.shutdown()
@@ -107,30 +110,30 @@ def test_an_output_folder_that_is_another_one_on_the_workers_machine(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     with pytest.raises(OutputError, match="is not seen from here"):
-        cluster.check_place(str(tmp_path / "nowhere"), Path("out/lock"), "12")
+        worker_room.check_place(str(tmp_path / "nowhere"), Path("out/lock"), "12")
     with pytest.raises(OutputError, match="is not seen from here"):
-        cluster.check_place(str(tmp_path), Path("out/lock"), "12")
+        worker_room.check_place(str(tmp_path), Path("out/lock"), "12")
     (tmp_path / "out").mkdir()
     (tmp_path / "out/lock").write_text("13")
     with pytest.raises(OutputError, match="share it between them"):
-        cluster.check_place(str(tmp_path), Path("out/lock"), "12")
-    cluster.check_place(str(tmp_path), Path("out/lock"), "13")
+        worker_room.check_place(str(tmp_path), Path("out/lock"), "12")
+    worker_room.check_place(str(tmp_path), Path("out/lock"), "13")
 
 
 def test_a_source_that_a_worker_does_not_see(tmp_path: Path) -> None:
     job = Job(tmp_path / "a.png", "a.png", tmp_path / "out/a.png")
     failed = Record("a.png", str(job.source), None, FAILED, "the file is not there (any more)")
-    told = cluster.seen_from_here(job, failed)
+    told = worker_room.seen_from_here(job, failed)
     assert "does not see" in told.reason and str(job.source) in told.reason
     job.source.touch()
-    assert cluster.seen_from_here(job, failed) == failed
-    assert cluster.seen_from_here(job, None) is None
+    assert worker_room.seen_from_here(job, failed) == failed
+    assert worker_room.seen_from_here(job, None) is None
 
 
 class Direct:
     """Stands for Ray, and for the handle of an actor, where all are in one process."""
 
-    def __init__(self, ledger: cluster.Ledger) -> None:
+    def __init__(self, ledger: Ledger) -> None:
         self.answer = self
         self.ledger = ledger
 
@@ -142,25 +145,25 @@ class Direct:
 
 
 @pytest.fixture
-def ledger(src: Path, out: Path, ink: Path) -> Iterator[cluster.Ledger]:
-    made = cluster.Ledger(options(src, out, ink), str(Path.cwd()))
+def ledger(src: Path, out: Path, ink: Path) -> Iterator[Ledger]:
+    made = Ledger(options(src, out, ink), str(Path.cwd()))
     made.open()
     yield made
     made.close()
 
 
-def worker(ledger: cluster.Ledger, monkeypatch: pytest.MonkeyPatch, **orders: Any) -> cluster.Worker:
-    monkeypatch.setattr(cluster, "_library", lambda: Direct(ledger))
+def worker(ledger: Ledger, monkeypatch: pytest.MonkeyPatch, **orders: Any) -> worker_room.Worker:
+    monkeypatch.setattr(worker_room, "library", lambda: Direct(ledger))
     monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
     given = {
         "options": ledger.options, "folder": str(Path.cwd()), "lock": ledger.manifest.own_lock,
         "words": str(os.getpid()), "weights_sha256": "", **orders,
     }  # fmt: skip
-    return cluster.Worker(cluster._Orders(**given), Direct(ledger))
+    return worker_room.Worker(worker_room.Orders(**given), Direct(ledger))
 
 
 def test_a_picture_that_kills_again_and_again_is_given_up_by_name(
-    src: Path, out: Path, ink: Path, ledger: cluster.Ledger, monkeypatch: pytest.MonkeyPatch
+    src: Path, out: Path, ink: Path, ledger: Ledger, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from archivecolor import weights
     from archivecolor.run import find_jobs
@@ -182,7 +185,7 @@ def test_a_picture_that_kills_again_and_again_is_given_up_by_name(
 
 
 def test_what_hinders_a_worker_is_its_answer(
-    src: Path, ledger: cluster.Ledger, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    src: Path, ledger: Ledger, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     jobs = [Job(tmp_path / "a.png", "a.png", tmp_path / "a.png")]
     [(name, fault)] = worker(ledger, monkeypatch)._do(jobs)
@@ -192,12 +195,12 @@ def test_what_hinders_a_worker_is_its_answer(
 
 
 def test_what_the_ledger_refuses_is_raised_where_it_was_asked(
-    out: Path, ledger: cluster.Ledger, monkeypatch: pytest.MonkeyPatch
+    out: Path, ledger: Ledger, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from archivecolor.errors import PictureError
 
     (out / "a.png").write_bytes(b"somebody's")
-    post = cluster._Post(Direct(ledger), Direct(ledger))
+    post = Post(Direct(ledger), Direct(ledger))
     with pytest.raises(PictureError, match="was not made by this program"):
         post.begin("a.png", "/scans/a.png", out / "a.png")
     assert post.settled("a.png", "", Identity("", "")) is False
@@ -210,10 +213,10 @@ def test_the_room_on_a_cluster(src: Path, out: Path, ink: Path) -> None:
             self.cluster_resources = lambda: has
 
     asked = options(src, out, ink, workers=0)
-    assert cluster._room(Has(CPU=10), asked) == ({"num_cpus": 4}, 2)
-    assert cluster._room(Has(CPU=2), asked) == ({"num_cpus": 2}, 1)
-    assert cluster._room(Has(CPU=16), replace(asked, workers=8)) == ({"num_cpus": 8}, 2)
-    assert cluster._room(Has(CPU=64, GPU=8), asked) == ({"num_cpus": 4}, 16), "--device cpu was asked for"
-    assert cluster._room(Has(CPU=64, GPU=8), replace(asked, device="auto")) == ({"num_gpus": 1, "num_cpus": 1}, 8)
-    assert cluster._room(Has(CPU=4), replace(asked, device="auto"))[0] == {"num_cpus": 4}
-    assert cluster._room(Has(CPU=4), replace(asked, device="cuda"))[0]["num_gpus"] == 1, "it may come up later"
+    assert driver._room(Has(CPU=10), asked) == ({"num_cpus": 4}, 2)
+    assert driver._room(Has(CPU=2), asked) == ({"num_cpus": 2}, 1)
+    assert driver._room(Has(CPU=16), replace(asked, workers=8)) == ({"num_cpus": 8}, 2)
+    assert driver._room(Has(CPU=64, GPU=8), asked) == ({"num_cpus": 4}, 16), "--device cpu was asked for"
+    assert driver._room(Has(CPU=64, GPU=8), replace(asked, device="auto")) == ({"num_gpus": 1, "num_cpus": 1}, 8)
+    assert driver._room(Has(CPU=4), replace(asked, device="auto"))[0] == {"num_cpus": 4}
+    assert driver._room(Has(CPU=4), replace(asked, device="cuda"))[0]["num_gpus"] == 1, "it may come up later"
