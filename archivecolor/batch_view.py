@@ -64,7 +64,7 @@ def show(options: RunOptions, as_json: bool, quiet: bool, verbose: bool, stop: C
             bar.update(reels[name], total=total or None, completed=done, speed=shown)
 
         rows = drive(options, watch, stop, view.pass_over, film_watch=film_watch)
-    view.summary(rows, options.out)
+    view.summary(rows, options.out / provenance.manifest_of(options.shard))
     if stop():
         view.say("Interrupted. The pictures in hand are finished; the same command goes on from here.")
         return INTERRUPTED
@@ -76,6 +76,7 @@ class _View:
 
     def __init__(self, console: Console, as_json: bool, verbose: bool) -> None:
         self.console, self.as_json, self.verbose = console, as_json, verbose
+        self.stdout = sys.stdout  # as it is now: Ray's own words are led elsewhere while it works
         self.count = self.unchanged = self.coloured = 0
         self.megapixels = 0.0
         self.others: Counter[str] = Counter()
@@ -99,8 +100,8 @@ class _View:
             for stage, seconds in row.seconds.items():
                 self.seconds[stage] += seconds
         if self.as_json:
-            sys.stdout.write(json.dumps(asdict(row)) + "\n")
-            sys.stdout.flush()
+            self.stdout.write(json.dumps(asdict(row)) + "\n")
+            self.stdout.flush()
         if self.verbose or row.status == FAILED:
             self.say(f"{row.status} {name}{': ' if row.reason else ''}{row.reason}")
 
@@ -122,7 +123,7 @@ class _View:
         seconds = max(time.monotonic() - self.started, 1e-6)
         return f"{self.coloured / seconds:.2f} pictures/s, {self.megapixels / seconds:.1f} MP/s"
 
-    def summary(self, rows: list[Record], out: Path) -> None:
+    def summary(self, rows: list[Record], manifest: Path) -> None:
         """A table of what became of the inputs, by reason."""
         table = Table(box=None, pad_edge=False)
         for heading in ("", "pictures", "reason"):
@@ -138,5 +139,5 @@ class _View:
             self.say(f"passed over, not pictures: {kinds}")
         self.say(
             f"{self.coloured} coloured now ({self.speed()}), {self.unchanged} unchanged since an earlier run; "
-            f"{out / provenance.MANIFEST}"
+            f"{manifest}"
         )

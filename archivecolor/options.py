@@ -166,9 +166,31 @@ class FilmOptions:
         require(known, f"--on-bad-frame {self.on_bad_frame}: write {' or '.join(ON_BAD_FRAME)}")
 
 
+@dataclass(frozen=True)
+class Shard:
+    """One of `count` shares of the inputs: nobody has to divide them, and none need know of the others."""
+
+    index: int
+    """From 1 to `count`."""
+    count: int
+
+    def __post_init__(self) -> None:
+        require(
+            1 <= self.index <= self.count, f"--shard {self.index}/{self.count}: must be from 1/{self.count} to "
+            f"{self.count}/{self.count}",
+        )  # fmt: skip
+
+    def has(self, name: str) -> bool:
+        """Whether the picture of this name is in it. The name alone decides, on every machine and in every version of
+        Python, so that pictures that are added later move no others."""
+        digest = hashlib.sha256(name.encode("utf-8", "surrogatepass")).digest()
+        return int.from_bytes(digest[:8], "big") % self.count == self.index - 1
+
+
 DEFAULT_MODEL = "lite"
 """The weights of `run` on every device; `resnet18` once its numbers are at least as good."""
 ENGINES = ("torch", "openvino")
+PLACES = ("local", "ray")
 FORMATS = ("same", "jpeg", "png", "tiff", "webp")
 
 
@@ -215,6 +237,12 @@ class RunOptions:
     confidence: bool = False
     """Tell for each picture how sure its colours are; costs a second look of the network. No colour depends on it."""
     film: FilmOptions = FilmOptions()
+    shard: Shard | None = None
+    """The share of the inputs to do; None for all."""
+    on: str = "local"
+    """`local`: this machine; `ray`: a Ray cluster."""
+    address: str = ""
+    """Of the Ray cluster; empty: one is started on this machine."""
 
     def __post_init__(self) -> None:
         require(bool(self.inputs), "no INPUT given")
@@ -225,6 +253,10 @@ class RunOptions:
         require(1 <= self.quality <= 100, f"--quality {self.quality}: must be from 1 to 100")
         require("/" not in self.suffix and "\\" not in self.suffix, f"--suffix {self.suffix}: must not contain a slash")
         require(self.limit is None or self.limit >= 1, f"--limit {self.limit}: must be at least 1")
+        require(self.on in PLACES, f"--on {self.on}: write {' or '.join(PLACES)}")
+        require(self.on == "ray" or not self.address, f"--address {self.address}: only with --on ray")
+        outside = "://" in self.address
+        require(not outside, f"--address {self.address}: start it on a machine of the cluster, with --address auto")
         require(self.max_megapixels > 0, f"--max-megapixels {self.max_megapixels:g}: must be above 0")
         require(self.strips_above > 0, f"--strips-above {self.strips_above:g}: must be above 0")
 
@@ -568,6 +600,20 @@ class Adversarial:
 def small_side(model: str) -> int:
     """The side that validations are quick at; pix2pix has no smaller one than 256."""
     return 256 if model == "pix2pix" else 128
+
+
+def parse_shard(text: str) -> Shard | None:
+    """`3/8` -> Shard(3, 8); nothing -> None.
+
+    Raises:
+        UsageError: it is not of this form.
+    """
+    if text == "":
+        return None
+    form = re.fullmatch(r"(\d{1,9})/(\d{1,9})", text, re.ASCII)
+    if not form:
+        raise UsageError(f"--shard {text}: write I/N, for example 3/8 for the third of eight")
+    return Shard(int(form[1]), int(form[2]))
 
 
 def parse_stop_when(text: str) -> StopWhen | None:

@@ -15,7 +15,7 @@ from archivecolor.run import find_jobs
 def rehearse(options: RunOptions, as_json: bool) -> int:
     """Says for each input what a run would do, and why; writes nothing."""
     card = weights.check(weights.find(options.model))
-    rows = provenance.read_rows(options.out)
+    rows = provenance.known_rows(options.out, options.shard)
     for job in find_jobs(options):
         digest = options.film_digest() if film.is_film(job.source) else options.digest()
         identity = Identity(card.sha256, digest)

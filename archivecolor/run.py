@@ -36,7 +36,7 @@ from archivecolor.options import ColorOptions, Disclosure, FilmOptions, RunOptio
 from archivecolor.outputs import make_folder, target_of
 from archivecolor.pace import Budget, Clock
 from archivecolor.photo import Page, Photo
-from archivecolor.provenance import DONE, FAILED, SKIPPED, Aftermath, Identity, Manifest, Record
+from archivecolor.provenance import DONE, FAILED, SKIPPED, Aftermath, Identity, Keeper, Manifest, Record
 from archivecolor.reference import read_palette
 
 TOOL = f"archivecolor {__version__}"
@@ -74,7 +74,7 @@ def drive(
         NoInputError, OutputError, WeightsError, UsageError: nothing can be done at all, or no longer.
     """
     todo = find_jobs(options, passed_over)
-    _check(options.disclosure)
+    check_disclosure(options.disclosure)
     with (
         Colorizer(
             options.model,
@@ -85,7 +85,7 @@ def drive(
             options.engine,
             options.confidence,
         ) as colorizer,
-        Manifest(options.out, options.disclosure.sidecar) as manifest,
+        Manifest(options.out, options.disclosure.sidecar, options.shard) as manifest,
     ):
         if not options.overwrite:
             manifest.refuse_another_collection({job.name: job.source for job in todo})
@@ -107,7 +107,7 @@ def drive(
         return [manifest.rows[job.name] for job in todo if job.name in manifest.rows]
 
 
-def _check(options: Disclosure) -> None:
+def check_disclosure(options: Disclosure) -> None:
     """What can be wrong with every picture is found before the first one."""
     if options.mark:
         mark.check(options.mark, options.mark_font)
@@ -164,7 +164,8 @@ def run(
 
 
 def find_jobs(options: RunOptions, passed_over: Callable[[Path], None] = lambda path: None) -> list[Job]:
-    """The pictures of the inputs, at most `options.limit` of them; `passed_over` is told of files that are none."""
+    """The pictures of the inputs, at most `options.limit` of them, and of these the shard's; `passed_over` is told of
+    files that are none. What one picture's name has to do with another's is settled before they are shared out."""
     new_suffix = "" if options.format == "same" else photo.suffix_for(options.format, "")
     found = jobs.find(options.inputs, options.out, is_ours, options.suffix, new_suffix, passed_over)
     if options.redo:
@@ -174,7 +175,7 @@ def find_jobs(options: RunOptions, passed_over: Callable[[Path], None] = lambda 
         raise UsageError(
             f"--hint: pins a colour in one picture, and there are {len(found)}; name the one it is meant for"
         )
-    return found
+    return [job for job in found if options.shard.has(job.name)] if options.shard else found
 
 
 def rejected(found: list[Job], path: Path) -> list[Job]:
@@ -214,7 +215,7 @@ def work(
     todo: Iterable[Job],
     colorizer: Colorizer,
     options: RunOptions,
-    manifest: Manifest,
+    manifest: Keeper,
     begun: Callable[[str], None] = lambda name: None,
     stop: Callable[[], bool] = lambda: False,
     film_watch: Callable[[str, str, int, int, float], None] = lambda name, what, done, total, seconds: None,
@@ -236,7 +237,7 @@ def color_one(
     job: Job,
     colorizer: Colorizer,
     options: RunOptions,
-    manifest: Manifest,
+    manifest: Keeper,
     budget: Budget,
     watch: reel.Watch = reel.Watch(),  # noqa: B008  (frozen)
 ) -> Record | OutputError | None:
@@ -321,7 +322,7 @@ def least_sure(painted: list[Painted | PaintedScan | None]) -> float | None:
 
 
 def color_reel(
-    job: Job, row: Record, colorizer: Colorizer, options: RunOptions, manifest: Manifest, budget: Budget,
+    job: Job, row: Record, colorizer: Colorizer, options: RunOptions, manifest: Keeper, budget: Budget,
     watch: reel.Watch, clock: Clock,
 ) -> Record:  # fmt: skip
     """The way of one film, as far as it is the run's: room for it in memory and in the output tree, and its sidecar."""

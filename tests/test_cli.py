@@ -18,7 +18,7 @@ from typer.testing import CliRunner
 
 from archivecolor import batch_view, cli, rehearsal, run, supervise
 from archivecolor.errors import ArchivecolorError, UnsupportedError
-from archivecolor.options import Disclosure, RunOptions
+from archivecolor.options import Disclosure, RunOptions, Shard
 
 ROOT = Path(__file__).parents[1]
 
@@ -63,6 +63,8 @@ FLAGS: dict[str, tuple[str, Any]] = {
     "--quality": ("80", 80),
     "--suffix": ("_color", "_color"),
     "--limit": ("7", 7),
+    "--shard": ("3/8", Shard(3, 8)),
+    "--on": ("ray", "ray"),
     "--max-megapixels": ("12.5", 12.5),
     "--redo": ("decisions.json", Path("decisions.json")),
 }
@@ -187,6 +189,8 @@ def test_inputs_and_output_switches_reach_the_view(asked: list[Any]) -> None:
      ("--mark-font", "nowhere.ttf --mark auto"), ("--c2pa", "one.pem"),
      ("--hint", "here,red"), ("--palette", "nowhere.jpg"), ("--redo", "nowhere.json"),
      ("--codec", "mpeg1"), ("--steady", "1.5"), ("--every", "0"), ("--on-bad-frame", "drop"),
+     ("--shard", "0/8"), ("--shard", "9/8"), ("--shard", "3"), ("--on", "dask"), ("--address", "auto"),
+     ("--address", "ray://head:10001 --on ray"),
      ("--device", "tpu"), ("--precision", "int8"), ("--precision", "fp16 --device cpu")],
 )  # fmt: skip
 def test_a_wrong_value_is_a_usage_error_that_names_the_flag(tmp_path: Path, flag: str, text: str) -> None:

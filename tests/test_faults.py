@@ -21,7 +21,7 @@ from PIL import Image
 from archivecolor import files, jobs, photo, weights
 from archivecolor.errors import OutputError
 from archivecolor.options import ColorOptions, Disclosure, RunOptions
-from archivecolor.provenance import DONE, FAILED, LOCK, MANIFEST, Manifest, Record, manifest, read_rows
+from archivecolor.provenance import DONE, FAILED, LOCK, MANIFEST, Manifest, Record, lock, read_rows
 from archivecolor.run import drive
 from archivecolor.verify import verify
 
@@ -319,15 +319,15 @@ def test_a_lock_that_is_taken_while_its_holder_lets_go_is_one_that_others_see(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The holder removes the file after we have opened it and before we lock it: ours would be a lock on nothing."""
-    lock_now, removed = manifest._lock_now, []
+    lock_now, removed = lock._lock_now, []
 
-    def late(handle: int) -> None:
+    def late(handle: int, shared: bool) -> None:
         if not removed:
             (tmp_path / LOCK).unlink()
             removed.append(True)
-        lock_now(handle)
+        lock_now(handle, shared)
 
-    monkeypatch.setattr(manifest, "_lock_now", late)
+    monkeypatch.setattr(lock, "_lock_now", late)
     with Manifest(tmp_path):
         assert removed
         assert (tmp_path / LOCK).read_text() == str(os.getpid())

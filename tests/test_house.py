@@ -23,7 +23,7 @@ FLOORS = (
     ("colorize", "outputs", "reference"),
     ("large", "reel"),
     ("run", "training", "verify", "bag"),
-    ("batch_view", "rehearsal", "supervise", "bench", "report", "export", "candidates"),
+    ("batch_view", "rehearsal", "supervise", "bench", "report", "export", "candidates", "cluster"),
     ("cli",),
     ("__main__",),
 )

@@ -16,6 +16,7 @@ from archivecolor.cli import (
     evaluate,
     export,
     find_lr,
+    manifest,
     preview,
     report,
     run,
@@ -36,6 +37,7 @@ app.command()(candidates.candidates)
 train.app.command("all")(train_all.train_all)
 train.app.command("preview")(preview.train_preview)
 train.app.command("find-lr")(find_lr.train_find_lr)
+app.add_typer(manifest.app, name="manifest")
 app.add_typer(train.app, name="train")
 app.command()(evaluate.evaluate)
 app.command()(bench.bench)

@@ -37,6 +37,11 @@ def run(
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Do everything again, and replace files this program did not make.")
     ] = False,
+    shard: Annotated[
+        str, typer.Option(metavar="I/N", help="Only the I-th of N shares, beside the others; then manifest merge.")
+    ] = "",
+    on: Annotated[str, typer.Option(help="local (this machine), or ray (a cluster).")] = "local",
+    address: Annotated[str, typer.Option(help="Of the Ray cluster, or auto; none: one is started here.")] = "",
     limit: Annotated[int | None, typer.Option(help="Only the first N pictures.")] = None,
     max_megapixels: Annotated[float, typer.Option(help="Refuse larger pictures before decoding them.")] = 500,
     digital_source_type: Annotated[
@@ -105,7 +110,7 @@ def run(
     Example: archivecolor run ./old_photos --out ./color
     """
     from archivecolor import batch_view, supervise
-    from archivecolor.options import ColorOptions, Disclosure, FilmOptions, RunOptions, parse_hint
+    from archivecolor.options import ColorOptions, Disclosure, FilmOptions, RunOptions, parse_hint, parse_shard
     from archivecolor.reference import read_palette
 
     reference = read_palette(palette, palette_strength) if palette else None
@@ -116,10 +121,16 @@ def run(
         recolor=recolor, overwrite=overwrite, limit=limit, max_megapixels=max_megapixels,
         disclosure=Disclosure(digital_source_type, mark, mark_font, sidecar, c2pa),
         strips_above=strips_above, engine=engine, redo=redo, confidence=confidence,
-        film=FilmOptions(codec, master, steady, every, cuts, on_bad_frame),
+        film=FilmOptions(codec, master, steady, every, cuts, on_bad_frame), shard=parse_shard(shard),
+        on=on, address=address,
     )  # fmt: skip
     if dry_run:
         from archivecolor import rehearsal
 
         raise SystemExit(rehearsal.rehearse(options, as_json))
-    raise SystemExit(batch_view.show(options, as_json, quiet, verbose, interrupts(), supervise.drive))
+    drive: batch_view.Drive = supervise.drive
+    if on == "ray":
+        from archivecolor import cluster
+
+        drive = cluster.drive
+    raise SystemExit(batch_view.show(options, as_json, quiet, verbose, interrupts(), drive))

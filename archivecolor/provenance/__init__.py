@@ -11,7 +11,8 @@ from archivecolor.provenance.disclosure import (
     has_caption,
     own_source_type,
 )
-from archivecolor.provenance.manifest import LOCK, Manifest
+from archivecolor.provenance.lock import LOCK
+from archivecolor.provenance.manifest import Keeper, Manifest, merge
 from archivecolor.provenance.premis import premis
 from archivecolor.provenance.record import (
     DONE,
@@ -24,7 +25,8 @@ from archivecolor.provenance.record import (
     Record,
     totals,
 )
-from archivecolor.provenance.rows import Rows, read_rows
+from archivecolor.provenance.rows import Rows
+from archivecolor.provenance.shards import known_rows, manifest_of, read_rows, unmerged
 from archivecolor.provenance.sidecar import is_sidecar, sidecar_of, write_sidecar
 
 __all__ = [
@@ -38,6 +40,7 @@ __all__ = [
     "TERMS",
     "Aftermath",
     "Identity",
+    "Keeper",
     "Manifest",
     "Record",
     "Rows",
@@ -46,11 +49,15 @@ __all__ = [
     "disclosure",
     "has_caption",
     "is_sidecar",
+    "known_rows",
+    "manifest_of",
+    "merge",
     "own_source_type",
     "premis",
     "read_rows",
     "sidecar_of",
     "sign",
     "totals",
+    "unmerged",
     "write_sidecar",
 ]

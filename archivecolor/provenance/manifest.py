@@ -1,59 +1,97 @@
 """The manifest of an output folder: appended to while a run works, resumed from by the next one.
 
 While a run works it is only appended to, so that a kill costs at most its last line; when the run ends it is rewritten
-whole without the rows that newer ones replace.
+whole without the rows that newer ones replace. Each shard of a run keeps one of its own beside those of the others, all
+of which `merge` joins.
 """
 
 from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Iterable, Mapping
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
-from typing import IO
+from typing import Protocol
 
 from archivecolor import files
-from archivecolor.errors import OutputError, PictureError
-from archivecolor.provenance.record import DONE, FAILED, MANIFEST, SKIPPED, STARTED, Identity, Record, line
-from archivecolor.provenance.rows import Rows
+from archivecolor.errors import NoInputError, OutputError, PictureError
+from archivecolor.options import Shard
+from archivecolor.provenance.lock import LOCK, Lock
+from archivecolor.provenance.record import DONE, MANIFEST, SKIPPED, STARTED, Identity, Record, line
+from archivecolor.provenance.rows import Layers, Rows
+from archivecolor.provenance.shards import finished, join, lock_of, manifest_of, refuse_other_shares, unmerged
 from archivecolor.provenance.sidecar import is_sidecar, sidecar_of
 
-LOCK = ".archivecolor.lock"
+
+class Keeper(Protocol):
+    """What the way of a picture asks of the manifest, wherever that is kept."""
+
+    def settled(self, name: str, source_sha256: str, identity: Identity, redo: bool = False) -> bool:
+        """See `Manifest`."""
+
+    def begin(self, name: str, source: str, target: Path, overwrite: bool = False) -> None:
+        """See `Manifest`."""
+
+    def row(self, name: str) -> Record | None:
+        """See `Manifest`."""
 
 
 class Manifest:
-    """The open manifest of an output folder, which one run at a time may hold.
+    """The open manifest of an output folder, which one run at a time may hold, or any number of shards, each its own.
+
+    A run that is no shard joins what shards have left here before it begins: the lock shows that none of them is
+    running, so nothing is lost by it, nothing is done twice, and there is no command to be typed first.
 
     Args:
         sidecars: whether each output has a sidecar beside it.
+        shard: the share of the inputs whose rows are kept.
 
     Raises:
         OutputError: the folder cannot be written, or another run holds it.
     """
 
-    def __init__(self, folder: Path, sidecars: bool = False) -> None:
-        self.folder, self.sidecars = folder, sidecars
+    def __init__(self, folder: Path, sidecars: bool = False, shard: Shard | None = None) -> None:
+        self.folder, self.sidecars, self.path = folder, sidecars, folder / manifest_of(shard)
         self._turn = threading.Lock()
         self._begun: dict[str, str] = {}
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-            self._lock = _Lock(folder / LOCK)
-            for part in folder.rglob(f".*{files.PART_SUFFIX}"):
-                part.unlink()
-            self._cut_torn_line()
-            self.rows = Rows(folder / MANIFEST)
-            self._file = (folder / MANIFEST).open("ab")
-        except OSError as error:
-            raise OutputError(f"{folder}: cannot be written ({error.strerror}); choose another --out") from error
+        with ExitStack() as undo:
+            try:
+                folder.mkdir(parents=True, exist_ok=True)
+                self._locks = [_held(undo, Lock(folder / LOCK, shared=shard is not None))]
+                if shard:
+                    self._locks.append(_held(undo, Lock(folder / lock_of(shard))))
+                    refuse_other_shares(folder, shard)
+                else:
+                    _remove(folder.rglob(f".*{files.PART_SUFFIX}"))
+                    join(folder)
+                self._cut_torn_line()
+                self._own = Rows(self.path)
+                self.rows: Mapping[str, Record] = Layers(self._own, Rows(folder / MANIFEST)) if shard else self._own
+                if shard:
+                    self._remove_own_parts()
+                self._file = self.path.open("ab")
+            except OSError as error:
+                raise OutputError(f"{folder}: cannot be written ({error.strerror}); choose another --out") from error
+            undo.pop_all()
+
+    @property
+    def own_lock(self) -> Path:
+        """The lock that nobody else holds while this is open."""
+        return self._locks[-1].path
+
+    def _remove_own_parts(self) -> None:
+        """What a kill left half written of this shard; the half-written files of other shards are being written."""
+        begun = [self.folder / row.output for row in self._own.newest() if row.status == STARTED and row.output]
+        _remove(files.part_path(path) for target in begun for path in (target, sidecar_of(target)))
+        _remove([files.part_path(self.path)])
 
     def _cut_torn_line(self) -> None:
         """Ends a line that a kill left open, so that the next row begins on one of its own."""
-        path = self.folder / MANIFEST
-        if path.exists() and path.stat().st_size:
-            with path.open("rb+") as file:
+        if self.path.exists() and self.path.stat().st_size:
+            with self.path.open("rb+") as file:
                 file.seek(-1, os.SEEK_END)
                 if file.read(1) != b"\n":
                     file.write(b"\n")
@@ -71,10 +109,15 @@ class Manifest:
             if value is None:  # an error already on its way says more
                 raise self._unwritable(error) from error
         finally:
-            self._lock.release()
+            for lock in reversed(self._locks):
+                lock.release()
 
     def _unwritable(self, error: OSError) -> OutputError:
-        return OutputError(f"{self.folder / MANIFEST}: cannot be written ({error.strerror}); free some space")
+        return OutputError(f"{self.path}: cannot be written ({error.strerror}); free some space")
+
+    def row(self, name: str) -> Record | None:
+        """The newest row of an input, None when there is none yet."""
+        return self.rows.get(name)
 
     def append(self, record: Record) -> None:
         """Adds a row and hands it to the operating system."""
@@ -89,7 +132,7 @@ class Manifest:
                 self._file.flush()
             except OSError as error:
                 raise self._unwritable(error) from error
-            self.rows.note(record.input, at)
+            self._own.note(record.input, at)
 
     def begin(self, name: str, source: str, target: Path, overwrite: bool = False) -> None:
         """Notes that `target` is about to be written, so that a resumed run knows it for its own.
@@ -147,62 +190,32 @@ class Manifest:
 
     def _compact(self) -> None:
         """Leaves one row per input, whole or not at all. What was begun and not finished counts as failed."""
-        with files.written_whole(self.folder / MANIFEST) as part, part.open("wb") as file:
-            for row in self.rows.newest():
-                if row.status == STARTED:
-                    row = replace(row, status=FAILED, reason="interrupted while it was being written")
-                file.write(line(row).encode())
+        with files.written_whole(self.path) as part, part.open("wb") as file:
+            file.writelines(line(finished(row)).encode() for row in self._own.newest())
 
 
-class _Lock:
-    """One run per output folder, by a lock that the system drops when the process dies, however it dies."""
+def merge(folder: Path) -> tuple[int, int]:
+    """Joins the manifests of all shards of a run into one, whole or not at all.
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self._file = self._taken()
-        while not self._is_at_its_place():  # its last holder removed it between our opening and our locking
-            self._file.close()
-            self._file = self._taken()
-        self._file.seek(0)
-        self._file.truncate()
-        self._file.write(str(os.getpid()))
-        self._file.flush()
+    Returns:
+        How many shards were joined, and how many rows there are now.
 
-    def _taken(self) -> IO[str]:
-        file = self.path.open("a+", encoding="ascii")
-        try:
-            _lock_now(file.fileno())
-        except OSError:
-            file.seek(0)
-            holder = file.read().strip() or "unknown"
-            file.close()
-            raise OutputError(
-                f"{self.path.parent}: another run (pid {holder}) is writing here; wait for it or choose another --out"
-            ) from None
-        return file
-
-    def _is_at_its_place(self) -> bool:
-        """Whether the locked file is the one that others will open, too."""
-        try:
-            there, held = self.path.stat(), os.fstat(self._file.fileno())
-        except FileNotFoundError:
-            return False
-        return (there.st_dev, there.st_ino) == (held.st_dev, held.st_ino)
-
-    def release(self) -> None:
-        """Removed first and unlocked then: what is removed after unlocking may be the next holder's."""
-        with suppress(OSError):  # on a disk that has become read-only it stays, and says nothing: nobody holds it
-            self.path.unlink()
-        self._file.close()
+    Raises:
+        NoInputError: there is no manifest, neither whole nor of a shard.
+        OutputError: a shard is running, or the folder cannot be written.
+    """
+    waiting = unmerged(folder)
+    if not waiting and not (folder / MANIFEST).exists():
+        raise NoInputError(f"{folder}: no {MANIFEST} and no manifest of a shard; name the --out of a run")
+    with Manifest(folder) as manifest:
+        return len(waiting), len(manifest.rows)
 
 
-def _lock_now(handle: int) -> None:
-    """Takes the lock or raises OSError."""
-    if os.name == "nt":
-        import msvcrt
+def _held(undo: ExitStack, lock: Lock) -> Lock:
+    undo.callback(lock.release)
+    return lock
 
-        msvcrt.locking(handle, msvcrt.LK_NBLCK, 1)  # type: ignore[attr-defined]
-    else:
-        import fcntl
 
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+def _remove(paths: Iterable[Path]) -> None:
+    for path in paths:
+        path.unlink(missing_ok=True)

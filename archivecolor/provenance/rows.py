@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import fields
@@ -9,12 +10,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from archivecolor.errors import OutputError
-from archivecolor.provenance.record import MANIFEST, Record
-
-
-def read_rows(folder: Path) -> dict[str, Record]:
-    """The newest row of each input. A last line that a kill cut short is passed over."""
-    return {row.input: row for row in Rows(folder / MANIFEST).newest()}
+from archivecolor.provenance.record import Record
 
 
 class Rows(Mapping[str, Record]):
@@ -55,11 +51,33 @@ class Rows(Mapping[str, Record]):
                 for at in self._begins.values():
                     yield self._read(file, at)
 
+    def __contains__(self, name: object) -> bool:
+        return name in self._begins
+
     def __iter__(self) -> Iterator[str]:
         return iter(self._begins)
 
     def __len__(self) -> int:
         return len(self._begins)
+
+
+class Layers(Mapping[str, Record]):
+    """The rows of several manifests as if they were one; where two have a row of an input, the first is right."""
+
+    def __init__(self, *layers: Rows) -> None:
+        self.layers = layers
+
+    def __getitem__(self, name: str) -> Record:
+        for layer in self.layers:
+            if name in layer:
+                return layer[name]
+        raise KeyError(name)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(dict.fromkeys(itertools.chain(*reversed(self.layers))))
+
+    def __len__(self) -> int:
+        return len(set().union(*self.layers))
 
 
 _KNOWN = {f.name for f in fields(Record)}

@@ -67,7 +67,7 @@ def write_sidecar(out: Path, row: Record, options: RunOptions, made_with: Mappin
 
 def _text(row: Record, options: RunOptions, made_with: Mapping[str, Any]) -> str:
     asked = asdict(options)
-    for own_or_told_elsewhere in ("inputs", "limit", "overwrite", "redo", "confidence"):
+    for own_or_told_elsewhere in ("inputs", "limit", "overwrite", "redo", "confidence", "shard", "on", "address"):
         del asked[own_or_told_elsewhere]
     asked["disclosure"]["c2pa"] = bool(options.disclosure.c2pa)  # where somebody keeps a key is nobody's business
     values = {

@@ -16,12 +16,12 @@ from archivecolor.film.survey import Survey
 from archivecolor.film.write import Coding
 from archivecolor.jobs import Job
 from archivecolor.options import RunOptions
-from archivecolor.provenance import DONE, FAILED, SKIPPED, Manifest, Record
+from archivecolor.provenance import DONE, FAILED, SKIPPED, Keeper, Record
 from archivecolor.reel.way import Watch, color_film, look_through
 
 
 def color_job(
-    film: Film, job: Job, row: Record, colorizer: Colorizer, options: RunOptions, manifest: Manifest, watch: Watch,
+    film: Film, job: Job, row: Record, colorizer: Colorizer, options: RunOptions, manifest: Keeper, watch: Watch,
     tool: str,
 ) -> Record:  # fmt: skip
     """The way of one film from its job to its row in the manifest.
@@ -33,7 +33,7 @@ def color_job(
     coding = write.coding_for(film, options.film.codec, options.film.master)
     target = target_of(job, coding, options.suffix)
     row = replace(row, width=film.width, height=film.height, depth=film.depth, format=film.codec)
-    before = manifest.rows.get(job.name)
+    before = manifest.row(job.name)
     if before and not options.overwrite and _is_same_failure(before, row, options.out):
         return before
     work = WorkFolder(target, f"{row.source_sha256} {row.weights_sha256} {row.options} {tool}")

@@ -1,0 +1,61 @@
+"""Ray itself: whether it is there, and how it is reached."""
+
+from __future__ import annotations
+
+import importlib
+import logging
+import os
+import signal
+import socket
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from archivecolor.errors import MissingDependencyError, UsageError
+
+_STORE_BYTES = 200 * 1024**2
+"""Of the object store that a Ray started here has: paths and rows are small."""
+_ANSWERS_IN_S = 10.0
+
+
+def library() -> Any:
+    try:
+        ray = importlib.import_module("ray")
+        importlib.import_module("ray.data")
+        importlib.import_module("ray.util.scheduling_strategies")
+    except ImportError as error:
+        raise MissingDependencyError("--on ray needs a package: pip install 'archivecolor[ray]'") from error
+    return ray
+
+
+@contextmanager
+def connected(ray: Any, address: str) -> Iterator[None]:
+    """Ray, the one that this process has already, that at the address, or one started here and ended afterwards."""
+    logging.getLogger("ray.data").setLevel(logging.WARNING)
+    ray.data.DataContext.get_current().enable_progress_bars = False
+    if ray.is_initialized():
+        yield
+        return
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # an archive's machine reports to nobody
+    local = {"include_dashboard": False, "object_store_memory": _STORE_BYTES}
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        _knock(address)
+        ray.init(address or "local", log_to_driver=False, logging_level=logging.WARNING, **({} if address else local))
+    except (OSError, ValueError, RuntimeError, ray.exceptions.RayError) as error:
+        raise UsageError(f"--address {address}: no Ray cluster answers there ({error})") from error
+    try:
+        if threading.current_thread() is threading.main_thread():
+            for number, handler in handlers.items():  # Ray has put its own in their place
+                signal.signal(number, handler)
+        yield
+    finally:
+        ray.shutdown()
+
+
+def _knock(address: str) -> None:
+    """Raises OSError where nobody listens at `host:port`; Ray itself would try for minutes."""
+    host, _, port = address.rpartition(":")
+    if host and port.isdigit():
+        socket.create_connection((host.strip("[]"), int(port)), _ANSWERS_IN_S).close()

@@ -1,0 +1,93 @@
+"""The manifests of shards: beside each other while shards work, joined into one when they are done."""
+
+from __future__ import annotations
+
+import itertools
+import re
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+
+from archivecolor import files
+from archivecolor.errors import NoInputError, OutputError
+from archivecolor.options import Shard
+from archivecolor.provenance.record import FAILED, MANIFEST, STARTED, Record, line
+from archivecolor.provenance.rows import Layers, Rows
+
+_NAME = re.compile(r"manifest\.(\d+)-of-(\d+)\.jsonl")
+_LOCKS = ".archivecolor.*-of-*.lock"
+
+
+def manifest_of(shard: Shard | None) -> str:
+    """The name of a shard's manifest, `manifest.3-of-8.jsonl`; of the whole one when it is None."""
+    return f"manifest.{shard.index}-of-{shard.count}.jsonl" if shard else MANIFEST
+
+
+def lock_of(shard: Shard) -> str:
+    """The name of the file that keeps a shard from being run twice at a time."""
+    return f".archivecolor.{shard.index}-of-{shard.count}.lock"
+
+
+def unmerged(folder: Path) -> list[Path]:
+    """The manifests of shards that lie in a folder, in the order of the shards."""
+    found = [(match, path) for path in folder.glob("manifest.*.jsonl") if (match := _NAME.fullmatch(path.name))]
+    return [path for _, path in sorted(found, key=lambda pair: (int(pair[0][2]), int(pair[0][1])))]
+
+
+def refuse_other_shares(folder: Path, shard: Shard) -> None:
+    """Raises OutputError where shards of another count lie unmerged: a picture could then have rows in two of them,
+    and none could tell which is the newer one."""
+    others = sorted(
+        {match[2] for path in unmerged(folder) if (match := _NAME.fullmatch(path.name))} - {str(shard.count)}
+    )
+    if others:
+        raise OutputError(
+            f"{folder}: shards of {others[0]} lie here, and this one is of {shard.count}; when they are finished, "
+            f"type: archivecolor manifest merge {folder}"
+        )
+
+
+def read_rows(folder: Path) -> dict[str, Record]:
+    """The newest row of each input of a finished run. A last line that a kill cut short is passed over.
+
+    Raises:
+        NoInputError: it is not finished, in that shards of it are not merged.
+    """
+    if waiting := unmerged(folder):
+        raise NoInputError(
+            f"{folder}: {len(waiting)} of its shards not merged yet ({waiting[0].name}{', …' * (len(waiting) > 1)}); "
+            f"type: archivecolor manifest merge {folder}"
+        )
+    return {row.input: row for row in Rows(folder / MANIFEST).newest()}
+
+
+def known_rows(folder: Path, shard: Shard | None = None) -> Mapping[str, Record]:
+    """The rows that a run, or a shard of one, would find if it began now."""
+    own = [folder / manifest_of(shard)] if shard else unmerged(folder)
+    return Layers(*map(Rows, own), Rows(folder / MANIFEST))
+
+
+def finished(row: Record) -> Record:
+    """A row as it is when nothing works on it any more: what was begun only has failed."""
+    if row.status != STARTED:
+        return row
+    return replace(row, status=FAILED, reason="interrupted while it was being written")
+
+
+def join(folder: Path) -> None:
+    """Makes one manifest of all, for whoever holds the folder alone. A shard's row is newer than the merged one of the
+    same picture, because nobody else writes the merged one while shards are there. A kill between writing the one and
+    removing the others costs nothing: joining them again gives the same."""
+    waiting = unmerged(folder)
+    if waiting:
+        shards = [Rows(path) for path in waiting]
+        before = (row for row in Rows(folder / MANIFEST).newest() if not any(row.input in rows for rows in shards))
+        with files.written_whole(folder / MANIFEST) as part, part.open("wb") as file:
+            for row in itertools.chain(before, *(rows.newest() for rows in shards)):
+                file.write(line(finished(row)).encode())
+    _remove([*waiting, *folder.glob(_LOCKS)])
+
+
+def _remove(paths: list[Path]) -> None:
+    for path in paths:
+        path.unlink()
