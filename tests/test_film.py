@@ -12,10 +12,11 @@ import cv2
 import numpy as np
 import pytest
 import torch
-from doubles import INK, colour, lab_of, save_ink
+from doubles import INK, colour, grey, lab_of, save_ink
 from films import facts, save_film, scene
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from PIL import Image
 
 from archivecolor import lab
 from archivecolor.errors import UnreadableError, UnsupportedError, UsageError
@@ -33,6 +34,12 @@ def colour_film(source: Path, out: Path, ink: Path, **options: Any) -> Any:
     options.setdefault("film", FilmOptions())
     (row,) = colour(source, out=out, model=ink, **options)
     return row
+
+
+def seconds_of_frames(path: Path) -> list[float]:
+    with av.open(str(path)) as film:
+        stream = film.streams.video[0]
+        return [float(frame.pts * stream.time_base) for frame in film.decode(stream)]
 
 
 # --- what comes out is what went in -----------------------------------------------------------------------------------
@@ -161,6 +168,19 @@ def test_films_are_found_by_their_content(tmp_path: Path) -> None:
     assert not is_film(tmp_path / "program.ts")
     assert not is_film(tmp_path / "notes.txt")
     assert is_film(save_film(tmp_path / "b.ts"))
+
+
+def test_a_gif_that_moves_is_a_film_and_one_that_does_not_is_a_photograph(src: Path, out: Path, ink: Path) -> None:
+    frames = [Image.fromarray(grey(64, 96, seed=i)) for i in range(6)]
+    frames[0].save(src / "wave.gif", save_all=True, append_images=frames[1:], duration=[40, 80] * 3, loop=0)
+    frames[0].save(src / "still.gif")
+    (src / "cut.gif").write_bytes((src / "wave.gif").read_bytes()[:400])
+    assert [is_film(src / name) for name in ("wave.gif", "still.gif", "cut.gif")] == [True, False, False]
+    rows = {row.input: row for row in colour(src, out=out, model=ink)}
+    assert {name: (row.status, row.output) for name, row in rows.items()} == {
+        "cut.gif": (FAILED, None), "still.gif": (DONE, "still.gif.png"), "wave.gif": (DONE, "wave.gif.mkv"),
+    }  # fmt: skip
+    assert seconds_of_frames(out / "wave.gif.mkv") == seconds_of_frames(src / "wave.gif")
 
 
 def test_a_film_in_colour_is_left_alone_unless_asked(src: Path, out: Path, ink: Path) -> None:

@@ -1,8 +1,10 @@
-"""Whether a file is a film, told from its first bytes; no decoder is woken."""
+"""Whether a file is a film, told from its first bytes; no decoder of films is woken."""
 
 from __future__ import annotations
 
 from pathlib import Path
+
+from PIL import Image
 
 SUFFIXES = frozenset(
     (
@@ -28,7 +30,7 @@ def is_film(path: Path) -> bool:
     """Whether a file found in a folder is to be treated as a film: by its suffix, else by its first bytes.
 
     A file with a film's suffix counts whatever it holds: that it cannot be read must be said, not passed over. But a
-    text called `.ts` is a program, not a transport stream.
+    text called `.ts` is a program, not a transport stream, and a GIF is a film when it has a second frame.
     """
     try:
         with path.open("rb") as file:
@@ -37,6 +39,8 @@ def is_film(path: Path) -> bool:
         return path.suffix.lower() in SUFFIXES
     if path.suffix.lower() == ".ts":
         return _is_transport_stream(head)
+    if head.startswith((b"GIF87a", b"GIF89a")):
+        return _moves(path)
     return path.suffix.lower() in SUFFIXES or _looks_like_film(head)
 
 
@@ -54,3 +58,12 @@ def _is_transport_stream(head: bytes) -> bool:
         len(head) > offset + 4 * step and all(head[offset + i * step] == 0x47 for i in range(5))
         for offset, step in ((0, 188), (4, 192))
     )
+
+
+def _moves(path: Path) -> bool:
+    """Whether a GIF has more than one frame. One that is damaged is left to the readers of photographs."""
+    try:
+        with Image.open(path) as gif:
+            return bool(getattr(gif, "is_animated", False))
+    except (OSError, ValueError, SyntaxError, EOFError, Image.DecompressionBombError):
+        return False
