@@ -16,8 +16,8 @@ from PIL import Image
 
 from archivecolor import provenance, report
 from archivecolor.export import export
-from archivecolor.options import ColorOptions, ReportOptions, RunOptions
-from archivecolor.provenance import DONE, Record
+from archivecolor.options import ColorOptions, Disclosure, ReportOptions, RunOptions
+from archivecolor.provenance import DONE, Record, read_rows
 from archivecolor.report import facts
 from archivecolor.run import drive
 
@@ -368,3 +368,44 @@ def many(row: Record, i: int) -> Record:
         row, input=name, source=f"/archive/{name}", output=name, source_sha256=f"{i:064x}",
         output_sha256=f"{i + 10**6:064x}", max_delta_l=(i * 37 % 1000) / 4000,
     )  # fmt: skip
+
+
+ARCHIVE = Path(__file__).resolve().parents[2] / "shared/archive/photos"
+
+
+@pytest.mark.skipif(not ARCHIVE.is_dir(), reason="NO ARCHIVE: ../shared/archive/photos is not on this machine")
+def test_real_archive_photographs_are_reviewed_exported_and_redone(
+    page: Any, out: Path, ink: Path, tmp_path: Path
+) -> None:
+    colour(ARCHIVE, out=out, model=ink, disclosure=Disclosure())
+    report.report(ReportOptions(out))
+    visit(page, out)
+    everything = len(read_rows(out))
+    assert everything >= 20
+    assert page.locator("#sheet li").count() == everything
+    first, second = names(page)[:2]
+    choose(page, "status", "done")
+    page.locator("#sheet button").first.click()
+    slider = page.locator("img-comparison-slider")
+    before = slider.evaluate("e => e.value")
+    box = slider.bounding_box()
+    page.mouse.click(box["x"] + 0.2 * box["width"], box["y"] + 0.5 * box["height"])
+    page.wait_for_function("was => document.querySelector('img-comparison-slider').value !== was", arg=before)
+    page.click("[data-do=accept]")
+    page.click("[data-do=on]")
+    page.click("[data-do=reject]")
+    page.fill("#note", "the sky is wrong")
+    page.locator("#one [data-do=close]").click()
+    page.reload()
+    page.wait_for_selector("#sheet li")
+    assert "1 accepted, 1 rejected" in page.inner_text("#counts")
+    chosen = saved(page, tmp_path / "decisions.json")
+    assert export(out, chosen, tmp_path / "delivery") == (1, 0, [])
+    assert sorted(path.name for path in (tmp_path / "delivery").iterdir()) == sorted((first, f"{first}.json"))
+    told: list[str] = []
+    options = RunOptions(
+        (str(ARCHIVE),), out, str(ink), ColorOptions(64, 0.5), device="cpu", precision="fp32", redo=chosen
+    )
+    drive(options, lambda name, row, total: told.append(name))
+    assert told == [second]
+    assert read_rows(out)[second].redone
