@@ -59,7 +59,7 @@ def show(options: RunOptions, as_json: bool, quiet: bool, verbose: bool, stop: C
 
         def film_watch(name: str, what: str, done: int, total: int, seconds: float) -> None:
             if name not in reels:
-                reels[name] = bar.add_task(name, speed="")
+                reels[name] = bar.add_task(escape(name), speed="")
             shown = f"{what}, {int(seconds // 60)}:{seconds % 60:04.1f} of film"
             bar.update(reels[name], total=total or None, completed=done, speed=shown)
 

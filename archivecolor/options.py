@@ -83,7 +83,7 @@ class ColorOptions:
     def decisive(self) -> dict[str, object]:
         """What goes into the digest. Guidance and mirror are named only where there are any, so that what was made
         before this program had them is still known for the same."""
-        plain: dict[str, object] = {"size": self.size, "strength": self.strength, "tiles": self.tiles}
+        plain: dict[str, object] = {"size": self.size, "strength": float(self.strength), "tiles": self.tiles}
         added = {"guidance": list(self.guidance()), "mirror": self.mirror}
         return plain | {key: value for key, value in added.items() if value}
 
@@ -279,13 +279,12 @@ class RunOptions:
     def film_digest(self) -> str:
         """The same for a film's output."""
         cuts = self.film.cuts.read_text(encoding="utf-8") if self.film.cuts else None
-        return _hashed(
-            {
-                "size": self.color.size, "strength": self.color.strength, "source_type": self.disclosure.source_type,
-                **asdict(self.film), "cuts": cuts, "precision": self.precision, "suffix": self.suffix,
-                "recolor": self.recolor,
-            }
-        )  # fmt: skip
+        decisive = {
+            **asdict(self.film), "steady": float(self.film.steady), "cuts": cuts, "size": self.color.size,
+            "strength": float(self.color.strength), "source_type": self.disclosure.source_type,
+            "precision": self.precision, "suffix": self.suffix, "recolor": self.recolor,
+        }  # fmt: skip
+        return _hashed(decisive)
 
 
 def _hashed(decisive: dict[str, object]) -> str:

@@ -9,12 +9,13 @@ from pathlib import Path
 from archivecolor import files, film, provenance, weights
 from archivecolor.options import RunOptions
 from archivecolor.provenance import DONE, SKIPPED, Identity, Record
-from archivecolor.run import find_jobs
+from archivecolor.run import check_files, find_jobs
 
 
 def rehearse(options: RunOptions, as_json: bool) -> int:
     """Says for each input what a run would do, and why; writes nothing."""
     card = weights.check(weights.find(options.model))
+    check_files(options)
     rows = provenance.known_rows(options.out, options.shard)
     for job in find_jobs(options):
         digest = options.film_digest() if film.is_film(job.source) else options.digest()

@@ -30,6 +30,7 @@ from archivecolor.errors import (
     UnreadableError,
     UsageError,
 )
+from archivecolor.film.shots import read_cuts
 from archivecolor.jobs import Job
 from archivecolor.large import PaintedScan
 from archivecolor.options import ColorOptions, Disclosure, FilmOptions, RunOptions, parse_hint
@@ -74,7 +75,7 @@ def drive(
         NoInputError, OutputError, WeightsError, UsageError: nothing can be done at all, or no longer.
     """
     todo = find_jobs(options, passed_over)
-    check_disclosure(options.disclosure)
+    check_files(options)
     with (
         Colorizer(
             options.model,
@@ -107,12 +108,19 @@ def drive(
         return [manifest.rows[job.name] for job in todo if job.name in manifest.rows]
 
 
-def check_disclosure(options: Disclosure) -> None:
-    """What can be wrong with every picture is found before the first one."""
-    if options.mark:
-        mark.check(options.mark, options.mark_font)
-    if options.c2pa:
-        provenance.check_credentials(options, TOOL)
+def check_files(options: RunOptions) -> None:
+    """What can be wrong with every picture or film is found before the first one.
+
+    Raises:
+        UsageError: a font, a certificate or a list of cuts is not what it should be.
+    """
+    told = options.disclosure
+    if told.mark:
+        mark.check(told.mark, told.mark_font)
+    if told.c2pa:
+        provenance.check_credentials(told, TOOL)
+    if options.film.cuts:
+        read_cuts(options.film.cuts)
 
 
 def run(
@@ -257,7 +265,7 @@ def color_one(
         if not options.overwrite and manifest.settled(job.name, row.source_sha256, identity, options.redo is not None):
             return None
         if is_reel:
-            return color_reel(job, row, colorizer, options, manifest, budget, watch, clock)
+            return color_reel(job, row, colorizer, options, manifest, budget, watch, clock, seen)
         with budget.held(photo.measure(job.source, options.strips())):
             with clock.stage("decode"):
                 source = photo.read(job.source, options.max_megapixels, options.strips())
@@ -323,18 +331,24 @@ def least_sure(painted: list[Painted | PaintedScan | None]) -> float | None:
 
 def color_reel(
     job: Job, row: Record, colorizer: Colorizer, options: RunOptions, manifest: Keeper, budget: Budget,
-    watch: reel.Watch, clock: Clock,
+    watch: reel.Watch, clock: Clock, seen: files.Seen,
 ) -> Record:  # fmt: skip
     """The way of one film, as far as it is the run's: room for it in memory and in the output tree, and its sidecar."""
     source = reel.open_to_color(job.source, options.max_megapixels)
     make_folder(job.target.parent, options.out)
     with budget.held(reel.megapixels(source)):
-        row = reel.color_job(source, job, row, colorizer, options, manifest, watch, TOOL)
-    if row.output is None:
+        before, row = (
+            manifest.row(job.name),
+            reel.color_job(source, job, row, colorizer, options, manifest, watch, TOOL),
+        )
+    if row.output is None or row == before:
         return row
+    if not seen.still():
+        (options.out / row.output).unlink()
+        raise UnreadableError(WRITTEN_TO)
     only_photographs = {
         "--palette": options.color.palette, "--mirror": options.color.mirror, "--mark": options.disclosure.mark,
-        "--c2pa": options.disclosure.c2pa,
+        "--c2pa": options.disclosure.c2pa, "--hint": options.color.hints, "--confidence": options.confidence,
     }  # fmt: skip
     notes = (*row.notes, *(f"{flag} is for photographs" for flag, given in only_photographs.items() if given))
     row = replace(row, notes=notes, guidance=(), sidecar=options.disclosure.sidecar)

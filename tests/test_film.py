@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from fractions import Fraction
 from itertools import pairwise
 from pathlib import Path
@@ -19,7 +20,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from archivecolor import lab
-from archivecolor.errors import UnreadableError, UnsupportedError, UsageError
+from archivecolor.errors import OutputError, UnreadableError, UnsupportedError, UsageError
 from archivecolor.film import header, is_film, planes, segments, shots, write
 from archivecolor.film.survey import Survey
 from archivecolor.options import FilmOptions
@@ -447,6 +448,55 @@ def test_a_list_of_cuts_is_read_and_anything_else_is_refused(tmp_path: Path) -> 
         shots.read_cuts(path)
     with pytest.raises(UsageError, match="cannot be read"):
         shots.read_cuts(tmp_path / "none.txt")
+
+
+def test_cuts_that_cannot_be_read_are_refused_before_the_first_picture(src: Path, out: Path, ink: Path) -> None:
+    Image.fromarray(grey()).save(src / "a.png")
+    with pytest.raises(UsageError, match="--cuts"):
+        colour(src, out=out, model=ink, film=FilmOptions(cuts=src / "nowhere.txt"))
+    assert not out.exists()
+
+
+def test_a_film_that_is_written_to_while_it_is_coloured_is_not_said_to_be_done(
+    src: Path, out: Path, ink: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source, join = save_film(src / "reel.mkv", range(0, 400, 40)), write.join
+
+    def join_and_change(*given: Any) -> Any:
+        made = join(*given)
+        source.write_bytes(source.read_bytes() + b"more")
+        return made
+
+    monkeypatch.setattr(write, "join", join_and_change)
+    row = colour_film(source, out, ink)
+    assert row.status == FAILED and "written to" in row.reason
+    assert not (out / "reel.mkv").exists()
+
+
+def test_a_full_disk_is_no_fault_of_the_film(src: Path, out: Path, ink: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    source = save_film(src / "reel.mkv", range(0, 400, 40))
+
+    def full(*_: Any, **__: Any) -> Any:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(write, "join", full)
+        with pytest.raises(OutputError, match=r"reel\.mkv.*free some space"):
+            colour_film(source, out, ink)
+    with monkeypatch.context() as patch:
+        patch.setattr(np, "savez", full)
+        with pytest.raises(OutputError, match="free some space"):
+            colour_film(source, out, ink, film=FilmOptions(steady=0.5))
+    assert colour_film(source, out, ink).status == DONE
+
+
+def test_a_truncated_film_is_left_alone_by_the_next_run(src: Path, out: Path, ink: Path) -> None:
+    source = save_film(src / "reel.mkv", range(0, 4000, 40))
+    source.write_bytes(source.read_bytes()[: source.stat().st_size * 2 // 3])
+    first = colour_film(source, out, ink, mirror=True)
+    assert first.status == FAILED and first.output
+    assert first.notes[-1] == "--mirror is for photographs"
+    assert colour_film(source, out, ink, mirror=True) == first
 
 
 def test_cuts_of_ones_own_are_used(src: Path, out: Path, ink: Path, tmp_path: Path) -> None:

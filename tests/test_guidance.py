@@ -206,6 +206,8 @@ def test_guidance_is_part_of_the_digest_and_its_absence_is_not() -> None:
 
 def test_the_digest_of_a_plain_run_is_what_it_was_before_there_was_guidance() -> None:
     assert ColorOptions().decisive() == {"size": 256, "strength": 1.0, "tiles": "auto"}
+    as_python, as_typed = (RunOptions(("in",), Path("out"), color=ColorOptions(strength=s)) for s in (1, 1.0))
+    assert (as_python.digest(), as_python.film_digest()) == (as_typed.digest(), as_typed.film_digest())
     assert ColorOptions(mirror=True).decisive().keys() == {"size", "strength", "tiles", "mirror"}
 
 

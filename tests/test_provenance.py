@@ -172,6 +172,16 @@ with Manifest(Path(sys.argv[1])):
 """
 
 
+def test_what_a_kill_interrupted_reads_as_failed(tmp_path: Path) -> None:
+    with Manifest(tmp_path) as manifest:
+        manifest.begin("a.png", "/scans/a.png", tmp_path / "a.png")
+        text = (tmp_path / MANIFEST).read_text()
+    (tmp_path / MANIFEST).write_text(text)  # as the kill left it
+    assert '"started"' in text
+    row = read_rows(tmp_path)["a.png"]
+    assert (row.status, row.reason) == (FAILED, "interrupted while it was being written")
+
+
 def test_a_second_run_is_refused_and_told_who_holds_the_folder(tmp_path: Path) -> None:
     with subprocess.Popen([sys.executable, "-c", HOLD, str(tmp_path)], stdout=subprocess.PIPE) as holder:
         try:
@@ -262,7 +272,7 @@ def test_what_a_run_began_or_made_is_its_own(out: Path) -> None:
     with Manifest(out) as manifest:
         for name in ("a.png", "begun.png", "removed.png"):
             manifest.begin(name, f"/scans/{name}", out / name)
-            assert read_rows(out)[name].status == STARTED
+            assert manifest.rows[name].status == STARTED
 
 
 def test_a_target_made_for_another_input_is_not_its_own(out: Path) -> None:

@@ -10,7 +10,7 @@ from contextlib import contextmanager, redirect_stdout
 from pathlib import Path
 from typing import Any, TypeVar
 
-from archivecolor import photo, provenance, weights
+from archivecolor import film, provenance, weights
 from archivecolor.cluster.connect import connected, library
 from archivecolor.cluster.ledger import Ledger, Post
 from archivecolor.cluster.worker import Orders, Outcome, Worker
@@ -18,7 +18,7 @@ from archivecolor.errors import ArchivecolorError
 from archivecolor.jobs import Job
 from archivecolor.options import RunOptions
 from archivecolor.provenance import Record
-from archivecolor.run import check_disclosure, find_jobs
+from archivecolor.run import check_files, find_jobs
 
 PARCEL = 64
 """Pictures that an actor is given at a time, and does again when it dies over them."""
@@ -55,7 +55,7 @@ def drive(
     """
     ray = library()
     todo = find_jobs(options, passed_over)
-    check_disclosure(options.disclosure)
+    check_files(options)
     card = weights.check(weights.find(options.model))
     with redirect_stdout(sys.stderr), connected(ray, options.address):  # Ray's own words; stdout is for rows
         here = ray.util.scheduling_strategies.NodeAffinitySchedulingStrategy(
@@ -116,10 +116,10 @@ def _parcels(todo: list[Job], size: int) -> Iterator[list[Job]]:
     """Films one by one, pictures so many at a time."""
     pictures = []
     for job in todo:
-        if photo.is_picture(job.source):
-            pictures.append(job)
-        else:
+        if film.is_film(job.source):
             yield [job]
+        else:
+            pictures.append(job)
     yield from _parts(pictures, size)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import pickle
 import socket
+import time
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -47,7 +48,7 @@ class Worker:
 
     def __init__(self, orders: Orders, ledger: Any) -> None:
         self.post = Post(library(), ledger)
-        self.options, self.stopped, self.fault = orders.options, False, None
+        self.options, self.stopped, self.fault, self.asked_at = orders.options, False, None, 0.0
         if self.options.device.startswith("cuda"):  # of those of the machine, Ray shows an actor its own alone
             self.options = replace(self.options, device="cuda")
         cores = os.environ.get("OMP_NUM_THREADS", "")  # Ray says with it how many it gave
@@ -87,7 +88,10 @@ class Worker:
         return done
 
     def _is_stopped(self) -> bool:
-        return bool(self.post.ask("is_stopped"))
+        """Films ask at every frame, and the ledger is far away: it is asked once a second."""
+        if time.monotonic() - self.asked_at > 1:
+            self.stopped, self.asked_at = bool(self.post.ask("is_stopped")), time.monotonic()
+        return self.stopped
 
     def _take(self, name: str) -> None:
         self.stopped = self.post.ask("take", name)

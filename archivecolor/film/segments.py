@@ -11,6 +11,7 @@ import json
 import os
 import shutil
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -34,6 +35,19 @@ class Stored:
     data: bytes
 
 
+@contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """Turns what the output's disk has to say into an OutputError: nothing is wrong with the film.
+
+    Raises:
+        OutputError: something cannot be written at `path`.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise OutputError(f"{path}: cannot be written ({error.strerror or error}); free some space") from error
+
+
 class WorkFolder:
     """Beside the output, named after it.
 
@@ -44,20 +58,18 @@ class WorkFolder:
     def __init__(self, target: Path, key: str) -> None:
         name = hashlib.sha256(os.fsencode(target.name)).hexdigest()[:24]
         self.path = target.with_name(f".{name}{FOLDER_SUFFIX}")
-        try:
+        with writing(self.path):
             if self._text(_KEY) != key:
                 shutil.rmtree(self.path, ignore_errors=True)
                 self.path.mkdir()
                 self._write(_KEY, key)
-        except OSError as error:
-            raise OutputError(f"{self.path}: cannot be written ({error.strerror}); free some space") from error
 
     def _text(self, name: str) -> str:
         path = self.path / name
         return path.read_text(encoding="utf-8") if path.is_file() else ""
 
     def _write(self, name: str, text: str) -> None:
-        with files.written_whole(self.path / name) as part:
+        with writing(self.path), files.written_whole(self.path / name) as part:
             part.write_text(text, encoding="utf-8")
 
     def remove(self) -> None:
@@ -81,12 +93,13 @@ class WorkFolder:
     def save(self, segment: Segment, packets: Sequence[Stored], state: dict[str, Any], notes: dict[str, float]) -> None:
         """The state that the next segment of the same shot begins with, then the packets, whose presence says that
         the segment is finished."""
-        with files.written_whole(self._place(segment, "state.npz")) as part, part.open("wb") as file:
-            np.savez(file, **state)
         index = json.dumps({"packets": [(p.pts, p.key, len(p.data)) for p in packets], "notes": notes}).encode()
-        with files.written_whole(self._place(segment)) as part, part.open("wb") as file:
-            file.write(len(index).to_bytes(8, "little") + index)
-            file.writelines(p.data for p in packets)
+        with writing(self.path):
+            with files.written_whole(self._place(segment, "state.npz")) as part, part.open("wb") as file:
+                np.savez(file, **state)
+            with files.written_whole(self._place(segment)) as part, part.open("wb") as file:
+                file.write(len(index).to_bytes(8, "little") + index)
+                file.writelines(p.data for p in packets)
 
     def state(self, segment: Segment) -> dict[str, Any]:
         """What `save` was given."""

@@ -26,7 +26,7 @@ _FOREIGN = (
     (b"FUJIFILMCCD-RAW", "a camera raw file: develop it to TIFF first"),
     (b"8BPB", "a large Photoshop document (PSB): save it as TIFF first"),
     (b"PK\x03\x04", "a ZIP archive, not a picture: unpack it first"),
-    (b"\x1aE\xdf\xa3", "a film, not a photograph: use archivecolor film"),
+    (b"\x1aE\xdf\xa3", "a film, not a photograph"),
 )
 WHOLE = Strips()
 _HEIF_BRANDS = {b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1"}
@@ -122,7 +122,7 @@ def _isobmff_kind(head: bytes) -> str:
         return "heic"
     if head[8:12] == b"crx ":
         raise UnsupportedError("a camera raw file: develop it to TIFF first")
-    raise UnsupportedError("a film, not a photograph: use archivecolor film")
+    raise UnsupportedError("a film, not a photograph")
 
 
 def _suffix_note(path: Path, kind: str) -> tuple[str, ...]:

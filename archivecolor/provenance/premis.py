@@ -10,7 +10,11 @@ from archivecolor.provenance.record import Record
 _PREMIS = "http://www.loc.gov/premis/v3"
 _XSI = "http://www.w3.org/2001/XMLSchema-instance"
 _EVENT = "http://id.loc.gov/vocabulary/preservation/eventType/cre"
-_MIME = {"jpg": "image/jpeg", "jpeg": "image/jpeg", "tif": "image/tiff", "tiff": "image/tiff"}
+_MIME = {
+    "jpg": "image/jpeg", "jpeg": "image/jpeg", "tif": "image/tiff", "tiff": "image/tiff", "mp4": "video/mp4",
+    "m4v": "video/mp4", "mov": "video/quicktime", "mkv": "video/x-matroska", "webm": "video/webm",
+    "avi": "video/x-msvideo", "mpg": "video/mpeg", "ts": "video/mp2t", "mxf": "application/mxf",
+}  # fmt: skip
 
 
 def premis(row: Record, size: int, source_size: int | None, when: str, tool: str, source_type: str) -> bytes:
@@ -36,9 +40,11 @@ def premis(row: Record, size: int, source_size: int | None, when: str, tool: str
 
 
 def _details(row: Record, source_type: str) -> str:
+    what = "film" if row.film else "picture"
+    measured = "" if row.max_delta_l is None else f" (largest |ΔL*| {row.max_delta_l})"
     return (
-        "Colour was added to a monochrome picture by a neural network; its luminance was kept "
-        f"(largest |ΔL*| {row.max_delta_l}). Weights SHA-256 {row.weights_sha256}; options {row.options}; "
+        f"Colour was added to a monochrome {what} by a neural network; its luminance was kept{measured}. "
+        f"Weights SHA-256 {row.weights_sha256}; options {row.options}; "
         f"IPTC digital source type {source_type}"
     )
 

@@ -58,7 +58,7 @@ def read_rows(folder: Path) -> dict[str, Record]:
             f"{folder}: {len(waiting)} of its shards not merged yet ({waiting[0].name}{', …' * (len(waiting) > 1)}); "
             f"type: archivecolor manifest merge {folder}"
         )
-    return {row.input: row for row in Rows(folder / MANIFEST).newest()}
+    return {row.input: finished(row) for row in Rows(folder / MANIFEST).newest()}
 
 
 def known_rows(folder: Path, shard: Shard | None = None) -> Mapping[str, Record]:

@@ -7,6 +7,7 @@ works on one segment while the network works on the next; no more than those two
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -18,7 +19,7 @@ import torch
 
 from archivecolor import chroma, files
 from archivecolor.colorize import Colorizer
-from archivecolor.errors import PictureError, TooLargeError
+from archivecolor.errors import OutputError, PictureError, TooLargeError
 from archivecolor.film import planes, shots, write
 from archivecolor.film.header import Film, open_film
 from archivecolor.film.read import Frame, Reader
@@ -27,6 +28,9 @@ from archivecolor.film.survey import Segment, Survey, survey
 from archivecolor.film.write import Coding
 from archivecolor.options import RunOptions
 from archivecolor.reel.colours import AHEAD, STEP, Eye, Look, Tinter
+
+NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS)
+"""What a disk says that cannot be written to; a source that cannot be read says other things."""
 
 WINDOW_MEGAPIXELS = 160.0
 """Luma samples of one window of frames, in millions."""
@@ -118,8 +122,13 @@ def color_film(
     watch.progress("joining", len(found.pts), len(found.pts), float((found.pts[-1] - found.pts[0]) * film.time_base))
     times = [pts for segment in segments for pts, _, _ in work.index(segment)["packets"]]
     packets = (packet for segment in segments for packet in work.packets(segment))
-    with files.written_whole(target) as part:
-        notes = write.join(coding, part, times, packets, said)
+    try:
+        with files.written_whole(target) as part:
+            notes = write.join(coding, part, times, packets, said)
+    except OSError as error:
+        if error.errno not in NO_ROOM:
+            raise
+        raise OutputError(f"{target}: cannot be written ({error.strerror}); free some space") from error
     efforts = [work.index(segment)["notes"] for segment in segments]
     errors = [error for effort in efforts for error in effort["errors"]]
     work.remove()
