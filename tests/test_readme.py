@@ -88,3 +88,21 @@ def test_what_the_readme_links_to_is_there() -> None:
     targets = [t for t in re.findall(r"\]\(([^)]+)\)", README) if "://" not in t]
     assert targets
     assert [t for t in targets if not (ROOT / t).exists()] == []
+
+
+def test_the_commands_on_many_machines_print_what_the_readme_shows(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shown = README.split("On the examples this looks as follows")[1].split("\n\n")[1].splitlines()
+    (tmp_path / "examples").symlink_to(ROOT / "examples")
+    monkeypatch.chdir(tmp_path)
+    printed, compared = "", 0
+    for line in shown:
+        if line.startswith("    archivecolor "):
+            result = CliRunner().invoke(cli.app, shlex.split(line)[1:])
+            assert result.exit_code == 0, result.output
+            printed = result.stdout.replace(f"{tmp_path}/", "")
+        else:
+            assert printed.startswith(line.strip()), (line, printed)
+            compared += 1
+    assert compared == 3
