@@ -21,6 +21,7 @@ from typing import Any
 
 from archivecolor import __version__, files, provenance
 from archivecolor.errors import MissingDependencyError, NoInputError, OutputError
+from archivecolor.film.segments import FOLDER_SUFFIX
 from archivecolor.provenance import DONE, LOCK, MANIFEST, Record
 
 PREMIS = "metadata/premis"
@@ -89,6 +90,8 @@ def _checked(folder: Path, out: Path) -> list[str]:
         raise OutputError(f"--out {out}: lies in the folder that goes into the bag; choose another")
     if (folder / LOCK).exists():
         raise OutputError(f"{folder}: a run is writing here, or was killed; let it finish, or run it again, first")
+    if unfinished := next(folder.rglob(f"*{FOLDER_SUFFIX}"), None):
+        raise OutputError(f"{unfinished}: pieces of a film that is not finished; run again first")
     names = [path.relative_to(folder).as_posix() for path in sorted(folder.rglob("*")) if path.is_file()]
     for name in names:
         try:

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from archivecolor import files, mark, orient, photo, provenance, tone
 from archivecolor.errors import NoInputError, PictureError
+from archivecolor.film.segments import FOLDER_SUFFIX
 from archivecolor.photo import Page
 from archivecolor.provenance import DONE, FAILED, LOCK, MANIFEST, Record
 
@@ -113,8 +114,9 @@ def verify(
 def _check_row(out: Path, row: Record) -> list[Finding]:
     """What is missing or changed of one input: its source, its output, and the sidecar's word for both."""
     found = list(_check_file(Path(row.source), row.source, row.source_sha256))
-    if row.status == DONE and row.output:
+    if row.output and row.output_sha256:  # a truncated film has failed, and what there was of it is an output
         found += _check_file(out / row.output, row.output, row.output_sha256)
+    if row.status == DONE and row.output:
         found += _check_sidecar(out, row)
     return found
 
@@ -154,7 +156,12 @@ def _extra(out: Path, rows: dict[str, Record]) -> Iterator[Finding]:
     known = {out / MANIFEST, out / LOCK, *(out / name for name in outputs)}
     known |= {provenance.sidecar_of(out / name) for name in outputs}
     for path in sorted(out.rglob("*")):
-        if path not in known and not path.is_dir():
+        if path.is_dir():
+            if path.name.endswith(FOLDER_SUFFIX):
+                yield Finding(
+                    EXTRA, path.relative_to(out).as_posix(), "pieces of a film that is not finished; run again"
+                )
+        elif path not in known and not path.parent.name.endswith(FOLDER_SUFFIX):
             yield Finding(EXTRA, path.relative_to(out).as_posix(), "no row of the manifest speaks of it")
 
 

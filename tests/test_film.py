@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+from dataclasses import replace
 from fractions import Fraction
 from itertools import pairwise
 from pathlib import Path
@@ -19,12 +20,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from archivecolor import lab
+from archivecolor import bag, lab, verify
 from archivecolor.errors import OutputError, UnreadableError, UnsupportedError, UsageError
 from archivecolor.film import header, is_film, planes, segments, shots, write
 from archivecolor.film.survey import Survey
-from archivecolor.options import FilmOptions
+from archivecolor.options import ColorOptions, FilmOptions, RunOptions
 from archivecolor.provenance import DONE, FAILED, SKIPPED
+from archivecolor.run import drive
 
 VARIABLE = [7, 26, 47, 65, 86, 107, 140, 146, 167, 185, 206, 227, 245, 266, 300, 326, 347, 365, 386, 407, 425, 446, 467]
 ALL_SHOWN = FilmOptions(every="1")
@@ -488,6 +490,25 @@ def test_a_full_disk_is_no_fault_of_the_film(src: Path, out: Path, ink: Path, mo
         with pytest.raises(OutputError, match="free some space"):
             colour_film(source, out, ink, film=FilmOptions(steady=0.5))
     assert colour_film(source, out, ink).status == DONE
+
+
+def test_pieces_of_a_film_are_seen_by_verify_and_bag_and_outlive_no_run(src: Path, out: Path, ink: Path) -> None:
+    save_film(src / "reel.mkv", range(0, 8000, 40), cuts=(90,))
+    asked: list[int] = []
+
+    def stop() -> bool:
+        asked.append(1)
+        return len(asked) > 203
+
+    color = ColorOptions(64)
+    options = RunOptions((str(src),), out, str(ink), color, "cpu", "fp32", film=FilmOptions(every="1"))
+    drive(options, stop=stop)
+    assert [f for f in verify.verify(out).findings if "not finished" in f.detail], "there are pieces"
+    with pytest.raises(OutputError, match="not finished"):
+        bag.bag(out, out.with_name("bag"))
+    drive(replace(options, suffix="_c"))
+    assert [path.name for path in out.iterdir() if path.name.startswith(".")] == []
+    assert verify.verify(out).sound
 
 
 def test_a_truncated_film_is_left_alone_by_the_next_run(src: Path, out: Path, ink: Path) -> None:

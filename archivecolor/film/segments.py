@@ -49,15 +49,19 @@ def writing(path: Path) -> Iterator[None]:
 
 
 class WorkFolder:
-    """Beside the output, named after it.
+    """Beside the output, named after the source.
+
+    Args:
+        place: the output's folder with the source's name.
+        key: what the pieces are made of; with another one the folder begins anew.
 
     Raises:
         OutputError: it cannot be written.
     """
 
-    def __init__(self, target: Path, key: str) -> None:
-        name = hashlib.sha256(os.fsencode(target.name)).hexdigest()[:24]
-        self.path = target.with_name(f".{name}{FOLDER_SUFFIX}")
+    def __init__(self, place: Path, key: str) -> None:
+        name = hashlib.sha256(os.fsencode(place.name)).hexdigest()[:24]
+        self.path = place.with_name(f".{name}{FOLDER_SUFFIX}")
         with writing(self.path):
             if self._text(_KEY) != key:
                 shutil.rmtree(self.path, ignore_errors=True)

@@ -36,7 +36,9 @@ def color_job(
     before = manifest.row(job.name)
     if before and not options.overwrite and _is_same_failure(before, row, options.out):
         return before
-    work = WorkFolder(target, f"{row.source_sha256} {row.weights_sha256} {row.options} {tool}")
+    # Named after the source: a run with another --suffix or --codec begins it anew, and leaves no old one behind.
+    place, key = target.with_name(job.source.name), f"{row.source_sha256} {row.weights_sha256} {row.options} {tool}"
+    work = WorkFolder(place, key)
     found = look_through(film, options, work, watch)
     row = replace(row, film=_facts(film, found))
     if not options.recolor and found.coloured > 0.5:
