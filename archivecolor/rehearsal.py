@@ -18,14 +18,17 @@ def rehearse(options: RunOptions, as_json: bool) -> int:
     check_files(options)
     rows = provenance.known_rows(options.out, options.shard)
     for job in find_jobs(options):
-        digest = options.film_digest() if film.is_film(job.source) else options.digest()
-        identity = Identity(card.sha256, digest)
+        is_reel = film.is_film(job.source)
+        identity = Identity(card.sha256, options.film_digest() if is_reel else options.digest())
+        target = job.target
+        if is_reel:  # --format is for photographs; the container may change yet, and stands behind the name then
+            target = target.with_name(f"{job.source.stem}{options.suffix}{job.source.suffix}")
         what = _intention(rows.get(job.name), job.source, options, identity)
         if as_json:
-            what_json = {"input": job.name, "source": str(job.source), "target": str(job.target), "would": what}
+            what_json = {"input": job.name, "source": str(job.source), "target": str(target), "would": what}
             sys.stdout.write(json.dumps(what_json) + "\n")
         else:
-            sys.stdout.write(f"{what}: {job.source} -> {job.target}\n")
+            sys.stdout.write(f"{what}: {job.source} -> {target}\n")
     return 0
 
 

@@ -113,6 +113,11 @@ def test_a_disclosure_flag_reaches_its_option(flag: str, asked: list[Any]) -> No
     assert getattr(Disclosure(), name) != value
 
 
+def test_ray_may_be_called_an_engine(asked: list[Any]) -> None:
+    call("run", "in", "--out", "out", "--engine", "ray")
+    assert (asked[0][0].engine, asked[0][0].on) == ("torch", "ray")
+
+
 def test_sidecars_can_be_left_out(asked: list[Any]) -> None:
     call("run", "in", "--out", "out")
     call("run", "in", "--out", "out", "--no-sidecar")

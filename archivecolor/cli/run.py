@@ -25,7 +25,7 @@ def run(
     ] = "auto",
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:n.")] = "auto",
     engine: Annotated[
-        str, typer.Option(help="torch, or openvino: faster on CPUs, needs the extra of that name.")
+        str, typer.Option(help="torch, or openvino: faster on CPUs, needs the extra of that name. ray: as --on ray.")
     ] = "torch",
     precision: Annotated[str, typer.Option(help="auto, fp32, bf16 or fp16.")] = "auto",
     batch: Annotated[int, typer.Option(help="Pictures that go through the network together on a GPU, at most.")] = 8,
@@ -115,6 +115,8 @@ def run(
 
     reference = read_palette(palette, palette_strength) if palette else None
     color = ColorOptions(size, strength, tiles, reference, tuple(map(parse_hint, hint or ())), mirror)
+    if engine == "ray":  # which computes on other machines, by torch there
+        engine, on = "torch", "ray"
     options = RunOptions(
         inputs=tuple(inputs), out=out, model=model, color=color, device=device,
         precision=precision, batch=batch, workers=workers, format=format, quality=quality, suffix=suffix,

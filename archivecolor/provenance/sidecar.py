@@ -7,9 +7,10 @@ import json
 import os
 import platform
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import asdict
 from functools import cache
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -69,6 +70,8 @@ def _text(row: Record, options: RunOptions, made_with: Mapping[str, Any]) -> str
     asked = asdict(options)
     for own_or_told_elsewhere in ("inputs", "limit", "overwrite", "redo", "confidence", "shard", "on", "address"):
         del asked[own_or_told_elsewhere]
+    if not row.film:
+        del asked["film"]
     asked["disclosure"]["c2pa"] = bool(options.disclosure.c2pa)  # where somebody keeps a key is nobody's business
     values = {
         "source": {"path": row.source, "sha256": row.source_sha256, "format": row.format, "width": row.width,
@@ -78,13 +81,24 @@ def _text(row: Record, options: RunOptions, made_with: Mapping[str, Any]) -> str
         "weights": {"name": row.model, "sha256": row.weights_sha256},
         "options": {**asked, "digest": row.options},
         **made_with,
-        "versions": versions(),
+        "versions": versions() | (film_versions() if row.film else {}),
+        **({"film": row.film} if row.film else {}),
         "seconds": row.seconds,
         "max_delta_l": row.max_delta_l,
         "notes": row.notes,
     }  # fmt: skip
     body = json.dumps(values, indent=1, default=str)  # ASCII: names of whatever bytes come through
     return f'{_OPENING}{__version__}",{body.removeprefix("{")}\n'
+
+
+@cache
+def film_versions() -> dict[str, str]:
+    """Of what decodes and encodes films and finds their cuts."""
+    found = {}
+    for name in ("av", "scenedetect-headless", "scenedetect"):
+        with suppress(PackageNotFoundError):  # either build of scenedetect will do
+            found[name] = version(name)
+    return found
 
 
 @cache
