@@ -19,7 +19,7 @@ from rich.table import Table
 from archivecolor import provenance
 from archivecolor.errors import INTERRUPTED, PictureError
 from archivecolor.options import RunOptions
-from archivecolor.provenance import DONE, FAILED, Record
+from archivecolor.provenance import DONE, FAILED, FilmWatch, Record
 
 Watch = Callable[[str, Record | None, int], None]
 STAGES = ("decode", "network", "spread", "encode")
@@ -36,7 +36,7 @@ class Drive(Protocol):
         passed_over: Callable[[Path], None],
         /,
         *,
-        film_watch: Callable[[str, str, int, int, float], None],
+        film_watch: FilmWatch,
     ) -> list[Record]: ...
 
 

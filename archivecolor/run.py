@@ -37,7 +37,7 @@ from archivecolor.options import ColorOptions, Disclosure, FilmOptions, RunOptio
 from archivecolor.outputs import make_folder, target_of
 from archivecolor.pace import Budget, Clock
 from archivecolor.photo import Page, Photo
-from archivecolor.provenance import DONE, FAILED, SKIPPED, Aftermath, Identity, Keeper, Manifest, Record
+from archivecolor.provenance import DONE, FAILED, SKIPPED, Aftermath, FilmWatch, Identity, Keeper, Manifest, Record
 from archivecolor.reference import read_palette
 
 TOOL = f"archivecolor {__version__}"
@@ -54,7 +54,7 @@ def drive(
     passed_over: Callable[[Path], None] = lambda path: None,
     begun: Callable[[str], None] = lambda name: None,
     known: Aftermath | None = None,
-    film_watch: Callable[[str, str, int, int, float], None] = lambda name, what, done, total, seconds: None,
+    film_watch: FilmWatch = lambda name, what, done, total, seconds: None,
 ) -> list[Record]:
     """Colours everything that is not settled and keeps the manifest.
 
@@ -226,7 +226,7 @@ def work(
     manifest: Keeper,
     begun: Callable[[str], None] = lambda name: None,
     stop: Callable[[], bool] = lambda: False,
-    film_watch: Callable[[str, str, int, int, float], None] = lambda name, what, done, total, seconds: None,
+    film_watch: FilmWatch = lambda name, what, done, total, seconds: None,
 ) -> Iterator[tuple[Job, Record | OutputError | None]]:
     """Each job with its outcome, in the order in which they are ready."""
     workers = options.workers or joblib.cpu_count() + 1

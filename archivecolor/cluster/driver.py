@@ -17,7 +17,7 @@ from archivecolor.cluster.worker import Orders, Outcome, Worker
 from archivecolor.errors import ArchivecolorError
 from archivecolor.jobs import Job
 from archivecolor.options import RunOptions
-from archivecolor.provenance import Record
+from archivecolor.provenance import FilmWatch, Record
 from archivecolor.run import check_files, find_jobs
 
 PARCEL = 64
@@ -38,7 +38,7 @@ def drive(
     stop: Callable[[], bool],
     passed_over: Callable[[Path], None],
     parcel: int = PARCEL,
-    film_watch: Callable[[str, str, int, int, float], None] = lambda name, what, done, total, seconds: None,
+    film_watch: FilmWatch = lambda name, what, done, total, seconds: None,
 ) -> list[Record]:
     """`run.drive` on a Ray cluster; on one that is started on this machine where `options.address` is empty.
 

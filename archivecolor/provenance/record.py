@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
 MANIFEST = "manifest.jsonl"
+FilmWatch = Callable[[str, str, int, int, float], None]
+"""Told of a film's name, what is done with it, frames done and in all, and seconds of film done."""
 DONE, SKIPPED, FAILED, STARTED = "done", "skipped", "failed", "started"
 
 

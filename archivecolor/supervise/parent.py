@@ -19,7 +19,7 @@ from typing import IO, Any
 
 from archivecolor.errors import ArchivecolorError, StoppedError
 from archivecolor.options import RunOptions
-from archivecolor.provenance import Aftermath, Record
+from archivecolor.provenance import Aftermath, FilmWatch, Record
 from archivecolor.supervise.order import Begun, End, FilmProgress, Order, PassedOver, Refusal, Rows, Settled
 
 CHILD = (sys.executable, "-m", "archivecolor.supervise.child")
@@ -28,7 +28,6 @@ _LOOK_EVERY_S = 0.2
 
 Watch = Callable[[str, Record | None, int], None]
 PassOver = Callable[[Path], None]
-FilmWatch = Callable[[str, str, int, int, float], None]
 
 
 @dataclass(frozen=True)

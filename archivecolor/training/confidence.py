@@ -96,8 +96,7 @@ def rank(
         UsageError, WeightsError: see `load_networks`.
     """
     networks = load_networks(asked.models, asked.size, device)
-    paths = dataset.find(asked.data)
-    paths = [paths[i] for i in dataset.spread(len(paths), asked.limit or len(paths))]
+    paths = dataset.chosen(asked.data, asked.limit)
     photos = dataset.load(paths, read, asked.size, seen=lambda n: seen("reading", n, len(paths)))
     if len(photos) < 3:
         raise NoInputError(f"{asked.data}: {len(photos)} pictures are too few to rank; give at least three")

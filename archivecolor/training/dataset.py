@@ -112,6 +112,12 @@ def spread(count: int, most: int) -> list[int]:
     return list(range(count)) if count <= most else [i * count // most for i in range(most)]
 
 
+def chosen(data: Path, limit: int) -> list[Path]:
+    """The photographs of a folder or list, at most `limit` of them, evenly spread; 0 for all."""
+    paths = find(data)
+    return [paths[i] for i in spread(len(paths), limit or len(paths))]
+
+
 Read = Callable[[Path], Bytes]
 """Gives the sRGB picture of a path; raises `PictureError` where it cannot."""
 

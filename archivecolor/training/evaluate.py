@@ -174,8 +174,7 @@ def evaluate(
         UsageError, WeightsError: see `load_networks`.
     """
     networks = load_networks(asked.models, asked.size, device)
-    paths = dataset.find(asked.data)
-    paths = [paths[i] for i in dataset.spread(len(paths), asked.limit or len(paths))]
+    paths = dataset.chosen(asked.data, asked.limit)
     left_out: Counter[str] = Counter()
 
     def pictures() -> Iterator[tuple[int, Bytes]]:

@@ -233,8 +233,7 @@ def find_lr(asked: Search, data: Path, device: torch.device, seen: Callable[[str
     torch.manual_seed(asked.stage.seed)
     network = weights.build(asked.stage.model)
     start_encoder(network, asked.encoder)
-    paths = dataset.find(data)
-    paths = [paths[i] for i in dataset.spread(len(paths), asked.steps * asked.stage.batch)]
+    paths = dataset.chosen(data, asked.steps * asked.stage.batch)
     side = asked.stage.sizes[0][0]
     photos = dataset.load(paths, read_rgb, side, data, lambda n: seen("reading photographs", n, len(paths)))
     seen("trying rates", 0, asked.steps)
