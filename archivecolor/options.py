@@ -515,26 +515,35 @@ class Teaching:
     """Weights, by name or folder, whose answer is a second target beside the true colours; none when empty."""
     soft_weight: float = 0.5
     """Share of the soft target in L1."""
+    feature_weight: float = 0.0
+    """Of Lite0's distances between painted and true pictures, beside L1 (`features.FeatureLoss`); 0 leaves them out."""
 
     def __post_init__(self) -> None:
+        require(self.feature_weight >= 0, f"--feature-weight {self.feature_weight:g}: must be 0 or more")
         require(self.teacher in TEACHERS, f"--teacher {self.teacher}: write one of {', '.join(TEACHERS)}")
         require(self.pictures >= 0, f"--teacher-pictures {self.pictures}: must be 0 or more")
         require(self.lr > 0, f"--teacher-lr {self.lr}: must be above 0")
         require(self.weight >= 0, f"--teacher-weight {self.weight}: must be 0 or more")
         require(0 < self.soft_weight <= 1, f"--soft-weight {self.soft_weight}: must be above 0 and at most 1")
-        both = bool(self.soft_target and self.weight)
-        require(not both, "--soft-target and --teacher-weight: these are not made to work together; leave one out")
+        both = bool(self.weight and (self.soft_target or self.feature_weight))
+        require(not both, "--teacher-weight: goes with neither --soft-target nor --feature-weight; leave it out")
+
+    @property
+    def needs_lite0(self) -> bool:
+        """Whether EfficientNet-Lite0 has a part in it."""
+        return self.teacher == "lite0" or self.feature_weight > 0
 
     def settings(self) -> dict[str, float | str]:
-        """For the recipe on the card: nothing without a teacher."""
-        soft: dict[str, float | str] = {"soft_target": self.soft_target, "soft_weight": self.soft_weight}
-        soft = soft if self.soft_target else {}
+        """For the recipe on the card: what was asked for, and nothing of the rest."""
+        beside: dict[str, float | str] = {"feature_weight": self.feature_weight} if self.feature_weight else {}
+        if self.soft_target:
+            beside |= {"soft_target": self.soft_target, "soft_weight": self.soft_weight}
         if self.teacher == "none":
-            return soft
+            return beside
         sizes = ",".join(f"{side}:{share:g}" for side, share in self.sizes)
         return {
             "teacher": self.teacher, "teacher_pictures": self.pictures, "teacher_sizes": sizes,
-            "teacher_lr": self.lr, "teacher_weight": self.weight, **soft,
+            "teacher_lr": self.lr, "teacher_weight": self.weight, **beside,
         }  # fmt: skip
 
 
@@ -576,12 +585,15 @@ class Adversarial:
     """`spectral`: a PatchGAN with spectral norm; `batchnorm`: the one of pix2pix."""
     stop_when: StopWhen | None = StopWhen()
     """None: never."""
+    feature_weight: float = 0.0
+    """Of Lite0's distances between painted and true pictures (`features.FeatureLoss`); 0 leaves them out."""
 
     def __post_init__(self) -> None:
         require(self.gan in GANS, f"--gan {self.gan}: write one of {', '.join(GANS)}")
         require(self.l1_weight >= 0, f"--l1-weight {self.l1_weight:g}: must be 0 or more")
         require(self.chroma_weight >= 0, f"--chroma-weight {self.chroma_weight:g}: must be 0 or more")
         require(self.lr_d > 0, f"--lr-d {self.lr_d:g}: must be above 0")
+        require(self.feature_weight >= 0, f"--feature-weight {self.feature_weight:g}: must be 0 or more")
         require(self.warmup >= 0, f"--warmup {self.warmup}: must be 0 or more")
         known = self.discriminator in DISCRIMINATORS
         require(known, f"--discriminator {self.discriminator}: write one of {', '.join(DISCRIMINATORS)}")
@@ -593,6 +605,7 @@ class Adversarial:
         return {
             "gan": self.gan, "l1_weight": self.l1_weight, "chroma_weight": self.chroma_weight, "lr_d": self.lr_d,
             "warmup": self.warmup, "discriminator": self.discriminator, "stop_when": limits,
+            **({"feature_weight": self.feature_weight} if self.feature_weight else {}),
         }  # fmt: skip
 
 

@@ -28,9 +28,22 @@ from archivecolor.networks import NETWORKS
 from archivecolor.networks.encoders import Lite0Body, ResNet18Body
 from archivecolor.networks.unet import DynamicUnet, conv_relu
 from archivecolor.options import Evaluation, Stage, Teaching, parse_sizes
-from archivecolor.training import aging, checkpoint, damage, dataset, evaluate, loop, school, scoring, sheets, teacher
+from archivecolor.training import (
+    aging,
+    checkpoint,
+    damage,
+    dataset,
+    evaluate,
+    features,
+    loop,
+    school,
+    scoring,
+    sheets,
+    teacher,
+)
 from archivecolor.training.aging import aged_batch
 from archivecolor.training.descent import Descent
+from archivecolor.training.features import FeatureLoss
 from archivecolor.training.pretrain import Pretrain, SoftTarget, start_encoder, weighted_l1
 
 CPU = torch.device("cpu")
@@ -434,17 +447,17 @@ def test_every_parameter_learns(model: str, size: int, steps: int):
 
 
 @pytest.fixture(scope="module")
-def lite0() -> teacher.Lite0:
-    return teacher.Lite0("fp32", CPU)
+def lite0() -> features.Lite0:
+    return features.Lite0("fp32", CPU)
 
 
-def test_the_encoder_comes_to_see_what_its_teacher_sees(lite0: teacher.Lite0):
+def test_the_encoder_comes_to_see_what_its_teacher_sees(lite0: features.Lite0):
     torch.manual_seed(0)
     step = teacher.Teach(ResNet18Body(), lite0)
     batch = dataset.training_batch(photo_set(4), 0, 4, 64, 0.5, 0)
     before = [value.clone() for value in lite0.body.state_dict().values()]
     losses = [step(batch, 1e-3) for _ in range(6)]
-    for name in teacher.TAPS.values():
+    for name in features.TAPS.values():
         assert losses[-1][name] < losses[0][name] - 0.1
     assert all(torch.equal(a, b) for a, b in zip(before, lite0.body.state_dict().values(), strict=True))
 
@@ -452,11 +465,11 @@ def test_the_encoder_comes_to_see_what_its_teacher_sees(lite0: teacher.Lite0):
 def test_distances_are_cosines():
     one = [torch.randn(2, 5, 3, 3) for _ in range(3)]
     for scale, expected in ((3.0, 0.0), (-0.5, 2.0)):
-        for value in teacher.distances([x * scale for x in one], one).values():
+        for value in features.distances([x * scale for x in one], one).values():
             assert float(value) == pytest.approx(expected, abs=1e-5)
 
 
-def test_a_taught_encoder_is_a_file_that_a_unet_starts_from(tmp_path: Path, lite0: teacher.Lite0):
+def test_a_taught_encoder_is_a_file_that_a_unet_starts_from(tmp_path: Path, lite0: features.Lite0):
     stage = tiny_stage(tmp_path / "a", settings={"encoder": "none"})
     teaching = Teaching("lite0", pictures=8, sizes=((64, 1.0),))
     card = {**CARD, "recipe": {"seed": 0}}
@@ -485,15 +498,38 @@ def test_a_taught_encoder_is_a_file_that_a_unet_starts_from(tmp_path: Path, lite
         start_encoder(network, str(tmp_path / "b"))
 
 
-def test_beside_l1_the_teacher_reaches_the_encoder_too(lite0: teacher.Lite0):
+def test_beside_l1_the_teacher_reaches_the_encoder_too(lite0: features.Lite0):
     torch.manual_seed(0)
     step = teacher.GuidedPretrain(NETWORKS["lite"](), lite0, weight=0.1, chroma_weight=0.5)
     batch = dataset.validation_batch(photo_set(2), 0, 2, 64)
     losses = [step(batch, 3e-4) for _ in range(4)]
-    for name in teacher.TAPS.values():
+    for name in features.TAPS.values():
         assert losses[-1][name] < losses[0][name]
-    assert set(losses[0]) == {"l1", *teacher.TAPS.values()}
+    assert set(losses[0]) == {"l1", *features.TAPS.values()}
     assert all(p.grad.abs().max() > 0 for p in step.projections.parameters())
+
+
+def test_a_picture_in_its_true_colours_looks_true_and_a_grey_one_does_not(lite0: features.Lite0):
+    """Whatever luminance the answer was given to: the painted picture has the true one."""
+    batch = dataset.training_batch(photo_set(3), 0, 3, 64, 1.0, 0)
+    painted = FeatureLoss(2.0, lite0)
+    assert float(painted(batch, batch.ab_net)) == pytest.approx(0, abs=2e-3)
+    grey = (batch.ab_net * 0).requires_grad_(True)
+    loss = painted(batch, grey)
+    loss.backward()
+    assert float(loss.detach()) > 0.05
+    assert float(FeatureLoss(1.0, lite0)(batch, batch.ab_net * 0)) == pytest.approx(float(loss.detach()) / 2, rel=1e-5)
+    assert torch.isfinite(grey.grad).all()
+    assert bool((grey.grad != 0).any())
+
+
+def test_the_feature_loss_is_made_small_beside_l1(lite0: features.Lite0):
+    torch.manual_seed(0)
+    step = Pretrain(NETWORKS["lite"](), "fp32", CPU, features=FeatureLoss(0.5, lite0))
+    batch = dataset.validation_batch(photo_set(2), 0, 2, 64)
+    losses = [step(batch, 1e-3) for _ in range(12)]
+    assert set(losses[0]) == {"l1", "features"}
+    assert losses[-1]["features"] < 0.9 * losses[0]["features"]
 
 
 def test_a_soft_target_is_learned_beside_the_true_colours_from_the_true_luminance():
@@ -559,6 +595,23 @@ def test_the_card_tells_of_the_teacher(trained: tuple[Path, Path]):
     assert card.recipe["taught"]["pictures"] == 2
     assert set(card.recipe["taught"]["validation"]) == {"val_cos8", "val_cos16", "val_cos32"}
     assert card.data == {"folder": "photos", "pictures": 3, "left_out": {}}
+
+
+def test_a_pretraining_goes_on_from_finished_weights(trained: tuple[Path, Path], tmp_path: Path):
+    data, folder = trained
+    command = (
+        f"train pretrain --from {folder} --data {data} --val {data} --pictures 2 --batch 2 --sizes 64 --lr 1e-9 "
+        "--precision fp32 --out"
+    ).split()
+    assert CliRunner().invoke(app, [*command, str(tmp_path / "on")]).exit_code == 0
+    parent, card = weights.read_card(folder), weights.read_card(tmp_path / "on")
+    assert (card.network, card.recipe["from"]) == (parent.network, parent.name)
+    assert card.history == [*parent.history, parent.sha256]
+    before, after = (weights.load(path)[0].state_dict() for path in (folder, tmp_path / "on"))
+    conv = "layers.0.conv_stem.weight"
+    assert torch.allclose(before[conv], after[conv], atol=1e-4)
+    again = CliRunner().invoke(app, [*command, str(folder)])
+    assert "choose another folder" in str(again.exception)
 
 
 def test_evaluate_prints_json_and_draws_a_sheet(trained: tuple[Path, Path], tmp_path: Path):

@@ -38,6 +38,10 @@ ValidateEvery = Annotated[int, typer.Option(help="Pictures between validations."
 ChromaWeight = Annotated[
     float, typer.Option(help="How much more a colourful pixel counts in L1; 0 is plain L1.")
 ]  # fmt: skip
+FeatureWeight = Annotated[
+    float,
+    typer.Option(help="Weight of how different the picture looks to EfficientNet-Lite0 from the true one, beside L1."),
+]  # fmt: skip
 
 
 def local_device(asked: str) -> torch.device:

@@ -13,6 +13,7 @@ from archivecolor.cli.lesson import (
     ChromaWeight,
     Data,
     Device,
+    FeatureWeight,
     Out,
     Pictures,
     Precision,
@@ -32,6 +33,9 @@ def train_pretrain(
     data: Data,
     out: Out,
     model: Annotated[str, typer.Option(help="lite, resnet18 or pix2pix.")] = PRETRAIN.model,
+    origin: Annotated[
+        str, typer.Option("--from", help="Weights to go on from, a name or a folder; their network is the model.")
+    ] = PRETRAIN.origin,
     val: Val = None,
     encoder: Annotated[
         str,
@@ -55,6 +59,7 @@ def train_pretrain(
         str, typer.Option(help="Finished weights whose answer is a second target beside the true colours; or nothing.")
     ] = PRETRAIN.soft_target,
     soft_weight: Annotated[float, typer.Option(help="Share of the soft target in the loss.")] = PRETRAIN.soft_weight,
+    feature_weight: FeatureWeight = PRETRAIN.feature_weight,
     pictures: Pictures = PRETRAIN.pictures,
     sizes: Annotated[str, typer.Option(help="side:share pairs, small sides first.")] = PRETRAIN.sizes,
     batch: Batch = PRETRAIN.batch,
@@ -77,8 +82,9 @@ def train_pretrain(
     from archivecolor.training import school
 
     asked = Pretraining(
-        model=model, encoder=encoder, teacher=teacher, teacher_pictures=teacher_pictures, teacher_sizes=teacher_sizes,
-        teacher_lr=teacher_lr, teacher_weight=teacher_weight, soft_target=soft_target, soft_weight=soft_weight,
+        model=model, origin=origin, encoder=encoder, teacher=teacher, teacher_pictures=teacher_pictures,
+        teacher_sizes=teacher_sizes, teacher_lr=teacher_lr, teacher_weight=teacher_weight, soft_target=soft_target,
+        soft_weight=soft_weight, feature_weight=feature_weight,
         pictures=pictures, sizes=sizes, batch=batch, lr=lr, aging=aging, chroma_weight=chroma_weight,
         validate_every=validate_every, seed=seed, precision=precision,
     )  # fmt: skip
@@ -98,6 +104,7 @@ def train_gan(
         float, typer.Option(help="Weight of L1 beside it; less gives more colour; 100 suits batchnorm.")
     ] = GAN.l1_weight,
     chroma_weight: ChromaWeight = GAN.chroma_weight,
+    feature_weight: FeatureWeight = GAN.feature_weight,
     discriminator: Annotated[
         str, typer.Option(help="spectral (PatchGAN with spectral norm) or batchnorm (that of pix2pix).")
     ] = GAN.discriminator,
@@ -138,7 +145,8 @@ def train_gan(
 
     asked = Finetuning(
         origin=origin, gan=gan, l1_weight=l1_weight, chroma_weight=chroma_weight, discriminator=discriminator,
-        warmup=warmup, pictures=pictures, sizes=sizes, batch=batch, lr=lr, lr_d=lr_d, aging=aging, ema=ema,
+        feature_weight=feature_weight, warmup=warmup, pictures=pictures, sizes=sizes, batch=batch, lr=lr, lr_d=lr_d,
+        aging=aging, ema=ema,
         stop_when=stop_when, validate_every=validate_every, seed=seed, precision=precision,
     )  # fmt: skip
     text = as_toml(asked, "archivecolor train gan")

@@ -205,10 +205,11 @@ def centre_crop(rgb: Bytes, size: int) -> Bytes:
 
 @dataclass(frozen=True)
 class Batch:
-    """What one training step sees: l_net (N, 1, H, W), perhaps aged; ab_net (N, 2, H, W); rgb (N, 3, H, W) in
-    [0, 1]."""
+    """What one training step sees: l_net (N, 1, H, W), perhaps aged; l_true, the same and never aged; ab_net
+    (N, 2, H, W); rgb (N, 3, H, W) in [0, 1]."""
 
     l_net: Tensor
+    l_true: Tensor
     ab_net: Tensor
     rgb: Tensor
 
@@ -219,7 +220,7 @@ def to_batch(crops: Sequence[Bytes], randoms: Sequence[np.random.Generator | Non
     linear = lab.linear_from_srgb(rgb)
     l_true, ab_net = lab.net_from_lab(lab.lab_from_linear(linear))
     old = aged_batch(linear, (l_true + 1) / 2, list(randoms))
-    return Batch(old * 2 - 1, ab_net.contiguous(), rgb)
+    return Batch(old * 2 - 1, l_true, ab_net.contiguous(), rgb)
 
 
 def aged_or_not(crop: Bytes, aging: float, random: np.random.Generator) -> tuple[Bytes, np.random.Generator | None]:

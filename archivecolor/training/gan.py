@@ -25,7 +25,7 @@ from archivecolor.training.checkpoint import Average
 from archivecolor.training.dataset import Batch, PhotoSet
 from archivecolor.training.descent import Descent
 from archivecolor.training.loop import autocast
-from archivecolor.training.pretrain import weighted_l1
+from archivecolor.training.pretrain import Features, weighted_l1
 
 BETAS = (0.5, 0.999)
 """Of both Adams, as in pix2pix: a first moment that soon forgets, since the other side moves too."""
@@ -62,13 +62,17 @@ def generator_loss(gan: str, fake: Tensor) -> Tensor:
 
 
 class GanStep:
-    """λ·L1 on ab (`weighted_l1`) + GAN for the U-Net, a PatchGAN beside it; two Adams, gradients clipped at norm 1.
+    """λ·L1 on ab (`weighted_l1`) + GAN for the U-Net, perhaps with a `FeatureLoss`, a PatchGAN beside it; two Adams,
+    gradients clipped at norm 1.
 
     The discriminator learns from every batch, the U-Net from those after the warm-up.
     """
 
-    def __init__(self, network: nn.Module, asked: Adversarial, lr: float, precision: str, device: torch.device) -> None:
-        self.asked, self.precision, self.device = asked, precision, device
+    def __init__(
+        self, network: nn.Module, asked: Adversarial, lr: float, precision: str, device: torch.device,
+        features: Features | None = None,
+    ) -> None:  # fmt: skip
+        self.asked, self.precision, self.device, self.features = asked, precision, device, features
         self.lr_ratio = asked.lr_d / lr
         self.network = network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         patches = PatchDiscriminator(spectral=asked.discriminator == "spectral")
@@ -101,7 +105,11 @@ class GanStep:
         l1 = weighted_l1(ab_net, truth, self.asked.chroma_weight)
         losses = {"l1": l1, "d": self.learn_to_judge(l_net, ab_net.detach(), truth, lr)}
         if not warming:
-            losses["gan"] = self.learn_to_paint(l_net, ab_net, l1, lr)
+            beside = self.asked.l1_weight * l1
+            if self.features:
+                losses["features"] = self.features(batch, ab_net)
+                beside = beside + losses["features"]
+            losses["gan"] = self.learn_to_paint(l_net, ab_net, beside, lr)
         self.seen += len(l_net) * together.size()
         return {name: float(loss.detach()) for name, loss in losses.items()}
 
@@ -117,13 +125,13 @@ class GanStep:
         self.descend_d(loss, lr * self.lr_ratio)
         return loss
 
-    def learn_to_paint(self, l_net: Tensor, ab_net: Tensor, l1: Tensor, lr: float) -> Tensor:
-        """One step of the U-Net; its loss before the discriminator."""
+    def learn_to_paint(self, l_net: Tensor, ab_net: Tensor, beside: Tensor, lr: float) -> Tensor:
+        """One step of the U-Net; its loss before the discriminator. `beside`: the other losses, weighted."""
         self.discriminator.requires_grad_(False)
         loss = generator_loss(self.asked.gan, self.logits(l_net, ab_net))
         # Adam does not see the scale of a loss, but the clipping does: with λ of 100 it would bite at every step.
         scale = max(1.0, self.asked.l1_weight)
-        self.descend((self.asked.l1_weight * l1 + loss) / scale, lr)
+        self.descend((beside + loss) / scale, lr)
         self.discriminator.requires_grad_(True)
         return loss
 
@@ -220,9 +228,10 @@ class GuardedGanStep(GanStep):
     """The same under a guard. History and samples tell of the present average; what is published is the best one."""
 
     def __init__(
-        self, network: nn.Module, asked: Adversarial, lr: float, precision: str, device: torch.device, parent: str
-    ) -> None:
-        super().__init__(network, asked, lr, precision, device)
+        self, network: nn.Module, asked: Adversarial, lr: float, precision: str, device: torch.device, parent: str,
+        features: Features | None = None,
+    ) -> None:  # fmt: skip
+        super().__init__(network, asked, lr, precision, device, features)
         self.guard = Guard(self.network, asked.stop_when, parent)
 
     def modules(self) -> dict[str, nn.Module]:

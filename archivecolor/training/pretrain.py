@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
 from torch import nn
 
-from archivecolor import lab, weights
+from archivecolor import weights
 from archivecolor.errors import MissingDependencyError, UsageError, WeightsError
 from archivecolor.networks.encoders import Lite0Body, grey_body, imagenet_lite0
 from archivecolor.networks.unet import DynamicUnet
@@ -92,6 +93,8 @@ def imagenet_resnet18() -> dict[str, torch.Tensor]:
     return {key: state.get(key, value) for key, value in ResNet18Body().state_dict().items()}
 
 
+Features = Callable[[Batch, torch.Tensor], torch.Tensor]
+"""A batch and the answers ab_net (N, 2, H, W) -> a loss (`features.FeatureLoss`)."""
 TYPICAL_CHROMA = 0.14
 """Mean chroma of a colour photograph, in the network's range (15 Lab units)."""
 
@@ -130,23 +133,22 @@ class SoftTarget:
         self.precision, self.device = precision, device
 
     @torch.no_grad()
-    def look(self, rgb: torch.Tensor) -> torch.Tensor:
-        """True pictures, sRGB (N, 3, H, W) in [0, 1] -> ab_net (N, 2, H, W)."""
-        l_net, _ = lab.net_from_lab(lab.lab_from_srgb(rgb))
+    def look(self, l_true: torch.Tensor) -> torch.Tensor:
+        """l_true (N, 1, H, W) -> ab_net (N, 2, H, W)."""
         with autocast(self.precision, self.device):
-            ab_net: torch.Tensor = self.network(l_net.to(self.device, memory_format=torch.channels_last))
+            ab_net: torch.Tensor = self.network(l_true.to(self.device, memory_format=torch.channels_last))
         return ab_net.float()
 
 
 class Pretrain:
-    """L1 on ab (see `weighted_l1`), to the true colours and perhaps to a soft target; AdamW, gradients clipped at
-    norm 1."""
+    """L1 on ab (see `weighted_l1`), to the true colours and perhaps to a soft target, perhaps with a `FeatureLoss`
+    beside it; AdamW, gradients clipped at norm 1."""
 
     def __init__(
         self, network: nn.Module, precision: str, device: torch.device, chroma_weight: float = 0.0,
-        soft: SoftTarget | None = None,
+        soft: SoftTarget | None = None, features: Features | None = None,
     ) -> None:  # fmt: skip
-        self.chroma_weight, self.soft = chroma_weight, soft
+        self.chroma_weight, self.soft, self.features = chroma_weight, soft, features
         self.network = network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.precision, self.device = precision, device
         self.optimizer = torch.optim.AdamW(self.network.parameters(), weight_decay=1e-2)
@@ -163,11 +165,12 @@ class Pretrain:
         with autocast(self.precision, self.device):
             ab_net = self.network(batch.l_net.to(self.device, memory_format=torch.channels_last)).float()
         l1 = weighted_l1(ab_net, batch.ab_net.to(self.device), self.chroma_weight)
-        if self.soft is None:
-            return {"l1": l1}
-        share = self.soft.weight
-        soft = weighted_l1(ab_net, self.soft.look(batch.rgb), self.chroma_weight)
-        return {"l1": (1 - share) * l1, "soft": share * soft}
+        losses = {"l1": l1}
+        if self.soft:
+            share = self.soft.weight
+            soft = weighted_l1(ab_net, self.soft.look(batch.l_true), self.chroma_weight)
+            losses = {"l1": (1 - share) * l1, "soft": share * soft}
+        return losses | ({"features": self.features(batch, ab_net)} if self.features else {})
 
     def __call__(self, batch: Batch, lr: float) -> dict[str, float]:
         self.network.train()

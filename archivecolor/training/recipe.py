@@ -23,6 +23,8 @@ class Pretraining:
     """`archivecolor train pretrain`."""
 
     model: str = "lite"
+    origin: str = ""
+    """`from`: a name or a folder of weights to go on from, whose network then is the model."""
     encoder: str = "auto"
     teacher: str = "none"
     teacher_pictures: int = 120_000
@@ -31,6 +33,7 @@ class Pretraining:
     teacher_weight: float = 0.0
     soft_target: str = ""
     soft_weight: float = 0.5
+    feature_weight: float = 0.0
     pictures: int = 160_000
     sizes: str = SIZES
     batch: int = 32
@@ -43,6 +46,8 @@ class Pretraining:
 
     def start(self) -> str:
         """The encoder's start, `auto` decided."""
+        if self.origin:
+            return "none"
         if self.encoder != "auto":
             return self.encoder
         taught = self.model == "resnet18" and self.teacher != "none"
@@ -52,7 +57,7 @@ class Pretraining:
         sizes = parse_sizes(self.teacher_sizes)
         return Teaching(
             self.teacher, self.teacher_pictures, sizes, self.teacher_lr, self.teacher_weight, self.soft_target,
-            self.soft_weight,
+            self.soft_weight, self.feature_weight,
         )  # fmt: skip
 
     def stage(self, out: Path, precision: str) -> Stage:
@@ -74,6 +79,7 @@ class Finetuning:
     gan: str = "vanilla"
     l1_weight: float = 20.0
     chroma_weight: float = 0.5
+    feature_weight: float = 0.0
     discriminator: str = "spectral"
     warmup: int = 480
     pictures: int = 40_000
@@ -91,8 +97,9 @@ class Finetuning:
     def adversarial(self) -> Adversarial:
         limits = parse_stop_when(self.stop_when)
         return Adversarial(
-            self.gan, self.l1_weight, self.chroma_weight, self.lr_d, self.warmup, self.discriminator, limits
-        )
+            self.gan, self.l1_weight, self.chroma_weight, self.lr_d, self.warmup, self.discriminator, limits,
+            self.feature_weight,
+        )  # fmt: skip
 
     def stage(self, model: str, out: Path, precision: str) -> Stage:
         """The options of the loop, for a network of this name; `precision` is decided."""

@@ -16,8 +16,9 @@ import torch
 from archivecolor import devices, files, orient, photo, tone, weights
 from archivecolor.errors import UsageError
 from archivecolor.options import Search, Stage
-from archivecolor.training import checkpoint, dataset, finder, loop, recipe, teacher, together
+from archivecolor.training import checkpoint, dataset, features, finder, loop, recipe, teacher, together
 from archivecolor.training.dataset import PhotoSet
+from archivecolor.training.features import FeatureLoss
 from archivecolor.training.gan import GanStep, GuardedGanStep
 from archivecolor.training.pretrain import Pretrain, SoftTarget, start_encoder
 from archivecolor.training.recipe import Baseline, Finetuning, Pretraining, Recipe
@@ -117,8 +118,26 @@ def keep_split(out: Path, photographs: Photographs) -> None:
             part.write_text(json.dumps(split, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
-def begin(stage: Stage, photographs: Photographs, recipe_text: str) -> dict[str, Any]:
+def begun_from(origin: str, out: Path) -> Path:
+    """The folder of the weights to go on from.
+
+    Raises:
+        WeightsError: there is none.
+        UsageError: it is the one to write.
+    """
+    folder = weights.find(origin)
+    if out.resolve() == folder.resolve():
+        raise UsageError(f"--out {out}: these are the weights to start from; choose another folder")
+    return folder
+
+
+def begin(
+    stage: Stage, photographs: Photographs, recipe_text: str, parent: weights.Card | None = None
+) -> dict[str, Any]:
     """Leaves split and recipe in the folder; what its card says of the training from the start.
+
+    Args:
+        parent: the card of the weights that it goes on from.
 
     Raises:
         UsageError: the folder holds another training.
@@ -133,35 +152,42 @@ def begin(stage: Stage, photographs: Photographs, recipe_text: str) -> dict[str,
         "aging": stage.aging, "ema": stage.ema, "seed": stage.seed, "precision": stage.precision, **stage.settings,
     }  # fmt: skip
     train = photographs.train
+    descent: dict[str, Any] = {}
+    if parent:
+        made_by["from"] = parent.name
+        descent = {"size": parent.size, "history": [*parent.history, parent.sha256]}
     return {
-        "name": stage.out.name, "network": stage.model, "sha256": "", "stage": stage.name, "recipe": made_by,
+        **descent, "name": stage.out.name, "network": stage.model, "sha256": "", "stage": stage.name, "recipe": made_by,
         "data": {"folder": photographs.folder, "pictures": len(train), "left_out": train.left_out},
     }  # fmt: skip
 
 
 def pretrain(asked: Pretraining, out: Path, recipe_text: str, room: Room) -> dict[str, float]:
     """L1 pre-training; see `archivecolor train pretrain --help`."""
+    parent = weights.read_card(begun_from(asked.origin, out)) if asked.origin else None
+    asked = replace(asked, model=parent.network) if parent else asked
     stage = asked.stage(out, devices.choose_precision(asked.precision, room.device))
     teaching = asked.teaching()
     torch.manual_seed(stage.seed)
-    network = weights.build(stage.model, stage.out)
+    network = weights.load(weights.find(asked.origin))[0] if parent else weights.build(stage.model, stage.out)
     if not (out / checkpoint.FILE).exists():  # else all is in there, and what it began with need not be had any more
         start_encoder(network, asked.start())
-    lite0 = teacher.Lite0(stage.precision, room.device) if teaching.teacher == "lite0" else None
+    lite0 = features.Lite0(stage.precision, room.device) if teaching.needs_lite0 else None
+    painted = FeatureLoss(teaching.feature_weight, lite0) if lite0 and teaching.feature_weight else None
     soft = None
     if teaching.soft_target:
         finished, _ = weights.load(weights.find(teaching.soft_target))
         soft = SoftTarget(finished, teaching.soft_weight, stage.precision, room.device)
     photographs = room.photographs()
-    card = begin(stage, photographs, recipe_text)
-    if lite0 and teaching.pictures:
+    card = begin(stage, photographs, recipe_text, parent)
+    if lite0 and teaching.teacher != "none" and teaching.pictures:
         card["recipe"]["taught"] = teacher.teach(
             stage, teaching, teacher.encoder_of(network), lite0, photographs.train, photographs.held, card, room.watch,
             room.stop,
         )  # fmt: skip
         if together.anyone(room.stop()):
             return {}
-    step = Pretrain(network, stage.precision, room.device, asked.chroma_weight, soft)
+    step = Pretrain(network, stage.precision, room.device, asked.chroma_weight, soft, painted)
     if lite0 and teaching.weight:
         step = teacher.GuidedPretrain(network, lite0, teaching.weight, asked.chroma_weight)
     return loop.run(stage, step, photographs.train, photographs.held, card, room.watch, room.stop)
@@ -169,16 +195,15 @@ def pretrain(asked: Pretraining, out: Path, recipe_text: str, room: Room) -> dic
 
 def gan(asked: Finetuning, out: Path, recipe_text: str, room: Room) -> dict[str, float]:
     """Adversarial fine-tuning; see `archivecolor train gan --help`."""
-    origin = weights.find(asked.origin)
-    if out.resolve() == origin.resolve():
-        raise UsageError(f"--out {out}: these are the weights to start from; choose another folder")
-    network, parent = weights.load(origin)
+    network, parent = weights.load(begun_from(asked.origin, out))
     stage = asked.stage(parent.network, out, devices.choose_precision(asked.precision, room.device))
     torch.manual_seed(stage.seed)
-    step = GuardedGanStep(network, asked.adversarial(), stage.lr, stage.precision, room.device, parent.sha256)
+    adversarial = asked.adversarial()
+    weight = adversarial.feature_weight
+    painted = FeatureLoss(weight, features.Lite0(stage.precision, room.device)) if weight else None
+    step = GuardedGanStep(network, adversarial, stage.lr, stage.precision, room.device, parent.sha256, painted)
     photographs = room.photographs()
-    card = begin(stage, photographs, recipe_text) | {"size": parent.size, "history": [*parent.history, parent.sha256]}
-    card["recipe"]["from"] = parent.name
+    card = begin(stage, photographs, recipe_text, parent)
     return loop.run(
         stage, step, photographs.train, photographs.held, card, room.watch,
         lambda: room.stop() or step.guard.collapsed, step.judge(),

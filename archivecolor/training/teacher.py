@@ -17,24 +17,21 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
-from torch.nn import functional as F  # noqa: N812
 
 from archivecolor import files, weights
 from archivecolor.errors import UsageError
-from archivecolor.networks.encoders import Lite0Body, ResNet18Body, imagenet_lite0
+from archivecolor.networks.encoders import Lite0Body, ResNet18Body
 from archivecolor.networks.unet import DynamicUnet
 from archivecolor.options import Stage, Teaching
 from archivecolor.training import checkpoint, loop
 from archivecolor.training.checkpoint import Average
 from archivecolor.training.dataset import Batch, PhotoSet, validation_batch
 from archivecolor.training.descent import Descent
+from archivecolor.training.features import TAPS, Lite0, distances, to_device
 from archivecolor.training.loop import autocast
-from archivecolor.training.pretrain import Pretrain, lite0_checkpoint, weighted_l1
+from archivecolor.training.pretrain import Pretrain, weighted_l1
 
 FOLDER = "encoder"
-TAPS = {2: "cos8", 3: "cos16", 4: "cos32"}
-"""Which of the five taps are compared, and what their distances are called: after the strides."""
-
 Body = ResNet18Body | Lite0Body
 
 
@@ -50,35 +47,9 @@ def encoder_of(network: nn.Module) -> Body:
     return body
 
 
-def to_device(images: Tensor, device: torch.device) -> Tensor:
-    return images.to(device, memory_format=torch.channels_last)
-
-
-class Lite0:
-    """The teacher: frozen, with its ImageNet statistics."""
-
-    def __init__(self, precision: str, device: torch.device) -> None:
-        body = imagenet_lite0(lite0_checkpoint()).body.requires_grad_(False)
-        self.body = body.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-        self.precision, self.device = precision, device
-
-    @torch.no_grad()
-    def look(self, rgb: Tensor) -> list[Tensor]:
-        """sRGB (N, 3, H, W) in [0, 1] -> the features at `TAPS`, float32."""
-        with autocast(self.precision, self.device):
-            taps = self.body.taps(to_device(rgb * 2 - 1, self.device))
-        return [taps[i].float() for i in TAPS]
-
-
 def projections(body: Body) -> nn.ModuleList:
     """From the student's channels to the teacher's, one 1x1 convolution for each of `TAPS`."""
     return nn.ModuleList(nn.Conv2d(body.channels[i], Lite0Body.channels[i], 1) for i in TAPS)
-
-
-def distances(projected: list[Tensor], truth: list[Tensor]) -> dict[str, Tensor]:
-    """Mean cosine distance in [0, 2] over all places of the maps, for each of `TAPS`."""
-    pairs = zip(TAPS.values(), projected, truth, strict=True)
-    return {name: 1 - F.cosine_similarity(one.float(), other, dim=1).mean() for name, one, other in pairs}
 
 
 class Student(nn.Module):
