@@ -13,11 +13,12 @@ from typing import TYPE_CHECKING, Any
 from archivecolor import files
 from archivecolor.errors import WeightsError
 from archivecolor.options import DEFAULT_MODEL as DEFAULT_MODEL
+from archivecolor.options import require
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-TENSORS, CARD, CARD_TEXT = "model.safetensors", "card.json", "CARD.md"
+TENSORS, CARD, CARD_TEXT, FAILURES = "model.safetensors", "card.json", "CARD.md", "failures.png"
 
 
 @dataclass(frozen=True)
@@ -39,6 +40,8 @@ class Card:
     numbers: dict[str, Any] = field(default_factory=dict)
     history: list[str] = field(default_factory=list)
     """The SHA-256 of the weights it was fine-tuned from, oldest first."""
+    known_failures: list[str] = field(default_factory=list)
+    """What it still does wrong, a sentence each; `failures.png` beside the card may show it."""
 
 
 def shipped_folder() -> Path:
@@ -189,11 +192,15 @@ def write_card(folder: Path, card: Card) -> None:
     with files.written_whole(folder / CARD) as part:
         part.write_text(json.dumps(asdict(card), indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
     with files.written_whole(folder / CARD_TEXT) as part:
-        part.write_text(card_text(card), encoding="utf-8")
+        part.write_text(card_text(card, (folder / FAILURES).exists()), encoding="utf-8")
 
 
-def card_text(card: Card) -> str:
-    """The card as Markdown: what it is, then recipe, data and numbers as lists."""
+def card_text(card: Card, pictured: bool = False) -> str:
+    """The card as Markdown: what it is, then recipe, data and numbers as lists, then what it does wrong.
+
+    Args:
+        pictured: whether `failures.png` shows that.
+    """
     lines = [
         f"# {card.name}", "",
         "Made from `card.json` by this program; do not edit.", "",
@@ -203,6 +210,9 @@ def card_text(card: Card) -> str:
     ]  # fmt: skip
     for heading in ("recipe", "data", "numbers"):
         lines += ["", f"## {heading.capitalize()}", "", *_listed(getattr(card, heading))]
+    if card.known_failures:
+        lines += ["", "## Known failures", "", *(f"- {sentence}" for sentence in card.known_failures)]
+        lines += ["", f"![grey, coloured, true]({FAILURES})"] if pictured else []
     return "\n".join(lines) + "\n"
 
 
@@ -217,6 +227,52 @@ def _listed(values: dict[str, Any], indent: str = "") -> list[str]:
         else:
             lines.append(f"{indent}- {name}: {value}")
     return lines
+
+
+def mix(first: Path, second: Path, share: float, out: Path) -> Card:
+    """The weights between two of one descent, number by number: (1 - share)·first + share·second.
+
+    Between what L1 makes and what a discriminator makes of it lie networks that have some of both, truer than the
+    second and more colourful than the first (network interpolation, Wang et al. 2018, ESRGAN). Weights that were not
+    trained one from the other have nothing in common, and nothing good lies between them.
+
+    Args:
+        share: of the second, from 0 to 1.
+
+    Raises:
+        WeightsError: one is damaged, they are of different networks or not of one descent, or `out` holds weights.
+        UsageError: the share is out of its range.
+    """
+    require(0 <= share <= 1, f"--share {share:g}: must be from 0 to 1")
+    if (out / CARD).exists():
+        raise WeightsError(f"{out}: holds weights already; choose another --out")
+    (network, one), (other_network, other) = load(first), load(second)
+    if one.network != other.network:
+        raise WeightsError(
+            f"{second}: is a {other.network} and {first} a {one.network}; only like can be mixed with like"
+        )
+    if not ({one.sha256, *one.history} & {other.sha256, *other.history}):
+        raise WeightsError(
+            f"{second}: was not trained from {first}, nor both from the same weights; nothing lies between"
+        )
+    theirs = other_network.state_dict()
+    network.load_state_dict(
+        {
+            key: value.lerp(theirs[key], share) if value.is_floating_point() else theirs[key]
+            for key, value in network.state_dict().items()
+        }
+    )
+    recipe = {**other.recipe, "mixed": {"first": one.name, "second": other.name, "share": share}}
+    history = list(dict.fromkeys([*one.history, *other.history, one.sha256, other.sha256]))
+    about = {
+        **asdict(other),
+        "name": out.name,
+        "recipe": recipe,
+        "numbers": {},
+        "history": history,
+        "known_failures": [],
+    }
+    return save(out, network, about)
 
 
 def import_checkpoint(path: Path, out: Path) -> Card:

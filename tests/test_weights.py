@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import pickle
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 from archivecolor import files, networks, weights
-from archivecolor.errors import WeightsError
+from archivecolor.errors import UsageError, WeightsError
 
 
 class Small(nn.Module):
@@ -211,3 +212,53 @@ def test_what_is_not_found_says_what_there_is(folder: Path, monkeypatch: pytest.
         weights.find("yours")
     with pytest.raises(WeightsError, match=r"\(mine\)"):
         weights.find("empty")
+
+
+def child_of(folder: Path, name: str) -> Path:
+    """Weights trained on from `folder`, as their history says, with other numbers."""
+    parent = weights.read_card(folder)
+    network = weights.load(folder)[0]
+    with torch.no_grad():
+        for value in network.parameters():
+            value.add_(1)
+    about = {"name": name, "network": "small", "stage": "gan", "history": [parent.sha256], "recipe": {"lr": 1}}
+    weights.save(folder.parent / name, network, about)
+    return folder.parent / name
+
+
+def test_between_two_weights_lie_others(folder: Path) -> None:
+    child = child_of(folder, "child")
+    mixed = weights.mix(folder, child, 0.25, folder.parent / "mixed")
+    first, second, between = (weights.load(path)[0].state_dict() for path in (folder, child, folder.parent / "mixed"))
+    for key, value in between.items():
+        assert torch.allclose(value.float(), 0.75 * first[key].float() + 0.25 * second[key].float(), atol=2e-3), key
+    one, other = weights.read_card(folder), weights.read_card(child)
+    assert mixed.history == [one.sha256, other.sha256]
+    assert mixed.recipe == {"lr": 1, "mixed": {"first": "mine", "second": "child", "share": 0.25}}
+    assert mixed.stage == "gan"
+
+
+def test_what_has_nothing_in_common_is_not_mixed(folder: Path, tmp_path: Path) -> None:
+    child = child_of(folder, "child")
+    with pytest.raises(UsageError, match="--share 2"):
+        weights.mix(folder, child, 2, tmp_path / "a")
+    with pytest.raises(WeightsError, match="holds weights already"):
+        weights.mix(folder, child, 0.5, folder)
+    edit_card(child, history=[])
+    with pytest.raises(WeightsError, match="was not trained from"):
+        weights.mix(folder, child, 0.5, tmp_path / "a")
+    with pytest.raises(WeightsError, match="only like"):
+        weights.mix(folder, weights.find("lite"), 0.5, tmp_path / "a")
+    assert not (tmp_path / "a").exists()
+
+
+def test_the_card_tells_what_fails_and_shows_it_where_there_is_a_picture(folder: Path) -> None:
+    card = replace(weights.read_card(folder), known_failures=["White fur comes out orange."])
+    weights.write_card(folder, card)
+    text = (folder / weights.CARD_TEXT).read_text()
+    assert "## Known failures\n\n- White fur comes out orange.\n" in text
+    assert weights.FAILURES not in text
+    (folder / weights.FAILURES).write_bytes(b"")
+    weights.write_card(folder, card)
+    assert f"]({weights.FAILURES})" in (folder / weights.CARD_TEXT).read_text()
+    assert weights.read_card(folder) == card

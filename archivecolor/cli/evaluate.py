@@ -24,6 +24,12 @@ def evaluate(
         Path | None, typer.Option(help="Folder of colour photographs no model has seen, or a list of them.")
     ] = None,
     film: Annotated[Path | None, typer.Option(help="A colour film instead: how true and how steady.")] = None,
+    plates: Annotated[
+        Path | None,
+        typer.Option(
+            help="Plates of three-colour photographs instead: a folder of NAME__truth.EXT and NAME__input_PLATE.EXT."
+        ),
+    ] = None,
     plot: Annotated[Path | None, typer.Option(help="With --film: PNG of mean a and b over time.")] = None,
     model: Annotated[list[str] | None, typer.Option(help="Weights by name or folder; may be repeated.")] = None,
     compare: Annotated[
@@ -51,7 +57,8 @@ def evaluate(
     precision: Annotated[str, typer.Option(help="auto, fp32, bf16 or fp16.")] = "auto",
 ) -> None:
     """Measure models on colour photographs made grey: PSNR, CIEDE2000, colourfulness, agreement, Fréchet (Lite0); or on
-    a colour film: PSNR, CIEDE2000, and how steady its colours are, with and without steadying.
+    a colour film: PSNR, CIEDE2000, and how steady its colours are, with and without steadying; or on single plates of
+    early three-colour photographs, which saw blue or green alone.
 
     Example: archivecolor evaluate --data ./colour_photos --model lite --model ./weights/mine --sheet ./compare.png
     """
@@ -65,14 +72,18 @@ def evaluate(
     from archivecolor.training import scoring
     from archivecolor.training.school import read_rgb
 
-    if data is None:
-        raise UsageError("name colour photographs with --data, or a colour film with --film")
+    source = data or plates
+    if source is None:
+        raise UsageError("name colour photographs with --data, a colour film with --film, or plates with --plates")
     where = devices.choose_device(device)
     asked = Evaluation(
-        data=data, models=(*(model or []), *(compare or ())) or (weights.DEFAULT_MODEL,), size=size, limit=limit,
+        data=source, models=(*(model or []), *(compare or ())) or (weights.DEFAULT_MODEL,), size=size, limit=limit,
         sheet=sheet or (Path("compare.png") if compare else None), compare=compare is not None,
         precision=devices.choose_precision(precision, where),
     )  # fmt: skip
+    if plates:
+        _plates(asked, where, as_json)
+        return
     if confidence:
         _rank(asked, where, as_json)
         return
@@ -108,6 +119,21 @@ def _rank(asked: Evaluation, where: torch.device, as_json: bool) -> None:
     else:
         print_table(confidence.as_rows(ranked))
         typer.echo(f"{ranked[0].pictures} pictures at {asked.size} px, {asked.precision}")
+
+
+def _plates(asked: Evaluation, where: torch.device, as_json: bool) -> None:
+    from archivecolor.training import plates
+    from archivecolor.training.school import read_rgb
+
+    with bar() as shown:
+        task = shown.add_task("colouring", total=None, note="")
+        scores = plates.evaluate(
+            asked, read_rgb, where, lambda done, total: shown.update(task, completed=done, total=total)
+        )
+    if as_json:
+        typer.echo(json.dumps([asdict(one) for one in scores], indent=1, ensure_ascii=False))
+    else:
+        print_table(plates.as_rows(scores))
 
 
 def _film(film: Path, plot: Path | None, models: list[str] | None, device: str, precision: str, as_json: bool) -> None:

@@ -1,4 +1,4 @@
-"""`archivecolor weights`: list, show, check, import."""
+"""`archivecolor weights`: list, show, check, mix, import."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import typer
 from archivecolor.cli.say import print_table
 
 app = typer.Typer(no_args_is_help=False, invoke_without_command=True, rich_markup_mode=None,
-                          help="List, show, check and import weights.")  # fmt: skip
+                          help="List, show, check, mix and import weights.")  # fmt: skip
 
 
 @app.callback()
@@ -57,6 +57,23 @@ def weights_check(
     for folder in [weights.find(model) for model in models] if models else weights.available():
         _, card = weights.load(folder)
         typer.echo(f"{card.name}: sound ({card.network}, sha256 {card.sha256[:16]}…)")
+
+
+@app.command("mix")
+def weights_mix(
+    first: Annotated[str, typer.Argument(help="A name or a folder.")],
+    second: Annotated[str, typer.Argument(help="The same, trained from the first, for example by `train gan`.")],
+    out: Annotated[Path, typer.Option(help="Weights folder to write.")],
+    share: Annotated[float, typer.Option(help="Of the second, from 0 to 1.")] = 0.5,
+) -> None:
+    """Make the weights between two: truer than those with adversarial training, more colourful than those without.
+
+    Example: archivecolor weights mix lite ./weights/mine_gan --share 0.5 --out ./weights/between
+    """
+    from archivecolor import weights
+
+    card = weights.mix(weights.find(first), weights.find(second), share, out)
+    typer.echo(f"{out}: {card.network}, sha256 {card.sha256[:16]}…; use it with --model {out}")
 
 
 @app.command("import")

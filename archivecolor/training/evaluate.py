@@ -42,17 +42,15 @@ PROTOCOL = (
 )
 
 
-class _Rows:
-    """What is noted of one colorizer's pictures, batch by batch."""
+class Measured:
+    """How far one colorizer's pictures are from the truth, and how colourful they are, batch by batch."""
 
     def __init__(self) -> None:
         self.psnr: list[float] = []
         self.ciede: list[float] = []
         self.colour: list[float] = []
-        self.classes: list[NDArray[np.int64]] = []
-        self.features = metrics.Gaussian()
 
-    def note(self, rgb: Tensor, truth: Tensor, lite0: Lite0Classifier) -> None:
+    def note(self, rgb: Tensor, truth: Tensor) -> None:
         """Compares pictures (N, 3, H, W) in [0, 1] with the true ones."""
         pairs = zip(rgb.numpy(), truth.numpy(), strict=True)
         self.psnr += [metrics.psnr(one, other) for one, other in pairs]
@@ -60,6 +58,24 @@ class _Rows:
             lab.lab_from_srgb(rgb).numpy(), lab.lab_from_srgb(truth).numpy()
         ).tolist()
         self.colour += [metrics.colourfulness(one) for one in rgb.permute(0, 2, 3, 1).numpy()]
+
+    def means(self) -> tuple[float, float, float]:
+        """PSNR in dB, CIEDE2000 and colourfulness."""
+        psnr, ciede, colour = (float(np.mean(values)) for values in (self.psnr, self.ciede, self.colour))
+        return psnr, ciede, colour
+
+
+class _Rows:
+    """What is noted of one colorizer's pictures, batch by batch."""
+
+    def __init__(self) -> None:
+        self.measured = Measured()
+        self.classes: list[NDArray[np.int64]] = []
+        self.features = metrics.Gaussian()
+
+    def note(self, rgb: Tensor, truth: Tensor, lite0: Lite0Classifier) -> None:
+        """Compares pictures (N, 3, H, W) in [0, 1] with the true ones."""
+        self.measured.note(rgb, truth)
         features, classes = judgement(lite0, rgb)
         self.features.add(features)
         self.classes.append(classes)
@@ -79,7 +95,7 @@ def _ratio(part: float, whole: float) -> float:
 
 def scores(name: str, rows: _Rows, truth: _Rows, grey: Scores | None = None) -> Scores:
     """The means of one colorizer beside those of the grey pictures; without `grey`, these are the grey pictures."""
-    psnr, ciede, colour = (float(np.mean(values)) for values in (rows.psnr, rows.ciede, rows.colour))
+    psnr, ciede, colour = rows.measured.means()
     agreement = float(np.mean(np.concatenate(rows.classes) == np.concatenate(truth.classes)))
     frechet = metrics.frechet_distance(rows.features, truth.features)
     floor = grey.agreement if grey else agreement
@@ -87,17 +103,17 @@ def scores(name: str, rows: _Rows, truth: _Rows, grey: Scores | None = None) -> 
         name=name,
         psnr_db=psnr, psnr_gain_db=psnr - (grey.psnr_db if grey else psnr),
         ciede2000=ciede, ciede2000_drop=(grey.ciede2000 if grey else ciede) - ciede,
-        colourfulness=colour, colour_ratio=_ratio(colour, float(np.mean(truth.colour))),
+        colourfulness=colour, colour_ratio=_ratio(colour, truth.measured.means()[2]),
         agreement=agreement, agreement_way=_ratio(agreement - floor, 1 - floor),
         frechet=frechet, frechet_ratio=_ratio(frechet, grey.frechet if grey else frechet),
     )  # fmt: skip
 
 
 def coloured(networks: dict[str, nn.Module], batch: Batch, precision: str) -> dict[str, Tensor]:
-    """The pictures of a batch as sRGB (N, 3, H, W): grey, by each network, true."""
+    """The pictures of a batch as sRGB (N, 3, H, W): grey, by each network, true; all with the true L*."""
     none = torch.zeros_like(batch.ab_net)
     answers = {GREY: none, **{name: predict(network, batch.l_net, precision) for name, network in networks.items()}}
-    merged = {name: lab.srgb_from_lab(lab.lab_from_net(batch.l_net, ab_net)) for name, ab_net in answers.items()}
+    merged = {name: lab.srgb_from_lab(lab.lab_from_net(batch.l_true, ab_net)) for name, ab_net in answers.items()}
     return {**merged, TRUTH: batch.rgb}
 
 
@@ -186,7 +202,7 @@ def evaluate(
             seen(place + 1, len(paths))
 
     rows, tiles = compare(networks, pictures(), len(paths), asked.precision)
-    count = len(rows[TRUTH].psnr)
+    count = len(rows[TRUTH].measured.psnr)
     if count < 2:
         raise (
             dataset.nothing_useful(len(paths), left_out)
