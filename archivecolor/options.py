@@ -548,7 +548,7 @@ class Teaching:
 
 
 GANS = ("vanilla", "lsgan", "hinge")
-DISCRIMINATORS = ("spectral", "batchnorm")
+DISCRIMINATORS = ("spectral", "batchnorm", "features")
 
 
 @dataclass(frozen=True)
@@ -582,7 +582,8 @@ class Adversarial:
     warmup: int = 480
     """Pictures from which the discriminator alone learns at first."""
     discriminator: str = "spectral"
-    """`spectral`: a PatchGAN with spectral norm; `batchnorm`: the one of pix2pix."""
+    """`spectral`: a PatchGAN with spectral norm; `batchnorm`: the one of pix2pix; `features`: judges what
+    EfficientNet-Lite0 sees."""
     stop_when: StopWhen | None = StopWhen()
     """None: never."""
     feature_weight: float = 0.0
@@ -597,6 +598,11 @@ class Adversarial:
         require(self.warmup >= 0, f"--warmup {self.warmup}: must be 0 or more")
         known = self.discriminator in DISCRIMINATORS
         require(known, f"--discriminator {self.discriminator}: write one of {', '.join(DISCRIMINATORS)}")
+
+    @property
+    def needs_lite0(self) -> bool:
+        """Whether EfficientNet-Lite0 has a part in it."""
+        return self.discriminator == "features" or self.feature_weight > 0
 
     def settings(self) -> dict[str, float | str]:
         """For the recipe on the card."""

@@ -17,6 +17,7 @@ from typer.testing import CliRunner
 from archivecolor import networks, weights
 from archivecolor.cli import app
 from archivecolor.errors import UsageError
+from archivecolor.networks.feature_judge import FeatureDiscriminator
 from archivecolor.networks.patchgan import PatchDiscriminator
 from archivecolor.options import Adversarial, Stage, StopWhen, parse_stop_when
 from archivecolor.training import dataset, gan, loop, sheets
@@ -133,7 +134,7 @@ def moved(module: nn.Module, before: dict[str, Tensor]) -> set[str]:
     return {key for key, value in module.state_dict().items() if not torch.equal(value, before[key])}
 
 
-@pytest.mark.parametrize("discriminator", ["spectral", "batchnorm"])
+@pytest.mark.parametrize("discriminator", ["spectral", "batchnorm", "features"])
 def test_in_the_warm_up_the_discriminator_alone_learns_and_then_both(discriminator: str):
     step = pocket_step(discriminator=discriminator)
     learners = {name for name, _ in step.discriminator.named_parameters()}
@@ -153,7 +154,7 @@ def test_the_unet_learns_from_the_discriminator_but_does_not_teach_it():
     ab_net = step.network(batch.l_net)
     judge, painter = dict(step.discriminator.named_parameters()), snapshot(step.network)
     before = {name: value.detach().clone() for name, value in judge.items()}
-    step.learn_to_paint(batch.l_net, ab_net, (ab_net - batch.ab_net).abs().mean(), 1e-3)
+    step.learn_to_paint(batch, ab_net, (ab_net - batch.ab_net).abs().mean(), 1e-3)
     assert all(torch.equal(value, before[name]) for name, value in judge.items())
     assert all(value.grad is None for value in judge.values())
     assert "layers.0.weight" in moved(step.network, painter)
@@ -178,6 +179,32 @@ def test_the_discriminator_learns_to_tell_grey_from_colour(name: str):
     batch = some_batch()
     losses = [step(batch, 2e-3)["d"] for _ in range(30)]
     assert losses[-1] < 0.8 * losses[0]
+
+
+def test_a_discriminator_that_sees_features_learns_it_too_and_leaves_the_eyes_alone():
+    step = pocket_step(discriminator="features", warmup=10_000)
+    eyes = snapshot(step.lite0.body)
+    batch = dataset.training_batch(photo_set(4), 0, 4, 64, 0.0, 0)
+    losses = [step(batch, 2e-3)["d"] for _ in range(30)]
+    assert losses[-1] < 0.8 * losses[0]
+    assert moved(step.lite0.body, eyes) == set()
+
+
+def test_every_feature_map_counts_alike_in_the_judgement():
+    torch.manual_seed(0)
+    judge = FeatureDiscriminator([3, 5], n_filters=8).eval()
+    fine, coarse = torch.randn(2, 3, 8, 6), torch.randn(2, 5, 4, 3)
+    logits = judge([fine, coarse])
+    assert logits.shape == (2, 2, 8, 6)
+    assert torch.equal(logits[:, 0], judge([fine, coarse * 0])[:, 0])
+    assert torch.equal(logits[:, 1, ::2, ::2], logits[:, 1, 1::2, 1::2]), "coarse logits are repeated"
+
+
+def test_the_feature_loss_reaches_the_painter_beside_the_discriminator():
+    step = pocket_step(feature_weight=0.5, warmup=0, l1_weight=0.0)
+    losses = step(dataset.training_batch(photo_set(4), 0, 4, 64, 0.0, 0), 1e-3)
+    assert set(losses) == {"l1", "d", "gan", "features"}
+    assert losses["features"] > 0.01
 
 
 def test_two_pictures_are_memorised_beside_the_discriminator():

@@ -40,6 +40,12 @@ class Lite0:
         return self.see(rgb)
 
 
+def painted(batch: Batch, ab_net: Tensor) -> Tensor:
+    """The pictures of a batch in the colours ab_net (N, 2, H, W), sRGB (N, 3, H, W) in [0, 1]. They have the true L*,
+    whatever the aged L* was that the colours were answered to."""
+    return lab.srgb_from_lab(lab.lab_from_net(batch.l_true.to(ab_net.device), ab_net))
+
+
 def distances(seen: list[Tensor], truth: list[Tensor]) -> dict[str, Tensor]:
     """Mean cosine distance in [0, 2] over all places of the maps, for each of `TAPS`."""
     pairs = zip(TAPS.values(), seen, truth, strict=True)
@@ -49,8 +55,7 @@ def distances(seen: list[Tensor], truth: list[Tensor]) -> dict[str, Tensor]:
 class FeatureLoss:
     """How different a painted picture looks to Lite0 from the true one (a perceptual loss, Johnson et al. 2016).
 
-    L1 forgives a grey lemon as long as most lemons differ in yellow; a network that knows lemons does not. The painted
-    picture is the true L* with the colours that were answered, whatever the aged L* was they were answered to.
+    L1 forgives a grey lemon as long as lemons differ in their yellow; a network that knows lemons does not.
 
     Args:
         weight: of the sum of the cosine distances at `TAPS` in the loss.
@@ -61,7 +66,5 @@ class FeatureLoss:
 
     def __call__(self, batch: Batch, ab_net: Tensor) -> Tensor:
         """The loss of the answers ab_net (N, 2, H, W), float32."""
-        l_true = batch.l_true.to(ab_net.device)
-        painted = lab.srgb_from_lab(lab.lab_from_net(l_true, ab_net))
-        far = distances(self.lite0.see(painted), self.lite0.look(batch.rgb))
+        far = distances(self.lite0.see(painted(batch, ab_net)), self.lite0.look(batch.rgb))
         return self.weight * torch.stack(list(far.values())).sum()

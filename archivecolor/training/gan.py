@@ -18,14 +18,17 @@ from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
 from archivecolor.errors import UsageError
+from archivecolor.networks.encoders import Lite0Body
+from archivecolor.networks.feature_judge import FeatureDiscriminator
 from archivecolor.networks.patchgan import PatchDiscriminator
 from archivecolor.options import Adversarial, Stage, StopWhen
 from archivecolor.training import checkpoint, loop, sheets, together
 from archivecolor.training.checkpoint import Average
 from archivecolor.training.dataset import Batch, PhotoSet
 from archivecolor.training.descent import Descent
+from archivecolor.training.features import TAPS, FeatureLoss, Lite0, painted
 from archivecolor.training.loop import autocast
-from archivecolor.training.pretrain import Features, weighted_l1
+from archivecolor.training.pretrain import weighted_l1
 
 BETAS = (0.5, 0.999)
 """Of both Adams, as in pix2pix: a first moment that soon forgets, since the other side moves too."""
@@ -62,21 +65,26 @@ def generator_loss(gan: str, fake: Tensor) -> Tensor:
 
 
 class GanStep:
-    """λ·L1 on ab (`weighted_l1`) + GAN for the U-Net, perhaps with a `FeatureLoss`, a PatchGAN beside it; two Adams,
-    gradients clipped at norm 1.
+    """λ·L1 on ab (`weighted_l1`) + GAN for the U-Net, perhaps with a `FeatureLoss`, a discriminator beside it; two
+    Adams, gradients clipped at norm 1.
 
     The discriminator learns from every batch, the U-Net from those after the warm-up.
     """
 
     def __init__(
         self, network: nn.Module, asked: Adversarial, lr: float, precision: str, device: torch.device,
-        features: Features | None = None,
     ) -> None:  # fmt: skip
-        self.asked, self.precision, self.device, self.features = asked, precision, device, features
+        self.asked, self.precision, self.device = asked, precision, device
+        self.lite0 = Lite0(precision, device) if asked.needs_lite0 else None
+        self.features = FeatureLoss(asked.feature_weight, self.lite0) if self.lite0 and asked.feature_weight else None
         self.lr_ratio = asked.lr_d / lr
         self.network = network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-        patches = PatchDiscriminator(spectral=asked.discriminator == "spectral")
-        self.discriminator = patches.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        judge = (
+            FeatureDiscriminator([Lite0Body.channels[i] for i in TAPS])
+            if asked.discriminator == "features"
+            else PatchDiscriminator(spectral=asked.discriminator == "spectral")
+        )
+        self.discriminator = judge.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         # In the discriminator's state, so that a resumed training knows how much of the warm-up is left.
         self.seen = torch.zeros((), dtype=torch.int64)
         self.discriminator.register_buffer("seen", self.seen)
@@ -103,32 +111,40 @@ class GanStep:
             ab_net = self.network(l_net)
         ab_net = ab_net.float()
         l1 = weighted_l1(ab_net, truth, self.asked.chroma_weight)
-        losses = {"l1": l1, "d": self.learn_to_judge(l_net, ab_net.detach(), truth, lr)}
+        losses = {"l1": l1, "d": self.learn_to_judge(batch, ab_net.detach(), lr)}
         if not warming:
             beside = self.asked.l1_weight * l1
             if self.features:
                 losses["features"] = self.features(batch, ab_net)
                 beside = beside + losses["features"]
-            losses["gan"] = self.learn_to_paint(l_net, ab_net, beside, lr)
+            losses["gan"] = self.learn_to_paint(batch, ab_net, beside, lr)
         self.seen += len(l_net) * together.size()
         return {name: float(loss.detach()) for name, loss in losses.items()}
 
-    def logits(self, l_net: Tensor, ab_net: Tensor) -> Tensor:
-        """How true the pictures l_net (N, 1, H, W) look with the colours ab_net (N, 2, H, W): (N, 1, h, w), float32."""
+    def logits(self, batch: Batch, ab_net: Tensor) -> Tensor:
+        """How true the pictures of a batch look in the colours ab_net (N, 2, H, W): (N, K, h, w), float32.
+
+        A PatchGAN sees the L that the colours were answered to, perhaps an aged one, and ab; Lite0 sees the picture.
+        """
+        if self.asked.discriminator == "features" and self.lite0:
+            seen: Tensor | list[Tensor] = self.lite0.see(painted(batch, ab_net))
+        else:
+            seen = torch.cat([batch.l_net.to(self.device), ab_net], dim=1)
         with autocast(self.precision, self.device):
-            logits = self.discriminator(torch.cat([l_net, ab_net], dim=1))
+            logits = self.discriminator(seen)
         return logits.float()
 
-    def learn_to_judge(self, l_net: Tensor, painted: Tensor, truth: Tensor, lr: float) -> Tensor:
-        """One step of the discriminator; its loss."""
-        loss = discriminator_loss(self.asked.gan, self.logits(l_net, truth), self.logits(l_net, painted))
+    def learn_to_judge(self, batch: Batch, ab_net: Tensor, lr: float) -> Tensor:
+        """One step of the discriminator, which tells the answers ab_net (N, 2, H, W) from the truth; its loss."""
+        true, answered = self.logits(batch, batch.ab_net.to(self.device)), self.logits(batch, ab_net)
+        loss = discriminator_loss(self.asked.gan, true, answered)
         self.descend_d(loss, lr * self.lr_ratio)
         return loss
 
-    def learn_to_paint(self, l_net: Tensor, ab_net: Tensor, beside: Tensor, lr: float) -> Tensor:
+    def learn_to_paint(self, batch: Batch, ab_net: Tensor, beside: Tensor, lr: float) -> Tensor:
         """One step of the U-Net; its loss before the discriminator. `beside`: the other losses, weighted."""
         self.discriminator.requires_grad_(False)
-        loss = generator_loss(self.asked.gan, self.logits(l_net, ab_net))
+        loss = generator_loss(self.asked.gan, self.logits(batch, ab_net))
         # Adam does not see the scale of a loss, but the clipping does: with λ of 100 it would bite at every step.
         scale = max(1.0, self.asked.l1_weight)
         self.descend((beside + loss) / scale, lr)
@@ -229,9 +245,8 @@ class GuardedGanStep(GanStep):
 
     def __init__(
         self, network: nn.Module, asked: Adversarial, lr: float, precision: str, device: torch.device, parent: str,
-        features: Features | None = None,
     ) -> None:  # fmt: skip
-        super().__init__(network, asked, lr, precision, device, features)
+        super().__init__(network, asked, lr, precision, device)
         self.guard = Guard(self.network, asked.stop_when, parent)
 
     def modules(self) -> dict[str, nn.Module]:

@@ -198,10 +198,7 @@ def gan(asked: Finetuning, out: Path, recipe_text: str, room: Room) -> dict[str,
     network, parent = weights.load(begun_from(asked.origin, out))
     stage = asked.stage(parent.network, out, devices.choose_precision(asked.precision, room.device))
     torch.manual_seed(stage.seed)
-    adversarial = asked.adversarial()
-    weight = adversarial.feature_weight
-    painted = FeatureLoss(weight, features.Lite0(stage.precision, room.device)) if weight else None
-    step = GuardedGanStep(network, adversarial, stage.lr, stage.precision, room.device, parent.sha256, painted)
+    step = GuardedGanStep(network, asked.adversarial(), stage.lr, stage.precision, room.device, parent.sha256)
     photographs = room.photographs()
     card = begin(stage, photographs, recipe_text, parent)
     return loop.run(
