@@ -187,20 +187,19 @@ def find_jobs(options: RunOptions, passed_over: Callable[[Path], None] = lambda 
 
 
 def rejected(found: list[Job], path: Path) -> list[Job]:
-    """Those that the decisions in a file reject.
+    """Those that the decisions in a file reject, each with the output that was rejected.
 
     Raises:
         NoInputError: none of them.
         UsageError: the file holds no decisions.
     """
-    made = decisions.read(path, "--redo")
-    names = {name for name, decision in made.items() if decision.decision == decisions.REJECTED}
-    if not names:
+    made = decisions.rejected(path)
+    if not made:
         raise NoInputError(f"--redo {path}: rejects nothing, so there is nothing to do again")
-    wanted = [job for job in found if job.name in names]
+    wanted = [replace(job, rejected=made[job.name]) for job in found if job.name in made]
     if not wanted:
         raise NoInputError(
-            f"--redo {path}: none of its {len(names)} rejected pictures is among the inputs; give the same INPUT"
+            f"--redo {path}: none of its {len(made)} rejected pictures is among the inputs; give the same INPUT"
         )
     return wanted
 
@@ -256,13 +255,15 @@ def color_one(
     identity = Identity(colorizer.card.sha256, options.film_digest() if is_reel else options.digest())
     row = Record(
         job.name, str(job.source), None, FAILED, model=colorizer.card.name, weights_sha256=identity.weights_sha256,
-        options=identity.options, guidance=options.color.guidance(), redone=options.redo is not None,
+        options=identity.options, guidance=options.color.guidance(), redone=bool(job.rejected),
     )  # fmt: skip
     clock = Clock()
     try:
         seen = files.Seen.of(job.source)
         row = replace(row, source_sha256=seen.sha256)
-        if not options.overwrite and manifest.settled(job.name, row.source_sha256, identity, options.redo is not None):
+        if provenance.moved_on(manifest.row(job.name), job.rejected):
+            return None
+        if not options.overwrite and manifest.settled(job.name, row.source_sha256, identity, bool(job.rejected)):
             return None
         if is_reel:
             return color_reel(job, row, colorizer, options, manifest, budget, watch, clock, seen)
@@ -302,6 +303,7 @@ def color_one(
             max_delta_l=round(max(part.max_delta_l for part in painted if part), 5), seconds=clock.seconds,
             mark=mark.words(options.disclosure.mark), mark_font=str(options.disclosure.mark_font or ""),
             sidecar=options.disclosure.sidecar, confidence=least_sure(painted),
+            source_type=options.disclosure.source_type,
             notes=(*(n for page in result.pages for n in page.notes), *notes),
         )  # fmt: skip
         if options.disclosure.sidecar:
@@ -351,7 +353,8 @@ def color_reel(
         "--c2pa": options.disclosure.c2pa, "--hint": options.color.hints, "--confidence": options.confidence,
     }  # fmt: skip
     notes = (*row.notes, *(f"{flag} is for photographs" for flag, given in only_photographs.items() if given))
-    row = replace(row, notes=notes, guidance=(), sidecar=options.disclosure.sidecar)
+    told = options.disclosure
+    row = replace(row, notes=notes, guidance=(), sidecar=told.sidecar, source_type=told.source_type)
     if row.sidecar:
         provenance.write_sidecar(options.out, row, options, made_with(None, colorizer, clock))
     return row

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -14,11 +15,12 @@ import pytest
 from doubles import colour, colourful, contents, grey, save_grey_tree, save_ink
 from PIL import Image
 
-from archivecolor import provenance, rehearsal, report
+from archivecolor import batch_view, provenance, rehearsal, report
 from archivecolor.decisions import FORMAT, read
 from archivecolor.errors import NoInputError, OutputError, UsageError
 from archivecolor.export import export
 from archivecolor.options import ColorOptions, Disclosure, ReportOptions, RunOptions
+from archivecolor.provenance import Manifest, Record
 from archivecolor.report import facts, pictures
 from archivecolor.run import drive
 
@@ -238,6 +240,50 @@ def test_a_rehearsal_of_redo_names_the_rejected(
     assert "other options" not in capsys.readouterr().out
 
 
+def test_a_decision_that_was_overtaken_is_told_and_not_obeyed(
+    reviewed: Path, src: Path, ink: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    old = decide(tmp_path / "old.json", reviewed, **{"00": "rejected", "02": "rejected"})
+    drive(options(src, reviewed, ink, decide(tmp_path / "new.json", reviewed, **{"02": "rejected"}), 0.5))
+    by_hand = provenance.read_rows(reviewed)["box0/02.png"]
+    rehearsal.rehearse(options(src, reviewed, ink, old, 1.5), False)
+    said = capsys.readouterr().out.splitlines()
+    assert [line.split(":")[0] for line in said] == [
+        "colour again (other options)", "leave as it is (done again since it was rejected; decide anew)",
+    ]  # fmt: skip
+    for overwrite in (False, True):
+        asked = replace(options(src, reviewed, ink, old, 1.5), overwrite=overwrite)
+        assert batch_view.show(asked, False, False, False, lambda: False, plain_drive) == 0
+        told = capsys.readouterr().err
+        assert "left as it is box0/02.png: done again since it was rejected" in told
+        assert ("left as it is box0/00.tif" in told) == overwrite, "the second time it has been done again, too"
+    after = provenance.read_rows(reviewed)
+    assert after["box0/02.png"] == by_hand
+    assert after["box0/00.tif"].redone
+    (reviewed / "box0/02.png").unlink()
+    with Manifest(reviewed) as manifest:
+        manifest.append(replace(by_hand, status="failed"))
+    drive(options(src, reviewed, ink, old, 1.5))
+    assert provenance.read_rows(reviewed)["box0/02.png"].status == "done", "a result that failed overtakes nothing"
+
+
+def plain_drive(*given: Any, film_watch: Any) -> list[Record]:
+    asked, watch, stop, passed_over = given
+    return drive(asked, watch, stop, passed_over, film_watch=film_watch)
+
+
+def test_each_picture_says_the_term_that_it_bears(src: Path, out: Path, ink: Path) -> None:
+    save_grey_tree(src, 2)
+    told = Disclosure("algorithmicallyEnhanced", sidecar=False)
+    colour(src / "box0", out=out, model=ink, disclosure=told)
+    assert [row.source_type for row in provenance.read_rows(out).values()] == ["algorithmicallyEnhanced"]
+    folder = report.report(ReportOptions(out)).parent
+    data = data_of(folder)
+    assert [making[-1] for making in data["makings"]] == ["algorithmicallyEnhanced"]
+    page = (folder / "index.html").read_text(encoding="utf-8")
+    assert "algorithmicallyEnhanced" in page and "compositeWithTrainedAlgorithmicMedia" not in page
+
+
 def test_redo_without_anything_to_do_says_why(reviewed: Path, src: Path, ink: Path, tmp_path: Path) -> None:
     with pytest.raises(NoInputError, match="rejects nothing"):
         drive(options(src, reviewed, ink, decide(tmp_path / "d.json", reviewed, **{"02": "accepted"})))
@@ -251,6 +297,8 @@ def test_redo_without_anything_to_do_says_why(reviewed: Path, src: Path, ink: Pa
     ["", "[]", "{}", '{"format": "other", "decisions": []}', '{"format": "archivecolor decisions 1", "decisions": [3]}',
      '{"format": "archivecolor decisions 1", "decisions": [{"input": "a"}]}',
      '{"format": "archivecolor decisions 1", "decisions": [{"input": "a", "decision": "maybe", "output_sha256": ""}]}',
+     '{"format": "archivecolor decisions 1", "decisions":'
+     ' [{"input": "a", "decision": "rejected", "output_sha256": ""}]}',
      '{"format": "archivecolor decisions 1", "decisions": [{"input": 1, "decision": "", "output_sha256": ""}]}'],
 )  # fmt: skip
 def test_what_is_no_decisions_file_is_refused(tmp_path: Path, text: str) -> None:

@@ -37,6 +37,8 @@ class Record:
     pages: int = 0
     depth: int = 0
     format: str = ""
+    source_type: str = ""
+    """The term of IPTC's `digitalsourcetype` that the output bears."""
     max_delta_l: float | None = None
     """Largest |ΔL*| between source and result, before lossy compression where the format has that."""
     mark: str = ""
@@ -58,6 +60,18 @@ class Record:
     """What a person said about the colours: a palette, hints."""
     redone: bool = False
     """Done again since a person rejected the first result: a later run with the first options lets it be."""
+
+
+MOVED_ON = "done again since it was rejected; decide anew"
+
+
+def moved_on(row: Record | None, rejected: str) -> bool:
+    """Whether a picture has another output by now than the one that a person rejected: the word no longer counts.
+
+    Args:
+        rejected: the SHA-256 of that one, "" where nothing was rejected.
+    """
+    return bool(rejected) and row is not None and row.status == DONE and row.output_sha256 != rejected
 
 
 @dataclass(frozen=True)

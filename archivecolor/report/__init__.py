@@ -13,7 +13,7 @@ from urllib.parse import quote
 from archivecolor import __version__, files
 from archivecolor.errors import NoInputError, OutputError
 from archivecolor.options import ReportOptions
-from archivecolor.provenance import MANIFEST, SOURCE_TYPE, Record, read_rows
+from archivecolor.provenance import MANIFEST, TERMS, Record, read_rows
 from archivecolor.report import curves, facts, pictures
 from archivecolor.report.pictures import Wanted
 
@@ -103,7 +103,8 @@ def page(options: ReportOptions, rows: list[Record]) -> str:
         title=readable(options.out.resolve().name), count=len(rows), totals=facts.totals(rows),
         curves=curves.speed(rows), curve_width=curves.WIDTH,
         curve_height=curves.HEIGHT, base=quote(os.fsencode(Path(base).as_posix())) + "/", version=__version__,
-        source_type=SOURCE_TYPE, rated=any(r.confidence is not None for r in rows), readable=readable, figure=figure,
+        source_types=sorted({TERMS + r.source_type for r in rows if r.source_type}),
+        rated=any(r.confidence is not None for r in rows), readable=readable, figure=figure,
     )  # fmt: skip
     return text
 

@@ -23,11 +23,11 @@ Row = tuple[object, ...]
 
 def as_script(collection: str, view: int, rows: Iterable[Record], reasons: Mapping[str, str]) -> str:
     """data.js: one assignment. A script and not JSON, since a page opened from a disk may not fetch anything."""
-    makings: dict[tuple[str, str, str], int] = {}
+    makings: dict[tuple[str, str, str, str], int] = {}
     roots: dict[str, int] = {}
     packed = []
     for row in rows:
-        making = makings.setdefault((row.model, row.weights_sha256, row.options), len(makings))
+        making = makings.setdefault((row.model, row.weights_sha256, row.options, row.source_type), len(makings))
         root = roots.setdefault(row.source.removesuffix(row.input), len(roots))
         packed.append(_packed(row, making, root, reasons))
     data = {

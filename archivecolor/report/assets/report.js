@@ -336,9 +336,9 @@
   }
 
   function disclosure(row) {
-    const [model, weights] = data.makings[row.making];
+    const [model, weights, , term] = data.makings[row.making];
     const person = row.guidance.length ? ` A person guided them: ${row.guidance.join("; ")}.` : "";
-    return `Colours invented by a neural network (archivecolor, weights ${model}, SHA-256 ${weights}); the luminance is the original’s.${person}`;
+    return `Colours invented by a neural network (archivecolor, weights ${model}, SHA-256 ${weights}); the luminance is the original’s.${person}${term ? ` IPTC digital source type: ${term}.` : ""}`;
   }
 
   function facts(row) {
