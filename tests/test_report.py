@@ -15,7 +15,7 @@ import pytest
 from doubles import colour, colourful, contents, grey, save_grey_tree, save_ink
 from PIL import Image
 
-from archivecolor import batch_view, provenance, rehearsal, report
+from archivecolor import batch_view, photo, provenance, rehearsal, report
 from archivecolor.decisions import FORMAT, read
 from archivecolor.errors import NoInputError, OutputError, UsageError
 from archivecolor.export import export
@@ -111,12 +111,12 @@ def test_each_row_has_its_facts_and_pictures(reviewed: Path) -> None:
 
 
 def test_pictures_are_upright_reduced_and_true_to_their_colours(src: Path, tmp_path: Path) -> None:
-    from archivecolor import photo
+    import tifffile
 
     wide = np.zeros((300, 900, 3), np.uint16)
     wide[:, :450] = (60000, 20000, 10000)
-    page = photo.Page(wide, orientation=6)
-    small = pictures.reduced(page, 240)
+    tifffile.imwrite(tmp_path / "wide.tif", wide, extratags=[(274, "H", 1, 6, True)], metadata=None)
+    small = photo.thumbnail(tmp_path / "wide.tif", 240)
     assert (small.dtype, small.shape) == (np.uint8, (240, 80, 3))
     assert np.abs(small[10, 40].astype(int) - np.array([60000, 20000, 10000]) / 257).max() <= 1
     assert small[-10].max() == 0
@@ -131,6 +131,9 @@ def test_a_second_report_makes_only_what_is_new(reviewed: Path, src: Path, ink: 
     report.report(ReportOptions(reviewed))
     now = {path: path.stat().st_mtime_ns for path in folder.glob("pictures/*/*")}
     assert not (folder / pictures.file_name(gone["after"], pictures.THUMB)).exists()
+    told: list[Any] = []
+    report.report(ReportOptions(reviewed), lambda *given: told.append(given))
+    assert told == [], "the third time there is nothing new"
     kept = times.keys() & now.keys()
     assert len(kept) == len(times) - 3 == len(now) - 3
     assert all(times[path] == now[path] for path in kept)
@@ -181,6 +184,62 @@ def test_a_report_never_lies_where_it_must_not(reviewed: Path, src: Path, tmp_pa
 def test_a_report_of_nothing_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(NoInputError, match=r"manifest\.jsonl"):
         report.report(ReportOptions(tmp_path))
+
+
+def test_a_picture_that_a_power_cut_emptied_is_made_again(reviewed: Path) -> None:
+    folder = report.report(ReportOptions(reviewed)).parent
+    one = folder / pictures.file_name(rows_of(folder)["box0/02.png"]["after"], pictures.THUMB)
+    whole = one.read_bytes()
+    one.write_bytes(b"")
+    report.report(ReportOptions(reviewed))
+    assert one.read_bytes() == whole
+
+
+def test_a_film_that_was_coloured_as_far_as_it_goes_is_shown() -> None:
+    row = Record("a.mkv", "/a.mkv", "a.mkv", "failed", "truncated", "1", "2", film={"frames": 20})
+    assert facts.shown(row) == ("1", "2")
+    assert facts.shown(replace(row, output_sha256="")) == facts.shown(replace(row, film={})) == ("", "")
+
+
+def test_films_are_shown_decided_upon_redone_and_exported(src: Path, out: Path, ink: Path, tmp_path: Path) -> None:
+    from films import save_film
+
+    film = save_film(src / "reel.mp4", [20 * i for i in range(60)], cuts=(20, 40))
+    save_film(src / "colour.mp4", colour=True)
+    Image.fromarray(grey()).save(src / "a.png")
+    colour(src, out=out, model=ink, disclosure=Disclosure())
+    recorded = provenance.read_rows(out)
+    assert {0.0, 0.6667, 1.3333} <= set(recorded["reel.mp4"].film["stills"]), "the first frames of its shots"
+    folder = report.report(ReportOptions(out, view=300)).parent
+    rows = rows_of(folder)
+    reel = rows["reel.mp4"]
+    assert (reel["film"]["frames"], reel["film"]["shots"], reel["status"]) == (60, 3, "done")
+    assert rows["a.png"]["film"] is None
+    seen = {}
+    for which in ("before", "after"):
+        with Image.open(folder / pictures.file_name(reel[which], 300)) as sheet:
+            seen[which] = np.asarray(sheet.convert("L"), float)
+        with Image.open(folder / pictures.file_name(reel[which], pictures.THUMB)) as poster:
+            assert poster.size == (64, 48)
+    assert np.abs(seen["before"] - seen["after"]).mean() < 12, "the same frames, one beside the other"
+    assert rows["colour.mp4"]["before"] and not rows["colour.mp4"]["after"]
+
+    chosen = decide(tmp_path / "d.json", out, reel="rejected")
+    asked = replace(options(src, out, ink, chosen, 0.5), disclosure=Disclosure())
+    told: list[str] = []
+    drive(asked, lambda name, row, total: told.append(name))
+    redone = provenance.read_rows(out)["reel.mp4"]
+    assert (told, redone.status, redone.redone) == (["reel.mp4"], "done", True)
+    assert redone.output_sha256 != recorded["reel.mp4"].output_sha256
+    assert redone.film["stills"] == recorded["reel.mp4"].film["stills"]
+    later: dict[str, Any] = {}
+    drive(replace(asked, redo=None), lambda name, row, total: later.update({name: row}))
+    assert later["reel.mp4"] is None, "a later plain run lets it be"
+    accepted = decide(tmp_path / "a.json", out, reel="accepted")
+    assert export(out, accepted, tmp_path / "to") == (1, 0, [])
+    assert sorted(p.name for p in (tmp_path / "to").iterdir()) == ["reel.mp4", "reel.mp4.json"]
+    assert (tmp_path / "to/reel.mp4").read_bytes() == (out / "reel.mp4").read_bytes()
+    assert film.is_file()
 
 
 def test_totals_add_up(reviewed: Path) -> None:

@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -227,6 +228,72 @@ def test_decisions_by_keyboard_last_and_lead_to_redo_and_export(
     assert "after a rejection" in page.inner_text("#facts")
 
 
+@pytest.fixture
+def with_films(src: Path, out: Path, ink: Path) -> Path:
+    """A photograph, a film that every Chromium plays, and one that none does."""
+    pytest.importorskip("av")
+    from films import save_film
+
+    from archivecolor.options import FilmOptions
+
+    Image.fromarray(grey(120, 160)).save(src / "photograph.png")
+    for name, codec in (("plays.mp4", "av1"), ("does_not.mov", "prores")):
+        (src / codec).mkdir()
+        save_film(src / codec / name, [20 * i for i in range(30)], cuts=(10, 20), size=(96, 128))
+        colour(src / codec / name, out=out / codec, model=ink, film=FilmOptions(codec=codec))
+    colour(src / "photograph.png", out=out / "pictures", model=ink)
+    rows = [row for folder in ("av1", "prores", "pictures") for row in read_rows(out / folder).values()]
+    with provenance.Manifest(out) as manifest:
+        for folder, row in zip(("av1", "prores", "pictures"), rows, strict=True):
+            manifest.append(replace(row, output=f"{folder}/{row.output}"))
+    report.report(ReportOptions(out))
+    return out
+
+
+def test_films_are_filtered_slid_played_and_decided_upon(page: Any, with_films: Path, tmp_path: Path) -> None:
+    visit(page, with_films)
+    choose(page, "kind", "photograph")
+    assert names(page) == ["photograph.png"]
+    choose(page, "kind", "film")
+    assert sorted(names(page)) == ["does_not.mov", "plays.mp4"]
+    assert "film 0:01" in card(page, "plays.mp4").inner_text()
+    card(page, "plays.mp4").locator("button").focus()
+    page.keyboard.press("Space")
+    assert "before" in card(page, "plays.mp4").locator(".before").inner_text()
+    page.keyboard.press("Enter")
+    page.wait_for_function("document.querySelector('#moving video')?.readyState >= 2")
+    wide, duration = page.locator("#moving video").evaluate("v => [v.videoWidth, v.duration]")
+    assert wide == 128 and abs(duration - 1) < 0.1
+    assert page.locator("#moving video").get_attribute("aria-label") == "plays.mp4, coloured by AI"
+    sheets = page.locator("img-comparison-slider img").evaluate_all("all => all.map(i => [i.naturalWidth, i.alt])")
+    assert [alt for _, alt in sheets] == ["plays.mp4, original", "plays.mp4, coloured by AI"]
+    assert sheets[0][0] == sheets[1][0] > 2 * 128, "several frames beside each other"
+    page.locator("#moving video").focus()
+    page.keyboard.press("Space")
+    page.wait_for_function("document.querySelector('#moving video').currentTime > 0")
+    assert page.locator("img-comparison-slider").get_attribute("aria-valuenow") == "50", "space belongs to the player"
+    page.keyboard.press("a")
+    assert page.get_attribute("[data-do=accept]", "aria-pressed") == "true"
+    said = page.inner_text("#facts")
+    assert "30 frames at 30/s, 3 shots" in said
+    page.locator("#name").focus()
+    page.keyboard.press("ArrowRight" if names(page)[0] == "plays.mp4" else "ArrowLeft")
+    page.wait_for_selector("#moving p")
+    assert "cannot play" in page.inner_text("#moving") and page.locator("#moving video").count() == 0
+    page.keyboard.press("r")
+    page.keyboard.press("Escape")
+    chosen = saved(page, tmp_path / "decisions.json")
+    made = {one["input"]: one["decision"] for one in json.loads(chosen.read_text())["decisions"]}
+    assert made == {"plays.mp4": "accepted", "does_not.mov": "rejected"}
+    assert export(with_films, chosen, tmp_path / "delivery") == (1, 0, [])
+    assert (tmp_path / "delivery/av1/plays.mp4").is_file()
+
+
+def test_without_films_nobody_is_asked_about_them(page: Any, reviewed: Path) -> None:
+    visit(page, reviewed)
+    assert page.locator("select[name=kind]").count() == 0
+
+
 def test_a_name_that_is_no_unicode_is_decided_upon_and_redone(
     page: Any, reviewed: Path, src: Path, ink: Path, tmp_path: Path
 ) -> None:
@@ -361,8 +428,6 @@ def test_twenty_thousand_rows_open_turn_and_filter(page: Any, tmp_path: Path) ->
 
 
 def many(row: Record, i: int) -> Record:
-    from dataclasses import replace
-
     name = f"box{i // 200}/scan_{i:05}.jpg"
     return replace(
         row, input=name, source=f"/archive/{name}", output=name, source_sha256=f"{i:064x}",
