@@ -35,7 +35,7 @@ from archivecolor.jobs import Job
 from archivecolor.large import PaintedScan
 from archivecolor.options import ColorOptions, Disclosure, FilmOptions, RunOptions, parse_hint
 from archivecolor.outputs import make_folder, target_of
-from archivecolor.pace import Budget, Clock
+from archivecolor.pace import Budget, Clock, Lanes, Room
 from archivecolor.photo import Page, Photo
 from archivecolor.provenance import DONE, FAILED, SKIPPED, Aftermath, FilmWatch, Identity, Keeper, Manifest, Record
 from archivecolor.reference import read_palette
@@ -91,10 +91,14 @@ def drive(
         if not options.overwrite:
             manifest.refuse_another_collection({job.name: job.source for job in todo})
         broken: OutputError | None = None
+
+        def over() -> bool:
+            return broken is not None or stop()
+
         suspects, rest = _after(known or Aftermath(), todo, manifest, watch)
         alone = replace(options, workers=1)
         for job, outcome in itertools.chain.from_iterable(
-            work((job for job in part if not (broken or stop())), colorizer, how, manifest, begun, stop, film_watch)
+            work(part, colorizer, how, manifest, begun, over, film_watch)
             for part, how in ((suspects, alone), (rest, options))
         ):
             if isinstance(outcome, OutputError):
@@ -227,17 +231,26 @@ def work(
     stop: Callable[[], bool] = lambda: False,
     film_watch: FilmWatch = lambda name, what, done, total, seconds: None,
 ) -> Iterator[tuple[Job, Record | OutputError | None]]:
-    """Each job with its outcome, in the order in which they are ready."""
+    """Each job with its outcome, in the order in which they are ready. One film at a time is in hand beside the
+    photographs; other films wait until these are through, and so do all films where there is one worker.
+
+    Args:
+        stop: asked before each job; what is in hand is finished, but for films, which stop within seconds.
+    """
     workers = options.workers or joblib.cpu_count() + 1
-    budget = Budget(IN_FLIGHT_MEGAPIXELS)
+    room = Room(Budget(IN_FLIGHT_MEGAPIXELS), Budget(IN_FLIGHT_MEGAPIXELS))
+    lanes = Lanes(todo, lambda job: film.is_film(job.source), min(1, workers - 1))
     pool = joblib.Parallel(workers, backend="threading", return_as="generator_unordered", pre_dispatch=2 * workers)
 
     def task(job: Job) -> tuple[Job, Record | OutputError | None]:
         begun(job.name)
         watch = reel.Watch(partial(film_watch, job.name), stop)
-        return job, color_one(job, colorizer, options, manifest, budget, watch)
+        try:
+            return job, color_one(job, colorizer, options, manifest, room, watch)
+        finally:
+            lanes.finished(job)
 
-    yield from pool(joblib.delayed(task)(job) for job in todo)
+    yield from pool(joblib.delayed(task)(job) for job in lanes if not stop())
 
 
 def color_one(
@@ -245,7 +258,7 @@ def color_one(
     colorizer: Colorizer,
     options: RunOptions,
     manifest: Keeper,
-    budget: Budget,
+    room: Room,
     watch: reel.Watch = reel.Watch(),  # noqa: B008  (frozen)
 ) -> Record | OutputError | None:
     """The way of one photograph: its row, or None when it is settled already. Only a broken output folder is handed
@@ -266,8 +279,8 @@ def color_one(
         if not options.overwrite and manifest.settled(job.name, row.source_sha256, identity, bool(job.rejected)):
             return None
         if is_reel:
-            return color_reel(job, row, colorizer, options, manifest, budget, watch, clock, seen)
-        with budget.held(photo.measure(job.source, options.strips())):
+            return color_reel(job, row, colorizer, options, manifest, room.films, watch, clock, seen)
+        with room.photographs.held(photo.measure(job.source, options.strips())):
             with clock.stage("decode"):
                 source = photo.read(job.source, options.max_megapixels, options.strips())
             if not seen.still():

@@ -21,7 +21,7 @@ from archivecolor.errors import NoInputError, OutputError, UsageError
 from archivecolor.export import export
 from archivecolor.options import ColorOptions, Disclosure, ReportOptions, RunOptions
 from archivecolor.provenance import Manifest, Record
-from archivecolor.report import facts, pictures
+from archivecolor.report import curves, facts, pictures
 from archivecolor.run import drive
 
 HOSTILE = ['"quoted" & <script>alert(1)<', "new\nline.png", "apostrophe's.png", "back\\slash.png", "ünï\u2028cödé.png"]
@@ -212,6 +212,7 @@ def test_films_are_shown_decided_upon_redone_and_exported(src: Path, out: Path, 
     assert {0.0, 0.6667, 1.3333} <= set(recorded["reel.mp4"].film["stills"]), "the first frames of its shots"
     folder = report.report(ReportOptions(out, view=300)).parent
     rows = rows_of(folder)
+    assert not curves.speed(list(recorded.values())), "a film is not so many megapixels a second of a photograph"
     reel = rows["reel.mp4"]
     assert (reel["film"]["frames"], reel["film"]["shots"], reel["status"]) == (60, 3, "done")
     assert rows["a.png"]["film"] is None

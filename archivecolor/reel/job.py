@@ -10,9 +10,9 @@ from typing import Any
 from archivecolor import files, provenance
 from archivecolor.colorize import Colorizer
 from archivecolor.film import write
+from archivecolor.film.contact import telling
 from archivecolor.film.header import Film
 from archivecolor.film.segments import WorkFolder
-from archivecolor.film.stills import telling
 from archivecolor.film.survey import Survey
 from archivecolor.film.write import Coding
 from archivecolor.jobs import Job

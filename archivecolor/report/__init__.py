@@ -12,7 +12,7 @@ from urllib.parse import quote
 
 from archivecolor import __version__, files
 from archivecolor.errors import NoInputError, OutputError
-from archivecolor.film.stills import COUNT
+from archivecolor.film.contact import COUNT
 from archivecolor.options import ReportOptions
 from archivecolor.provenance import MANIFEST, TERMS, Record, read_rows
 from archivecolor.report import curves, facts, pictures

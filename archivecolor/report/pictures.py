@@ -13,7 +13,7 @@ from PIL import Image
 
 from archivecolor import files, photo
 from archivecolor.errors import MissingDependencyError, PictureError
-from archivecolor.film.stills import sheet, stills
+from archivecolor.film.contact import sheet, stills
 from archivecolor.pace import Budget
 from archivecolor.run import IN_FLIGHT_MEGAPIXELS
 

@@ -116,7 +116,7 @@
     return element;
   };
   const say = (text) => { $("said").textContent = text; };
-  const clock = (seconds) => `${Math.floor(seconds / 60)}:${String(Math.floor(seconds % 60)).padStart(2, "0")}`;
+  const clock = (seconds) => `${Math.floor(Math.round(seconds) / 60)}:${String(Math.round(seconds) % 60).padStart(2, "0")}`;
   const total = (row) => row.seconds.reduce((sum, value) => sum + value, 0);
   const pages = () => Math.max(1, Math.ceil(chosen.length / PER_PAGE));
   const shown = () => chosen.slice(page * PER_PAGE, (page + 1) * PER_PAGE);
@@ -222,6 +222,7 @@
   }
 
   function pager(nav) {
+    nav.hidden = pages() < 2;
     const back = make("button", "← Previous"), on = make("button", "Next →");
     back.type = on.type = "button";
     back.disabled = page === 0;

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from archivecolor.errors import PictureError
-from archivecolor.film.stills import COUNT, sheet, stills, telling
+from archivecolor.film.contact import COUNT, sheet, stills, telling
 
 
 @given(st.lists(st.integers(1, 400), min_size=1, max_size=30))
