@@ -46,7 +46,7 @@ class Painted:
     """By stage: `network` (the picture's share of its batches), `wait` (for its turn there, and reducing the scan),
     `spread` (with merge and measurement)."""
     confidence: float | None = None
-    """0 to 1 (`doubt.confidence`), where it was asked for or the mirror image was looked at anyway."""
+    """0 to 1 (`doubt.confidence`), where it was asked for."""
 
 
 class Colorizer:
@@ -59,7 +59,7 @@ class Colorizer:
         precision: `auto`, `fp32`, `bf16`, `fp16`.
         batch: the largest number of pictures that go through the network together, on a GPU.
         engine: `torch`, or `openvino` on a CPU.
-        confidence: whether to look at the mirror image too, to tell how sure the colours are.
+        confidence: whether to ask a second network too (`weights.second_to`), to tell how sure the colours are.
 
     Raises:
         WeightsError: the weights are missing or damaged.
@@ -78,7 +78,6 @@ class Colorizer:
         confidence: bool = False,
     ) -> None:
         self.options = options or ColorOptions()
-        self.confidence = confidence
         self.device = devices.choose_device(device)
         self.precision = devices.choose_precision(precision, self.device)
         network, self.card = weights.load(weights.find(str(model)))
@@ -87,6 +86,10 @@ class Colorizer:
             require(self.device.type == "cpu", "--engine openvino: it computes on CPUs; add --device cpu")
             network = OpenVinoNetwork(network, self.precision, self.stride)
         self.engine = Engine(network, self.device, self.precision, batch)
+        self._second: Engine | None = None
+        if confidence:
+            second, _ = weights.load(weights.second_to(self.card))
+            self._second = Engine(second, self.device, self.precision, batch)
         self._threads = ThreadPoolExecutor(joblib.cpu_count(), "archivecolor-spread", torch.set_num_threads, (1,))
 
     def __enter__(self) -> Colorizer:
@@ -100,6 +103,8 @@ class Colorizer:
     def close(self) -> None:
         """Ends the threads."""
         self.engine.close()
+        if self._second:
+            self._second.close()
         self._threads.shutdown()
 
     def colorize(self, samples: Samples, icc: bytes | None = None, orientation: int = 1) -> Samples:
@@ -172,13 +177,12 @@ class Colorizer:
         return guide, ab, confidence
 
     def _whole(self, look: Floats, frame: tiles.Frame, spent: list[float]) -> tuple[Floats, float | None]:
-        """ab (2, h, w) of the one look at the whole, and the confidence where it is wanted or comes by itself."""
-        if not (self.confidence or self.options.mirror):
-            return self._ask([(look, frame)], spent)[0], None
-        one, other = self._ask([(look, frame), (look[:, ::-1], frame)], spent)
-        other = other[..., ::-1]
-        confidence = doubt.confidence(float(doubt.doubt(one[None], other[None], look[None])[0]))
-        return _mean(one, other) if self.options.mirror else one, confidence
+        """ab (2, h, w) of the one look at the whole, and the confidence where it is wanted."""
+        [ab] = self._looked([(look, frame)], spent)
+        if self._second is None:
+            return ab, None
+        [second] = self._ask([(look, frame)], spent, self._second)
+        return ab, doubt.confidence(float(doubt.doubt(ab[None], second[None])[0]))
 
     def frame_for(self, height: int, width: int) -> tiles.Frame:
         """How small the network sees an upright picture of these proportions."""
@@ -226,10 +230,14 @@ class Colorizer:
         pairs = zip(answers[: len(looks)], answers[len(looks) :], strict=True)
         return [_mean(one, mirrored[..., ::-1]) for one, mirrored in pairs]
 
-    def _ask(self, looks: list[tuple[Floats, tiles.Frame]], spent: list[float]) -> list[Floats]:
+    def _ask(
+        self, looks: list[tuple[Floats, tiles.Frame]], spent: list[float], engine: Engine | None = None
+    ) -> list[Floats]:
         """L* (h, w) with their frames -> ab (2, h, w), Lab units; all wait in line together."""
         asked = [
-            self.engine.submit(tiles.pad(look.clip(0, 100), f.net_height, f.net_width) / np.float32(lab.L_SCALE) - 1)
+            (engine or self.engine).submit(
+                tiles.pad(look.clip(0, 100), f.net_height, f.net_width) / np.float32(lab.L_SCALE) - 1
+            )
             for look, f in looks
         ]
         answers = [answer.result() for answer in asked]
