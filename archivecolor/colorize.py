@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -33,6 +34,10 @@ Floats = NDArray[np.float32]
 
 RICH_DETAIL = 0.20
 """Share of a picture's contrast that the network's small copy loses, above which tiles show it more."""
+
+
+FINER = 4
+"""Hints spread on a map with so many times the rows and columns of the network's."""
 
 
 @dataclass(frozen=True)
@@ -147,25 +152,25 @@ class Colorizer:
         lightness_of = tone.lightness_reader(samples.dtype, samples.ndim == 2, icc)
         spent: list[float] = []
         height, width = size or samples.shape[:2]
-        guide, ab, confidence = self._small_colours(samples, lightness_of, orientation, spent)
-        seen = (height, width) if orientation < 5 else (width, height)
-        ab = guided(self.options, guide, ab, *seen)
-        guide, ab = orient.stored(guide, orientation), orient.stored(ab, orientation)
-        spread = chroma.spread(guide, ab, height, width, device=self.device)
-        return Painting(lightness_of, spread, tone.levels(samples.dtype), sum(spent), confidence)
-
-    def _small_colours(
-        self, samples: Samples, lightness_of: Callable[[Samples], Floats], orientation: int, spent: list[float]
-    ) -> tuple[Floats, Floats, float | None]:
-        """The small L* (h, w) and its ab (2, h, w), Lab units, both upright, and the confidence. Seconds in the network
-        go to `spent`."""
 
         def look(height: int, width: int) -> Floats:
             """L* of the upright picture at this size."""
             seen = (height, width) if orientation < 5 else (width, height)
             return np.ascontiguousarray(orient.upright(lightness_of(_resized(samples, *seen)), orientation))
 
-        height, width = samples.shape[:2] if orientation < 5 else samples.shape[1::-1]
+        tall, wide = samples.shape[:2] if orientation < 5 else samples.shape[1::-1]
+        guide, ab, confidence = self._small_colours(tall, wide, look, spent)
+        seen = (height, width) if orientation < 5 else (width, height)
+        guide, ab = guided(self.options, guide, ab, *seen, partial(self._finer, guide, tall, wide, look))
+        guide, ab = orient.stored(guide, orientation), orient.stored(ab, orientation)
+        spread = chroma.spread(guide, ab, height, width, device=self.device)
+        return Painting(lightness_of, spread, tone.levels(samples.dtype), sum(spent), confidence)
+
+    def _small_colours(
+        self, height: int, width: int, look: Callable[[int, int], Floats], spent: list[float]
+    ) -> tuple[Floats, Floats, float | None]:
+        """The small L* (h, w) and its ab (2, h, w), Lab units, both upright, and the confidence. Seconds in the network
+        go to `spent`."""
         small = tiles.frame(height, width, self.options.size, self.stride)
         guide = look(small.height, small.width)
         gain, offset = tone.legible(guide)
@@ -175,6 +180,17 @@ class Colorizer:
             guide = look(*tiles.work_size(height, width, short, self.options.size))
             ab = self._tiled(guide * gain + offset, ab, spent)
         return guide, ab, confidence
+
+    def _finer(
+        self, guide: Floats, height: int, width: int, look: Callable[[int, int], Floats], ab: Floats
+    ) -> tuple[Floats, Floats]:
+        """The small L* and colours on a grid `FINER` times as fine, or the picture's own where that is coarser: what a
+        person points at may be smaller than anything that the network sees."""
+        h, w = (min(side * FINER, whole) for side, whole in zip(guide.shape, (height, width), strict=True))
+        if h * w <= guide.size:
+            return guide, ab
+        fine = look(h, w)
+        return fine, chroma.spread(guide, ab, h, w).rows(torch.from_numpy(fine), 0).numpy()
 
     def _whole(self, look: Floats, frame: tiles.Frame, spent: list[float]) -> tuple[Floats, float | None]:
         """ab (2, h, w) of the one look at the whole, and the confidence where it is wanted."""
