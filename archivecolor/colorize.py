@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 
 from archivecolor import chroma, devices, doubt, lab, orient, tiles, tone, weights
 from archivecolor.engine import Engine
-from archivecolor.guidance import guided
+from archivecolor.guidance import guided, shows
 from archivecolor.networks import STRIDES
 from archivecolor.openvino_network import OpenVinoNetwork
 from archivecolor.options import ColorOptions, require
@@ -36,8 +36,9 @@ RICH_DETAIL = 0.20
 """Share of a picture's contrast that the network's small copy loses, above which tiles show it more."""
 
 
-FINER = 4
-"""Hints spread on a map with so many times the rows and columns of the network's."""
+FINER = (2, 4)
+"""Hints spread on the network's map, or where that does not show what they point at, on one with so many times its rows
+and columns. Not on the finest at once: it shows every seam of a coat, and a hint stops at edges."""
 
 
 @dataclass(frozen=True)
@@ -161,7 +162,7 @@ class Colorizer:
         tall, wide = samples.shape[:2] if orientation < 5 else samples.shape[1::-1]
         guide, ab, confidence = self._small_colours(tall, wide, look, spent)
         seen = (height, width) if orientation < 5 else (width, height)
-        guide, ab = guided(self.options, guide, ab, *seen, partial(self._finer, guide, tall, wide, look))
+        guide, ab = guided(self.options, guide, ab, *seen, partial(self._finer, guide, look, tall * wide, seen))
         guide, ab = orient.stored(guide, orientation), orient.stored(ab, orientation)
         spread = chroma.spread(guide, ab, height, width, device=self.device)
         return Painting(lightness_of, spread, tone.levels(samples.dtype), sum(spent), confidence)
@@ -182,15 +183,20 @@ class Colorizer:
         return guide, ab, confidence
 
     def _finer(
-        self, guide: Floats, height: int, width: int, look: Callable[[int, int], Floats], ab: Floats
+        self, guide: Floats, look: Callable[[int, int], Floats], most: int, seen: tuple[int, int], ab: Floats
     ) -> tuple[Floats, Floats]:
-        """The small L* and colours on a grid `FINER` times as fine, or the picture's own where that is coarser: what a
-        person points at may be smaller than anything that the network sees."""
-        h, w = (min(side * FINER, whole) for side, whole in zip(guide.shape, (height, width), strict=True))
-        if h * w <= guide.size:
+        """The small L* and colours on the coarsest grid that shows what the hints point at.
+
+        Args:
+            most: pixels of the picture that is looked at.
+            seen: (height, width) of the picture itself.
+        """
+        sides = [(guide.shape[0] * times, guide.shape[1] * times) for times in FINER]
+        grids = [guide, *(look(h, w) for h, w in sides if h * w <= most)]
+        fine = next(grid for grid in grids if shows(self.options.hints, grid, grids[-1], *seen))
+        if fine is guide:
             return guide, ab
-        fine = look(h, w)
-        return fine, chroma.spread(guide, ab, h, w).rows(torch.from_numpy(fine), 0).numpy()
+        return fine, chroma.spread(guide, ab, *fine.shape).rows(torch.from_numpy(fine), 0).numpy()
 
     def _whole(self, look: Floats, frame: tiles.Frame, spent: list[float]) -> tuple[Floats, float | None]:
         """ab (2, h, w) of the one look at the whole, and the confidence where it is wanted."""

@@ -65,6 +65,17 @@ def test_a_hint_keeps_to_a_ribbon_finer_than_what_the_network_sees(ink: Path) ->
     assert np.hypot(*(ab - INK).transpose(2, 0, 1))[beside].mean() < 8, "and not beside it"
 
 
+def test_a_hint_on_a_coat_is_not_stopped_by_its_seams(ink: Path) -> None:
+    """Lines that the network's copy averages away are no edges for what is much larger than they are."""
+    samples = np.full((512, 512), 90, np.uint8)
+    samples[:, 400:] = 200
+    samples[:, 40::60] = 130
+    ab = lab_of(painted(ink, samples, hints=(Hint(75, 256, BLUE),), tiles="never").rgb)[..., 1:]
+    missed = np.hypot(*(ab - np.array(hints.ab_of(BLUE))).transpose(2, 0, 1))
+    assert missed[100:400, 20:380].mean() < 8
+    assert np.hypot(*(ab - INK).transpose(2, 0, 1))[:, 410:].mean() < 3
+
+
 def test_where_no_hint_reaches_the_colours_are_those_without_one(ink: Path) -> None:
     samples = np.repeat(np.repeat(two_halves(), 4, axis=0), 4, axis=1)
     tilted = save_ink(ink.with_name("tilted"), (5.0, 10.0), (10.0, -20.0))
