@@ -128,6 +128,24 @@ def test_films_have_actors_of_their_own_or_come_last(
     assert lanes == {8: ["2.png", "3.png"]}, "without films, all of it is for photographs"
 
 
+def test_few_pictures_are_shared_out_among_all_actors(
+    src: Path, out: Path, ink: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sizes: list[int] = []
+
+    def lane(ray: Any, parcels: Any, orders: Any, post: Any, need: Any, size: int) -> Any:
+        sizes.extend(len(part) for part in parcels)
+        yield from ()
+
+    monkeypatch.setattr(driver, "_lane", lane)
+    monkeypatch.setattr(driver, "_room", lambda ray, options: ({}, 4))
+    todo = [Job(src / f"{i}.png", f"{i}.png", out / f"{i}.png") for i in range(40)]
+    orders = worker_room.Orders(options(src, out, ink), "", "", Path(), "")
+    for count in (40, 3, 1):
+        list(driver._outcomes(None, todo[:count], orders, None, 64))  # type: ignore[arg-type]
+    assert sizes == [5] * 8 + [1] * 3 + [1]
+
+
 def test_what_goes_wrong_in_one_lane_ends_the_run() -> None:
     def broken() -> Iterator[int]:
         yield 1

@@ -354,6 +354,45 @@ def test_it_can_be_used_by_keyboard_and_screen_reader(page: Any, reviewed: Path)
     page.wait_for_function("document.activeElement === document.querySelectorAll('#sheet button')[1]", timeout=5000)
 
 
+def test_what_a_screen_reader_hears(page: Any, reviewed: Path) -> None:
+    """The tree that the browser hands to it, as text: roles, names and states."""
+    visit(page, reviewed)
+    page.locator("#sheet button").first.focus()
+    page.keyboard.press("a")
+    name = names(page)[0]
+    sheet = page.locator("body").aria_snapshot()
+    for heard in ('heading "Review of out" [level=1]', 'list "Pictures"', f'button "{name}, colour by AI, accepted"',
+                  'combobox "Order"', 'searchbox "Name contains"', 'region "Decisions"'):  # fmt: skip
+        assert heard in sheet, (heard, sheet)
+    page.keyboard.press("Enter")
+    page.wait_for_selector("img-comparison-slider.rendered")
+    dialog = page.locator("#one").aria_snapshot()
+    for heard in (f'dialog "{name}"', f'heading "{name}" [level=2]', 'button "Accept" [pressed]', 'textbox "Note"',
+                  'slider "Divider between the original and the colour"', 'button "Next picture"',
+                  'button "Close"', "a neural network"):  # fmt: skip
+        assert heard in dialog, (heard, dialog)
+    page.keyboard.press("Escape")
+    page.keyboard.press("ArrowRight")
+    page.keyboard.press("r")
+    assert page.inner_text("#said").endswith(": rejected")
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_paper_is_white_and_shows_what_was_decided(browser: Any, reviewed: Path, scheme: str, tmp_path: Path) -> None:
+    page = browser.new_page(color_scheme=scheme)
+    visit(page, reviewed)
+    page.locator("#sheet button").first.focus()
+    page.keyboard.press("r")
+    page.emulate_media(media="print", color_scheme=scheme)
+    paper, ink = page.locator("body").evaluate("b => [getComputedStyle(b).backgroundColor, getComputedStyle(b).color]")
+    assert (paper, ink) == ("rgb(255, 255, 255)", "rgb(0, 0, 0)")
+    assert page.is_visible(".rejected .verdict") and page.is_visible("#counts") and page.is_visible(".disclosure")
+    assert page.locator("#sheet li.rejected").evaluate("l => getComputedStyle(l).borderTopStyle") == "dashed"
+    page.pdf(path=tmp_path / "sheet.pdf", format="A4")
+    assert (tmp_path / "sheet.pdf").read_bytes().startswith(b"%PDF")
+    page.close()
+
+
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_text_stands_out_in_light_and_dark(browser: Any, reviewed: Path, scheme: str) -> None:
     """WCAG AA: 4.5 to 1 between text and what it stands on."""

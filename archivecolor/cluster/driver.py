@@ -110,7 +110,8 @@ def _outcomes(ray: Any, todo: list[Job], orders: Orders, post: Post, parcel: int
     need, actors = _room(ray, orders.options)
     films = [job for job in todo if film.is_film(job.source)]
     among = set(films)
-    photographs = _parts([job for job in todo if job not in among], parcel)
+    left = [job for job in todo if job not in among]
+    photographs = _parts(left, max(1, min(parcel, len(left) // (2 * actors))))  # so that none is idle while others work
     of_films = max(1, actors // _SHARE_OF_FILMS)
 
     def lane(parcels: Iterable[list[Job]], size: int) -> Iterator[tuple[str, Outcome]]:
