@@ -201,6 +201,13 @@ def test_a_film_that_was_coloured_as_far_as_it_goes_is_shown() -> None:
     assert facts.shown(replace(row, output_sha256="")) == facts.shown(replace(row, film={})) == ("", "")
 
 
+def test_a_card_before_the_film_moves_the_frames_that_are_compared(out: Path) -> None:
+    film = {"frames": 20, "stills": [0.0, 1.5], "title_card": {"seconds": 3.0}}
+    row = Record("a.mkv", "/a.mkv", "a.mkv", "done", "", "1", "2", film=film)
+    after, before = report.wanted_of(row, ReportOptions(out))
+    assert (before.times, after.times) == ((0.0, 1.5), (3.0, 4.5))
+
+
 def test_films_are_shown_decided_upon_redone_and_exported(src: Path, out: Path, ink: Path, tmp_path: Path) -> None:
     from films import save_film
 

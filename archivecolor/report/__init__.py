@@ -87,7 +87,9 @@ def wanted_of(row: Record, options: ReportOptions) -> list[Wanted]:
     """The files of a row that the page shows. The sheet shows the result, or of a skipped picture the source."""
     before, after = facts.shown(row)
     both, times = (pictures.THUMB, options.view), stills_of(row)
-    wanted = [Wanted(options.out / row.output, after, both, times)] if after and row.output else []
+    card = row.film.get("title_card", {}).get("seconds", 0)  # by so much all else comes later than in the source
+    later = tuple(time + card for time in times)
+    wanted = [Wanted(options.out / row.output, after, both, later)] if after and row.output else []
     sides = (options.view,) if after and not times else both  # a film's poster is one frame, its sheet is many
     return wanted + ([Wanted(Path(row.source), before, sides, times)] if before else [])
 
