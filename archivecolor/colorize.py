@@ -204,7 +204,7 @@ class Colorizer:
         if self._second is None:
             return ab, None
         [second] = self._ask([(look, frame)], spent, self._second)
-        return ab, doubt.confidence(float(doubt.doubt(ab[None], second[None])[0]))
+        return ab, doubt.confidence(float(doubt.apart(ab[None], second[None])[0]))
 
     def frame_for(self, height: int, width: int) -> tiles.Frame:
         """How small the network sees an upright picture of these proportions."""

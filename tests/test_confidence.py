@@ -58,7 +58,7 @@ def test_networks_that_contradict_each_other_where_one_errs_are_found_out(
     asked = Evaluation(colour_photos(tmp_path / "photos", 10), ("sided", "opposite"), size=64)
     sided, opposite = confidence.rank(asked, read_rgb, torch.device("cpu"))
     assert (sided.model, sided.pictures) == ("sided", 10)
-    assert sided.ab["doubt"] > 0.9 and sided.ciede2000["doubt"] > 0.8 and sided.ab["mirror"] > 0.9
+    assert sided.ab["models"] > 0.9 and sided.ciede2000["models"] > 0.8 and sided.ab["mirror"] > 0.9
     assert sided.ab.keys() == confidence.SIGNS.keys() == opposite.ab.keys()
     table = confidence.as_rows([sided, opposite])
     assert len(table) == 1 + len(confidence.SIGNS) and all(len(row) == 5 for row in table)
@@ -129,17 +129,6 @@ def test_more_doubt_is_less_confidence(one: float, other: float) -> None:
     assert doubt.confidence(doubt.ORDINARY) == 0.5
 
 
-def test_doubt_is_a_share_of_what_there_is_to_disagree_upon() -> None:
-    answer = np.zeros((3, 2, 4, 4))
-    answer[:, 0] = 30
-    second = answer.copy()
-    second[1] *= -1
-    second[2] *= 0.5
-    none, opposite, paler = doubt.doubt(answer, second)
-    assert none == 0 < paler < opposite < 1
-    assert doubt.doubt(answer / 100, second / 100).max() < 0.1, "between two that are all but grey there is none"
-
-
 def test_distances_are_in_lab_units() -> None:
     one = torch.zeros(2, 2, 4, 4)
     other = one.clone()
@@ -161,5 +150,5 @@ def test_the_verb(tmp_path: Path, ink: Path) -> None:
     told: list[dict[str, Any]] = json.loads(CliRunner().invoke(cli.app, [*words, "--json"]).stdout)
     assert (told[0]["model"], told[0]["pictures"]) == (str(ink), 4)
     assert told[0]["ab"]["mirror"] is None, "equal values have no ranks"
-    assert -1 <= told[0]["ab"]["doubt"] <= 1, "one model alone is asked beside the shipped one"
+    assert -1 <= told[0]["ab"]["models"] <= 1, "one model alone is asked beside the shipped one"
     assert "4 pictures at 64 px" in CliRunner().invoke(cli.app, words).stdout

@@ -25,9 +25,11 @@ from archivecolor.training.evaluate import load_networks
 from archivecolor.training.loop import predict
 
 BATCH = 8
+FAINT = 8.0
+"""Lab units that count as the chroma of an answer that has none."""
 SIGNS = {
-    "doubt": "another model's answer, how far ÷ chroma (run --confidence)",
-    "models": "another model's answer, how far",
+    "models": "another model's answer, how far (run --confidence)",
+    "relative": "the same ÷ chroma of both",
     "mirror": "answer to the mirror image, how far",
     "contrast": "the same ÷ contrast of the picture",
     "chroma": "mean chroma of the answer",
@@ -56,13 +58,14 @@ def signs(network: nn.Module, l_net: Tensor, answer: Tensor, second: Tensor, pre
         second: another network's.
     """
     mirrored = apart(answer, predict(network, l_net.flip(-1), precision).flip(-1))
+    chroma = apart(answer, torch.zeros_like(answer))
     contrast = (l_net[:, 0].numpy() * lab.L_SCALE).std(axis=(1, 2))
     return {
-        "doubt": doubt.doubt(answer.numpy() * lab.AB_SCALE, second.numpy() * lab.AB_SCALE),
         "models": apart(answer, second),
+        "relative": apart(answer, second) / (chroma + apart(second, torch.zeros_like(second)) + 2 * FAINT),
         "mirror": mirrored,
         "contrast": mirrored / np.maximum(contrast, 1),
-        "chroma": apart(answer, torch.zeros_like(answer)),
+        "chroma": chroma,
         "flatness": -contrast,
     }
 
