@@ -143,10 +143,11 @@ def _write_premis(stage: Path, row: Record) -> None:
     """The event of one picture, with what its sidecar knows of time and tool."""
     output = stage / "data" / str(row.output)
     source, told = Path(row.source), _told(output)
+    term = provenance.TERMS + row.source_type if row.source_type else told.get("digital_source_type")
     finished = told.get("finished") or datetime.fromtimestamp(output.stat().st_mtime, UTC).isoformat(timespec="seconds")
     text = provenance.premis(
         row, output.stat().st_size, source.stat().st_size if source.is_file() else None, finished,
-        told.get("made_by") or "archivecolor", told.get("digital_source_type") or "not recorded",
+        told.get("made_by") or "archivecolor", term or "not recorded",
     )  # fmt: skip
     path = stage / PREMIS / _plain(str(row.output))
     path = path.with_name(provenance.sidecar_of(path).stem + ".xml")

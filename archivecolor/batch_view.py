@@ -16,7 +16,7 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from archivecolor import provenance
+from archivecolor import decisions, provenance
 from archivecolor.errors import INTERRUPTED, PictureError
 from archivecolor.options import RunOptions
 from archivecolor.provenance import DONE, FAILED, FilmWatch, Record
@@ -44,6 +44,8 @@ def show(options: RunOptions, as_json: bool, quiet: bool, verbose: bool, stop: C
     """Runs and shows; gives the exit code."""
     console = Console(stderr=True, quiet=quiet)
     view = _View(console, as_json, verbose)
+    for name in _overtaken(options):
+        view.say(f"left as it is {name}: {provenance.MOVED_ON}")
     with Progress(
         TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[speed]}"),
         TimeRemainingColumn(), console=console, disable=quiet or not console.is_terminal,
@@ -69,6 +71,15 @@ def show(options: RunOptions, as_json: bool, quiet: bool, verbose: bool, stop: C
         view.say("Interrupted. The pictures in hand are finished; the same command goes on from here.")
         return INTERRUPTED
     return PictureError.exit_code if any(row.status == FAILED for row in rows) else 0
+
+
+def _overtaken(options: RunOptions) -> list[str]:
+    """The pictures that decisions for --redo reject, and that have another output by now."""
+    if options.redo is None:
+        return []
+    rows = provenance.known_rows(options.out, options.shard)
+    made = decisions.rejected(options.redo)
+    return [name for name, output in made.items() if provenance.moved_on(rows.get(name), output)]
 
 
 class _View:

@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -22,7 +23,7 @@ from numpy.typing import NDArray
 
 from archivecolor import chroma, devices, doubt, lab, orient, tiles, tone, weights
 from archivecolor.engine import Engine
-from archivecolor.guidance import guided
+from archivecolor.guidance import guided, shows
 from archivecolor.networks import STRIDES
 from archivecolor.openvino_network import OpenVinoNetwork
 from archivecolor.options import ColorOptions, require
@@ -33,6 +34,11 @@ Floats = NDArray[np.float32]
 
 RICH_DETAIL = 0.20
 """Share of a picture's contrast that the network's small copy loses, above which tiles show it more."""
+
+
+FINER = (2, 4)
+"""Hints spread on the network's map, or where that does not show what they point at, on one with so many times its rows
+and columns. Not on the finest at once: it shows every seam of a coat, and a hint stops at edges."""
 
 
 @dataclass(frozen=True)
@@ -46,7 +52,7 @@ class Painted:
     """By stage: `network` (the picture's share of its batches), `wait` (for its turn there, and reducing the scan),
     `spread` (with merge and measurement)."""
     confidence: float | None = None
-    """0 to 1 (`doubt.confidence`), where it was asked for or the mirror image was looked at anyway."""
+    """0 to 1 (`doubt.confidence`), where it was asked for."""
 
 
 class Colorizer:
@@ -59,7 +65,7 @@ class Colorizer:
         precision: `auto`, `fp32`, `bf16`, `fp16`.
         batch: the largest number of pictures that go through the network together, on a GPU.
         engine: `torch`, or `openvino` on a CPU.
-        confidence: whether to look at the mirror image too, to tell how sure the colours are.
+        confidence: whether to ask a second network too (`weights.second_to`), to tell how sure the colours are.
 
     Raises:
         WeightsError: the weights are missing or damaged.
@@ -78,7 +84,6 @@ class Colorizer:
         confidence: bool = False,
     ) -> None:
         self.options = options or ColorOptions()
-        self.confidence = confidence
         self.device = devices.choose_device(device)
         self.precision = devices.choose_precision(precision, self.device)
         network, self.card = weights.load(weights.find(str(model)))
@@ -87,6 +92,10 @@ class Colorizer:
             require(self.device.type == "cpu", "--engine openvino: it computes on CPUs; add --device cpu")
             network = OpenVinoNetwork(network, self.precision, self.stride)
         self.engine = Engine(network, self.device, self.precision, batch)
+        self._second: Engine | None = None
+        if confidence:
+            second, _ = weights.load(weights.second_to(self.card))
+            self._second = Engine(second, self.device, self.precision, batch)
         self._threads = ThreadPoolExecutor(joblib.cpu_count(), "archivecolor-spread", torch.set_num_threads, (1,))
 
     def __enter__(self) -> Colorizer:
@@ -100,6 +109,8 @@ class Colorizer:
     def close(self) -> None:
         """Ends the threads."""
         self.engine.close()
+        if self._second:
+            self._second.close()
         self._threads.shutdown()
 
     def colorize(self, samples: Samples, icc: bytes | None = None, orientation: int = 1) -> Samples:
@@ -142,25 +153,25 @@ class Colorizer:
         lightness_of = tone.lightness_reader(samples.dtype, samples.ndim == 2, icc)
         spent: list[float] = []
         height, width = size or samples.shape[:2]
-        guide, ab, confidence = self._small_colours(samples, lightness_of, orientation, spent)
-        seen = (height, width) if orientation < 5 else (width, height)
-        ab = guided(self.options, guide, ab, *seen)
-        guide, ab = orient.stored(guide, orientation), orient.stored(ab, orientation)
-        spread = chroma.spread(guide, ab, height, width, device=self.device)
-        return Painting(lightness_of, spread, tone.levels(samples.dtype), sum(spent), confidence)
-
-    def _small_colours(
-        self, samples: Samples, lightness_of: Callable[[Samples], Floats], orientation: int, spent: list[float]
-    ) -> tuple[Floats, Floats, float | None]:
-        """The small L* (h, w) and its ab (2, h, w), Lab units, both upright, and the confidence. Seconds in the network
-        go to `spent`."""
 
         def look(height: int, width: int) -> Floats:
             """L* of the upright picture at this size."""
             seen = (height, width) if orientation < 5 else (width, height)
             return np.ascontiguousarray(orient.upright(lightness_of(_resized(samples, *seen)), orientation))
 
-        height, width = samples.shape[:2] if orientation < 5 else samples.shape[1::-1]
+        tall, wide = samples.shape[:2] if orientation < 5 else samples.shape[1::-1]
+        guide, ab, confidence = self._small_colours(tall, wide, look, spent)
+        seen = (height, width) if orientation < 5 else (width, height)
+        guide, ab = guided(self.options, guide, ab, *seen, partial(self._finer, guide, look, tall * wide, seen))
+        guide, ab = orient.stored(guide, orientation), orient.stored(ab, orientation)
+        spread = chroma.spread(guide, ab, height, width, device=self.device)
+        return Painting(lightness_of, spread, tone.levels(samples.dtype), sum(spent), confidence)
+
+    def _small_colours(
+        self, height: int, width: int, look: Callable[[int, int], Floats], spent: list[float]
+    ) -> tuple[Floats, Floats, float | None]:
+        """The small L* (h, w) and its ab (2, h, w), Lab units, both upright, and the confidence. Seconds in the network
+        go to `spent`."""
         small = tiles.frame(height, width, self.options.size, self.stride)
         guide = look(small.height, small.width)
         gain, offset = tone.legible(guide)
@@ -171,14 +182,29 @@ class Colorizer:
             ab = self._tiled(guide * gain + offset, ab, spent)
         return guide, ab, confidence
 
+    def _finer(
+        self, guide: Floats, look: Callable[[int, int], Floats], most: int, seen: tuple[int, int], ab: Floats
+    ) -> tuple[Floats, Floats]:
+        """The small L* and colours on the coarsest grid that shows what the hints point at.
+
+        Args:
+            most: pixels of the picture that is looked at.
+            seen: (height, width) of the picture itself.
+        """
+        sides = [(guide.shape[0] * times, guide.shape[1] * times) for times in FINER]
+        grids = [guide, *(look(h, w) for h, w in sides if h * w <= most)]
+        fine = next(grid for grid in grids if shows(self.options.hints, grid, grids[-1], *seen))
+        if fine is guide:
+            return guide, ab
+        return fine, chroma.spread(guide, ab, *fine.shape).rows(torch.from_numpy(fine), 0).numpy()
+
     def _whole(self, look: Floats, frame: tiles.Frame, spent: list[float]) -> tuple[Floats, float | None]:
-        """ab (2, h, w) of the one look at the whole, and the confidence where it is wanted or comes by itself."""
-        if not (self.confidence or self.options.mirror):
-            return self._ask([(look, frame)], spent)[0], None
-        one, other = self._ask([(look, frame), (look[:, ::-1], frame)], spent)
-        other = other[..., ::-1]
-        confidence = doubt.confidence(float(doubt.doubt(one[None], other[None], look[None])[0]))
-        return _mean(one, other) if self.options.mirror else one, confidence
+        """ab (2, h, w) of the one look at the whole, and the confidence where it is wanted."""
+        [ab] = self._looked([(look, frame)], spent)
+        if self._second is None:
+            return ab, None
+        [second] = self._ask([(look, frame)], spent, self._second)
+        return ab, doubt.confidence(float(doubt.apart(ab[None], second[None])[0]))
 
     def frame_for(self, height: int, width: int) -> tiles.Frame:
         """How small the network sees an upright picture of these proportions."""
@@ -226,10 +252,14 @@ class Colorizer:
         pairs = zip(answers[: len(looks)], answers[len(looks) :], strict=True)
         return [_mean(one, mirrored[..., ::-1]) for one, mirrored in pairs]
 
-    def _ask(self, looks: list[tuple[Floats, tiles.Frame]], spent: list[float]) -> list[Floats]:
+    def _ask(
+        self, looks: list[tuple[Floats, tiles.Frame]], spent: list[float], engine: Engine | None = None
+    ) -> list[Floats]:
         """L* (h, w) with their frames -> ab (2, h, w), Lab units; all wait in line together."""
         asked = [
-            self.engine.submit(tiles.pad(look.clip(0, 100), f.net_height, f.net_width) / np.float32(lab.L_SCALE) - 1)
+            (engine or self.engine).submit(
+                tiles.pad(look.clip(0, 100), f.net_height, f.net_width) / np.float32(lab.L_SCALE) - 1
+            )
             for look, f in looks
         ]
         answers = [answer.result() for answer in asked]

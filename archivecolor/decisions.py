@@ -49,10 +49,22 @@ def read(path: Path, flag: str) -> dict[str, Decision]:
     return {decision.input: decision for decision in found}
 
 
+def rejected(path: Path) -> dict[str, str]:
+    """What a file for --redo rejects: the SHA-256 of the output that was looked at, by picture.
+
+    Raises:
+        UsageError: see `read`.
+    """
+    made = read(path, "--redo").values()
+    return {one.input: one.output_sha256 for one in made if one.decision == REJECTED}
+
+
 def _decision(values: Mapping[str, Any]) -> Decision:
     given = {key: values[key] for key in ("input", "decision", "output_sha256")} | {"note": values.get("note", "")}
     if not all(isinstance(value, str) for value in given.values()):
         raise ValueError(f"decision about {values['input']!r}: input, decision, output_sha256 and note must be text")
     if given["decision"] not in (ACCEPTED, REJECTED, UNDECIDED):
         raise ValueError(f"decision {given['decision']!r} is neither {ACCEPTED} nor {REJECTED}")
+    if given["decision"] and not given["output_sha256"]:
+        raise ValueError(f"decision about {values['input']!r}: output_sha256 must say which output was looked at")
     return Decision(**given)

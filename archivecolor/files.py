@@ -26,18 +26,23 @@ def part_path(target: Path) -> Path:
 
 
 @contextmanager
-def written_whole(target: Path) -> Iterator[Path]:
+def written_whole(target: Path, durable: bool = True) -> Iterator[Path]:
     """Yields a temporary path beside `target`; when the block ends well, it is flushed to disk and takes the name.
 
     When the block raises, the temporary file is removed and `target` is what it was before.
+
+    Args:
+        durable: False for what can be made again at any time, and need not survive a power cut.
     """
     part = part_path(target)
     try:
         yield part
-        with part.open("rb+") as file:
-            os.fsync(file.fileno())
+        if durable:
+            with part.open("rb+") as file:
+                os.fsync(file.fileno())
         os.replace(part, target)
-        _sync_folder(target.parent)
+        if durable:
+            _sync_folder(target.parent)
     finally:
         part.unlink(missing_ok=True)
 

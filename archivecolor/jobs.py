@@ -24,6 +24,8 @@ class Job:
     source: Path
     name: str
     target: Path
+    rejected: str = ""
+    """SHA-256 of the output that a person rejected, where that is why it is to be done again."""
 
 
 def find(

@@ -23,7 +23,10 @@ def rehearse(options: RunOptions, as_json: bool) -> int:
         target = job.target
         if is_reel:  # --format is for photographs; the container may change yet, and stands behind the name then
             target = target.with_name(f"{job.source.stem}{options.suffix}{job.source.suffix}")
-        what = _intention(rows.get(job.name), job.source, options, identity)
+        row = rows.get(job.name)
+        what = _intention(row, job.source, options, identity)
+        if provenance.moved_on(row, job.rejected):
+            what = f"leave as it is ({provenance.MOVED_ON})"
         if as_json:
             what_json = {"input": job.name, "source": str(job.source), "target": str(target), "would": what}
             sys.stdout.write(json.dumps(what_json) + "\n")

@@ -35,7 +35,7 @@ from archivecolor.jobs import Job
 from archivecolor.large import PaintedScan
 from archivecolor.options import ColorOptions, Disclosure, FilmOptions, RunOptions, parse_hint
 from archivecolor.outputs import make_folder, target_of
-from archivecolor.pace import Budget, Clock
+from archivecolor.pace import Budget, Clock, Lanes, Room
 from archivecolor.photo import Page, Photo
 from archivecolor.provenance import DONE, FAILED, SKIPPED, Aftermath, FilmWatch, Identity, Keeper, Manifest, Record
 from archivecolor.reference import read_palette
@@ -91,10 +91,14 @@ def drive(
         if not options.overwrite:
             manifest.refuse_another_collection({job.name: job.source for job in todo})
         broken: OutputError | None = None
+
+        def over() -> bool:
+            return broken is not None or stop()
+
         suspects, rest = _after(known or Aftermath(), todo, manifest, watch)
         alone = replace(options, workers=1)
         for job, outcome in itertools.chain.from_iterable(
-            work((job for job in part if not (broken or stop())), colorizer, how, manifest, begun, stop, film_watch)
+            work(part, colorizer, how, manifest, begun, over, film_watch)
             for part, how in ((suspects, alone), (rest, options))
         ):
             if isinstance(outcome, OutputError):
@@ -187,20 +191,19 @@ def find_jobs(options: RunOptions, passed_over: Callable[[Path], None] = lambda 
 
 
 def rejected(found: list[Job], path: Path) -> list[Job]:
-    """Those that the decisions in a file reject.
+    """Those that the decisions in a file reject, each with the output that was rejected.
 
     Raises:
         NoInputError: none of them.
         UsageError: the file holds no decisions.
     """
-    made = decisions.read(path, "--redo")
-    names = {name for name, decision in made.items() if decision.decision == decisions.REJECTED}
-    if not names:
+    made = decisions.rejected(path)
+    if not made:
         raise NoInputError(f"--redo {path}: rejects nothing, so there is nothing to do again")
-    wanted = [job for job in found if job.name in names]
+    wanted = [replace(job, rejected=made[job.name]) for job in found if job.name in made]
     if not wanted:
         raise NoInputError(
-            f"--redo {path}: none of its {len(names)} rejected pictures is among the inputs; give the same INPUT"
+            f"--redo {path}: none of its {len(made)} rejected pictures is among the inputs; give the same INPUT"
         )
     return wanted
 
@@ -228,17 +231,26 @@ def work(
     stop: Callable[[], bool] = lambda: False,
     film_watch: FilmWatch = lambda name, what, done, total, seconds: None,
 ) -> Iterator[tuple[Job, Record | OutputError | None]]:
-    """Each job with its outcome, in the order in which they are ready."""
+    """Each job with its outcome, in the order in which they are ready. One film at a time is in hand beside the
+    photographs; other films wait until these are through, and so do all films where there is one worker.
+
+    Args:
+        stop: asked before each job; what is in hand is finished, but for films, which stop within seconds.
+    """
     workers = options.workers or joblib.cpu_count() + 1
-    budget = Budget(IN_FLIGHT_MEGAPIXELS)
+    room = Room(Budget(IN_FLIGHT_MEGAPIXELS), Budget(IN_FLIGHT_MEGAPIXELS))
+    lanes = Lanes(todo, lambda job: film.is_film(job.source), min(1, workers - 1))
     pool = joblib.Parallel(workers, backend="threading", return_as="generator_unordered", pre_dispatch=2 * workers)
 
     def task(job: Job) -> tuple[Job, Record | OutputError | None]:
         begun(job.name)
         watch = reel.Watch(partial(film_watch, job.name), stop)
-        return job, color_one(job, colorizer, options, manifest, budget, watch)
+        try:
+            return job, color_one(job, colorizer, options, manifest, room, watch)
+        finally:
+            lanes.finished(job)
 
-    yield from pool(joblib.delayed(task)(job) for job in todo)
+    yield from pool(joblib.delayed(task)(job) for job in lanes if not stop())
 
 
 def color_one(
@@ -246,7 +258,7 @@ def color_one(
     colorizer: Colorizer,
     options: RunOptions,
     manifest: Keeper,
-    budget: Budget,
+    room: Room,
     watch: reel.Watch = reel.Watch(),  # noqa: B008  (frozen)
 ) -> Record | OutputError | None:
     """The way of one photograph: its row, or None when it is settled already. Only a broken output folder is handed
@@ -256,17 +268,19 @@ def color_one(
     identity = Identity(colorizer.card.sha256, options.film_digest() if is_reel else options.digest())
     row = Record(
         job.name, str(job.source), None, FAILED, model=colorizer.card.name, weights_sha256=identity.weights_sha256,
-        options=identity.options, guidance=options.color.guidance(), redone=options.redo is not None,
+        options=identity.options, guidance=options.color.guidance(), redone=bool(job.rejected),
     )  # fmt: skip
     clock = Clock()
     try:
         seen = files.Seen.of(job.source)
         row = replace(row, source_sha256=seen.sha256)
-        if not options.overwrite and manifest.settled(job.name, row.source_sha256, identity, options.redo is not None):
+        if provenance.moved_on(manifest.row(job.name), job.rejected):
+            return None
+        if not options.overwrite and manifest.settled(job.name, row.source_sha256, identity, bool(job.rejected)):
             return None
         if is_reel:
-            return color_reel(job, row, colorizer, options, manifest, budget, watch, clock, seen)
-        with budget.held(photo.measure(job.source, options.strips())):
+            return color_reel(job, row, colorizer, options, manifest, room.films, watch, clock, seen)
+        with room.photographs.held(photo.measure(job.source, options.strips())):
             with clock.stage("decode"):
                 source = photo.read(job.source, options.max_megapixels, options.strips())
             if not seen.still():
@@ -302,6 +316,7 @@ def color_one(
             max_delta_l=round(max(part.max_delta_l for part in painted if part), 5), seconds=clock.seconds,
             mark=mark.words(options.disclosure.mark), mark_font=str(options.disclosure.mark_font or ""),
             sidecar=options.disclosure.sidecar, confidence=least_sure(painted),
+            source_type=options.disclosure.source_type,
             notes=(*(n for page in result.pages for n in page.notes), *notes),
         )  # fmt: skip
         if options.disclosure.sidecar:
@@ -351,7 +366,8 @@ def color_reel(
         "--c2pa": options.disclosure.c2pa, "--hint": options.color.hints, "--confidence": options.confidence,
     }  # fmt: skip
     notes = (*row.notes, *(f"{flag} is for photographs" for flag, given in only_photographs.items() if given))
-    row = replace(row, notes=notes, guidance=(), sidecar=options.disclosure.sidecar)
+    told = options.disclosure
+    row = replace(row, notes=notes, guidance=(), sidecar=told.sidecar, source_type=told.source_type)
     if row.sidecar:
         provenance.write_sidecar(options.out, row, options, made_with(None, colorizer, clock))
     return row

@@ -51,6 +51,7 @@ def ray(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(here), str(here.parent), os.environ.get("PYTHONPATH", "")]))
     monkeypatch.setenv("RAY_USAGE_STATS_ENABLED", "0")
     monkeypatch.setenv("ARCHIVECOLOR_TEST_BIRTHS", str(tmp_path / "births"))
+    monkeypatch.setenv("ARCHIVECOLOR_TEST_PICTURES", "21")
     (tmp_path / "births").mkdir()
     monkeypatch.setattr(driver, "Worker", DeadlyWorker)
     library.init(num_cpus=2, include_dashboard=False, object_store_memory=100 * 1024**2, log_to_driver=False)
@@ -63,6 +64,10 @@ def test_an_actor_killed_in_mid_run_costs_nothing_and_nothing_is_there_twice(
     ray: Any, src: Path, out: Path, ink: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The one start of Ray that the tests pay for: everything that needs it is asked of it here."""
+    from films import save_film
+
+    for i in range(2):  # each of them waits for all of the photographs
+        save_film(src / f"a{i}.mkv", [20 * k + i for k in range(6)])
     save_grey_tree(src, 20)
     Image.open(src / "box1/01.png").rotate(180).save(src / "box1/once.png")
     (src / "broken.png").write_bytes(b"\x89PNG no more")
@@ -76,7 +81,8 @@ def test_an_actor_killed_in_mid_run_costs_nothing_and_nothing_is_there_twice(
     assert {row.input: replace(row, seconds={}) for row in rows} == {
         name: replace(row, seconds={}) for name, row in alone.items()
     }
-    assert len((out / MANIFEST).read_text().splitlines()) == 22
+    assert len((out / MANIFEST).read_text().splitlines()) == 24
+    assert {row.status for row in rows if row.film} == {DONE} and seen[-1].endswith(".mkv")
     assert pictures(out) == pictures(tmp_path / "alone")
 
     again: dict[str, Any] = {}
@@ -88,6 +94,66 @@ def test_an_actor_killed_in_mid_run_costs_nothing_and_nothing_is_there_twice(
     elsewhere = options(src, tmp_path / "stopped", ink)
     assert drive(elsewhere, stop=lambda: True) == [], "asked to stop at once, no picture is taken in hand"
     assert not (tmp_path / "stopped" / LOCK).exists()
+
+
+def _given_out(
+    todo: list[Job], actors: int, asked: RunOptions, monkeypatch: pytest.MonkeyPatch
+) -> tuple[list[str], dict[int, list[str]]]:
+    """The order of outcomes, and by the number of actors what each lane was given."""
+    lanes: dict[int, list[str]] = {}
+
+    def lane(ray: Any, parcels: Any, orders: Any, post: Any, need: Any, size: int) -> Any:
+        lanes.setdefault(size, []).extend(job.name for part in parcels for job in part)
+        for part in parcels:
+            yield from ((job.name, None) for job in part)
+
+    monkeypatch.setattr(driver, "_lane", lane)
+    monkeypatch.setattr(driver, "_room", lambda ray, options: ({}, actors))
+    orders = worker_room.Orders(asked, "", "", Path(), "")
+    return [name for name, _ in driver._outcomes(None, todo, orders, None, 2)], lanes  # type: ignore[arg-type]
+
+
+def test_films_have_actors_of_their_own_or_come_last(
+    src: Path, out: Path, ink: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names = ["1.mkv", "2.png", "3.png", "4.mp4", "5.png"]
+    todo = [Job(src / name, name, out / name) for name in names]
+    asked = options(src, out, ink)
+    order, _ = _given_out(todo, 1, asked, monkeypatch)
+    assert order == ["2.png", "3.png", "5.png", "1.mkv", "4.mp4"]
+    order, lanes = _given_out(todo, 8, asked, monkeypatch)
+    assert sorted(order) == names
+    assert lanes == {2: ["1.mkv", "4.mp4"], 6: ["2.png", "3.png", "5.png"]}
+    _, lanes = _given_out(todo[1:3], 8, asked, monkeypatch)
+    assert lanes == {8: ["2.png", "3.png"]}, "without films, all of it is for photographs"
+
+
+def test_few_pictures_are_shared_out_among_all_actors(
+    src: Path, out: Path, ink: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sizes: list[int] = []
+
+    def lane(ray: Any, parcels: Any, orders: Any, post: Any, need: Any, size: int) -> Any:
+        sizes.extend(len(part) for part in parcels)
+        yield from ()
+
+    monkeypatch.setattr(driver, "_lane", lane)
+    monkeypatch.setattr(driver, "_room", lambda ray, options: ({}, 4))
+    todo = [Job(src / f"{i}.png", f"{i}.png", out / f"{i}.png") for i in range(40)]
+    orders = worker_room.Orders(options(src, out, ink), "", "", Path(), "")
+    for count in (40, 3, 1):
+        list(driver._outcomes(None, todo[:count], orders, None, 64))  # type: ignore[arg-type]
+    assert sizes == [5] * 8 + [1] * 3 + [1]
+
+
+def test_what_goes_wrong_in_one_lane_ends_the_run() -> None:
+    def broken() -> Iterator[int]:
+        yield 1
+        raise OutputError("no room")
+
+    with pytest.raises(OutputError, match="no room"):
+        list(driver._together(iter([2, 3]), broken()))
+    assert sorted(driver._together(iter([2, 3]), iter([1]))) == [1, 2, 3]
 
 
 def test_without_ray_the_command_is_named(src: Path, out: Path, ink: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from doubles import INK, colour, grey, lab_of, lightness
+from doubles import INK, colour, grey, lab_of, lightness, save_ink
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
@@ -47,6 +47,40 @@ def test_a_hint_holds_its_place_and_its_side_of_the_edge(ink: Path) -> None:
     assert np.hypot(*(ab[40, 30] - wanted)) < 2
     assert np.hypot(*(ab[4:-4, 4:56] - wanted).transpose(2, 0, 1)).mean() < 6, "it colours the whole even side"
     assert np.hypot(*(ab[:, 72:] - INK).transpose(2, 0, 1)).max() < 3, "nothing of it is beyond the edge"
+
+
+def test_a_hint_keeps_to_a_ribbon_finer_than_what_the_network_sees(ink: Path) -> None:
+    """A light ribbon of 5 pixels, of which the network's copy has one and a quarter, wandering over a dark coat."""
+    y, x = np.mgrid[0:512, 0:512]
+    ribbon = np.abs(y - 250 - 30 * np.sin(x / 60)) < 2.5
+    samples = np.where(ribbon, 190, 70).astype(np.uint8)
+    row = int(np.flatnonzero(ribbon[:, 100])[2])
+    result = painted(ink, samples, hints=(Hint(100, row, BLUE),), tiles="never")
+    ab = lab_of(result.rgb)[..., 1:]
+    wanted = np.array(hints.ab_of(BLUE))
+    missed = np.hypot(*(ab - wanted).transpose(2, 0, 1))
+    core = np.abs(y - 250 - 30 * np.sin(x / 60)) < 1
+    assert missed[core][:: core.sum() // 200].mean() < 10, "all along it"
+    beside = np.abs(np.abs(y - 250 - 30 * np.sin(x / 60)) - 6) < 1.5
+    assert np.hypot(*(ab - INK).transpose(2, 0, 1))[beside].mean() < 8, "and not beside it"
+
+
+def test_a_hint_on_a_coat_is_not_stopped_by_its_seams(ink: Path) -> None:
+    """Lines that the network's copy averages away are no edges for what is much larger than they are."""
+    samples = np.full((512, 512), 90, np.uint8)
+    samples[:, 400:] = 200
+    samples[:, 40::60] = 130
+    ab = lab_of(painted(ink, samples, hints=(Hint(75, 256, BLUE),), tiles="never").rgb)[..., 1:]
+    missed = np.hypot(*(ab - np.array(hints.ab_of(BLUE))).transpose(2, 0, 1))
+    assert missed[100:400, 20:380].mean() < 8
+    assert np.hypot(*(ab - INK).transpose(2, 0, 1))[:, 410:].mean() < 3
+
+
+def test_where_no_hint_reaches_the_colours_are_those_without_one(ink: Path) -> None:
+    samples = np.repeat(np.repeat(two_halves(), 4, axis=0), 4, axis=1)
+    tilted = save_ink(ink.with_name("tilted"), (5.0, 10.0), (10.0, -20.0))
+    plain, hinted = (lab_of(painted(tilted, samples, hints=h).rgb)[..., 1:] for h in ((), (Hint(30, 40, BLUE),)))
+    assert np.hypot(*(plain - hinted)[:, 300:].transpose(2, 0, 1)).mean() < 0.5
 
 
 def test_a_hint_leaves_the_lightness_alone(ink: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -14,12 +15,13 @@ import pytest
 from doubles import colour, colourful, contents, grey, save_grey_tree, save_ink
 from PIL import Image
 
-from archivecolor import provenance, rehearsal, report
+from archivecolor import batch_view, photo, provenance, rehearsal, report
 from archivecolor.decisions import FORMAT, read
 from archivecolor.errors import NoInputError, OutputError, UsageError
 from archivecolor.export import export
 from archivecolor.options import ColorOptions, Disclosure, ReportOptions, RunOptions
-from archivecolor.report import facts, pictures
+from archivecolor.provenance import Manifest, Record
+from archivecolor.report import curves, facts, pictures
 from archivecolor.run import drive
 
 HOSTILE = ['"quoted" & <script>alert(1)<', "new\nline.png", "apostrophe's.png", "back\\slash.png", "ünï\u2028cödé.png"]
@@ -109,12 +111,12 @@ def test_each_row_has_its_facts_and_pictures(reviewed: Path) -> None:
 
 
 def test_pictures_are_upright_reduced_and_true_to_their_colours(src: Path, tmp_path: Path) -> None:
-    from archivecolor import photo
+    import tifffile
 
     wide = np.zeros((300, 900, 3), np.uint16)
     wide[:, :450] = (60000, 20000, 10000)
-    page = photo.Page(wide, orientation=6)
-    small = pictures.reduced(page, 240)
+    tifffile.imwrite(tmp_path / "wide.tif", wide, extratags=[(274, "H", 1, 6, True)], metadata=None)
+    small = photo.thumbnail(tmp_path / "wide.tif", 240)
     assert (small.dtype, small.shape) == (np.uint8, (240, 80, 3))
     assert np.abs(small[10, 40].astype(int) - np.array([60000, 20000, 10000]) / 257).max() <= 1
     assert small[-10].max() == 0
@@ -129,6 +131,9 @@ def test_a_second_report_makes_only_what_is_new(reviewed: Path, src: Path, ink: 
     report.report(ReportOptions(reviewed))
     now = {path: path.stat().st_mtime_ns for path in folder.glob("pictures/*/*")}
     assert not (folder / pictures.file_name(gone["after"], pictures.THUMB)).exists()
+    told: list[Any] = []
+    report.report(ReportOptions(reviewed), lambda *given: told.append(given))
+    assert told == [], "the third time there is nothing new"
     kept = times.keys() & now.keys()
     assert len(kept) == len(times) - 3 == len(now) - 3
     assert all(times[path] == now[path] for path in kept)
@@ -179,6 +184,70 @@ def test_a_report_never_lies_where_it_must_not(reviewed: Path, src: Path, tmp_pa
 def test_a_report_of_nothing_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(NoInputError, match=r"manifest\.jsonl"):
         report.report(ReportOptions(tmp_path))
+
+
+def test_a_picture_that_a_power_cut_emptied_is_made_again(reviewed: Path) -> None:
+    folder = report.report(ReportOptions(reviewed)).parent
+    one = folder / pictures.file_name(rows_of(folder)["box0/02.png"]["after"], pictures.THUMB)
+    whole = one.read_bytes()
+    one.write_bytes(b"")
+    report.report(ReportOptions(reviewed))
+    assert one.read_bytes() == whole
+
+
+def test_a_film_that_was_coloured_as_far_as_it_goes_is_shown() -> None:
+    row = Record("a.mkv", "/a.mkv", "a.mkv", "failed", "truncated", "1", "2", film={"frames": 20})
+    assert facts.shown(row) == ("1", "2")
+    assert facts.shown(replace(row, output_sha256="")) == facts.shown(replace(row, film={})) == ("", "")
+
+
+def test_a_card_before_the_film_moves_the_frames_that_are_compared(out: Path) -> None:
+    film = {"frames": 20, "stills": [0.0, 1.5], "title_card": {"seconds": 3.0}}
+    row = Record("a.mkv", "/a.mkv", "a.mkv", "done", "", "1", "2", film=film)
+    after, before = report.wanted_of(row, ReportOptions(out))
+    assert (before.times, after.times) == ((0.0, 1.5), (3.0, 4.5))
+
+
+def test_films_are_shown_decided_upon_redone_and_exported(src: Path, out: Path, ink: Path, tmp_path: Path) -> None:
+    from films import save_film
+
+    film = save_film(src / "reel.mp4", [20 * i for i in range(60)], cuts=(20, 40))
+    save_film(src / "colour.mp4", colour=True)
+    Image.fromarray(grey()).save(src / "a.png")
+    colour(src, out=out, model=ink, disclosure=Disclosure())
+    recorded = provenance.read_rows(out)
+    assert {0.0, 0.6667, 1.3333} <= set(recorded["reel.mp4"].film["stills"]), "the first frames of its shots"
+    folder = report.report(ReportOptions(out, view=300)).parent
+    rows = rows_of(folder)
+    assert not curves.speed(list(recorded.values())), "a film is not so many megapixels a second of a photograph"
+    reel = rows["reel.mp4"]
+    assert (reel["film"]["frames"], reel["film"]["shots"], reel["status"]) == (60, 3, "done")
+    assert rows["a.png"]["film"] is None
+    seen = {}
+    for which in ("before", "after"):
+        with Image.open(folder / pictures.file_name(reel[which], 300)) as sheet:
+            seen[which] = np.asarray(sheet.convert("L"), float)
+        with Image.open(folder / pictures.file_name(reel[which], pictures.THUMB)) as poster:
+            assert poster.size == (64, 48)
+    assert np.abs(seen["before"] - seen["after"]).mean() < 12, "the same frames, one beside the other"
+    assert rows["colour.mp4"]["before"] and not rows["colour.mp4"]["after"]
+
+    chosen = decide(tmp_path / "d.json", out, reel="rejected")
+    asked = replace(options(src, out, ink, chosen, 0.5), disclosure=Disclosure())
+    told: list[str] = []
+    drive(asked, lambda name, row, total: told.append(name))
+    redone = provenance.read_rows(out)["reel.mp4"]
+    assert (told, redone.status, redone.redone) == (["reel.mp4"], "done", True)
+    assert redone.output_sha256 != recorded["reel.mp4"].output_sha256
+    assert redone.film["stills"] == recorded["reel.mp4"].film["stills"]
+    later: dict[str, Any] = {}
+    drive(replace(asked, redo=None), lambda name, row, total: later.update({name: row}))
+    assert later["reel.mp4"] is None, "a later plain run lets it be"
+    accepted = decide(tmp_path / "a.json", out, reel="accepted")
+    assert export(out, accepted, tmp_path / "to") == (1, 0, [])
+    assert sorted(p.name for p in (tmp_path / "to").iterdir()) == ["reel.mp4", "reel.mp4.json"]
+    assert (tmp_path / "to/reel.mp4").read_bytes() == (out / "reel.mp4").read_bytes()
+    assert film.is_file()
 
 
 def test_totals_add_up(reviewed: Path) -> None:
@@ -238,6 +307,50 @@ def test_a_rehearsal_of_redo_names_the_rejected(
     assert "other options" not in capsys.readouterr().out
 
 
+def test_a_decision_that_was_overtaken_is_told_and_not_obeyed(
+    reviewed: Path, src: Path, ink: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    old = decide(tmp_path / "old.json", reviewed, **{"00": "rejected", "02": "rejected"})
+    drive(options(src, reviewed, ink, decide(tmp_path / "new.json", reviewed, **{"02": "rejected"}), 0.5))
+    by_hand = provenance.read_rows(reviewed)["box0/02.png"]
+    rehearsal.rehearse(options(src, reviewed, ink, old, 1.5), False)
+    said = capsys.readouterr().out.splitlines()
+    assert [line.split(":")[0] for line in said] == [
+        "colour again (other options)", "leave as it is (done again since it was rejected; decide anew)",
+    ]  # fmt: skip
+    for overwrite in (False, True):
+        asked = replace(options(src, reviewed, ink, old, 1.5), overwrite=overwrite)
+        assert batch_view.show(asked, False, False, False, lambda: False, plain_drive) == 0
+        told = capsys.readouterr().err
+        assert "left as it is box0/02.png: done again since it was rejected" in told
+        assert ("left as it is box0/00.tif" in told) == overwrite, "the second time it has been done again, too"
+    after = provenance.read_rows(reviewed)
+    assert after["box0/02.png"] == by_hand
+    assert after["box0/00.tif"].redone
+    (reviewed / "box0/02.png").unlink()
+    with Manifest(reviewed) as manifest:
+        manifest.append(replace(by_hand, status="failed"))
+    drive(options(src, reviewed, ink, old, 1.5))
+    assert provenance.read_rows(reviewed)["box0/02.png"].status == "done", "a result that failed overtakes nothing"
+
+
+def plain_drive(*given: Any, film_watch: Any) -> list[Record]:
+    asked, watch, stop, passed_over = given
+    return drive(asked, watch, stop, passed_over, film_watch=film_watch)
+
+
+def test_each_picture_says_the_term_that_it_bears(src: Path, out: Path, ink: Path) -> None:
+    save_grey_tree(src, 2)
+    told = Disclosure("algorithmicallyEnhanced", sidecar=False)
+    colour(src / "box0", out=out, model=ink, disclosure=told)
+    assert [row.source_type for row in provenance.read_rows(out).values()] == ["algorithmicallyEnhanced"]
+    folder = report.report(ReportOptions(out)).parent
+    data = data_of(folder)
+    assert [making[-1] for making in data["makings"]] == ["algorithmicallyEnhanced"]
+    page = (folder / "index.html").read_text(encoding="utf-8")
+    assert "algorithmicallyEnhanced" in page and "compositeWithTrainedAlgorithmicMedia" not in page
+
+
 def test_redo_without_anything_to_do_says_why(reviewed: Path, src: Path, ink: Path, tmp_path: Path) -> None:
     with pytest.raises(NoInputError, match="rejects nothing"):
         drive(options(src, reviewed, ink, decide(tmp_path / "d.json", reviewed, **{"02": "accepted"})))
@@ -251,6 +364,8 @@ def test_redo_without_anything_to_do_says_why(reviewed: Path, src: Path, ink: Pa
     ["", "[]", "{}", '{"format": "other", "decisions": []}', '{"format": "archivecolor decisions 1", "decisions": [3]}',
      '{"format": "archivecolor decisions 1", "decisions": [{"input": "a"}]}',
      '{"format": "archivecolor decisions 1", "decisions": [{"input": "a", "decision": "maybe", "output_sha256": ""}]}',
+     '{"format": "archivecolor decisions 1", "decisions":'
+     ' [{"input": "a", "decision": "rejected", "output_sha256": ""}]}',
      '{"format": "archivecolor decisions 1", "decisions": [{"input": 1, "decision": "", "output_sha256": ""}]}'],
 )  # fmt: skip
 def test_what_is_no_decisions_file_is_refused(tmp_path: Path, text: str) -> None:

@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -227,6 +228,72 @@ def test_decisions_by_keyboard_last_and_lead_to_redo_and_export(
     assert "after a rejection" in page.inner_text("#facts")
 
 
+@pytest.fixture
+def with_films(src: Path, out: Path, ink: Path) -> Path:
+    """A photograph, a film that every Chromium plays, and one that none does."""
+    pytest.importorskip("av")
+    from films import save_film
+
+    from archivecolor.options import FilmOptions
+
+    Image.fromarray(grey(120, 160)).save(src / "photograph.png")
+    for name, codec in (("plays.mp4", "av1"), ("does_not.mov", "prores")):
+        (src / codec).mkdir()
+        save_film(src / codec / name, [20 * i for i in range(30)], cuts=(10, 20), size=(96, 128))
+        colour(src / codec / name, out=out / codec, model=ink, film=FilmOptions(codec=codec))
+    colour(src / "photograph.png", out=out / "pictures", model=ink)
+    rows = [row for folder in ("av1", "prores", "pictures") for row in read_rows(out / folder).values()]
+    with provenance.Manifest(out) as manifest:
+        for folder, row in zip(("av1", "prores", "pictures"), rows, strict=True):
+            manifest.append(replace(row, output=f"{folder}/{row.output}"))
+    report.report(ReportOptions(out))
+    return out
+
+
+def test_films_are_filtered_slid_played_and_decided_upon(page: Any, with_films: Path, tmp_path: Path) -> None:
+    visit(page, with_films)
+    choose(page, "kind", "photograph")
+    assert names(page) == ["photograph.png"]
+    choose(page, "kind", "film")
+    assert sorted(names(page)) == ["does_not.mov", "plays.mp4"]
+    assert "film 0:01" in card(page, "plays.mp4").inner_text()
+    card(page, "plays.mp4").locator("button").focus()
+    page.keyboard.press("Space")
+    assert "before" in card(page, "plays.mp4").locator(".before").inner_text()
+    page.keyboard.press("Enter")
+    page.wait_for_function("document.querySelector('#moving video')?.readyState >= 2")
+    wide, duration = page.locator("#moving video").evaluate("v => [v.videoWidth, v.duration]")
+    assert wide == 128 and abs(duration - 1) < 0.1
+    assert page.locator("#moving video").get_attribute("aria-label") == "plays.mp4, coloured by AI"
+    sheets = page.locator("img-comparison-slider img").evaluate_all("all => all.map(i => [i.naturalWidth, i.alt])")
+    assert [alt for _, alt in sheets] == ["plays.mp4, original", "plays.mp4, coloured by AI"]
+    assert sheets[0][0] == sheets[1][0] > 2 * 128, "several frames beside each other"
+    page.locator("#moving video").focus()
+    page.keyboard.press("Space")
+    page.wait_for_function("document.querySelector('#moving video').currentTime > 0")
+    assert page.locator("img-comparison-slider").get_attribute("aria-valuenow") == "50", "space belongs to the player"
+    page.keyboard.press("a")
+    assert page.get_attribute("[data-do=accept]", "aria-pressed") == "true"
+    said = page.inner_text("#facts")
+    assert "30 frames at 30/s, 3 shots" in said
+    page.locator("#name").focus()
+    page.keyboard.press("ArrowRight" if names(page)[0] == "plays.mp4" else "ArrowLeft")
+    page.wait_for_selector("#moving p")
+    assert "cannot play" in page.inner_text("#moving") and page.locator("#moving video").count() == 0
+    page.keyboard.press("r")
+    page.keyboard.press("Escape")
+    chosen = saved(page, tmp_path / "decisions.json")
+    made = {one["input"]: one["decision"] for one in json.loads(chosen.read_text())["decisions"]}
+    assert made == {"plays.mp4": "accepted", "does_not.mov": "rejected"}
+    assert export(with_films, chosen, tmp_path / "delivery") == (1, 0, [])
+    assert (tmp_path / "delivery/av1/plays.mp4").is_file()
+
+
+def test_without_films_nobody_is_asked_about_them(page: Any, reviewed: Path) -> None:
+    visit(page, reviewed)
+    assert page.locator("select[name=kind]").count() == 0
+
+
 def test_a_name_that_is_no_unicode_is_decided_upon_and_redone(
     page: Any, reviewed: Path, src: Path, ink: Path, tmp_path: Path
 ) -> None:
@@ -285,6 +352,44 @@ def test_it_can_be_used_by_keyboard_and_screen_reader(page: Any, reviewed: Path)
     page.keyboard.press("Escape")
     # The browser tells of the closing a moment after the key: the sheet has then followed to where the reader was.
     page.wait_for_function("document.activeElement === document.querySelectorAll('#sheet button')[1]", timeout=5000)
+
+
+def test_what_a_screen_reader_hears(page: Any, reviewed: Path) -> None:
+    """The tree that the browser hands to it, as text: roles, names and states."""
+    visit(page, reviewed)
+    choose(page, "folder", "a")
+    name = "a/one.png"
+    card(page, "one.png").locator("button").focus()
+    page.keyboard.press("a")
+    sheet = page.locator("body").aria_snapshot()
+    for heard in ('heading "Review of out" [level=1]', 'list "Pictures"', f'button "{name}, colour by AI, accepted"',
+                  'combobox "Order"', 'searchbox "Name contains"', 'region "Decisions"'):  # fmt: skip
+        assert heard in sheet, (heard, sheet)
+    page.keyboard.press("Enter")
+    page.wait_for_selector("img-comparison-slider.rendered")
+    dialog = page.locator("#one").aria_snapshot()
+    for heard in (f'dialog "{name}"', f'heading "{name}" [level=2]', 'button "Accept" [pressed]', 'textbox "Note"',
+                  'slider "Divider between the original and the colour"', 'button "Next picture"',
+                  'button "Close"', "a neural network"):  # fmt: skip
+        assert heard in dialog, (heard, dialog)
+    page.keyboard.press("r")
+    assert page.inner_text("#said") == "one.png: rejected"
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_paper_is_white_and_shows_what_was_decided(browser: Any, reviewed: Path, scheme: str, tmp_path: Path) -> None:
+    page = browser.new_page(color_scheme=scheme)
+    visit(page, reviewed)
+    page.locator("#sheet button").first.focus()
+    page.keyboard.press("r")
+    page.emulate_media(media="print", color_scheme=scheme)
+    paper, ink = page.locator("body").evaluate("b => [getComputedStyle(b).backgroundColor, getComputedStyle(b).color]")
+    assert (paper, ink) == ("rgb(255, 255, 255)", "rgb(0, 0, 0)")
+    assert page.is_visible(".rejected .verdict") and page.is_visible("#counts") and page.is_visible(".disclosure")
+    assert page.locator("#sheet li.rejected").evaluate("l => getComputedStyle(l).borderTopStyle") == "dashed"
+    page.pdf(path=tmp_path / "sheet.pdf", format="A4")
+    assert (tmp_path / "sheet.pdf").read_bytes().startswith(b"%PDF")
+    page.close()
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
@@ -361,8 +466,6 @@ def test_twenty_thousand_rows_open_turn_and_filter(page: Any, tmp_path: Path) ->
 
 
 def many(row: Record, i: int) -> Record:
-    from dataclasses import replace
-
     name = f"box{i // 200}/scan_{i:05}.jpg"
     return replace(
         row, input=name, source=f"/archive/{name}", output=name, source_sha256=f"{i:064x}",

@@ -64,7 +64,7 @@ def run(
     confidence: Annotated[
         bool,
         typer.Option(
-            "--confidence", help="Note how sure each picture's colours are, for the review; takes a second look."
+            "--confidence", help="Note how sure each picture's colours are, for the review; asks a second network."
         ),
     ] = False,
     palette: Annotated[

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import itertools
 import pickle
+import queue
 import sys
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, redirect_stdout
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 from archivecolor import film, provenance, weights
 from archivecolor.cluster.connect import connected, library
@@ -26,6 +28,11 @@ _WAVE = 2000
 """Parcels that Ray knows of at a time: its own books grow with them."""
 _CORES = 4
 """Of an actor without a GPU, when --workers does not say."""
+_SHARE_OF_FILMS = 4
+"""One in so many actors is for films, at least one, as long as there are photographs too; when one kind is through, the
+other may grow into the room that it leaves."""
+_IN_LINE = 2
+"""Parcels that one actor is given ahead: no more, since nobody else can take them over while it lives."""
 _LOOK_EVERY_S = 0.2
 
 _T = TypeVar("_T")
@@ -98,29 +105,65 @@ def _follow(outcomes: Iterator[tuple[str, Outcome]], post: Post, watch: Watch, t
 
 
 def _outcomes(ray: Any, todo: list[Job], orders: Orders, post: Post, parcel: int) -> Iterator[tuple[str, Outcome]]:
-    """What became of each job, in the order in which parcels are done."""
+    """What became of each job, in the order in which parcels are done. Films have actors of their own, so that
+    photographs do not wait for hours of film; where there is room for one actor, they come last."""
     need, actors = _room(ray, orders.options)
-    for wave in _parts([{"parcel": pickle.dumps(jobs)} for jobs in _parcels(todo, parcel)], _WAVE):
+    films = [job for job in todo if film.is_film(job.source)]
+    among = set(films)
+    left = [job for job in todo if job not in among]
+    photographs = _parts(left, max(1, min(parcel, len(left) // (2 * actors))))  # so that none is idle while others work
+    of_films = max(1, actors // _SHARE_OF_FILMS)
+
+    def lane(parcels: Iterable[list[Job]], size: int) -> Iterator[tuple[str, Outcome]]:
+        return _lane(ray, list(parcels), orders, post, need, size)
+
+    one_by_one = [[job] for job in films]
+    if not films or len(films) == len(todo) or actors == 1:
+        yield from itertools.chain(lane(photographs, actors), lane(one_by_one, actors))
+    else:
+        yield from _together(lane(one_by_one, of_films), lane(photographs, actors - of_films))
+
+
+def _lane(
+    ray: Any, parcels: list[list[Job]], orders: Orders, post: Post, need: dict[str, float], actors: int
+) -> Iterator[tuple[str, Outcome]]:
+    for wave in _parts([{"parcel": pickle.dumps(jobs)} for jobs in parcels], _WAVE):
         if post.ask("is_stopped"):
             return
+        pool = ray.data.ActorPoolStrategy(
+            min_size=1, initial_size=actors, max_size=None, max_tasks_in_flight_per_actor=_IN_LINE
+        )
         done = ray.data.from_items(wave, override_num_blocks=len(wave)).map_batches(
-            Worker, fn_constructor_args=(orders, post.ledger), batch_size=1, batch_format="numpy", **need,
-            compute=ray.data.ActorPoolStrategy(min_size=1, initial_size=actors, max_size=None),
-        )  # fmt: skip
+            Worker, fn_constructor_args=(orders, post.ledger), batch_size=1, batch_format="numpy", compute=pool, **need
+        )
         for batch in done.iter_batches(batch_size=None, batch_format="numpy", prefetch_batches=0):
             for answer in batch["outcomes"]:
                 yield from pickle.loads(answer)
 
 
-def _parcels(todo: list[Job], size: int) -> Iterator[list[Job]]:
-    """Films one by one, pictures so many at a time."""
-    pictures = []
-    for job in todo:
-        if film.is_film(job.source):
-            yield [job]
+def _together(*streams: Iterator[_T]) -> Iterator[_T]:
+    """What several streams give, as it comes; the first error of one ends it."""
+    come: queue.SimpleQueue[tuple[bool, _T | BaseException | None]] = queue.SimpleQueue()
+
+    def drain(stream: Iterator[_T]) -> None:
+        try:
+            for item in stream:
+                come.put((True, item))
+            come.put((False, None))
+        except BaseException as error:
+            come.put((False, error))
+
+    for stream in streams:
+        threading.Thread(target=drain, args=(stream,), name="archivecolor-lane", daemon=True).start()
+    left = len(streams)
+    while left:
+        is_item, what = come.get()
+        if is_item:
+            yield cast(_T, what)
+        elif isinstance(what, BaseException):
+            raise what
         else:
-            pictures.append(job)
-    yield from _parts(pictures, size)
+            left -= 1
 
 
 def _room(ray: Any, options: RunOptions) -> tuple[dict[str, float], int]:

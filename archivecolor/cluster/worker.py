@@ -81,8 +81,7 @@ class Worker:
         new = [job for job in jobs if job.name not in deaths]
         suspects = [job for job in jobs if 0 < deaths.get(job.name, 0) < _DEATHS]
         for part, options in ((new, self.options), (suspects, replace(self.options, workers=1))):
-            wanted = (job for job in part if not self.stopped)
-            for job, outcome in work(wanted, self.colorizer, options, self.post, self._take, self._is_stopped):
+            for job, outcome in work(part, self.colorizer, options, self.post, self._take, self._is_stopped):
                 self.post.ask("let_go", job.name)
                 done.append((job.name, seen_from_here(job, outcome)))
         return done

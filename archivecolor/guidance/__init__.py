@@ -1,10 +1,14 @@
 """A person's word on the colours: the strength, a palette to move towards, hints pinned to places.
 
-All of it works on the small map, between the network's answer and its spreading; luminance is only read.
+All of it works on small maps, between the network's answer and its spreading; luminance is only read. What a
+person points at may be smaller than what the network sees: hints spread on a finer map then.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -15,13 +19,20 @@ from archivecolor.options import ColorOptions, Hint
 Floats = NDArray[np.float32]
 
 
-def guided(options: ColorOptions, lightness: Floats, ab: Floats, height: int, width: int) -> Floats:
+def guided(
+    options: ColorOptions, lightness: Floats, ab: Floats, height: int, width: int,
+    finer: Callable[[Floats], tuple[Floats, Floats]] | None = None,
+) -> tuple[Floats, Floats]:  # fmt: skip
     """The network's colours with the strength, then the palette, then the hints: what is pinned has the last word.
 
     Args:
         lightness: L* (h, w) of the small copy, upright.
         ab: (2, h, w), Lab units, on the same grid.
         height, width: of the picture itself, upright, in whose pixels hints are counted.
+        finer: colours on that grid -> L* and colours on the grid on which hints are to spread.
+
+    Returns:
+        L* and ab, on that grid where there are hints.
 
     Raises:
         PictureError: a hint lies outside the picture.
@@ -30,9 +41,29 @@ def guided(options: ColorOptions, lightness: Floats, ab: Floats, height: int, wi
     if options.palette:
         ab = palette.moved(lightness, ab, options.palette)
     if options.hints:
+        if finer:
+            lightness, ab = finer(ab)
         places = [place(hint, lightness.shape, height, width) for hint in options.hints]
         ab = hints.pinned(lightness, ab, places, [hints.ab_of(hint.colour) for hint in options.hints])
-    return ab
+    return lightness, ab
+
+
+def shows(pinned: Sequence[Hint], lightness: Floats, finest: Floats, height: int, width: int) -> bool:
+    """Whether L* (h, w) has, at each place that is pinned, the tone that the finest map has there, and not that of what
+    lies around it.
+
+    Args:
+        height, width: of the picture itself, upright.
+
+    Raises:
+        PictureError: a hint lies outside the picture.
+    """
+    plain = cv2.blur(finest, (3, 3))  # grain is no tone of its own
+    missed = [
+        lightness[place(hint, lightness.shape, height, width)] - plain[place(hint, plain.shape, height, width)]
+        for hint in pinned
+    ]
+    return lightness is finest or max(map(abs, missed), default=0) <= hints.STEP_L
 
 
 def place(hint: Hint, small: tuple[int, ...], height: int, width: int) -> tuple[int, int]:

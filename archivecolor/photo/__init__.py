@@ -9,7 +9,7 @@ from __future__ import annotations
 from archivecolor.photo.page import SRGB_ICC, SUFFIXES, Page, Photo, Scan
 from archivecolor.photo.probe import is_picture, measure
 from archivecolor.photo.read import read
-from archivecolor.photo.reduced import thumbnail
+from archivecolor.photo.reduced import fitted, thumbnail
 from archivecolor.photo.write import suffix_for, writable_format, write
 
 __all__ = [
@@ -18,6 +18,7 @@ __all__ = [
     "Page",
     "Photo",
     "Scan",
+    "fitted",
     "is_picture",
     "measure",
     "read",

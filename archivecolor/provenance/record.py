@@ -37,6 +37,8 @@ class Record:
     pages: int = 0
     depth: int = 0
     format: str = ""
+    source_type: str = ""
+    """The term of IPTC's `digitalsourcetype` that the output bears."""
     max_delta_l: float | None = None
     """Largest |ΔL*| between source and result, before lossy compression where the format has that."""
     mark: str = ""
@@ -47,9 +49,9 @@ class Record:
     notes: tuple[str, ...] = ()
     seconds: dict[str, float] = field(default_factory=dict)
     film: dict[str, Any] = field(default_factory=dict)
-    """Of films: `frames`, `bad_frames` (that could not be decoded), `shots`, `fps`, `duration` (seconds), `seen`
-    (frames that the network saw), `reuse_error` (Lab units by which colours that travelled missed the network's, mean)
-    and `reuse_worst`."""
+    """Of films: `frames`, `bad_frames` (that could not be decoded), `shots`, `fps`, `duration` (seconds), `stills`
+    (seconds after the first frame of those that stand for it on the review page), `seen` (frames that the network saw),
+    `reuse_error` (Lab units by which colours that travelled missed the network's, mean) and `reuse_worst`."""
     earlier: tuple[str, ...] = ()
     """Outputs that earlier runs made of this input under other names (another --format or --suffix, for example)."""
     confidence: float | None = None
@@ -58,6 +60,18 @@ class Record:
     """What a person said about the colours: a palette, hints."""
     redone: bool = False
     """Done again since a person rejected the first result: a later run with the first options lets it be."""
+
+
+MOVED_ON = "done again since it was rejected; decide anew"
+
+
+def moved_on(row: Record | None, rejected: str) -> bool:
+    """Whether a picture has another output by now than the one that a person rejected: the word no longer counts.
+
+    Args:
+        rejected: the SHA-256 of that one, "" where nothing was rejected.
+    """
+    return bool(rejected) and row is not None and row.status == DONE and row.output_sha256 != rejected
 
 
 @dataclass(frozen=True)

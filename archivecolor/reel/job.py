@@ -10,6 +10,7 @@ from typing import Any
 from archivecolor import files, provenance
 from archivecolor.colorize import Colorizer
 from archivecolor.film import write
+from archivecolor.film.contact import telling
 from archivecolor.film.header import Film
 from archivecolor.film.segments import WorkFolder
 from archivecolor.film.survey import Survey
@@ -66,6 +67,7 @@ def _facts(film: Film, found: Survey) -> dict[str, Any]:
     return {
         "frames": len(found.pts), "bad_frames": len(found.bad), "shots": len(found.shots()),
         "fps": round(float(film.rate), 4), "duration": round(float(last * film.time_base), 3),
+        "stills": [float(round((found.pts[i] - found.pts[0]) * film.time_base, 4)) for i in telling(found.shots())],
     }  # fmt: skip
 
 

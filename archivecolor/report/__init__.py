@@ -12,8 +12,9 @@ from urllib.parse import quote
 
 from archivecolor import __version__, files
 from archivecolor.errors import NoInputError, OutputError
+from archivecolor.film.contact import COUNT
 from archivecolor.options import ReportOptions
-from archivecolor.provenance import MANIFEST, SOURCE_TYPE, Record, read_rows
+from archivecolor.provenance import MANIFEST, TERMS, Record, read_rows
 from archivecolor.report import curves, facts, pictures
 from archivecolor.report.pictures import Wanted
 
@@ -85,9 +86,20 @@ def mark(target: Path, out: Path) -> str:
 def wanted_of(row: Record, options: ReportOptions) -> list[Wanted]:
     """The files of a row that the page shows. The sheet shows the result, or of a skipped picture the source."""
     before, after = facts.shown(row)
-    both = (pictures.THUMB, options.view)
-    wanted = [Wanted(options.out / row.output, after, both)] if after and row.output else []
-    return wanted + ([Wanted(Path(row.source), before, (options.view,) if after else both)] if before else [])
+    both, times = (pictures.THUMB, options.view), stills_of(row)
+    card = row.film.get("title_card", {}).get("seconds", 0)  # by so much all else comes later than in the source
+    later = tuple(time + card for time in times)
+    wanted = [Wanted(options.out / row.output, after, both, later)] if after and row.output else []
+    sides = (options.view,) if after and not times else both  # a film's poster is one frame, its sheet is many
+    return wanted + ([Wanted(Path(row.source), before, sides, times)] if before else [])
+
+
+def stills_of(row: Record) -> tuple[float, ...]:
+    """The seconds of the frames that stand for a film; () for a photograph."""
+    if not row.film:
+        return ()
+    even = [i * row.film.get("duration", 0) / COUNT for i in range(COUNT)]
+    return tuple(row.film.get("stills") or even)
 
 
 def page(options: ReportOptions, rows: list[Record]) -> str:
@@ -103,7 +115,9 @@ def page(options: ReportOptions, rows: list[Record]) -> str:
         title=readable(options.out.resolve().name), count=len(rows), totals=facts.totals(rows),
         curves=curves.speed(rows), curve_width=curves.WIDTH,
         curve_height=curves.HEIGHT, base=quote(os.fsencode(Path(base).as_posix())) + "/", version=__version__,
-        source_type=SOURCE_TYPE, rated=any(r.confidence is not None for r in rows), readable=readable, figure=figure,
+        source_types=sorted({TERMS + r.source_type for r in rows if r.source_type}),
+        films=any(r.film for r in rows), rated=any(r.confidence is not None for r in rows),
+        readable=readable, figure=figure,
     )  # fmt: skip
     return text
 

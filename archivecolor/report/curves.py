@@ -29,8 +29,8 @@ class Curve:
 
 
 def speed(rows: Sequence[Record]) -> list[Curve]:
-    """Megapixels a second of one worker, and the milliseconds that each stage takes per megapixel."""
-    done = [row for row in rows if row.status == DONE and row.seconds and row.width]
+    """Megapixels a second of one worker, and the milliseconds that each stage takes per megapixel, of photographs."""
+    done = [row for row in rows if row.status == DONE and row.seconds and row.width and not row.film]
     if len(done) < 2:
         return []
     megapixels = np.array([row.width * row.height * max(1, row.pages) / 1e6 for row in done])

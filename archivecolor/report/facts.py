@@ -11,11 +11,11 @@ from archivecolor.provenance import DONE, FAILED, SKIPPED, Record
 
 FIELDS = (
     "input", "root", "output", "link", "status", "reason", "making", "width", "height", "pages", "depth", "format",
-    "delta", "confidence", "notes", "guidance", "redone", "seconds", "before", "after", "after_all", "missing",
+    "delta", "confidence", "notes", "guidance", "redone", "seconds", "before", "after", "after_all", "missing", "film",
 )  # fmt: skip
 """The columns of a row in data.js. `root` and `making` are numbers in tables; `before` and `after` are SHA-256 of
 pictures that the report holds, "" where it has none; `missing` says why. `after_all` is the result's, held or not: a
-decision is about that."""
+decision is about that. `film` is null for a photograph."""
 STAGES = ("decode", "network", "wait", "spread", "encode")
 
 Row = tuple[object, ...]
@@ -23,11 +23,11 @@ Row = tuple[object, ...]
 
 def as_script(collection: str, view: int, rows: Iterable[Record], reasons: Mapping[str, str]) -> str:
     """data.js: one assignment. A script and not JSON, since a page opened from a disk may not fetch anything."""
-    makings: dict[tuple[str, str, str], int] = {}
+    makings: dict[tuple[str, str, str, str], int] = {}
     roots: dict[str, int] = {}
     packed = []
     for row in rows:
-        making = makings.setdefault((row.model, row.weights_sha256, row.options), len(makings))
+        making = makings.setdefault((row.model, row.weights_sha256, row.options, row.source_type), len(makings))
         root = roots.setdefault(row.source.removesuffix(row.input), len(roots))
         packed.append(_packed(row, making, root, reasons))
     data = {
@@ -42,20 +42,26 @@ def as_script(collection: str, view: int, rows: Iterable[Record], reasons: Mappi
 def _packed(row: Record, making: int, root: int, reasons: Mapping[str, str]) -> Row:
     before, after = shown(row)
     missing = [f"{what} {reasons[sha]}" for what, sha in (("source", before), ("result", after)) if sha in reasons]
-    output = row.output if row.status == DONE and row.output else ""
+    output = row.output if after and row.output else ""
     return (
         row.input, root, output, quote(os.fsencode(output)), row.status, row.reason, making, row.width, row.height,
         row.pages, row.depth, row.format, row.max_delta_l, row.confidence, row.notes, row.guidance, int(row.redone),
         [round(row.seconds.get(stage, 0), 3) for stage in STAGES], before if before not in reasons else "",
-        after if after not in reasons else "", after, "; ".join(missing),
+        after if after not in reasons else "", after, "; ".join(missing), _film(row),
     )  # fmt: skip
 
 
+def _film(row: Record) -> dict[str, object] | None:
+    known = ("frames", "shots", "fps", "duration", "bad_frames")
+    return {key: row.film[key] for key in known if key in row.film} or None
+
+
 def shown(row: Record) -> tuple[str, str]:
-    """The SHA-256 of what is to be shown as before and as after: nothing of what could not be read."""
-    if row.status == FAILED:
+    """The SHA-256 of what is to be shown as before and as after: nothing of what could not be read. A film that was
+    coloured as far as it goes has failed, and is shown."""
+    if row.status == FAILED and not (row.film and row.output and row.output_sha256):
         return "", ""
-    return row.source_sha256, row.output_sha256 if row.status == DONE else ""
+    return row.source_sha256, row.output_sha256 if row.status != SKIPPED else ""
 
 
 def totals(rows: Iterable[Record]) -> list[tuple[str, str, int]]:

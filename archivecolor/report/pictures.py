@@ -5,20 +5,19 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-import cv2
 import joblib
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from archivecolor import files, orient, photo, tone
-from archivecolor.errors import PictureError
+from archivecolor import files, photo
+from archivecolor.errors import MissingDependencyError, PictureError
+from archivecolor.film.contact import sheet, stills
 from archivecolor.pace import Budget
 from archivecolor.run import IN_FLIGHT_MEGAPIXELS
 
-Samples = NDArray[Any]
+Bytes = NDArray[np.uint8]
 
 PICTURES = "pictures"
 THUMB = 240
@@ -26,6 +25,8 @@ THUMB = 240
 QUALITY = 82
 WHOLE = 1e6
 """Megapixels: no limit of its own. The run has coloured what it shows."""
+FILM_MEGAPIXELS = 40.0
+"""What the stills of a film take in memory."""
 
 
 @dataclass(frozen=True)
@@ -36,6 +37,8 @@ class Wanted:
     sha256: str
     """What the manifest says of it; another content is not shown for it."""
     sides: tuple[int, ...]
+    times: tuple[float, ...] = ()
+    """Of a film: the seconds of the frames that stand for it, all of them on the larger copies, one as thumbnail."""
 
 
 def file_name(sha256: str, side: int) -> str:
@@ -49,15 +52,23 @@ def make(
     """Makes whatever is missing; of what cannot be shown, the reason by its SHA-256.
 
     Args:
-        seen: called with how many files are through, and of how many.
+        seen: called with how many files are through, and of how many, of those that are new.
     """
-    once = {one.sha256: one for one in wanted}
+    known = present(folder)
+    once = {one.sha256: one for one in wanted if not {file_name(one.sha256, side) for side in one.sides} <= known}
     reasons: dict[str, str] = {}
     for done, (sha256, reason) in enumerate(_made(list(once.values()), folder, workers), start=1):
         if reason:
             reasons[sha256] = reason
         seen(done, len(once))
     return reasons
+
+
+def present(folder: Path) -> set[str]:
+    """The reduced pictures that a report has already. An empty one is what a power cut left."""
+    return {
+        path.relative_to(folder).as_posix() for path in (folder / PICTURES).glob("*/*.jpg") if path.stat().st_size > 0
+    }
 
 
 def _made(wanted: list[Wanted], folder: Path, workers: int) -> Iterator[tuple[str, str]]:
@@ -69,37 +80,31 @@ def _made(wanted: list[Wanted], folder: Path, workers: int) -> Iterator[tuple[st
 
 def _make_one(one: Wanted, folder: Path, budget: Budget) -> tuple[str, str]:
     """The SHA-256, and why the picture cannot be shown, or ""."""
-    targets = {side: folder / file_name(one.sha256, side) for side in one.sides}
-    if all(target.exists() for target in targets.values()):
-        return one.sha256, ""
     try:
         if files.sha256(one.path) != one.sha256:
             return one.sha256, "has changed since the run"
-        with budget.held(photo.measure(one.path)):
-            shown = reduced(photo.read(one.path, WHOLE).pages[0], max(one.sides))
+        with budget.held(FILM_MEGAPIXELS if one.times else photo.measure(one.path)):
+            shown = _shown(one)
     except FileNotFoundError:
         return one.sha256, "is not there any more"
-    except (OSError, PictureError, MemoryError) as error:
+    except (OSError, PictureError, MissingDependencyError, MemoryError) as error:
         return one.sha256, f"cannot be shown ({error})"
-    for side, target in targets.items():
+    for side, picture in shown.items():
+        target = folder / file_name(one.sha256, side)
         target.parent.mkdir(parents=True, exist_ok=True)
-        with files.written_whole(target) as part:
-            Image.fromarray(fitted(shown, side)).save(part, format="jpeg", quality=QUALITY)
+        with files.written_whole(target, durable=False) as part:  # what a power cut takes is made again
+            Image.fromarray(picture).save(part, format="jpeg", quality=QUALITY)
     return one.sha256, ""
 
 
-def reduced(page: photo.Page, side: int) -> NDArray[np.uint8]:
-    """A page as it is to be seen: upright, sRGB, uint8 (h, w, 3), the long side at most `side`."""
-    small = tone.srgb_bytes(fitted(page.samples, side), page.icc)
-    return np.ascontiguousarray(orient.upright(small, page.orientation, (0, 1)))
-
-
-def fitted(picture: Samples, side: int) -> Samples:
-    """Reduced until the long side is at most `side`."""
-    height, width = picture.shape[:2]
-    scale = min(1.0, side / max(height, width))
-    size = (max(1, round(width * scale)), max(1, round(height * scale)))
-    return picture if scale == 1 else cv2.resize(picture, size, interpolation=cv2.INTER_AREA)
+def _shown(one: Wanted) -> dict[int, Bytes]:
+    """By its side, each copy."""
+    if not one.times:
+        largest = photo.thumbnail(one.path, max(one.sides), WHOLE)
+        return {side: photo.fitted(largest, side) for side in one.sides}
+    frames = stills(one.path, one.times)
+    poster = frames[len(frames) // 2]
+    return {side: photo.fitted(poster, side) if side == THUMB else sheet(frames, side) for side in one.sides}
 
 
 def forget(folder: Path, keep: set[str]) -> None:

@@ -7,16 +7,15 @@ says nothing.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F  # noqa: N812
 
-from archivecolor import doubt, lab, metrics
+from archivecolor import doubt, lab, metrics, weights
 from archivecolor.doubt import Floats
 from archivecolor.errors import NoInputError
 from archivecolor.options import Evaluation
@@ -26,14 +25,15 @@ from archivecolor.training.evaluate import load_networks
 from archivecolor.training.loop import predict
 
 BATCH = 8
-SIGNS = {  # "answer to …": how far it is from the plain answer
-    "doubt": "mirror image ÷ contrast (run --confidence)",
-    "mirror": "answer to the mirror image",
-    "size": "answer at 3/4 of the size",
-    "tone": "answer to a darker copy",
+FAINT = 8.0
+"""Lab units that count as the chroma of an answer that has none."""
+SIGNS = {
+    "models": "another model's answer, how far (run --confidence)",
+    "relative": "the same ÷ chroma of both",
+    "mirror": "answer to the mirror image, how far",
+    "contrast": "the same ÷ contrast of the picture",
     "chroma": "mean chroma of the answer",
     "flatness": "low contrast of the picture",
-    "models": "the next model's answer",
 }
 
 
@@ -49,26 +49,24 @@ class Ranked:
     """With the mean distance in ab."""
 
 
-def signs(network: nn.Module, l_net: Tensor, answer: Tensor, precision: str) -> dict[str, Floats]:
-    """The signs of doubt of a batch that one network alone can give: (N,) each, Lab units.
+def signs(network: nn.Module, l_net: Tensor, answer: Tensor, second: Tensor, precision: str) -> dict[str, Floats]:
+    """The signs of doubt of a batch: (N,) each.
 
     Args:
         l_net: (N, 1, H, W).
         answer: ab_net (N, 2, H, W), the network's.
+        second: another network's.
     """
-    side = l_net.shape[-1] * 3 // 4 // 32 * 32
-    small = F.interpolate(l_net, size=(side, side), mode="bilinear", antialias=True)
-    darker = ((l_net + 1) / 2).clamp(0, 1) ** 1.25 * 2 - 1
-    at_size = F.interpolate(predict(network, small, precision), size=l_net.shape[-2:], mode="bilinear")
-    mirrored = predict(network, l_net.flip(-1), precision).flip(-1)
-    lightness = (l_net[:, 0].numpy() + 1) * lab.L_SCALE
+    mirrored = apart(answer, predict(network, l_net.flip(-1), precision).flip(-1))
+    chroma = apart(answer, torch.zeros_like(answer))
+    contrast = (l_net[:, 0].numpy() * lab.L_SCALE).std(axis=(1, 2))
     return {
-        "doubt": doubt.doubt(answer.numpy() * lab.AB_SCALE, mirrored.numpy() * lab.AB_SCALE, lightness),
-        "mirror": apart(answer, mirrored),
-        "size": apart(answer, at_size),
-        "tone": apart(answer, predict(network, darker, precision)),
-        "chroma": apart(answer, torch.zeros_like(answer)),
-        "flatness": -lightness.std(axis=(1, 2)),
+        "models": apart(answer, second),
+        "relative": apart(answer, second) / (chroma + apart(second, torch.zeros_like(second)) + 2 * FAINT),
+        "mirror": mirrored,
+        "contrast": mirrored / np.maximum(contrast, 1),
+        "chroma": chroma,
+        "flatness": -contrast,
     }
 
 
@@ -89,35 +87,37 @@ def rank(
     asked: Evaluation, read: Callable[[Path], dataset.Bytes], device: torch.device,
     seen: Callable[[str, int, int], None] = lambda what, done, total: None,
 ) -> list[Ranked]:  # fmt: skip
-    """Measures all signs of all models on one set of photographs; `models` only where there are two or more.
+    """Measures all signs of all models on one set of photographs. The other model is for each the next one of those
+    asked; for one alone, the one that `run --confidence` would ask.
 
     Raises:
         NoInputError: fewer than three pictures can be used.
         UsageError, WeightsError: see `load_networks`.
     """
-    networks = load_networks(asked.models, asked.size, device)
+    second = [] if len(asked.models) > 1 else [str(weights.second_to(weights.check(weights.find(asked.models[0]))))]
+    networks = load_networks([*asked.models, *second], asked.size, device)
     paths = dataset.chosen(asked.data, asked.limit)
     photos = dataset.load(paths, read, asked.size, seen=lambda n: seen("reading", n, len(paths)))
     if len(photos) < 3:
         raise NoInputError(f"{asked.data}: {len(photos)} pictures are too few to rank; give at least three")
-    noted: dict[str, list[dict[str, Floats]]] = {name: [] for name in networks}
+    noted: dict[str, list[dict[str, Floats]]] = {name: [] for name in asked.models}
     for start in range(0, len(photos), BATCH):
         batch = validation_batch(photos, start, BATCH, asked.size)
-        for name, values in one_batch(networks, batch, asked.precision).items():
+        for name, values in one_batch(asked.models, networks, batch, asked.precision).items():
             noted[name].append(values)
         seen("colouring", start + len(batch.rgb), len(photos))
     return [correlated(name, batches) for name, batches in noted.items()]
 
 
-def one_batch(networks: Mapping[str, nn.Module], batch: Batch, precision: str) -> dict[str, dict[str, Floats]]:
+def one_batch(
+    models: Sequence[str], networks: Mapping[str, nn.Module], batch: Batch, precision: str
+) -> dict[str, dict[str, Floats]]:
     """By model: every sign, and the true errors as `ciede2000` and `ab`."""
     answers = {name: predict(network, batch.l_net, precision) for name, network in networks.items()}
-    names = list(networks)
-    noted = {}
-    for i, (name, network) in enumerate(networks.items()):
-        values = signs(network, batch.l_net, answers[name], precision)
-        if len(names) > 1:
-            values["models"] = apart(answers[name], answers[names[(i + 1) % len(names)]])
+    names, noted = list(networks), {}
+    for name in models:
+        second = names[(names.index(name) + 1) % len(names)]
+        values = signs(networks[name], batch.l_net, answers[name], answers[second], precision)
         values["ciede2000"], values["ab"] = errors(answers[name], batch)
         noted[name] = values
     return noted

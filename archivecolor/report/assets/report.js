@@ -116,6 +116,7 @@
     return element;
   };
   const say = (text) => { $("said").textContent = text; };
+  const clock = (seconds) => `${Math.floor(Math.round(seconds) / 60)}:${String(Math.round(seconds) % 60).padStart(2, "0")}`;
   const total = (row) => row.seconds.reduce((sum, value) => sum + value, 0);
   const pages = () => Math.max(1, Math.ceil(chosen.length / PER_PAGE));
   const shown = () => chosen.slice(page * PER_PAGE, (page + 1) * PER_PAGE);
@@ -133,6 +134,7 @@
     chosen = rows.filter((row) =>
       (!want.status || (want.status === "colour" ? row.colour : row.status === want.status)) &&
       (!want.decision || (want.decision === "noted" ? noteOf(row) : want.decision === "undecided" ? row.status === "done" && !verdict(row) : verdict(row) === want.decision)) &&
+      (!want.kind || (want.kind === "film") === Boolean(row.film)) &&
       (!want.folder || (want.folder === "./" ? row.folder === "" : row.folder === want.folder || row.folder.startsWith(want.folder + "/"))) &&
       (!text || row.input.toLowerCase().includes(text)));
     if (orders[want.sort]) chosen = chosen.slice().sort(orders[want.sort]);
@@ -155,6 +157,7 @@
     } else {
       frame.textContent = row.reason || row.missing || "no picture";
     }
+    if (row.film) frame.append(make("span", `film ${clock(row.film.duration ?? 0)}`, "film"));
     button.append(frame, make("div", undefined, "caption"));
     item.append(button);
     paint(item, row);
@@ -172,12 +175,12 @@
     const parts = [status, number, row.folder, noteOf(row) ? "note" : ""].filter(Boolean).join(" · ");
     if (parts) caption.append(make("small", parts));
     if (said) caption.append(make("small", said, "verdict"));
-    item.firstChild.setAttribute("aria-label", `${row.input}, ${status}${said ? `, ${said}` : ""}${noteOf(row) ? ", with a note" : ""}`);
+    item.firstChild.setAttribute("aria-label", `${row.input}, ${row.film ? "film, " : ""}${status}${said ? `, ${said}` : ""}${noteOf(row) ? ", with a note" : ""}`);
     const frame = item.querySelector(".frame");
     if (frame.classList.contains("plain") || !row.after) return;
-    frame.querySelector("span")?.remove();
-    if (before.has(row.input)) frame.append(make("span", "before"));
-    const wanted = before.has(row.input) ? path(row.before, data.view) : path(row.after, 240);
+    frame.querySelector(".before")?.remove();
+    if (before.has(row.input)) frame.append(make("span", "before", "before"));
+    const wanted = before.has(row.input) ? path(row.before, row.film ? 240 : data.view) : path(row.after, 240);
     const image = frame.querySelector("img");
     if (image.getAttribute("src") !== wanted) image.src = wanted;
   }
@@ -219,6 +222,7 @@
   }
 
   function pager(nav) {
+    nav.hidden = pages() < 2;
     const back = make("button", "← Previous"), on = make("button", "Next →");
     back.type = on.type = "button";
     back.disabled = page === 0;
@@ -276,6 +280,7 @@
     open = row;
     $("name").textContent = row.input;
     $("stage").replaceChildren(...stage(row));
+    $("moving").replaceChildren(...moving(row));
     showDecision(row);
     $("note").value = noteOf(row);
     $("disclosed").textContent = row.status === "done" ? disclosure(row) : "";
@@ -312,6 +317,20 @@
     return [pair];
   }
 
+  // The coloured film itself, where the browser knows how to play it.
+  function moving(row) {
+    if (!row.film || !row.output) return [];
+    const player = make("video");
+    player.controls = player.playsInline = true;
+    player.preload = "metadata";
+    player.setAttribute("aria-label", `${row.name}, coloured by AI`);
+    player.addEventListener("error", () => {
+      player.replaceWith(make("p", "This browser cannot play the file; the link below opens it."));
+    });
+    player.src = document.body.dataset.base + row.link;
+    return [player];
+  }
+
   function tell(slider) {
     const value = Math.round(Number(slider.value ?? 50));
     slider.setAttribute("aria-valuenow", String(value));
@@ -336,9 +355,9 @@
   }
 
   function disclosure(row) {
-    const [model, weights] = data.makings[row.making];
+    const [model, weights, , term] = data.makings[row.making];
     const person = row.guidance.length ? ` A person guided them: ${row.guidance.join("; ")}.` : "";
-    return `Colours invented by a neural network (archivecolor, weights ${model}, SHA-256 ${weights}); the luminance is the original’s.${person}`;
+    return `Colours invented by a neural network (archivecolor, weights ${model}, SHA-256 ${weights}); the luminance is the original’s.${person}${term ? ` IPTC digital source type: ${term}.` : ""}`;
   }
 
   function facts(row) {
@@ -346,6 +365,8 @@
     const add = (term, text) => { if (text || text === 0) list.push(make("dt", term), make("dd", text)); };
     add("status", [row.status, row.reason].filter(Boolean).join(": "));
     add("size", row.width ? `${row.width} × ${row.height} px, ${row.depth} bit, ${row.format.toUpperCase()}${row.pages > 1 ? `, ${row.pages} pages` : ""}` : "");
+    const film = row.film;
+    add("film", film ? `${clock(film.duration ?? 0)} min, ${film.frames} frames at ${film.fps}/s, ${film.shots} ${film.shots === 1 ? "shot" : "shots"}${film.bad_frames ? `, ${film.bad_frames} not decoded` : ""}` : "");
     add("confidence", row.confidence === null ? "" : row.confidence.toFixed(2));
     add("largest ΔL*", row.delta === null ? "" : row.delta.toFixed(4));
     add("notes", row.notes.join("; "));
@@ -408,6 +429,7 @@
       return;
     }
     const onSlider = event.target.localName === "img-comparison-slider";
+    if (event.target.localName === "video" && !/^[arn]$/.test(event.key)) return; // its own keys: space plays
     if (event.key === " " && event.target.localName !== "button") toggle();
     else if (event.key === "ArrowRight" && !onSlider) step(1);
     else if (event.key === "ArrowLeft" && !onSlider) step(-1);
@@ -455,6 +477,7 @@
   dialog.addEventListener("close", () => { // the browser has given the focus to the card that opened it; the reader went on
     const place = shown().indexOf(open);
     open = null;
+    $("moving").replaceChildren(); // nothing plays on unseen
     if (place >= 0) settle(place);
     cardButton(focused)?.focus();
   });
