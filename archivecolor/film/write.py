@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from fractions import Fraction
 from itertools import pairwise
@@ -79,6 +80,8 @@ def coding_for(film: Film, codec: str, master: bool) -> Coding:
         codec, container = "ffv1", "matroska"
     elif codec == "prores":
         container = "mov"
+    elif film.stills:
+        container = "mp4"
     else:
         container = (
             _FAMILY.get(film.path.suffix.lower()[1:], "mp4") if film.container.startswith("mov,") else "matroska"
@@ -178,39 +181,51 @@ def decoding_times(pts: Sequence[int], ticks: int) -> list[int]:
 
 
 def join(
-    coding: Coding, target: Path, times: Sequence[int], packets: Iterable[Stored], said: dict[str, str]
-) -> tuple[str, ...]:
+    coding: Coding, target: Path, times: Sequence[int], packets: Iterable[Stored], said: dict[str, str],
+    later: Fraction = Fraction(0),
+) -> tuple[str, ...]:  # fmt: skip
     """Writes the film: the encoded packets between all other streams of the source.
 
     Args:
         times: pts of all packets, in their order.
         said: metadata to add, by key.
+        later: seconds by which everything that is copied comes later than in the source.
 
     Returns:
         Notes on what the container could not take.
     """
     av = pyav()
     film = coding.film
-    with av.open(str(film.path), metadata_errors="replace") as source:
-        copied = {s.index: s for s in source.streams if s.index != film.stream}
+    with _other_streams(film) as source:
         options = _muxer_options(coding, source)
         with av.open(str(target), "w", format=coding.container, options=options) as out:
             notes, twins = _streams(coding, source, out)
-            _metadata(coding, source, out, said)
+            _metadata(coding, source, out, said, later)
             out.start_encoding()
             notes += _time_note(coding, out)
-            others = _copied(source, [copied[i] for i in twins], twins)
+            others = _copied(source, twins, later) if source and twins else iter(())
             for _, _, packet in heapq.merge(_timed(coding, out.streams.video[0], times, packets), others):
                 out.mux(packet)
     return tuple(notes)
 
 
-def _muxer_options(coding: Coding, source: InputContainer) -> dict[str, str]:
+@contextmanager
+def _other_streams(film: Film) -> Iterator[InputContainer | None]:
+    """The source, to copy from; None for numbered files, which hold nothing but pictures."""
+    if film.stills:
+        yield None
+        return
+    with pyav().open(str(film.path), metadata_errors="replace") as source:
+        yield source
+
+
+def _muxer_options(coding: Coding, source: InputContainer | None) -> dict[str, str]:
     """`bitexact` leaves out random numbers and the date, so that the same work gives the same bytes."""
     options = {"fflags": "+bitexact"}
     if coding.container != "matroska":
         ticks = coding.film.time_base.denominator
-        rates = [s.time_base.denominator for s in source.streams if s.type == "audio" and s.time_base]
+        streams = source.streams if source else ()
+        rates = [s.time_base.denominator for s in streams if s.type == "audio" and s.time_base]
         fine = lcm(ticks, *rates)
         options["video_track_timescale"] = str(ticks)
         options["movie_timescale"] = str(fine if fine < 1 << 31 else ticks)  # start offsets are kept in these units
@@ -218,11 +233,13 @@ def _muxer_options(coding: Coding, source: InputContainer) -> dict[str, str]:
     return options
 
 
-def _streams(coding: Coding, source: InputContainer, out: OutputContainer) -> tuple[list[str], dict[int, Any]]:
+def _streams(coding: Coding, source: InputContainer | None, out: OutputContainer) -> tuple[list[str], dict[int, Any]]:
     """Makes the output's streams in the source's order: notes on those left out, and by index those copied."""
     notes: list[str] = []
     twins: dict[int, Any] = {}
-    for stream in source.streams:
+    if source is None:
+        _picture_stream(coding, None, out)
+    for stream in source.streams if source else ():
         if stream.index == coding.film.stream:
             _picture_stream(coding, stream, out)
             continue
@@ -255,24 +272,33 @@ def _twin(stream: Any, out: OutputContainer) -> Any:
     return twin
 
 
-def _picture_stream(coding: Coding, stream: Any, out: OutputContainer) -> None:
+def _picture_stream(coding: Coding, stream: Any | None, out: OutputContainer) -> None:
     made: Any = out.add_stream(_ENCODERS[coding.codec][0], rate=coding.film.rate)
     _set_up(made.codec_context, coding)
     made.time_base = coding.film.time_base
-    made.metadata.update({key: value for key, value in stream.metadata.items() if key not in _TOO_OWN})
-    made.disposition = stream.disposition
+    if stream is not None:
+        made.metadata.update({key: value for key, value in stream.metadata.items() if key not in _TOO_OWN})
+        made.disposition = stream.disposition
     if coding.film.display_matrix:
         made.set_display_matrix(coding.film.display_matrix)
 
 
-def _metadata(coding: Coding, source: InputContainer, out: OutputContainer, said: dict[str, str]) -> None:
-    own = {key: value for key, value in source.metadata.items() if key not in _TOO_OWN}
+def _metadata(
+    coding: Coding, source: InputContainer | None, out: OutputContainer, said: dict[str, str], later: Fraction
+) -> None:
+    known = source.metadata if source else {}
+    own = {key: value for key, value in known.items() if key not in _TOO_OWN}
     comment = next((value for key, value in own.items() if key.lower() == "comment"), "")
     own = {key: value for key, value in own.items() if key.lower() != "comment"}
     out.metadata.update(own)
     out.metadata.update({**said, "comment": f"{comment}\n{said['comment']}" if comment else said["comment"]})
-    if source.chapters():
-        out.set_chapters(source.chapters())
+    if source and source.chapters():
+        out.set_chapters([_chapter_later(chapter, later) for chapter in source.chapters()])
+
+
+def _chapter_later(chapter: Any, later: Fraction) -> Any:
+    ticks = round(later / chapter["time_base"])
+    return {**chapter, "start": chapter["start"] + ticks, "end": chapter["end"] + ticks}
 
 
 def _time_note(coding: Coding, out: OutputContainer) -> list[str]:
@@ -300,12 +326,15 @@ def _timed(
 
 
 def _copied(
-    source: InputContainer, streams: Sequence[Any], twins: dict[int, Any]
+    source: InputContainer, twins: dict[int, Any], later: Fraction
 ) -> Iterator[tuple[Fraction, int, Packet[Any]]]:
-    """The packets of all other streams as they are; a broken end of the source ends them."""
+    """The packets of all other streams as they are, but for their times; a broken end of the source ends them."""
     when = Fraction(0)
     try:
-        for packet in source.demux(streams) if streams else ():
+        for packet in source.demux([source.streams[index] for index in twins]):
+            ticks = round(later / packet.time_base)
+            packet.pts = None if packet.pts is None else packet.pts + ticks
+            packet.dts = None if packet.dts is None else packet.dts + ticks
             time = packet.dts if packet.dts is not None else packet.pts
             if time is None:
                 continue

@@ -49,7 +49,8 @@ class Record:
     film: dict[str, Any] = field(default_factory=dict)
     """Of films: `frames`, `bad_frames` (that could not be decoded), `shots`, `fps`, `duration` (seconds), `seen`
     (frames that the network saw), `reuse_error` (Lab units by which colours that travelled missed the network's, mean)
-    and `reuse_worst`."""
+    and `reuse_worst`; of numbered files also `first` (number), `missing` (how many numbers) and `curve` (of DPX);
+    `deinterlaced` (frames) and `title_card` (`text`, `seconds`) where they were asked for."""
     earlier: tuple[str, ...] = ()
     """Outputs that earlier runs made of this input under other names (another --format or --suffix, for example)."""
     confidence: float | None = None
