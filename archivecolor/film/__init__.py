@@ -1,7 +1,8 @@
 """Films in and out of files: every frame with its exact time, everything but the pictures' colour copied.
 
-`open_film` and `Reader` give frames with their luma untouched, `stills` those that are files of their own; `survey` looks at a whole film first; `planes` makes chroma beside that luma; `encode` makes closed segments, a
-`WorkFolder` keeps them, `join` writes the film; `stamp` marks it.
+`open_film` and `Reader` give frames with their luma untouched, `stills` those that are files of their own; `survey`
+looks at a whole film first; `planes` makes chroma beside that luma; `encode` makes closed segments, a `WorkFolder`
+keeps them, `join` writes the film; `stamp` marks it.
 """
 
 from __future__ import annotations
