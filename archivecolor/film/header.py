@@ -93,6 +93,8 @@ class Film:
     """Of the pictures; 0 where the container does not tell it apart from the sound's."""
     stills: Stills | None = None
     """Where every frame is a file; `path` is their number pattern."""
+    others: int = 0
+    """Streams beside the pictures: sound, subtitles, data."""
     deinterlaced: bool = False
     """Frames that are interlaced are made progressive as they are read."""
 
@@ -164,7 +166,7 @@ def _described(path: Path, container: InputContainer, stream: VideoStream, frame
         sample_aspect=stream.sample_aspect_ratio or None, tags=tags,
         orientation=_ORIENTATIONS.get(frame.rotation, 1), display_matrix=matrix,
         interlaced=bool(frame.interlaced_frame), field_order=context.field_order,
-        expected_frames=stream.frames, duration_s=_duration(container, stream),
+        expected_frames=stream.frames, duration_s=_duration(container, stream), others=len(container.streams) - 1,
     )  # fmt: skip
 
 

@@ -44,7 +44,7 @@ class Stamp:
 
     def onto(self, planes: list[Samples]) -> list[Samples]:
         """Y, Cb, Cr with the mark; what comes in is left as it is."""
-        tags, depth = self.coding.film.tags, self.coding.depth
+        tags, depth = self.coding.tags, self.coding.depth
         black, white = tags.luma_range(depth)
         centre, _ = tags.chroma_range(depth)
         luma, *chroma = (plane.copy() for plane in planes)
@@ -69,6 +69,6 @@ def card(coding: Coding, text: str, small: str, font: Path | None) -> list[Sampl
     picture = orient.stored(mark.card(*seen, text, small, font), film.orientation)
     stored = cv2.resize(picture, (film.width, film.height), interpolation=cv2.INTER_AREA)
     dtype = np.uint8 if depth == 8 else np.uint16
-    black, white = film.tags.luma_range(depth)
-    grey = np.full(coding.chroma_size, film.tags.chroma_range(depth)[0], dtype)
+    black, white = coding.tags.luma_range(depth)
+    grey = np.full(coding.chroma_size, coding.tags.chroma_range(depth)[0], dtype)
     return [np.rint(black + stored * (white - black)).astype(dtype), grey, grey]

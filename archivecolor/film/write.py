@@ -5,7 +5,7 @@ from __future__ import annotations
 import heapq
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from itertools import pairwise
 from math import lcm
@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from archivecolor.errors import UnsupportedError
 from archivecolor.film.header import Film, pyav
-from archivecolor.film.planes import LAYOUTS
+from archivecolor.film.planes import LAYOUTS, Tags
 from archivecolor.film.segments import Stored
 
 if TYPE_CHECKING:
@@ -58,6 +58,12 @@ class Coding:
     def layout(self) -> str:
         """`420`, `422` or `444`."""
         return self.pix_fmt[3:6]
+
+    @property
+    def tags(self) -> Tags:
+        """As written. ProRes cannot say that it uses all codes: there, such a source is brought into the usual ones."""
+        own = self.film.tags
+        return replace(own, full_range=False) if self.codec == "prores" else own
 
     @property
     def suffix(self) -> str:
@@ -111,6 +117,17 @@ def luma_at_depth(luma: Samples, depth: int, wanted: int) -> Samples:
     return np.minimum(rounded, (1 << wanted) - 1).astype(np.uint16)
 
 
+def luma_as_written(luma: Samples, coding: Coding) -> Samples:
+    """A film's luma codes as its file gets them: `luma_at_depth`, and where all codes were used and may not be, scaled
+    and rounded."""
+    film = coding.film
+    if film.tags.full_range == coding.tags.full_range:
+        return luma_at_depth(luma, film.depth, coding.depth)
+    black, white = coding.tags.luma_range(coding.depth)
+    scaled = luma.astype(np.float32) * np.float32((white - black) / ((1 << film.depth) - 1)) + np.float32(black)
+    return np.rint(scaled).astype(np.uint16)
+
+
 def _set_up(context: Any, coding: Coding) -> None:
     """The same for every segment and for the header of the joined film: their parameter sets must be equal."""
     from av.codec.context import Flags
@@ -120,9 +137,9 @@ def _set_up(context: Any, coding: Coding) -> None:
     context.time_base, context.framerate = film.time_base, film.rate
     if film.sample_aspect:
         context.sample_aspect_ratio = film.sample_aspect
-    context.color_range = 2 if film.tags.full_range else 1
-    context.colorspace, context.color_primaries = film.tags.matrix, film.tags.primaries
-    context.color_trc = film.tags.transfer
+    context.color_range = 2 if coding.tags.full_range else 1
+    context.colorspace, context.color_primaries = coding.tags.matrix, coding.tags.primaries
+    context.color_trc = coding.tags.transfer
     context.thread_count = ENCODER_THREADS
     context.flags |= Flags.global_header | Flags.bitexact
     if film.interlaced:
@@ -162,9 +179,9 @@ def picture(coding: Coding, planes: Sequence[Samples]) -> Any:
     for plane, samples in zip(frame.planes, planes, strict=True):
         rows = np.frombuffer(memoryview(plane), samples.dtype).reshape(plane.height, -1)
         rows[:, : plane.width] = samples
-    frame.color_range = 2 if coding.film.tags.full_range else 1
-    frame.colorspace, frame.color_primaries = coding.film.tags.matrix, coding.film.tags.primaries
-    frame.color_trc = coding.film.tags.transfer
+    frame.color_range = 2 if coding.tags.full_range else 1
+    frame.colorspace, frame.color_primaries = coding.tags.matrix, coding.tags.primaries
+    frame.color_trc = coding.tags.transfer
     return frame
 
 

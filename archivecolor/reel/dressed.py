@@ -31,8 +31,8 @@ class Dressed:
         """(pts, planes Y, Cb, Cr): Y is what was read."""
         film = coding.film
         for frame, spread in self.spreads(*coding.chroma_size):
-            luma = write.luma_at_depth(frame.luma, film.depth, coding.depth)
-            cb, cr = planes.chroma_planes(luma, spread, film.tags, coding.depth, coding.layout, film.interlaced)
+            luma = write.luma_as_written(frame.luma, coding)
+            cb, cr = planes.chroma_planes(luma, spread, coding.tags, coding.depth, coding.layout, film.interlaced)
             yield frame.pts, [luma, cb, cr]
 
     def spreads(self, height: int, width: int) -> Iterator[tuple[Frame, chroma.Spread]]:

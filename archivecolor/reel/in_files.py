@@ -72,9 +72,10 @@ class InFiles:
             for name in left:
                 self.target.with_name(name).unlink()
             files.sync_folder(self.target.parent)
+        silent = ("sound and subtitles are not carried by files of frames",) if self.film.others else ()
         said = dict.fromkeys(note for segment in segments for note in work.index(segment)["notes"]["said"])
         asked = self._told.options.film.title_card
-        return (*said, *(("--title-card is for films in one file",) if asked else ()))
+        return (*said, *silent, *(("--title-card is for films in one file",) if asked else ()))
 
     def _name(self, pts: int, index: int) -> str:
         if not numbered.is_pattern(self.target):
