@@ -171,12 +171,13 @@ def _described(path: Path, container: InputContainer, stream: VideoStream, frame
 
 
 def _duration(container: InputContainer, stream: VideoStream) -> float:
-    """Seconds. Matroska has it as a tag of the stream, where it has it."""
+    """Seconds. Matroska has the end, counted from 0, as a tag of the stream, where it has it."""
     if stream.duration and stream.time_base:
         return float(stream.duration * stream.time_base)
     tag = re.fullmatch(r"(\d+):(\d+):([\d.]+)", stream.metadata.get("DURATION", ""))
     if tag:
-        return 3600 * int(tag[1]) + 60 * int(tag[2]) + float(tag[3])
+        begins = float((stream.start_time or 0) * (stream.time_base or 0))
+        return 3600 * int(tag[1]) + 60 * int(tag[2]) + float(tag[3]) - max(0.0, begins)
     return (container.duration or 0) / 1e6 if len(container.streams) == 1 else 0.0
 
 

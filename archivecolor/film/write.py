@@ -37,6 +37,8 @@ _ENCODERS: dict[str, tuple[str, dict[str, str]]] = {
     "prores": ("prores_ks", {"profile": "3", "vendor": "apl0"}),
     "ffv1": ("ffv1", {"level": "3", "slicecrc": "1", "slices": "4", "context": "1"}),
 }
+_LOWER_FIRST = (3, 5)
+"""FFmpeg's field orders whose first field is the lower one."""
 _FAMILY = {"mov": "mov", "mp4": "mp4", "m4v": "mp4", "qt": "mov", "3gp": "mp4", "3g2": "mp4"}
 _TOO_OWN = ("major_brand", "minor_version", "compatible_brands", "encoder", "ENCODER")
 """Metadata that describe the container and not the film."""
@@ -151,7 +153,7 @@ def _set_up(context: Any, coding: Coding) -> None:
 def _options(coding: Coding) -> dict[str, str]:
     options = dict(_ENCODERS[coding.codec][1])
     if coding.codec == "h264" and coding.film.interlaced:
-        options["x264-params"] = "bff=1" if coding.film.field_order in (3, 5) else "tff=1"
+        options["x264-params"] = "bff=1" if coding.film.field_order in _LOWER_FIRST else "tff=1"
     return options
 
 
@@ -161,11 +163,34 @@ def encode(coding: Coding, frames: Iterable[tuple[int, Sequence[Samples]]]) -> l
     context = av.CodecContext.create(_ENCODERS[coding.codec][0], "w")
     _set_up(context, coding)
     packets: list[Stored] = []
+    fields = Fields(coding.film) if coding.film.interlaced else None
     for pts, planes in frames:
         frame = picture(coding, planes)
         frame.pts, frame.time_base = pts, coding.film.time_base
-        packets += [_stored(p) for p in context.encode(frame)]
+        packets += [_stored(p) for p in context.encode(fields.of(frame, coding.pix_fmt) if fields else frame)]
     return packets + [_stored(p) for p in context.encode(None)]
+
+
+class Fields:
+    """Says on frames that their lines are of two moments: FFV1 keeps that for each frame, and nowhere else. PyAV has
+    no words for it, but FFmpeg a filter."""
+
+    def __init__(self, film: Film) -> None:
+        self._film = film
+        self._graph: Any = None
+
+    def of(self, frame: Any, pix_fmt: str) -> Any:
+        """The frame, flagged."""
+        if self._graph is None:
+            graph = pyav().filter.Graph()
+            source = graph.add_buffer(
+                width=frame.width, height=frame.height, format=pix_fmt, time_base=self._film.time_base
+            )
+            order = "bff" if self._film.field_order in _LOWER_FIRST else "tff"
+            graph.link_nodes(source, graph.add("setfield", order), graph.add("buffersink")).configure()
+            self._graph = graph
+        self._graph.vpush(frame)
+        return self._graph.vpull()
 
 
 def _stored(packet: Packet[Any]) -> Stored:
@@ -310,12 +335,20 @@ def _metadata(
     out.metadata.update(own)
     out.metadata.update({**said, "comment": f"{comment}\n{said['comment']}" if comment else said["comment"]})
     if source and source.chapters():
-        out.set_chapters([_chapter_later(chapter, later) for chapter in source.chapters()])
+        out.set_chapters(_chapters(source.chapters(), later))
 
 
-def _chapter_later(chapter: Any, later: Fraction) -> Any:
-    ticks = round(later / chapter["time_base"])
-    return {**chapter, "start": chapter["start"] + ticks, "end": chapter["end"] + ticks}
+def _chapters(chapters: Any, later: Fraction) -> Any:
+    """As they are; or later, behind one for what comes first: MP4 has no place for a first chapter that begins late."""
+    if not later:
+        return chapters
+    moved = []
+    for chapter in chapters:
+        ticks = round(later / chapter["time_base"])
+        moved.append({**chapter, "start": chapter["start"] + ticks, "end": chapter["end"] + ticks})
+    first, base = moved[0], moved[0]["time_base"]
+    own = {"id": 1 + max(c["id"] for c in moved), "start": 0, "end": min(first["start"], round(later / base))}
+    return [{**own, "time_base": base, "metadata": {"title": "Title card"}}, *moved]
 
 
 def _time_note(coding: Coding, out: OutputContainer) -> list[str]:
