@@ -17,7 +17,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from archivecolor import lab
+from archivecolor import lab, painting
 from archivecolor.chroma import Spread
 
 Samples = NDArray[Any]
@@ -118,7 +118,7 @@ def colour_differences(
     Y' + the differences stay within [0, 1] in all of R', G', B'.
     """
     kr, kb = weights
-    colour = lab.srgb_from_lab(torch.cat([lightness[None], ab]))
+    colour = lab.srgb_from_linear(painting.light(lightness, ab))
     own = kr * colour[0] + (1 - kr - kb) * colour[1] + kb * colour[2]
     away = colour - own
     room = torch.where(away > 0, 1 - luma, luma)
