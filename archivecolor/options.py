@@ -138,7 +138,7 @@ class Disclosure:
         return {"source_type": self.source_type, "mark": self.mark, "mark_font": font, "c2pa": bool(self.c2pa)}
 
 
-CODECS = ("auto", "h264", "h265", "av1", "prores", "dpx", "tiff", "png")
+CODECS = ("auto", "h264", "h265", "av1", "prores", "gif", "dpx", "tiff", "png")
 STILL_CODECS = ("dpx", "tiff", "png")
 """Those of `CODECS` that make a file of each frame."""
 ON_BAD_FRAME = ("repeat", "grey")

@@ -51,7 +51,7 @@ def main() -> int:
         child = subprocess.Popen(command(given.film, killed, options), start_new_session=True)
         while child.poll() is None and finished(killed) <= before:  # the next one first, then at a random moment
             time.sleep(0.01)
-        time.sleep(draw.uniform(0, 1.5 * whole / (given.kills + 2)))
+        time.sleep(draw.uniform(0, min(0.8, whole / (3 * given.kills))))
         if child.poll() is not None:
             print(f"finished after {kills} kills: cut it finer, for example with --cuts")
             return 1

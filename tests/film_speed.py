@@ -24,7 +24,7 @@ from archivecolor.bench.memory import now_megabytes
 from archivecolor.bench.stages import check
 from archivecolor.colorize import Colorizer
 from archivecolor.jobs import Job
-from archivecolor.options import Disclosure, FilmOptions, RunOptions
+from archivecolor.options import ColorOptions, Disclosure, FilmOptions, RunOptions
 from archivecolor.provenance import Manifest, Record
 from archivecolor.run import work
 
@@ -83,7 +83,7 @@ def speeds(clip: Path, frames: int, models: list[str]) -> None:
         print(f"{model:10} {every:8} {fps:9.2f} {fps / float(rate):12.2f} {row.film['seen']:6} {told:>15}")
 
 
-def memory(clip: Path, minutes: float, model: str) -> None:
+def memory(clip: Path, minutes: float, model: str, size: int) -> None:
     """Prints megabytes at every tenth of the film."""
     with tempfile.TemporaryDirectory() as name:
         film = Path(name) / f"clip{clip.suffix}"
@@ -99,7 +99,7 @@ def memory(clip: Path, minutes: float, model: str) -> None:
                 print(f"{seconds / 60:6.2f} min {done:7} frames {now_megabytes():8.0f} MB", flush=True)
                 following = next(tenths, 11)
 
-        with Colorizer(model) as colorizer:
+        with Colorizer(model, ColorOptions(size)) as colorizer:
             seconds, _ = colour(film, Path(name) / "out", colorizer, FilmOptions(), watch)
             print(f"{count} frames in {seconds:.0f} s, at the end {now_megabytes():.0f} MB")
 
@@ -111,10 +111,11 @@ def main() -> None:
     asked.add_argument("--frames", type=int, default=480)
     asked.add_argument("--model", action="append")
     asked.add_argument("--memory-minutes", type=float, default=0)
+    asked.add_argument("--size", type=int, default=256, help="of the memory run: a small one is quick")
     given = asked.parse_args()
     models = given.model or ["lite", "resnet18"]
     if given.memory_minutes:
-        memory(given.clip, given.memory_minutes, models[0])
+        memory(given.clip, given.memory_minutes, models[0], given.size)
     else:
         speeds(given.clip, given.frames, models)
 

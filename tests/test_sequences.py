@@ -586,3 +586,31 @@ def test_the_mark_is_burnt_into_frames(src: Path, out: Path, ink: Path) -> None:
     assert rows.min() > 220
     assert columns.min() > 200
     assert len(rows) > 300
+
+
+@pytest.mark.parametrize("source", ["wave.gif", "reel.mp4", "f_%02d.png"])
+def test_films_of_all_kinds_come_out_as_a_gif_where_asked(src: Path, out: Path, ink: Path, source: str) -> None:
+    lasts = [40, 80, 120] * 2
+    frames = [Image.fromarray(grey(64, 96, seed=i)) for i in range(6)]
+    if source == "wave.gif":
+        frames[0].save(src / source, save_all=True, append_images=frames[1:], duration=lasts, loop=0)
+    elif source == "reel.mp4":
+        save_film(src / source, [0, 24, 72, 144, 168, 216], size=(64, 96), sound=True)
+    else:
+        for i, n in enumerate((1, 2, 4, 7, 8, 10)):  # gaps: two and three frames of 40 ms
+            frames[i].save(src / f"f_{n:02d}.png")
+    row = film_of(src / source, out, ink, film=FilmOptions(codec="gif", fps="25"))
+    assert row.status == DONE, row.reason
+    assert row.output == {"wave.gif": "wave.gif", "reel.mp4": "reel.mp4.gif", "f_%02d.png": "f_01-10.png.gif"}[source]
+    with Image.open(out / row.output) as made:
+        shown, rgb = [], []
+        for i in range(getattr(made, "n_frames", 1)):
+            made.seek(i)
+            shown.append(made.info["duration"])
+            rgb.append(np.asarray(made.convert("RGB")))
+        assert b"Colour invented by a neural network" in made.info["comment"]
+    assert shown[:5] == [40, 80, 120, 40, 80]
+    assert len(rgb) == 6
+    a, b = np.median(lab_of(rgb[3])[8:56, 8:88, 1:].reshape(-1, 2), axis=0)
+    assert abs(a - INK[0]) < 5
+    assert abs(b - INK[1]) < 6

@@ -90,7 +90,7 @@ def run(
     codec: Annotated[
         str,
         typer.Option(
-            help="Of films: auto, h264, h265, av1, prores; dpx, tiff or png for a file of each frame. "
+            help="Of films: auto, h264, h265, av1, prores; dpx, tiff or png for a file of each frame; gif. "
             "auto: numbered files come out as such, others as h264."
         ),
     ] = "auto",

@@ -87,7 +87,9 @@ class InFiles:
         if self.kind == "dpx":
             return self._write_dpx(path, frame, spread)
         own = self._own(frame) if self.film.stills and self.film.stills.kind != "dpx" else None
-        source = own or Photo(self.kind, (Page(self._samples(frame), orientation=self.film.orientation),))
+        source = own or Photo(
+            self.kind, (Page(grey_samples(self.film, frame.luma), orientation=self.film.orientation),)
+        )
         page, how = source.pages[0], self._told.options
         reader = tone.lightness_reader(page.samples.dtype, page.samples.ndim == 2, page.icc)
         rgb, worst = painting.Painting(reader, spread, tone.levels(page.samples.dtype), 0.0).rows(page.samples, 0)
@@ -103,16 +105,6 @@ class InFiles:
     def _source(self, frame: Frame) -> Path:
         assert self.film.stills
         return self._sources[frame.pts + self.film.stills.first]
-
-    def _samples(self, frame: Frame) -> Samples:
-        """Luma codes as grey samples, uint8 or uint16, of all their range."""
-        depth = self.film.depth
-        black, white = self.film.tags.luma_range(depth)
-        top = 255 if depth == 8 else 65535
-        if (black, white) == (0, top):
-            return frame.luma
-        grey = ((frame.luma.astype(np.float32) - black) / (white - black)).clip(0, 1)
-        return np.rint(grey * top).astype(np.uint8 if depth == 8 else np.uint16)
 
     @cached_property
     def _usual(self) -> dpx.Dpx:
@@ -142,6 +134,16 @@ class InFiles:
         with writing(path), files.written_whole(path) as part:
             dpx.write(part, header, rgb, curve, f"{self._told.tool}, colour added by AI")
         return worst, notes
+
+
+def grey_samples(film: Film, luma: Samples) -> Samples:
+    """Luma codes (H, W) as grey samples, uint8 or uint16, of all their range."""
+    black, white = film.tags.luma_range(film.depth)
+    top = 255 if film.depth == 8 else 65535
+    if (black, white) == (0, top):
+        return luma
+    grey = ((luma.astype(np.float32) - black) / (white - black)).clip(0, 1)
+    return np.rint(grey * top).astype(np.uint8 if film.depth == 8 else np.uint16)
 
 
 def _light_table(film: Film) -> Floats:

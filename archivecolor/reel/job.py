@@ -20,6 +20,7 @@ from archivecolor.outputs import make_folder
 from archivecolor.provenance import DONE, FAILED, SKIPPED, Keeper, Record
 from archivecolor.reel.dressed import Delivery, Told
 from archivecolor.reel.in_files import InFiles
+from archivecolor.reel.in_gif import InGif
 from archivecolor.reel.in_one_file import InOneFile
 from archivecolor.reel.way import Watch, color_film, look_through
 
@@ -72,10 +73,21 @@ def delivery_for(film: Film, job: Job, told: Told) -> Delivery:
     kind = asked.codec
     if film.stills and kind == "auto" and not asked.master:
         kind = film.stills.kind if film.stills.kind in ("dpx", *photo.WRITABLE) else "png"
+    elif kind == "gif":
+        return InGif(film, gif_of(film, job, suffix), told)
     elif kind not in STILL_CODECS:
         coding = write.coding_for(film, "h264" if kind == "auto" else kind, asked.master)
         return InOneFile(coding, target_of(job, coding, suffix), told)
     return InFiles(film, kind, frames_of(film, job, kind, suffix), told)
+
+
+def gif_of(film: Film, job: Job, suffix: str) -> Path:
+    """Where a film goes as a GIF."""
+    source = job.source
+    stem = source.stem if source.suffix == ".gif" else source.name
+    if film.stills and numbered.is_pattern(source):
+        stem = numbered.span(source, numbered.numbered(source))
+    return job.target.with_name(f"{stem}{suffix}.gif")
 
 
 def frames_of(film: Film, job: Job, kind: str, suffix: str) -> Path:
