@@ -4,7 +4,8 @@
     python tests/film_speed.py clip.mp4 --memory-minutes 10
 
 The first colours the clip's first frames with each model, for `--every 1` and `--every auto` in turn, and prints frames
-a second from the first look to the finished file, weights already loaded. The second colours the clip, repeated until
+a second from the first look to the finished file, weights already loaded, and the processor's time, which says as much
+on a machine that is busy with something else. The second colours the clip, repeated until
 it lasts so many minutes, and prints the process's memory at every tenth of them.
 """
 
@@ -28,6 +29,8 @@ from archivecolor.options import ColorOptions, Disclosure, FilmOptions, RunOptio
 from archivecolor.provenance import Manifest, Record
 from archivecolor.run import work
 
+_LINE = "{:10} {:8} {:>9} {:>12} {:>14} {:>6} {:>15}"
+
 
 def repeated(clip: Path, target: Path, frames: int) -> tuple[int, Fraction]:
     """The clip's pictures, again and again, as a film of so many frames, packet by packet; its rate."""
@@ -48,16 +51,18 @@ def repeated(clip: Path, target: Path, frames: int) -> tuple[int, Fraction]:
     return frames, rate
 
 
-def colour(film: Path, out: Path, colorizer: Colorizer, options: FilmOptions, watch: Any) -> tuple[float, Record]:
-    """Seconds, and the row."""
+def colour(
+    film: Path, out: Path, colorizer: Colorizer, options: FilmOptions, watch: Any
+) -> tuple[float, float, Record]:
+    """Seconds, seconds of all processor cores together, and the row."""
     asked = RunOptions((str(film),), out, film=options, recolor=True, disclosure=Disclosure(sidecar=False))
     with Manifest(out) as manifest:
-        started = time.perf_counter()
+        started, busy = time.perf_counter(), time.process_time()
         job = Job(film, film.name, out / film.name)
         ((_, row),) = work([job], colorizer, replace(asked, out=out), manifest, film_watch=watch)
         check(row)
         assert isinstance(row, Record)
-        return time.perf_counter() - started, row
+        return time.perf_counter() - started, time.process_time() - busy, row
 
 
 def speeds(clip: Path, frames: int, models: list[str]) -> None:
@@ -70,17 +75,18 @@ def speeds(clip: Path, frames: int, models: list[str]) -> None:
             with Colorizer(model) as colorizer:
                 colour(film, Path(name) / f"warm-{model}", colorizer, FilmOptions(every="24"), lambda *_: None)
                 for every in ("1", "auto"):
-                    seconds, row = colour(
+                    seconds, busy, row = colour(
                         film, Path(name) / f"{model}-{every}", colorizer, FilmOptions(every=every), lambda *_: None
                     )
-                    rows.append((model, every, row, seconds))
+                    rows.append((model, every, row, seconds, busy))
     print(f"{rows[0][2].width} x {rows[0][2].height}, {count} frames at {float(rate):g} a second")
-    print(f"{'model':10} {'--every':8} {'frames/s':>9} {'x real time':>12} {'seen':>6} {'error of reuse':>15}")
-    for model, every, row, seconds in rows:
-        error = row.film["reuse_error"]
+    heads = ("model", "--every", "frames/s", "x real time", "core ms/frame", "seen", "error of reuse")
+    print(_LINE.format(*heads))
+    for model, every, row, seconds, busy in rows:
+        error, fps = row.film["reuse_error"], count / seconds
         told = "–" if error is None else f"{error:.2f}"
-        fps = count / seconds
-        print(f"{model:10} {every:8} {fps:9.2f} {fps / float(rate):12.2f} {row.film['seen']:6} {told:>15}")
+        timed = f"{fps:.2f}", f"{fps / float(rate):.2f}", f"{1e3 * busy / count:.1f}"
+        print(_LINE.format(model, every, *timed, row.film["seen"], told))
 
 
 def memory(clip: Path, minutes: float, model: str, size: int) -> None:
@@ -100,7 +106,7 @@ def memory(clip: Path, minutes: float, model: str, size: int) -> None:
                 following = next(tenths, 11)
 
         with Colorizer(model, ColorOptions(size)) as colorizer:
-            seconds, _ = colour(film, Path(name) / "out", colorizer, FilmOptions(), watch)
+            seconds, _, _ = colour(film, Path(name) / "out", colorizer, FilmOptions(), watch)
             print(f"{count} frames in {seconds:.0f} s, at the end {now_megabytes():.0f} MB")
 
 
