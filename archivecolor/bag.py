@@ -19,7 +19,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from archivecolor import __version__, files, provenance
+from archivecolor import __version__, files, numbered, provenance
 from archivecolor.errors import MissingDependencyError, NoInputError, OutputError
 from archivecolor.film.segments import FOLDER_SUFFIX
 from archivecolor.provenance import DONE, LOCK, MANIFEST, Record
@@ -117,14 +117,19 @@ def _stage(out: Path) -> Path:
 def _copy(
     folder: Path, stage: Path, names: list[str], rows: dict[str, Record], watch: Callable[[int, int], None]
 ) -> None:
-    expected = {row.output: row.output_sha256 for row in rows.values() if row.status == DONE and row.output}
-    if missing := expected.keys() - set(names):
+    done = {row.output: row.output_sha256 for row in rows.values() if row.status == DONE and row.output}
+    expected = {name: sha256 for name, sha256 in done.items() if not numbered.is_pattern(folder / name)}
+    missing = [name for name in done if name not in names and not numbered.exists(folder / name)]
+    if missing:
         raise OutputError(f"{folder}: {min(missing)} is missing; run again, or see what archivecolor verify says")
     for count, name in enumerate(names, 1):
         copied = _copied(folder / name, stage / name)
         if copied != expected.get(name, copied):
             raise OutputError(f"{folder}: {name} is not what its row says; see what archivecolor verify says")
         watch(count, len(names))
+    for name in done.keys() - expected.keys():
+        if files.sha256(stage / name) != done[name]:
+            raise OutputError(f"{folder}: {name} are not what their row says; see what archivecolor verify says")
 
 
 def _copied(source: Path, target: Path) -> str:
@@ -144,9 +149,11 @@ def _write_premis(stage: Path, row: Record) -> None:
     output = stage / "data" / str(row.output)
     source, told = Path(row.source), _told(output)
     term = provenance.TERMS + row.source_type if row.source_type else told.get("digital_source_type")
-    finished = told.get("finished") or datetime.fromtimestamp(output.stat().st_mtime, UTC).isoformat(timespec="seconds")
+    made = [path.stat() for path in numbered.members(output)]
+    finished = told.get("finished") or datetime.fromtimestamp(made[-1].st_mtime, UTC).isoformat(timespec="seconds")
+    before = sum(path.stat().st_size for path in numbered.members(source)) if numbered.exists(source) else None
     text = provenance.premis(
-        row, output.stat().st_size, source.stat().st_size if source.is_file() else None, finished,
+        row, sum(status.st_size for status in made), before, finished,
         told.get("made_by") or "archivecolor", term or "not recorded",
     )  # fmt: skip
     path = stage / PREMIS / _plain(str(row.output))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
-from archivecolor import decisions, files
+from archivecolor import decisions, files, numbered
 from archivecolor.decisions import Decision
 from archivecolor.errors import NoInputError, OutputError
 from archivecolor.provenance import DONE, MANIFEST, Record, is_sidecar, read_rows, sidecar_of
@@ -65,7 +65,7 @@ def why_not(row: Record | None, decision: Decision, out: Path) -> str:
     if row.output_sha256 != decision.output_sha256:
         return "it was coloured again since it was accepted; look at it anew"
     path = out / row.output
-    if not path.is_file():
+    if not numbered.exists(path):
         return f"{path} is not there"
     if files.sha256(path) != row.output_sha256:
         return f"{path} is not what the run wrote"
@@ -75,7 +75,8 @@ def why_not(row: Record | None, decision: Decision, out: Path) -> str:
 def copy(out: Path, output: str, to: Path) -> str:
     """Copies an output and its sidecar: `copied`, `there`, or what is in the way."""
     beside = sidecar_of(out / output)
-    names = [output, *([beside.relative_to(out).as_posix()] if is_sidecar(beside) else [])]
+    made = [path.relative_to(out).as_posix() for path in numbered.members(out / output)]
+    names = [*made, *([beside.relative_to(out).as_posix()] if is_sidecar(beside) else [])]
     there = {name for name in names if (to / name).exists()}
     for name in there:
         if not (to / name).is_file() or files.sha256(to / name) != files.sha256(out / name):
@@ -86,4 +87,4 @@ def copy(out: Path, output: str, to: Path) -> str:
             with files.written_whole(to / name) as part:
                 shutil.copyfile(out / name, part)
                 shutil.copystat(out / name, part)
-    return "there" if output in there else "copied"
+    return "there" if there.issuperset(made) else "copied"

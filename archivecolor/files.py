@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import time
@@ -9,6 +10,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+
+from archivecolor import numbered
 
 PART_SUFFIX = ".archivecolor-part"
 LONGEST_NAME = 255
@@ -42,12 +45,12 @@ def written_whole(target: Path, durable: bool = True) -> Iterator[Path]:
                 os.fsync(file.fileno())
         os.replace(part, target)
         if durable:
-            _sync_folder(target.parent)
+            sync_folder(target.parent)
     finally:
         part.unlink(missing_ok=True)
 
 
-def _sync_folder(folder: Path) -> None:
+def sync_folder(folder: Path) -> None:
     """Makes the new name itself survive a power cut (POSIX only; elsewhere folders cannot be opened)."""
     if os.name != "posix":
         return
@@ -59,18 +62,33 @@ def _sync_folder(folder: Path) -> None:
 
 
 def sha256(path: Path) -> str:
-    """The SHA-256 of a file, as 64 hexadecimal digits."""
+    """The SHA-256 of a file, as 64 hexadecimal digits. Of numbered files (`numbered`) it is that of the list which
+    `sha256sum` prints of them in their order: a line `HASH  NAME` for each.
+
+    Raises:
+        OSError: it cannot be read; FileNotFoundError also when there is no file of a pattern.
+    """
+    if numbered.is_pattern(path):
+        found = numbered.members(path)
+        if not found:
+            raise FileNotFoundError(errno.ENOENT, "there is no file of this number pattern", str(path))
+        return hashlib.sha256(b"".join(_listed(each) for each in found)).hexdigest()
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
+def _listed(path: Path) -> bytes:
+    return f"{sha256(path)}  ".encode() + os.fsencode(path.name) + b"\n"
+
+
 @dataclass(frozen=True)
 class Seen:
-    """A file as it was when it was hashed: whoever reads it afterwards can tell whether it is the same still."""
+    """A file, or numbered files, as it was when it was hashed: whoever reads it afterwards can tell whether it is the
+    same still."""
 
     path: Path
     sha256: str
-    state: tuple[int, ...]
+    state: tuple[object, ...]
     fresh: bool
     """Whether it had been written to just before: then its times are too coarse to tell a further change."""
 
@@ -82,7 +100,8 @@ class Seen:
             OSError: it cannot be read.
         """
         state = _state(path)
-        return cls(path, sha256(path), state, time.time() - path.stat().st_ctime < _JUST_NOW_S)
+        changed = max((each.stat().st_ctime for each in numbered.members(path)), default=0.0)
+        return cls(path, sha256(path), state, time.time() - changed < _JUST_NOW_S)
 
     def still(self) -> bool:
         """Whether the file holds the bytes that were hashed.
@@ -93,7 +112,9 @@ class Seen:
         return _state(self.path) == self.state and not (self.fresh and sha256(self.path) != self.sha256)
 
 
-def _state(path: Path) -> tuple[int, ...]:
+def _state(path: Path) -> tuple[object, ...]:
     """What changes whenever a file is written to or replaced: nobody can set the ctime."""
+    if numbered.is_pattern(path):
+        return tuple((each.name, *_state(each)) for each in numbered.members(path))
     status = path.stat()
     return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns

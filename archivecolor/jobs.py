@@ -10,12 +10,15 @@ from dataclasses import dataclass
 from glob import glob, has_magic
 from pathlib import Path, PurePath
 
+from archivecolor import numbered
 from archivecolor.errors import NoInputError, OutputError
+
+_MISSING = ("no such file or folder", "there is no file of this number pattern")
 
 
 @dataclass(frozen=True)
 class Job:
-    """One picture to colour.
+    """One picture to colour, or one film; the source of a film in numbered files is their pattern.
 
     `name` is its path below the root of its input, the key of its manifest row: it is the same wherever the folder
     lies. `target` is where its colour goes when the format stays what the name says.
@@ -35,16 +38,20 @@ def find(
     suffix: str = "",
     new_suffix: str = "",
     passed_over: Callable[[Path], None] = lambda path: None,
+    is_frame: Callable[[Path], bool] = lambda path: False,
 ) -> list[Job]:
     """All pictures of the inputs, in a fixed order.
 
     Args:
-        inputs: files, folders, glob patterns, `@list.txt`, or `-` for a list on standard input.
+        inputs: files, folders, glob patterns, number patterns (`numbered`), `@list.txt`, or `-` for a list on standard
+            input.
         out: the output folder; must not lie inside an input folder, nor an input folder inside it.
         is_picture: whether a file found in a folder is one; files named one by one always count.
         suffix: added to the stem of each output (`_color`).
         new_suffix: file suffix of the outputs when the format is changed (".png"); "" keeps each one's own.
         passed_over: told of every file in a folder that is no picture; hidden files and folders are not looked at.
+        is_frame: whether a file is one frame of a film; those of one folder that differ in their number alone become
+            one job, whose source is their number pattern.
 
     Raises:
         NoInputError: an input does not exist, or there is no picture in any of them.
@@ -63,11 +70,32 @@ def find(
     for path in single:
         if path not in known:
             found[_free_name(path.relative_to(base or path.parent).as_posix(), path.parent.name, found)] = path
+    found = _with_sequences(found, is_frame)
     if not found:
         raise NoInputError(f"no pictures in {', '.join(map(str, inputs))}")
     made = _targets(found, out, suffix, new_suffix)
     _refuse_own_sources(single, out, made)
     return made
+
+
+def _with_sequences(found: dict[str, Path], is_frame: Callable[[Path], bool]) -> dict[str, Path]:
+    """The frames of one film in one entry, in the place of the first of them; those of a pattern that was named by the
+    user are no inputs of their own."""
+    asked = {path for source in found.values() if numbered.is_pattern(source) for path in numbered.members(source)}
+    left = {name: path for name, path in found.items() if path not in asked}
+    folders: dict[tuple[PurePath, Path], dict[str, str]] = {}
+    for name, path in left.items():
+        if not numbered.is_pattern(path) and is_frame(path):
+            folders.setdefault((PurePath(name).parent, path.parent), {})[path.name] = name
+    gathered: dict[str, tuple[str, Path]] = {}
+    for (place, folder), frames in folders.items():
+        for pattern, names in numbered.patterns(frames).items():
+            gathered |= {frames[name]: ((place / pattern).as_posix(), folder / pattern) for name in names}
+    merged: dict[str, Path] = {}
+    for name, path in left.items():
+        key, source = gathered.get(name, (name, path))
+        merged.setdefault(key, source)
+    return merged
 
 
 def _expand(inputs: Iterable[str], out: Path) -> tuple[list[Path], list[Path]]:
@@ -79,8 +107,11 @@ def _expand(inputs: Iterable[str], out: Path) -> tuple[list[Path], list[Path]]:
     single: dict[Path, None] = {}
     for text, from_list in _lines(inputs):
         matches = _matches(text, out)
+        if matches and numbered.is_pattern(matches[0]) and numbered.exists(matches[0]):
+            single[Path(os.path.abspath(matches[0]))] = None  # noqa: PTH100
+            continue
         if not matches or not (from_list or os.path.lexists(matches[0])):
-            raise NoInputError(f"{text}: no such file or folder")
+            raise NoInputError(f"{text}: {_MISSING[numbered.is_pattern(Path(text))]}")
         for match in matches:
             (folders if match.is_dir() else single)[Path(os.path.abspath(match))] = None  # noqa: PTH100
     return list(folders), list(single)

@@ -6,6 +6,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
@@ -18,9 +19,13 @@ Box = tuple[slice, slice]
 Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
 
 AUTO = "Colour added by AI"
+CARD = "The colours of this film were invented by a computer program.\nThe original has none."
+"""The usual words of a film's title card."""
 SHARE = 0.022
 """Height of the letters in heights of the picture: legible in a print or on a screen, and out of the way."""
 SMALLEST_PX = 9
+_LINE = 1.35
+"""From one line of a card to the next, in heights of the letters."""
 _STRIP, _INK = 0.15, 0.92
 """Greys of the strip and of the letters, as shares of white."""
 _STRIP_COVERS = 0.65
@@ -31,17 +36,22 @@ def words(mark: str) -> str:
     return AUTO if mark == "auto" else mark
 
 
-def check(mark: str, font: Path | None) -> None:
+def card_words(card: str) -> str:
+    """The text of a title card for what was asked; a backslash and n begin a new line."""
+    return CARD if card == "auto" else card.replace("\\n", "\n")
+
+
+def check(text: str, font: Path | None, flag: str = "--mark") -> None:
     """Raises UsageError when the font cannot be read or lacks a letter of the text."""
     try:
         chosen = _font(font, 24)
     except OSError as error:
         raise UsageError(f"--mark-font {font}: cannot be read as a font ({error})") from error
     lacking = bytes(chosen.getmask("\uffff"))
-    strange = sorted({letter for letter in words(mark) if letter != " " and bytes(chosen.getmask(letter)) == lacking})
+    strange = sorted({letter for letter in text if letter not in " \n" and bytes(chosen.getmask(letter)) == lacking})
     if strange:
         raise UsageError(
-            f"--mark: the font has no {' '.join(strange)}; use other letters, or name a font that has them "
+            f"{flag}: the font has no {' '.join(strange)}; use other letters, or name a font that has them "
             "with --mark-font"
         )
 
@@ -62,10 +72,8 @@ def burn(rgb: Samples, mark: str, font: Path | None = None, orientation: int = 1
         return rgb, False
     ink, box = cover
     full = np.iinfo(rgb.dtype).max
-    strip = (1 - _STRIP_COVERS) * seen[box] + _STRIP_COVERS * _STRIP * full
     marked = rgb.copy()
-    letters = ink[..., None]
-    orient.upright(marked, orientation, axes=(0, 1))[box] = np.rint(strip * (1 - letters) + letters * _INK * full)
+    orient.upright(marked, orientation, axes=(0, 1))[box] = np.rint(blended(seen[box] / full, ink[..., None]) * full)
     return marked, True
 
 
@@ -77,6 +85,76 @@ def unmarked(height: int, width: int, mark: str, font: Path | None = None, orien
     if cover is not None:
         seen[cover[1]] = False
     return free
+
+
+def blended(shown: Any, ink: Any) -> Any:
+    """A strip of a picture, as shares of white, with letters that cover `ink` of each pixel; 0 to 1."""
+    strip = (1 - _STRIP_COVERS) * shown + _STRIP_COVERS * _STRIP
+    return strip * (1 - ink) + ink * _INK
+
+
+def colour_left(ink: Any) -> Any:
+    """What is left of a strip's colour where letters cover `ink` of a pixel, 0 to 1."""
+    return (1 - _STRIP_COVERS) * (1 - ink)
+
+
+def placed(
+    height: int, width: int, mark: str, font: Path | None = None, orientation: int = 1, wide: float = 1
+) -> tuple[NDArray[np.float32], Box] | None:
+    """Where `burn` puts the mark into a picture of this size: how much letters cover of each pixel of the strip, 0 to
+    1, and the strip, both as stored. None without room.
+
+    Args:
+        wide: width ÷ height of a pixel, as stored.
+    """
+    shown = (height, max(1, round(width * wide)))
+    seen = shown if orientation < 5 else shown[::-1]
+    cover = _cover(*seen, words(mark), font)
+    if cover is None:
+        return None
+    ink: Samples = np.zeros(shown, np.float32)
+    strip: Samples = np.zeros(shown, np.float32)
+    orient.upright(ink, orientation)[cover[1]] = cover[0]
+    orient.upright(strip, orientation)[cover[1]] = 1
+    if shown[1] != width:
+        ink, strip = (cv2.resize(a, (width, height), interpolation=cv2.INTER_AREA) for a in (ink, strip))
+    rows, columns = np.flatnonzero(strip.max(axis=1) >= 0.5), np.flatnonzero(strip.max(axis=0) >= 0.5)
+    box = slice(int(rows[0]), int(rows[-1]) + 1), slice(int(columns[0]), int(columns[-1]) + 1)
+    return np.ascontiguousarray(ink[box]), box
+
+
+def card(height: int, width: int, text: str, small: str, font: Path | None = None) -> NDArray[np.float32]:
+    """A picture (H, W), 0 to 1, of white words on black: `text` in the middle, `small` below it. The letters are as
+    large as lets all lines fit, but never under `SMALLEST_PX`."""
+    for size in range(max(SMALLEST_PX, height // 11), SMALLEST_PX - 1, -1):
+        below = max(SMALLEST_PX, size * 5 // 8)
+        lines = [(line, size) for line in [*_wrapped(text, font, size, 0.9 * width), ""]]
+        lines += [(line, below) for line in _wrapped(small, font, below, 0.9 * width)]
+        high = _LINE * sum(letters for _, letters in lines)
+        if high <= 0.8 * height:
+            break
+    image = Image.new("L", (width, height))
+    pen, y = ImageDraw.Draw(image), (height - high) / 2
+    for line, letters in lines:
+        chosen = _font(font, letters)
+        pen.text(((width - chosen.getlength(line)) / 2, y), line, fill=round(255 * _INK), font=chosen)
+        y += _LINE * letters
+    return np.asarray(image, np.float32) / np.float32(255)
+
+
+def _wrapped(text: str, font: Path | None, size: int, room: float) -> list[str]:
+    """The lines of a text, broken between words where they are wider than the room."""
+    chosen, lines = _font(font, size), []
+    for paragraph in text.split("\n"):
+        line = ""
+        for word in paragraph.split(" "):
+            longer = f"{line} {word}" if line else word
+            if line and chosen.getlength(longer) > room:
+                lines.append(line)
+                longer = word
+            line = longer
+        lines.append(line)
+    return lines
 
 
 def _cover(height: int, width: int, text: str, font: Path | None) -> tuple[NDArray[np.float32], Box] | None:

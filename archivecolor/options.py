@@ -6,6 +6,7 @@ import hashlib
 import json
 import re
 from dataclasses import asdict, dataclass, field
+from fractions import Fraction
 from pathlib import Path
 
 from archivecolor.errors import UsageError
@@ -137,15 +138,19 @@ class Disclosure:
         return {"source_type": self.source_type, "mark": self.mark, "mark_font": font, "c2pa": bool(self.c2pa)}
 
 
-CODECS = ("h264", "h265", "av1", "prores")
+CODECS = ("auto", "h264", "h265", "av1", "prores", "gif", "dpx", "tiff", "png")
+STILL_CODECS = ("dpx", "tiff", "png")
+"""Those of `CODECS` that make a file of each frame."""
 ON_BAD_FRAME = ("repeat", "grey")
+DPX_CURVES = ("auto", "log", "linear", "video")
 
 
 @dataclass(frozen=True)
 class FilmOptions:
     """What decides how a film is coloured and written, besides `ColorOptions`."""
 
-    codec: str = "h264"
+    codec: str = "auto"
+    """`auto`: numbered files come out as such, all other films as `h264`."""
     master: bool = False
     """FFV1 with chroma in full resolution, in Matroska, instead of `codec`."""
     steady: float = 1.0
@@ -156,6 +161,16 @@ class FilmOptions:
     """A text file with the first frames of shots; None: they are looked for."""
     on_bad_frame: str = "repeat"
     """What stands for a frame that cannot be decoded: `repeat` the last good one, or `grey`."""
+    fps: str = ""
+    """Frames a second of numbered files: `18`, `23.976`, `24000/1001`; "": by their headers, or 24."""
+    sequences: bool = False
+    """Whether numbered pictures in folders are the frames of films; DPX files always are."""
+    dpx_curve: str = "auto"
+    """What the codes of DPX files stand for: printing density (`log`), light (`linear`) or `video`; `auto`: what their
+    headers say."""
+    deinterlace: bool = False
+    title_card: str = ""
+    """Words of a card that is shown before the film; `auto` for the usual ones, empty for none."""
 
     def __post_init__(self) -> None:
         require(self.codec in CODECS, f"--codec {self.codec}: write one of {', '.join(CODECS)}")
@@ -164,6 +179,29 @@ class FilmOptions:
         require(known, f"--every {self.every}: write auto, or a number from 1 to 24")
         known = self.on_bad_frame in ON_BAD_FRAME
         require(known, f"--on-bad-frame {self.on_bad_frame}: write {' or '.join(ON_BAD_FRAME)}")
+        require(not self.fps or _is_rate(self.fps), f"--fps {self.fps}: write 24, 16.667 or 24000/1001; 1 to 1000")
+        known = self.dpx_curve in DPX_CURVES
+        require(known, f"--dpx-curve {self.dpx_curve}: write one of {', '.join(DPX_CURVES)}")
+        require(self.title_card.replace("\n", "").isprintable(), "--title-card: must be plain text")
+        own = self.codec != "auto" and self.master
+        require(not own, f"--master and --codec {self.codec}: a master is FFV1; leave one out")
+
+    def decisive(self) -> dict[str, object]:
+        """What goes into the digest; what was added later, only where it is asked for."""
+        later = ("fps", "sequences", "dpx_curve", "deinterlace", "title_card")
+        usual = FilmOptions()
+        told = {name: value for name, value in asdict(self).items()
+                if name not in later or value != getattr(usual, name)}  # fmt: skip
+        told.pop("sequences", None)  # what is a film is settled by then
+        cuts = self.cuts.read_text(encoding="utf-8") if self.cuts else None
+        # What `auto` makes of a film was called h264 before numbered files were read, of which it makes another thing.
+        codec = {"auto": "h264", "h264": "h264 film"}.get(self.codec, self.codec)
+        return {**told, "codec": codec, "steady": float(self.steady), "cuts": cuts}
+
+
+def _is_rate(text: str) -> bool:
+    form = re.fullmatch(r"(\d{1,6})(?:/(\d{1,6})|\.\d{1,6})?", text, re.ASCII)
+    return bool(form) and int(form[2] or 1) > 0 and 1 <= Fraction(text) <= 1000 if form else False
 
 
 @dataclass(frozen=True)
@@ -278,12 +316,15 @@ class RunOptions:
 
     def film_digest(self) -> str:
         """The same for a film's output."""
-        cuts = self.film.cuts.read_text(encoding="utf-8") if self.film.cuts else None
         decisive = {
-            **asdict(self.film), "steady": float(self.film.steady), "cuts": cuts, "size": self.color.size,
+            **self.film.decisive(), "size": self.color.size,
             "strength": float(self.color.strength), "source_type": self.disclosure.source_type,
             "precision": self.precision, "suffix": self.suffix, "recolor": self.recolor,
         }  # fmt: skip
+        if self.disclosure.mark:
+            decisive |= {"mark": self.disclosure.mark, "mark_font": str(self.disclosure.mark_font or "")}
+        if self.film.title_card:
+            decisive |= {"mark_font": str(self.disclosure.mark_font or "")}
         return _hashed(decisive)
 
 

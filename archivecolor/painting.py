@@ -97,6 +97,18 @@ def merge(lightness: Tensor, ab: Tensor, levels: int) -> tuple[Tensor, Tensor]:
     The codes are uint8 for 256 levels and int32 for 65536. They lie within 0.53 (8 bit) or 0.51 (16 bit) of what
     `lab.srgb_from_lab` gives before rounding.
     """
+    rgb, y, f = _light(lightness, ab)
+    codes = _coded(rgb, levels)
+    return codes, _worst(y, f, codes, levels)
+
+
+def light(lightness: Tensor, ab: Tensor) -> Tensor:
+    """L* (h, W) and ab (2, h, W), Lab units -> linear RGB (3, h, W) in [0, 1] of the same L*."""
+    return _light(lightness, ab)[0]
+
+
+def _light(lightness: Tensor, ab: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """`light`, its luminance Y, and the cube root of Y, at least that of the knee."""
     f = torch.empty(3, *lightness.shape, device=lightness.device)
     torch.add(lightness, 16, out=f[1]).mul_(1 / 116)
     torch.add(f[1], ab[0], alpha=1 / 500, out=f[0])
@@ -104,8 +116,7 @@ def merge(lightness: Tensor, ab: Tensor, levels: int) -> tuple[Tensor, Tensor]:
     knee = f.clamp_min(_F_KNEE)
     xyz = f.sub_(knee).mul_(_F_SLOPE)
     xyz += knee * knee * knee
-    codes = _coded(_fitted(_rgb_from(xyz), xyz[1]), levels)
-    return codes, _worst(xyz[1], knee[1], codes, levels)
+    return _fitted(_rgb_from(xyz), xyz[1]), xyz[1], knee[1]
 
 
 def interleaved(codes: Tensor, dtype: np.dtype[Any]) -> Samples:

@@ -6,7 +6,7 @@ import json
 import sys
 from pathlib import Path
 
-from archivecolor import files, film, provenance, weights
+from archivecolor import files, film, numbered, provenance, weights
 from archivecolor.options import RunOptions
 from archivecolor.provenance import DONE, SKIPPED, Identity, Record
 from archivecolor.run import check_files, find_jobs
@@ -53,7 +53,7 @@ def _intention(row: Record | None, source: Path, options: RunOptions, identity: 
         return "colour again (other weights)"
     if row.options != identity.options and not chosen:
         return "colour again (other options)"
-    if row.output is not None and not (options.out / row.output).is_file():
+    if row.output is not None and not numbered.exists(options.out / row.output):
         return "colour again (the output is gone)"
     if row.output is not None and options.disclosure.sidecar:
         beside = provenance.sidecar_of(options.out / row.output)

@@ -20,7 +20,22 @@ from typing import Any
 import joblib
 import torch
 
-from archivecolor import __version__, decisions, files, film, jobs, large, mark, photo, provenance, reel, tone, weights
+from archivecolor import (
+    __version__,
+    decisions,
+    envelope,
+    files,
+    film,
+    jobs,
+    large,
+    mark,
+    numbered,
+    photo,
+    provenance,
+    reel,
+    tone,
+    weights,
+)
 from archivecolor.colorize import Colorizer, Painted
 from archivecolor.errors import (
     MissingDependencyError,
@@ -120,7 +135,9 @@ def check_files(options: RunOptions) -> None:
     """
     told = options.disclosure
     if told.mark:
-        mark.check(told.mark, told.mark_font)
+        mark.check(mark.words(told.mark), told.mark_font)
+    if options.film.title_card:
+        mark.check(mark.card_words(options.film.title_card), told.mark_font, "--title-card")
     if told.c2pa:
         provenance.check_credentials(told, TOOL)
     if options.film.cuts:
@@ -179,7 +196,8 @@ def find_jobs(options: RunOptions, passed_over: Callable[[Path], None] = lambda 
     """The pictures of the inputs, at most `options.limit` of them, and of these the shard's; `passed_over` is told of
     files that are none. What one picture's name has to do with another's is settled before they are shared out."""
     new_suffix = "" if options.format == "same" else photo.suffix_for(options.format, "")
-    found = jobs.find(options.inputs, options.out, is_ours, options.suffix, new_suffix, passed_over)
+    frame = is_numbered_frame if options.film.sequences else film.is_frame
+    found = jobs.find(options.inputs, options.out, is_ours, options.suffix, new_suffix, passed_over, frame)
     if options.redo:
         found = rejected(found, options.redo)
     found = found[: options.limit]
@@ -349,7 +367,7 @@ def color_reel(
     watch: reel.Watch, clock: Clock, seen: files.Seen,
 ) -> Record:  # fmt: skip
     """The way of one film, as far as it is the run's: room for it in memory and in the output tree, and its sidecar."""
-    source = reel.open_to_color(job.source, options.max_megapixels)
+    source = reel.open_to_color(job.source, options)
     make_folder(job.target.parent, options.out)
     with budget.held(reel.megapixels(source)):
         before, row = (
@@ -359,10 +377,11 @@ def color_reel(
     if row.output is None or row == before:
         return row
     if not seen.still():
-        (options.out / row.output).unlink()
+        for made in numbered.members(options.out / row.output):
+            made.unlink()
         raise UnreadableError(WRITTEN_TO)
     only_photographs = {
-        "--palette": options.color.palette, "--mirror": options.color.mirror, "--mark": options.disclosure.mark,
+        "--palette": options.color.palette, "--mirror": options.color.mirror,
         "--c2pa": options.disclosure.c2pa, "--hint": options.color.hints, "--confidence": options.confidence,
     }  # fmt: skip
     notes = (*row.notes, *(f"{flag} is for photographs" for flag, given in only_photographs.items() if given))
@@ -376,6 +395,11 @@ def color_reel(
 def is_ours(path: Path) -> bool:
     """Whether a file found in a folder is a picture or a film."""
     return photo.is_picture(path) or film.is_film(path)
+
+
+def is_numbered_frame(path: Path) -> bool:
+    """Whether a picture is a film's frame where all are that have a number at their end."""
+    return film.is_frame(path) or (path.stem[-1:].isdecimal() and photo.is_picture(path))
 
 
 def is_monochrome(page: Page) -> bool:
@@ -403,20 +427,10 @@ def dress(
         if part is None:
             pages.append(page)
             continue
-        card, samples, notes = colorizer.card, part.rgb, page.notes
         scan = part.onto(page.scan) if page.scan and isinstance(part, PaintedScan) else None
-        if options.mark:
-            samples, fits = mark.burn(samples, options.mark, options.mark_font, page.orientation)
-            notes += () if fits else ("too small for the visible mark",)
-            notes += ("no visible mark: coloured strip by strip; see --strips-above",) if scan else ()
-        xmp, kept = provenance.disclosure(
-            page.xmp, TOOL, card.name, card.sha256, options.source_type, colorizer.options.guidance()
+        pages.append(
+            envelope.dressed(page, part.rgb, colorizer.card, kind, options, TOOL, colorizer.options.guidance(), scan)
         )
-        notes += () if kept else ("damaged XMP replaced",)
-        silent = kind == "bmp" or page.comment or provenance.has_caption(page.xmp, page.iptc)
-        words = page.description or (None if silent else provenance.caption(TOOL, card.name))
-        icc = photo.SRGB_ICC if page.icc else None
-        pages.append(replace(page, samples=samples, scan=scan, icc=icc, xmp=xmp, description=words, notes=notes))
     return replace(source, pages=tuple(pages))
 
 

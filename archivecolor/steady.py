@@ -91,12 +91,18 @@ def _warped(values: Any, places: Floats) -> Any:
 def _trust(flow: Floats, returning: Floats, light: Floats, linked_light: Floats) -> Floats:
     """1 where the way there and back ends where it began and lightness agrees, towards 0 elsewhere."""
     height, width = light.shape
-    astray = np.square(flow + returning).sum(axis=-1)
-    allowed = FLOW_TOLERANCE**2 + 0.02 * (np.square(flow).sum(axis=-1) + np.square(returning).sum(axis=-1))
+    astray = _squared(flow + returning)
+    allowed = FLOW_TOLERANCE**2 + 0.02 * (_squared(flow) + _squared(returning))
     unlike = cv2.blur(light - linked_light, (3, 3)) / LIGHT_TOLERANCE  # grain averages out, things do not
-    places = _grid(height, width) + flow
-    inside = (places >= -0.5).all(axis=-1) & (places[..., 0] <= width - 0.5) & (places[..., 1] <= height - 0.5)
+    x, y = cv2.split(_grid(height, width) + flow)
+    inside = (x >= -0.5) & (y >= -0.5) & (x <= width - 0.5) & (y <= height - 0.5)
     return np.where(inside, np.exp(-0.5 * (astray / allowed) - 0.5 * unlike * unlike), 0).astype(np.float32)
+
+
+def _squared(vectors: Floats) -> Floats:
+    """(h, w, 2) -> squares of their lengths; in planes, since numpy is slow along an axis of two."""
+    x, y = cv2.split(vectors)
+    return np.asarray(x * x + y * y, np.float32)
 
 
 def cleaned(lightness: Sequence[Floats], links: Sequence[Link | None]) -> tuple[list[Floats], list[NDArray[np.bool_]]]:

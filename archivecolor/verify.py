@@ -12,7 +12,7 @@ import joblib
 import numpy as np
 from numpy.typing import NDArray
 
-from archivecolor import files, mark, orient, photo, provenance, tone
+from archivecolor import files, mark, numbered, orient, photo, provenance, tone
 from archivecolor.errors import NoInputError, PictureError
 from archivecolor.film.segments import FOLDER_SUFFIX
 from archivecolor.photo import Page
@@ -153,7 +153,7 @@ def _check_sidecar(out: Path, row: Record) -> Iterator[Finding]:
 def _extra(out: Path, rows: dict[str, Record]) -> Iterator[Finding]:
     """Files that no row speaks of. Outputs that earlier runs made under other names are spoken of."""
     outputs = {name for row in rows.values() for name in (row.output, *row.earlier) if name}
-    known = {out / MANIFEST, out / LOCK, *(out / name for name in outputs)}
+    known = {out / MANIFEST, out / LOCK, *(path for name in outputs for path in numbered.members(out / name))}
     known |= {provenance.sidecar_of(out / name) for name in outputs}
     for path in sorted(out.rglob("*")):
         if path.is_dir():
@@ -161,7 +161,7 @@ def _extra(out: Path, rows: dict[str, Record]) -> Iterator[Finding]:
                 yield Finding(
                     EXTRA, path.relative_to(out).as_posix(), "pieces of a film that is not finished; run again"
                 )
-        elif path not in known and not path.parent.name.endswith(FOLDER_SUFFIX):
+        elif path not in known and not any(above.name.endswith(FOLDER_SUFFIX) for above in path.parents):
             yield Finding(EXTRA, path.relative_to(out).as_posix(), "no row of the manifest speaks of it")
 
 
@@ -203,7 +203,11 @@ def _delta_l(before: Page, after: Page, row: Record) -> Iterator[NDArray[np.floa
 
 def _is_measurable(out: Path, row: Record) -> bool:
     """A picture, and one that fits into memory twice."""
-    return photo.is_picture(out / str(row.output)) and row.width * row.height * row.pages < 1e6 * _MOST_MEGAPIXELS
+    return (
+        not row.film
+        and photo.is_picture(out / str(row.output))
+        and row.width * row.height * row.pages < 1e6 * _MOST_MEGAPIXELS
+    )
 
 
 def _judged(result: Measured) -> Iterator[Finding]:

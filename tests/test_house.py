@@ -16,11 +16,11 @@ from PIL import Image
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / "archivecolor"
 FLOORS = (
-    ("errors",),
+    ("errors", "numbered"),
     ("options", "lab", "files", "orient", "devices", "pace", "decisions"),
     ("networks", "tiles", "chroma", "tone", "metrics", "mark", "openvino_network", "guidance", "doubt", "steady"),
-    ("photo", "film", "jobs", "weights", "provenance", "engine", "painting"),
-    ("colorize", "outputs", "reference"),
+    ("photo", "jobs", "weights", "provenance", "engine", "painting"),
+    ("colorize", "outputs", "reference", "envelope", "film"),
     ("large", "reel"),
     ("run", "training", "verify", "bag"),
     ("batch_view", "rehearsal", "supervise", "bench", "report", "export", "candidates", "cluster"),

@@ -14,7 +14,10 @@ from archivecolor.options import DEFAULT_MODEL, SOURCE_TYPES
 def run(
     inputs: Annotated[
         list[str],
-        typer.Argument(metavar="INPUT...", help="Files, folders, patterns, @list.txt, or - for a list on stdin."),
+        typer.Argument(
+            metavar="INPUT...",
+            help="Files, folders, patterns (*.tif, frame_%06d.dpx), @list.txt, or - for a list on stdin.",
+        ),
     ],
     out: Annotated[Path, typer.Option(help="Folder for the coloured tree and its manifest.jsonl.")],
     model: Annotated[str, typer.Option(help="Weights: lite, resnet18, or a folder.")] = DEFAULT_MODEL,
@@ -84,7 +87,13 @@ def run(
     strips_above: Annotated[
         float, typer.Option(help="Megapixels above which a TIFF is coloured strip by strip, not held in memory.")
     ] = 100,
-    codec: Annotated[str, typer.Option(help="Of films: h264, h265, av1 or prores.")] = "h264",
+    codec: Annotated[
+        str,
+        typer.Option(
+            help="Of films: auto, h264, h265, av1, prores; dpx, tiff or png for a file of each frame; gif. "
+            "auto: numbered files come out as such, others as h264."
+        ),
+    ] = "auto",
     master: Annotated[
         bool, typer.Option("--master", help="Films as FFV1 with full chroma in Matroska; the luma bit for bit.")
     ] = False,
@@ -97,6 +106,24 @@ def run(
     on_bad_frame: Annotated[
         str, typer.Option(help="In place of a frame that cannot be decoded: repeat the last, or grey.")
     ] = "repeat",
+    fps: Annotated[
+        str, typer.Option(help="Frames a second of numbered files (frame_%06d.dpx), where they do not say it.")
+    ] = "",
+    sequences: Annotated[
+        bool, typer.Option("--sequences", help="Numbered pictures in folders are frames of films; DPX always are.")
+    ] = False,
+    dpx_curve: Annotated[
+        str, typer.Option(help="What DPX codes stand for: log (printing density), linear or video; auto: as they say.")
+    ] = "auto",
+    deinterlace: Annotated[
+        bool, typer.Option("--deinterlace", help="Make interlaced films progressive; otherwise they stay as they are.")
+    ] = False,
+    title_card: Annotated[
+        str,
+        typer.Option(
+            metavar="TEXT", help="Five seconds before a film that say its colour is invented; auto for words."
+        ),
+    ] = "",
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be done; write nothing.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON line per picture on stdout.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress bar and no summary.")] = False,
@@ -123,8 +150,11 @@ def run(
         recolor=recolor, overwrite=overwrite, limit=limit, max_megapixels=max_megapixels,
         disclosure=Disclosure(digital_source_type, mark, mark_font, sidecar, c2pa),
         strips_above=strips_above, engine=engine, redo=redo, confidence=confidence,
-        film=FilmOptions(codec, master, steady, every, cuts, on_bad_frame), shard=parse_shard(shard),
+        shard=parse_shard(shard),
         on=on, address=address,
+        film=FilmOptions(
+            codec, master, steady, every, cuts, on_bad_frame, fps, sequences, dpx_curve, deinterlace, title_card
+        ),
     )  # fmt: skip
     if dry_run:
         from archivecolor import rehearsal

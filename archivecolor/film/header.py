@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -43,6 +43,24 @@ def pyav() -> Any:
 
 
 @dataclass(frozen=True)
+class Stills:
+    """Of a film whose frames are files of their own."""
+
+    kind: str
+    """`dpx`, or a format of photographs."""
+    bits: int
+    """Of a sample, as stored."""
+    curve: str
+    """Of DPX codes: log, linear or video; empty for photographs."""
+    first: int
+    """The number of the frame at time 0."""
+    exact: bool
+    """Whether the luma samples are the file's own codes, and not computed from them."""
+    notes: tuple[str, ...] = ()
+    """What a user must know of how they were read."""
+
+
+@dataclass(frozen=True)
 class Film:
     """What a film's header says."""
 
@@ -60,7 +78,7 @@ class Film:
     """Bits of a luma sample, as this program hands them on."""
     time_base: Fraction
     rate: Fraction
-    """Frames a second, on average; for encoders and clocks, never for time stamps."""
+    """Frames a second, on average; for encoders and clocks, never for time stamps (but those of stills)."""
     sample_aspect: Fraction | None
     """Width ÷ height of a pixel; None where nothing is said, which means 1."""
     tags: Tags
@@ -73,6 +91,12 @@ class Film:
     """What the container says; 0 where it says nothing."""
     duration_s: float
     """Of the pictures; 0 where the container does not tell it apart from the sound's."""
+    stills: Stills | None = None
+    """Where every frame is a file; `path` is their number pattern."""
+    others: int = 0
+    """Streams beside the pictures: sound, subtitles, data."""
+    deinterlaced: bool = False
+    """Frames that are interlaced are made progressive as they are read."""
 
     @property
     def frame_ticks(self) -> int:
@@ -80,8 +104,11 @@ class Film:
         return max(1, round(1 / (self.rate * self.time_base)))
 
 
-def open_film(path: Path) -> Film:
+def open_film(path: Path, deinterlace: bool = False) -> Film:
     """Reads the header and the first frame.
+
+    Args:
+        deinterlace: whether frames that are interlaced are to be made progressive.
 
     Raises:
         UnreadableError: damaged, or no film.
@@ -97,7 +124,8 @@ def open_film(path: Path) -> Film:
             raise UnreadableError(f"its first frame cannot be decoded ({error.strerror})") from error
         if frame is None:
             raise UnreadableError("no frame in it can be decoded")
-        return _described(path, container, stream, frame)
+        film = _described(path, container, stream, frame)
+        return replace(film, interlaced=False, deinterlaced=True) if deinterlace else film
 
 
 @contextmanager
@@ -138,17 +166,18 @@ def _described(path: Path, container: InputContainer, stream: VideoStream, frame
         sample_aspect=stream.sample_aspect_ratio or None, tags=tags,
         orientation=_ORIENTATIONS.get(frame.rotation, 1), display_matrix=matrix,
         interlaced=bool(frame.interlaced_frame), field_order=context.field_order,
-        expected_frames=stream.frames, duration_s=_duration(container, stream),
+        expected_frames=stream.frames, duration_s=_duration(container, stream), others=len(container.streams) - 1,
     )  # fmt: skip
 
 
 def _duration(container: InputContainer, stream: VideoStream) -> float:
-    """Seconds. Matroska has it as a tag of the stream, where it has it."""
+    """Seconds. Matroska has the end, counted from 0, as a tag of the stream, where it has it."""
     if stream.duration and stream.time_base:
         return float(stream.duration * stream.time_base)
     tag = re.fullmatch(r"(\d+):(\d+):([\d.]+)", stream.metadata.get("DURATION", ""))
     if tag:
-        return 3600 * int(tag[1]) + 60 * int(tag[2]) + float(tag[3])
+        begins = float((stream.start_time or 0) * (stream.time_base or 0))
+        return 3600 * int(tag[1]) + 60 * int(tag[2]) + float(tag[3]) - max(0.0, begins)
     return (container.duration or 0) / 1e6 if len(container.streams) == 1 else 0.0
 
 

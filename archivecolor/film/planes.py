@@ -17,7 +17,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from archivecolor import lab
+from archivecolor import lab, painting
 from archivecolor.chroma import Spread
 
 Samples = NDArray[Any]
@@ -66,7 +66,8 @@ def luma_at_chroma(luma: Samples, layout: str, interlaced: bool = False) -> Samp
     """The mean luma around each chroma sample, as codes: (ceil(H / down), ceil(W / across)).
 
     Chroma lies on every second column ("left") and between two rows, as MPEG-2 and all its heirs have it; in an
-    interlaced film those are two rows of the same field.
+    interlaced film those are two rows of the same field, of which the nearer one counts three times: a quarter of the
+    way down in the first field and three quarters in the second, so that seen over both fields chroma lies evenly.
     """
     across, down = LAYOUTS[layout]
     if (across, down) == (1, 1):
@@ -76,19 +77,19 @@ def luma_at_chroma(luma: Samples, layout: str, interlaced: bool = False) -> Samp
         wide = _pairs_of_fields(wide) if interlaced else _pairs(wide)
     padded = np.pad(wide, ((0, 0), (1, 1 + luma.shape[1] % 2)), mode="edge")
     mixed = padded[:, 0:-2:2] + 2 * padded[:, 1:-1:2] + padded[:, 2::2]
-    total = 4 * down
+    total = 4 * (4 if interlaced and down == 2 else down)
     return ((mixed + total // 2) // total).astype(luma.dtype)
 
 
-def _pairs(rows: Samples) -> Samples:
-    """Sums of neighbouring rows; a last single row counts twice."""
+def _pairs(rows: Samples, upper: int = 1, lower: int = 1) -> Samples:
+    """Sums of neighbouring rows, each counted so many times; a last single row is its own neighbour."""
     if rows.shape[0] % 2:
         rows = np.concatenate([rows, rows[-1:]])
-    return rows[0::2] + rows[1::2]
+    return upper * rows[0::2] + lower * rows[1::2]
 
 
 def _pairs_of_fields(rows: Samples) -> Samples:
-    upper, lower = _pairs(rows[0::2]), _pairs(rows[1::2])
+    upper, lower = _pairs(rows[0::2], 3, 1), _pairs(rows[1::2], 1, 3)
     out = np.empty((upper.shape[0] + lower.shape[0], rows.shape[1]), rows.dtype)
     out[0::2], out[1::2] = upper, lower
     return out
@@ -117,7 +118,7 @@ def colour_differences(
     Y' + the differences stay within [0, 1] in all of R', G', B'.
     """
     kr, kb = weights
-    colour = lab.srgb_from_lab(torch.cat([lightness[None], ab]))
+    colour = lab.srgb_from_linear(painting.light(lightness, ab))
     own = kr * colour[0] + (1 - kr - kb) * colour[1] + kb * colour[2]
     away = colour - own
     room = torch.where(away > 0, 1 - luma, luma)

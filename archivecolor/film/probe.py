@@ -6,6 +6,8 @@ from pathlib import Path
 
 from PIL import Image
 
+from archivecolor import numbered
+
 SUFFIXES = frozenset(
     (
         *(".mp4", ".m4v", ".mov", ".qt", ".3gp", ".3g2", ".mkv", ".webm", ".avi", ".mpg", ".mpeg", ".vob", ".m2v"),
@@ -26,12 +28,20 @@ _STILL_BRANDS = (b"avif", b"avis", b"heic", b"heix", b"hevc", b"mif1", b"msf1", 
 _SOUND_BRANDS = (b"M4A ", b"M4B ")
 
 
+def is_frame(path: Path) -> bool:
+    """Whether a file is a film's frame by its very kind: nobody keeps photographs as DPX."""
+    return path.suffix.lower() == ".dpx"
+
+
 def is_film(path: Path) -> bool:
-    """Whether a file found in a folder is to be treated as a film: by its suffix, else by its first bytes.
+    """Whether a file found in a folder is to be treated as a film: by its suffix, else by its first bytes. A number
+    pattern always is.
 
     A file with a film's suffix counts whatever it holds: that it cannot be read must be said, not passed over. But a
     text called `.ts` is a program, not a transport stream, and a GIF is a film when it has a second frame.
     """
+    if numbered.is_pattern(path) or is_frame(path):
+        return True
     try:
         with path.open("rb") as file:
             head = file.read(4096)

@@ -7,6 +7,7 @@ takes its place, so that sound stays in step.
 from __future__ import annotations
 
 import heapq
+from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -69,17 +70,50 @@ def _plane(frame: VideoFrame) -> Samples:
     return rows[:, : plane.width].astype(np.uint8 if dtype == np.uint8 else np.uint16, copy=True)
 
 
+class _Deinterlacer:
+    """FFmpeg's filter, one frame for each that it is given, a few later."""
+
+    def __init__(self, film: Film) -> None:
+        av = pyav()
+        self._av, self._graph = av, av.filter.Graph()
+        source = self._graph.add_buffer(
+            width=film.width, height=film.height, format=film.pix_fmt, time_base=film.time_base
+        )
+        filtered = self._graph.add("bwdif", "mode=send_frame:parity=auto:deint=interlaced")
+        back, sink = self._graph.add("format", film.pix_fmt), self._graph.add("buffersink")
+        self._graph.link_nodes(source, filtered, back, sink).configure()
+
+    def given(self, frame: VideoFrame | None) -> Iterator[VideoFrame]:
+        """What comes out when this one, or the end, goes in."""
+        self._graph.vpush(frame)
+        while True:
+            try:
+                yield self._graph.vpull()
+            except (BlockingIOError, self._av.EOFError):
+                return
+
+
+def _in_time(made: VideoFrame, frame: VideoFrame, interlaced: bool) -> tuple[VideoFrame, bool]:
+    """The time of the frame that it was made of: filters count in units of their own. One that was progressive is
+    that frame itself."""
+    if not interlaced:
+        return frame, False
+    made.pts = frame.pts if frame.pts is not None else frame.dts
+    return made, True
+
+
 class Reader:
     """The frames of a film, in the order in which they are shown.
 
-    After the last one, `trouble` is what FFmpeg said of an early end, or "", and `packets` how many there were.
+    After the last one, `trouble` is what FFmpeg said of an early end, or "", `packets` how many there were, and
+    `deinterlaced` how many frames were made progressive.
 
     Args:
         on_bad_frame: `repeat` the last good frame, or `grey`.
     """
 
     def __init__(self, film: Film, on_bad_frame: str = "repeat") -> None:
-        self.film, self.trouble, self.packets = film, "", 0
+        self.film, self.trouble, self.packets, self.deinterlaced = film, "", 0, 0
         self._grey_stand_in = on_bad_frame == "grey"
         self._waiting: list[int] = []
         self._last: Samples | None = None
@@ -90,9 +124,10 @@ class Reader:
         with opened(self.film.path) as container:
             stream: Any = container.streams[self.film.stream]
             stream.thread_type = "SLICE"  # frame threads conceal damage differently from run to run
-            for frame in self._decoded(container, stream):
+            decoded = ((self._alike(frame), bool(frame.interlaced_frame)) for frame in self._decoded(container, stream))
+            for frame, interlaced in self._progressive(decoded) if self.film.deinterlaced else decoded:
                 pts = self._time(frame)
-                yield from self._missed(pts, bool(frame.interlaced_frame))
+                yield from self._missed(pts, interlaced)
                 yield self._good(frame, pts)
             yield from self._missed(None, False)
 
@@ -139,9 +174,25 @@ class Reader:
             if missing != pts and not is_second_field and missing > (self._last_pts or missing - 1):
                 yield self._stand_in(missing)
 
+    def _progressive(self, frames: Iterator[tuple[VideoFrame, bool]]) -> Iterator[tuple[VideoFrame, bool]]:
+        """Each frame whose flag says that its lines are of two moments, made of one: the first field's lines as they
+        are, those between from their neighbours in space and time (BBC's bwdif). Others stay as they are."""
+        graph = _Deinterlacer(self.film)
+        waiting: deque[tuple[VideoFrame, bool]] = deque()
+        for frame, interlaced in frames:
+            self.deinterlaced += interlaced
+            waiting.append((frame, interlaced))
+            yield from (_in_time(made, *waiting.popleft()) for made in graph.given(frame))
+        yield from (_in_time(made, *waiting.popleft()) for made in graph.given(None) if waiting)
+        yield from waiting
+
+    def _alike(self, frame: VideoFrame) -> VideoFrame:
+        """In the size and format of the first."""
+        if (frame.width, frame.height, frame.format.name) == (self.film.width, self.film.height, self.film.pix_fmt):
+            return frame
+        return frame.reformat(self.film.width, self.film.height, self.film.pix_fmt)
+
     def _good(self, frame: VideoFrame, pts: int) -> Frame:
-        if (frame.width, frame.height, frame.format.name) != (self.film.width, self.film.height, self.film.pix_fmt):
-            frame = frame.reformat(self.film.width, self.film.height, self.film.pix_fmt)
         self._last, self._last_pts = luma_of(frame), pts
         self._count += 1
         return Frame(self._count - 1, pts, self._last, False, frame)

@@ -80,6 +80,13 @@ class WorkFolder:
         """When the film is joined."""
         shutil.rmtree(self.path, ignore_errors=True)
 
+    def frames(self) -> Path:
+        """A folder in it for frames that become files of their own."""
+        place = self.path / "frames"
+        with writing(place):
+            place.mkdir(exist_ok=True)
+        return place
+
     def survey(self) -> Survey | None:
         """The one that was saved, if any."""
         text = self._text(_SURVEY)
@@ -94,7 +101,7 @@ class WorkFolder:
     def _place(self, segment: Segment, suffix: str = "packets") -> Path:
         return self.path / f"{segment.number:06}.{suffix}"
 
-    def save(self, segment: Segment, packets: Sequence[Stored], state: dict[str, Any], notes: dict[str, float]) -> None:
+    def save(self, segment: Segment, packets: Sequence[Stored], state: dict[str, Any], notes: dict[str, Any]) -> None:
         """The state that the next segment of the same shot begins with, then the packets, whose presence says that
         the segment is finished."""
         index = json.dumps({"packets": [(p.pts, p.key, len(p.data)) for p in packets], "notes": notes}).encode()

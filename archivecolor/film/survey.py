@@ -16,8 +16,9 @@ from numpy.typing import NDArray
 from archivecolor import tone
 from archivecolor.film.header import Film
 from archivecolor.film.planes import lightness_table
-from archivecolor.film.read import Frame, Reader
+from archivecolor.film.read import Frame
 from archivecolor.film.shots import DETECT_HEIGHT, ShotFinder, shots
+from archivecolor.film.source import Source, frames_of
 
 COLOUR_EVERY = 24
 """Frames between two looks at whether the film is in colour."""
@@ -54,6 +55,8 @@ class Survey:
     """Share of the frames looked at that hold colour."""
     trouble: str = ""
     """Why the film ends before its header says; "" when it does not."""
+    deinterlaced: int = 0
+    """Frames that were made progressive."""
 
     def shots(self) -> list[tuple[int, int]]:
         """First frame and end of every shot."""
@@ -90,7 +93,7 @@ def survey(
         None when it was broken off.
     """
     finder = ShotFinder(film.rate) if cuts is None else None
-    found, colours, reader = Survey(cuts=cuts or []), [], Reader(film, on_bad_frame)
+    found, colours, reader = Survey(cuts=cuts or []), [], frames_of(film, on_bad_frame)
     table = lightness_table(film.tags, film.depth)
     for frame in reader:
         if seen(frame.index, frame.pts):
@@ -109,7 +112,14 @@ def survey(
     found_cuts = finder.cuts if finder else found.cuts
     share = sum(colours) / len(colours) if colours else 0.0
     return Survey(
-        found.pts, found.mean, found.contrast, found_cuts, found.bad, share, _ended_early(film, reader, found)
+        found.pts,
+        found.mean,
+        found.contrast,
+        found_cuts,
+        found.bad,
+        share,
+        _ended_early(film, reader, found),
+        reader.deinterlaced,
     )
 
 
@@ -128,7 +138,7 @@ def has_colour(frame: Frame) -> bool:
     return tone.residual_chroma(rgb) >= tone.MONOCHROME_CHROMA
 
 
-def _ended_early(film: Film, reader: Reader, found: Survey) -> str:
+def _ended_early(film: Film, reader: Source, found: Survey) -> str:
     """In words, or "" when all is there that the header promises."""
     count = len(found.pts)
     if film.expected_frames > reader.packets:
@@ -140,5 +150,5 @@ def _ended_early(film: Film, reader: Reader, found: Survey) -> str:
     return f"broken off after {count} frames{_cause(reader)}" if reader.trouble else ""
 
 
-def _cause(reader: Reader) -> str:
+def _cause(reader: Source) -> str:
     return f" ({reader.trouble})" if reader.trouble else ""

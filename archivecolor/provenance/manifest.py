@@ -16,7 +16,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Protocol
 
-from archivecolor import files
+from archivecolor import files, numbered
 from archivecolor.errors import NoInputError, OutputError, PictureError
 from archivecolor.options import Shard
 from archivecolor.provenance.lock import LOCK, Lock
@@ -154,7 +154,7 @@ class Manifest:
                 raise PictureError(
                     f"its output {path} is already that of {owner}; colour it with another --out or --suffix"
                 )
-            if not (known or overwrite) and path.exists():
+            if not (known or overwrite) and numbered.exists(path):
                 raise PictureError(f"{path} exists and was not made by this program; move it, or use --overwrite")
         self.append(Record(name, source, output, STARTED))
 
@@ -165,9 +165,9 @@ class Manifest:
         """
         for name, source in sources.items():
             row = self.rows.get(name)
-            if row is None or row.status != DONE or row.source == str(source) or not Path(row.source).is_file():
+            if row is None or row.status != DONE or row.source == str(source) or not numbered.exists(Path(row.source)):
                 continue
-            if source.is_file() and files.sha256(source) != files.sha256(Path(row.source)):
+            if numbered.exists(source) and files.sha256(source) != files.sha256(Path(row.source)):
                 raise OutputError(
                     f"{self.folder}: {row.output} is there already, made from {row.source}; choose another --out for "
                     f"{source}, or --overwrite to replace it"
@@ -183,10 +183,11 @@ class Manifest:
         chosen = row.redone and not redo
         if not chosen and Identity(row.weights_sha256, row.options) != identity:
             return False
-        return row.status == SKIPPED or (row.output is not None and self._all_there(self.folder / row.output))
+        return row.status == SKIPPED or (row.output is not None and self._all_there(self.folder / row.output, row))
 
-    def _all_there(self, output: Path) -> bool:
-        return output.is_file() and (not self.sidecars or is_sidecar(sidecar_of(output)))
+    def _all_there(self, output: Path, row: Record) -> bool:
+        there = len(numbered.members(output)) == row.film["frames"] if numbered.is_pattern(output) else output.is_file()
+        return there and (not self.sidecars or is_sidecar(sidecar_of(output)))
 
     def _compact(self) -> None:
         """Leaves one row per input, whole or not at all. What was begun and not finished counts as failed."""

@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from archivecolor import files, provenance
+from archivecolor import files, mark, numbered, photo
 from archivecolor.colorize import Colorizer
 from archivecolor.film import write
 from archivecolor.film.contact import telling
@@ -16,8 +16,13 @@ from archivecolor.film.segments import WorkFolder
 from archivecolor.film.survey import Survey
 from archivecolor.film.write import Coding
 from archivecolor.jobs import Job
-from archivecolor.options import RunOptions
+from archivecolor.options import STILL_CODECS, RunOptions
+from archivecolor.outputs import make_folder
 from archivecolor.provenance import DONE, FAILED, SKIPPED, Keeper, Record
+from archivecolor.reel.dressed import Delivery, Told
+from archivecolor.reel.in_files import InFiles
+from archivecolor.reel.in_gif import InGif
+from archivecolor.reel.in_one_file import InOneFile
 from archivecolor.reel.way import Watch, color_film, look_through
 
 
@@ -31,31 +36,71 @@ def color_job(
         OutputError, PictureError: it cannot be done, or not to its end.
     """
     started = time.perf_counter()
-    coding = write.coding_for(film, options.film.codec, options.film.master)
-    target = target_of(job, coding, options.suffix)
-    row = replace(row, width=film.width, height=film.height, depth=film.depth, format=film.codec)
+    told = Told(tool, colorizer.card, options)
+    row = replace(row, width=film.width, height=film.height, format=film.codec)
+    row = replace(row, depth=film.stills.bits if film.stills else film.depth)
     before = manifest.row(job.name)
     if before and not options.overwrite and _is_same_failure(before, row, options.out):
         return before
+    delivery = delivery_for(film, job, told)
     # Named after the source: a run with another --suffix or --codec begins it anew, and leaves no old one behind.
-    place, key = target.with_name(job.source.name), f"{row.source_sha256} {row.weights_sha256} {row.options} {tool}"
+    place, key = job.target.with_name(job.source.name), f"{row.source_sha256} {row.weights_sha256} {row.options} {tool}"
     work = WorkFolder(place, key)
     found = look_through(film, options, work, watch)
     row = replace(row, film=_facts(film, found))
     if not options.recolor and found.coloured > 0.5:
         work.remove()
         return replace(row, status=SKIPPED, reason="already colour")
-    manifest.begin(job.name, row.source, target, options.overwrite)
-    source_type = provenance.TERMS + options.disclosure.source_type
-    said = {"comment": disclosed(tool, colorizer, source_type), "digital_source_type": source_type}
-    done = color_film(film, found, coding, work, target, colorizer, options, said, watch)
-    facts = {**row.film, "seen": done.shown, "reuse_error": _rounded(done.error), "reuse_worst": _rounded(done.worst)}
+    make_folder(delivery.target.parent, options.out)
+    manifest.begin(job.name, row.source, delivery.target, options.overwrite)
+    done = color_film(film, found, delivery, work, colorizer, options, watch)
+    facts = {
+        **row.film, "seen": done.shown, "reuse_error": _rounded(done.error), "reuse_worst": _rounded(done.worst),
+        **(delivery.card_facts() if isinstance(delivery, InOneFile) else {}),
+    }  # fmt: skip
     return replace(
         row, status=FAILED if found.trouble else DONE,
         reason=f"{found.trouble}; what is there was coloured" if found.trouble else "",
-        output=target.relative_to(options.out).as_posix(), output_sha256=files.sha256(target), film=facts,
-        notes=(*_notes(film, found), *done.notes), seconds={"film": round(time.perf_counter() - started, 3)},
+        output=delivery.target.relative_to(options.out).as_posix(), output_sha256=files.sha256(delivery.target),
+        film=facts, max_delta_l=done.max_delta_l, mark=mark.words(options.disclosure.mark),
+        mark_font=str(options.disclosure.mark_font or ""), notes=(*_notes(film, found), *done.notes),
+        seconds={"film": round(time.perf_counter() - started, 3)},
     )  # fmt: skip
+
+
+def delivery_for(film: Film, job: Job, told: Told) -> Delivery:
+    """What the film is to become, and where."""
+    asked, suffix = told.options.film, told.options.suffix
+    kind = asked.codec
+    if film.stills and kind == "auto" and not asked.master:
+        kind = film.stills.kind if film.stills.kind in ("dpx", *photo.WRITABLE) else "png"
+    elif kind == "gif":
+        return InGif(film, gif_of(film, job, suffix), told)
+    elif kind not in STILL_CODECS:
+        coding = write.coding_for(film, "h264" if kind == "auto" else kind, asked.master)
+        return InOneFile(coding, target_of(job, coding, suffix), told)
+    return InFiles(film, kind, frames_of(film, job, kind, suffix), told)
+
+
+def gif_of(film: Film, job: Job, suffix: str) -> Path:
+    """Where a film goes as a GIF."""
+    source = job.source
+    stem = source.stem if source.suffix == ".gif" else source.name
+    if film.stills and numbered.is_pattern(source):
+        stem = numbered.span(source, numbered.numbered(source))
+    return job.target.with_name(f"{stem}{suffix}.gif")
+
+
+def frames_of(film: Film, job: Job, kind: str, suffix: str) -> Path:
+    """The number pattern of a film's frames: its own, in another format with another file suffix; or in a folder of
+    the film's name."""
+    source = job.source
+    own = ".dpx" if kind == "dpx" else photo.suffix_for(kind, source.suffix)
+    if film.stills:
+        same = kind == film.stills.kind and source.suffix
+        return job.target.with_name(f"{source.stem}{suffix}{source.suffix if same else own}")
+    plain = source.stem.replace("%", "_")
+    return job.target.with_name(f"{source.name}_frames") / f"{plain}{suffix}_%06d{own}"
 
 
 def _rounded(value: float | None) -> float | None:
@@ -63,18 +108,35 @@ def _rounded(value: float | None) -> float | None:
 
 
 def _facts(film: Film, found: Survey) -> dict[str, Any]:
+    missing = sum(end - start + 1 for start, end in _gaps(film, found))
+    more: dict[str, Any] = {"deinterlaced": found.deinterlaced} if film.deinterlaced else {}
+    more |= {"first": film.stills.first, "missing": missing} if film.stills else {}
+    more |= {"curve": film.stills.curve} if film.stills and film.stills.curve else {}
     last = found.pts[-1] - found.pts[0] + film.frame_ticks
     return {
         "frames": len(found.pts), "bad_frames": len(found.bad), "shots": len(found.shots()),
         "fps": round(float(film.rate), 4), "duration": round(float(last * film.time_base), 3),
         "stills": [float(round((found.pts[i] - found.pts[0]) * film.time_base, 4)) for i in telling(found.shots())],
+        **more,
     }  # fmt: skip
 
 
+def _gaps(film: Film, found: Survey) -> list[tuple[int, int]]:
+    """Numbers that are missing among a film's files."""
+    return numbered.gaps(pts + film.stills.first for pts in found.pts) if film.stills else []
+
+
 def _notes(film: Film, found: Survey) -> tuple[str, ...]:
-    notes = []
+    notes = list(film.stills.notes) if film.stills else []
     if found.bad:
-        notes.append(f"{len(found.bad)} frames could not be decoded; stand-ins keep the time: {found.bad[:20]}")
+        first = film.stills.first if film.stills else None
+        bad = found.bad if first is None else [found.pts[i] + first for i in found.bad]
+        notes.append(f"{len(bad)} frames could not be decoded; stand-ins keep the time: {bad[:20]}")
+    if gaps := _gaps(film, found):
+        told = ", ".join(f"{a}" if a == b else f"{a}-{b}" for a, b in gaps[:20])
+        notes.append(f"frames are missing, and those before them stay longer: {told}{', …' if gaps[20:] else ''}")
+    if film.deinterlaced and not found.deinterlaced:
+        notes.append("--deinterlace: no frame says that it is interlaced; all are left as they are")
     if 0 < found.coloured <= 0.5:
         notes.append(f"{found.coloured:.0%} of the frames looked at were in colour and were coloured like the rest")
     if film.pix_fmt.startswith(("rgb", "bgr", "gbr", "pal", "argb", "abgr")):
@@ -88,20 +150,14 @@ def _is_same_failure(before: Record, row: Record, out: Path) -> bool:
         row.source_sha256, row.weights_sha256, row.options,
     )  # fmt: skip
     made = before.status == FAILED and bool(before.output_sha256) and before.output is not None
-    return same and made and (out / str(before.output)).is_file()
-
-
-def disclosed(tool: str, colorizer: Colorizer, source_type: str) -> str:
-    """The statement for the file's comment."""
-    card = colorizer.card
-    return (
-        f"Colour invented by a neural network ({tool}, weights {card.name} {card.sha256[:16]}); the luminance is the "
-        f"original's. Digital source type: {source_type}"
-    )
+    return same and made and numbered.exists(out / str(before.output))
 
 
 def target_of(job: Job, coding: Coding, suffix: str) -> Path:
-    """Where the film goes: under its own name, or where the container must be another, that behind its whole name."""
-    source = coding.film.path
+    """Where the film goes: under its own name, or where the container must be another, that behind its whole name.
+    Numbered files are named by their first and last number."""
+    source, film = coding.film.path, coding.film
     stem = source.stem if coding.suffix == source.suffix else source.name
+    if film.stills and numbered.is_pattern(source):
+        stem = numbered.span(source, numbered.numbered(source))
     return job.target.with_name(f"{stem}{suffix}{coding.suffix}")

@@ -7,7 +7,6 @@ works on one segment while the network works on the next; no more than those two
 
 from __future__ import annotations
 
-import errno
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -17,20 +16,17 @@ from typing import Any
 import numpy as np
 import torch
 
-from archivecolor import chroma, files
 from archivecolor.colorize import Colorizer
-from archivecolor.errors import OutputError, PictureError, TooLargeError
-from archivecolor.film import planes, shots, write
-from archivecolor.film.header import Film, open_film
-from archivecolor.film.read import Frame, Reader
-from archivecolor.film.segments import Stored, WorkFolder
+from archivecolor.errors import PictureError, TooLargeError
+from archivecolor.film import shots
+from archivecolor.film.header import Film
+from archivecolor.film.read import Frame
+from archivecolor.film.segments import WorkFolder
+from archivecolor.film.source import frames_of, open_source
 from archivecolor.film.survey import Segment, Survey, survey
-from archivecolor.film.write import Coding
 from archivecolor.options import RunOptions
 from archivecolor.reel.colours import AHEAD, STEP, Eye, Look, Tinter
-
-NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS)
-"""What a disk says that cannot be written to; a source that cannot be read says other things."""
+from archivecolor.reel.dressed import Delivery, Dressed
 
 WINDOW_MEGAPIXELS = 160.0
 """Luma samples of one window of frames, in millions."""
@@ -59,14 +55,13 @@ class InterruptedFilmError(PictureError):
 class Coloured:
     """What became of a film."""
 
-    film: Film
-    survey: Survey
-    coding: Coding
     shown: int
     """Frames the network saw."""
     error: float | None
     """Mean over gaps of the Lab units by which colours that travelled missed the network's own; None without gaps."""
     worst: float | None
+    max_delta_l: float | None
+    """Largest |ΔL*| of frames that are files of their own."""
     notes: tuple[str, ...]
 
 
@@ -105,41 +100,31 @@ def look_through(film: Film, options: RunOptions, work: WorkFolder, watch: Watch
 
 
 def color_film(
-    film: Film, found: Survey, coding: Coding, work: WorkFolder, target: Path, colorizer: Colorizer,
-    options: RunOptions, said: dict[str, str], watch: Watch,
+    film: Film, found: Survey, delivery: Delivery, work: WorkFolder, colorizer: Colorizer, options: RunOptions,
+    watch: Watch,
 ) -> Coloured:  # fmt: skip
-    """Colours a film into `target`.
-
-    Args:
-        said: metadata to put into the file, by key; `comment` is one of them.
+    """Colours a film into where its delivery says.
 
     Raises:
         InterruptedFilmError: asked to stop; the next call goes on from there.
         OutputError, PictureError: it cannot be done.
     """
     segments = found.segments(longest_segment(film), STEP)
-    _color_segments(film, found, coding, work, segments, colorizer, options, watch)
+    _color_segments(film, found, delivery, work, segments, colorizer, options, watch)
     watch.progress("joining", len(found.pts), len(found.pts), float((found.pts[-1] - found.pts[0]) * film.time_base))
-    times = [pts for segment in segments for pts, _, _ in work.index(segment)["packets"]]
-    packets = (packet for segment in segments for packet in work.packets(segment))
-    try:
-        with files.written_whole(target) as part:
-            notes = write.join(coding, part, times, packets, said)
-    except OSError as error:
-        if error.errno not in NO_ROOM:
-            raise
-        raise OutputError(f"{target}: cannot be written ({error.strerror}); free some space") from error
+    notes = delivery.join(found, segments, work)
     efforts = [work.index(segment)["notes"] for segment in segments]
     errors = [error for effort in efforts for error in effort["errors"]]
+    deltas = [effort["max_delta_l"] for effort in efforts if "max_delta_l" in effort]
     work.remove()
     return Coloured(
-        film, found, coding, sum(effort["shown"] for effort in efforts),
-        float(np.mean(errors)) if errors else None, max(errors) if errors else None, notes,
+        sum(effort["shown"] for effort in efforts), float(np.mean(errors)) if errors else None,
+        max(errors) if errors else None, max(deltas) if deltas else None, notes,
     )  # fmt: skip
 
 
 def _color_segments(
-    film: Film, found: Survey, coding: Coding, work: WorkFolder, segments: list[Segment], colorizer: Colorizer,
+    film: Film, found: Survey, delivery: Delivery, work: WorkFolder, segments: list[Segment], colorizer: Colorizer,
     options: RunOptions, watch: Watch,
 ) -> None:  # fmt: skip
     """Makes every segment that is not there yet."""
@@ -166,7 +151,7 @@ def _color_segments(
                 )
             dressed = Dressed(frames, looks, [ab * strength for ab in colours])
             notes = {"shown": tinter.effort.shown, "errors": [round(e, 3) for e in tinter.effort.errors]}
-            writing = encoder.submit(_write_segment, coding, segment, dressed, work, state, notes)
+            writing = encoder.submit(_write_segment, delivery, segment, dressed, work, state, notes)
         if writing:
             writing.result()
 
@@ -183,7 +168,7 @@ def windows(
     and passed over: seeking is not exact in every container."""
     frames: dict[int, Frame] = {}
     looks: dict[int, Look] = {}
-    source = iter(Reader(film, on_bad_frame))
+    source = iter(frames_of(film, on_bad_frame, segments[0].start))
     for segment in segments:
         while segment.reach(AHEAD) - 1 not in frames:
             frame = next(source, None)
@@ -198,39 +183,21 @@ def windows(
             del frames[i], looks[i]
 
 
-@dataclass(frozen=True)
-class Dressed:
-    """Frames of a segment with their colours, ready to be encoded."""
-
-    frames: list[Frame]
-    looks: list[Look]
-    colours: list[Any]
-
-    def pictures(self, coding: Coding) -> Iterator[tuple[int, list[Any]]]:
-        """(pts, planes Y, Cb, Cr): Y is what was read."""
-        film = coding.film
-        height, width = coding.chroma_size
-        for frame, look, ab in zip(self.frames, self.looks, self.colours, strict=False):
-            spread = chroma.spread(look.guide, ab, height, width)
-            luma = write.luma_at_depth(frame.luma, film.depth, coding.depth)
-            cb, cr = planes.chroma_planes(luma, spread, film.tags, coding.depth, coding.layout, film.interlaced)
-            yield frame.pts, [luma, cb, cr]
-
-
 def _write_segment(
-    coding: Coding, segment: Segment, dressed: Dressed, work: WorkFolder, state: dict[str, Any], notes: dict[str, Any]
-) -> None:
-    packets: list[Stored] = write.encode(coding, dressed.pictures(coding))
-    work.save(segment, packets, state, notes)
+    delivery: Delivery, segment: Segment, dressed: Dressed, work: WorkFolder, state: dict[str, Any],
+    notes: dict[str, Any],
+) -> None:  # fmt: skip
+    packets, more = delivery.make(dressed, work)
+    work.save(segment, packets, state, {**notes, **more})
 
 
-def open_to_color(path: Path, max_megapixels: float) -> Film:
-    """`open_film`, and no larger than allowed.
+def open_to_color(path: Path, options: RunOptions) -> Film:
+    """`open_source`, and no larger than allowed.
 
     Raises:
         TooLargeError, UnreadableError, UnsupportedError, MissingDependencyError: it cannot be coloured.
     """
-    film = open_film(path)
-    if film.width * film.height > max_megapixels * 1e6:
-        raise TooLargeError(f"frames of {film.width} x {film.height} are more than --max-megapixels {max_megapixels:g}")
+    film, most = open_source(path, options.film), options.max_megapixels
+    if film.width * film.height > most * 1e6:
+        raise TooLargeError(f"frames of {film.width} x {film.height} are more than --max-megapixels {most:g}")
     return film

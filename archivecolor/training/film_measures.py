@@ -23,7 +23,8 @@ from archivecolor.film.read import Reader
 from archivecolor.film.survey import Survey, survey
 from archivecolor.options import FilmEvaluation, FilmOptions
 from archivecolor.reel.colours import STEP, Eye, Tinter
-from archivecolor.reel.way import Dressed, longest_segment, windows
+from archivecolor.reel.dressed import Dressed
+from archivecolor.reel.way import longest_segment, windows
 
 Bytes = NDArray[np.uint8]
 Floats = NDArray[np.float32]

@@ -1,0 +1,104 @@
+"""Numbered files: `scan/frame_%06d.dpx` names all frames of a film whose frames are files of their own.
+
+The name is that of C's printf and FFmpeg's image2: `%06d` is a number of at least six digits, `%d` one without leading
+zeros. Such a path is no file, and stands for all of them wherever one path is asked for: in a job, in a manifest's row.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterable
+from itertools import pairwise
+from pathlib import Path
+
+_FIELD = re.compile(r"%(?:0([1-9]\d?))?d")
+_AT_THE_END = re.compile(r"([^%]*?)(\d+)((?:\.[^.%\d]*)?)", re.DOTALL)
+
+
+def is_pattern(path: Path) -> bool:
+    """Whether a path stands for numbered files: its name holds one number's place, and no file has that very name."""
+    return "%" in path.name and _FIELD.search(path.name) is not None and not os.path.lexists(path)
+
+
+def numbered(path: Path) -> dict[int, Path]:
+    """The files that a pattern stands for, by number, in their order.
+
+    Raises:
+        ValueError: it is no pattern.
+    """
+    before, width, after = _parts(path)
+    found: dict[int, Path] = {}
+    try:
+        names = os.listdir(path.parent)  # noqa: PTH208  (names alone: a reel has a hundred thousand)
+    except OSError:
+        return {}
+    for name in names:
+        digits = name[len(before) : len(name) - len(after)]
+        whole = name.startswith(before) and name.endswith(after) and digits.isascii() and digits.isdecimal()
+        if whole and (len(digits) == width or (len(digits) > width and digits[0] != "0")):
+            found[int(digits)] = path.with_name(name)
+    return dict(sorted(found.items()))
+
+
+def members(path: Path) -> list[Path]:
+    """The files that a path stands for: itself, or those of its pattern, by number."""
+    return list(numbered(path).values()) if is_pattern(path) else [path]
+
+
+def exists(path: Path) -> bool:
+    """Whether there is a file, or one at least of a pattern."""
+    return bool(numbered(path)) if is_pattern(path) else path.is_file()
+
+
+def name_of(path: Path, number: int) -> str:
+    """The name of one file of a pattern."""
+    before, width, after = _parts(path)
+    return f"{before}{number:0{width}}{after}"
+
+
+def span(path: Path, numbers: Iterable[int]) -> str:
+    """The name of a pattern with its first and last number in the number's place: `frame_000001-000480.dpx`."""
+    before, width, after = _parts(path)
+    ends = sorted(numbers)
+    return f"{before}{ends[0]:0{width}}-{ends[-1]:0{width}}{after}"
+
+
+def _parts(path: Path) -> tuple[str, int, str]:
+    """What stands before a pattern's number, its least digits, and what stands behind it."""
+    field = _FIELD.search(path.name)
+    if field is None:
+        raise ValueError(f"{path}: no place for a number in its name")
+    return path.name[: field.start()], int(field[1] or 1), path.name[field.end() :]
+
+
+def patterns(names: Iterable[str]) -> dict[str, list[str]]:
+    """File names of one folder, gathered by what they have in common beside a number at their end: pattern -> names.
+
+    A name without a number is its own pattern. Numbers whose leading zeros do not agree are left as single files, too.
+    """
+    alike: dict[tuple[str, str], dict[str, str]] = {}
+    gathered: dict[str, list[str]] = {}
+    for name in names:
+        parts = _AT_THE_END.fullmatch(name)
+        if parts:
+            alike.setdefault((parts[1], parts[3]), {})[parts[2]] = name
+        else:
+            gathered[name] = [name]
+    for (before, after), found in alike.items():
+        width = min(map(len, found))
+        padded = any(digits[0] == "0" and len(digits) > 1 for digits in found)
+        agree = all(len(digits) == width or digits[0] != "0" for digits in found)
+        if agree:
+            one_length = len({len(digits) for digits in found}) == 1
+            field = f"%0{width}d" if width > 1 and (padded or one_length) else "%d"
+            gathered[f"{before}{field}{after}"] = list(found.values())
+        else:
+            gathered |= {name: [name] for name in found.values()}
+    return gathered
+
+
+def gaps(numbers: Iterable[int]) -> list[tuple[int, int]]:
+    """First and last number of every stretch that is missing between the smallest and the largest."""
+    ordered = sorted(numbers)
+    return [(a + 1, b - 1) for a, b in pairwise(ordered) if b - a > 1]

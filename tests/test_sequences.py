@@ -1,0 +1,616 @@
+"""Films whose frames are files: found, named, read with their curves, coloured, written back under their numbers."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+import struct
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import av
+import cv2
+import numpy as np
+import pytest
+import tifffile
+import torch
+from doubles import INK, colour, colourful, contents, grey, lab_of, lightness
+from films import facts, save_film, scene
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
+
+from archivecolor import bag, decisions, export, files, jobs, lab, numbered, verify
+from archivecolor.errors import NoInputError, UnreadableError, UnsupportedError, UsageError
+from archivecolor.film import dpx, segments, stills
+from archivecolor.film.planes import lightness_table
+from archivecolor.options import Disclosure, FilmOptions
+from archivecolor.provenance import DONE, FAILED, SKIPPED
+from archivecolor.reel import in_files
+from archivecolor.run import is_numbered_frame
+
+SIZE = (48, 65)
+
+
+def light_of(index: int) -> Any:
+    """A grey scene as light (H, W), 0 to 1."""
+    return lab.linear_from_srgb(torch.from_numpy(scene(index, *SIZE)).float())
+
+
+def save_dpx(path: Path, index: int, curve: str = "log", bits: int = 10, transfer: int = 1) -> Any:
+    """A grey scene in RGB; its codes."""
+    header = dpx.blank(SIZE[1], SIZE[0], bits, transfer)
+    codes = dpx.coder(header, curve)(light_of(index)).numpy().astype(np.uint8 if bits == 8 else np.uint16)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    dpx.write(path, header, np.dstack([codes] * 3), curve, "Scanner X")
+    return codes
+
+
+def save_reel(folder: Path, numbers: Any, **how: Any) -> Path:
+    """A reel of DPX; its pattern."""
+    for number in numbers:
+        save_dpx(folder / f"reel_{number:06d}.dpx", number, **how)
+    return folder / "reel_%06d.dpx"
+
+
+def film_of(source: Any, out: Path, ink: Path, **options: Any) -> Any:
+    options.setdefault("film", FilmOptions(fps="24"))
+    (row,) = colour(source, out=out, model=ink, **options)
+    return row
+
+
+# --- names ------------------------------------------------------------------------------------------------------------
+
+
+def test_a_pattern_stands_for_its_files_in_the_order_of_their_numbers(tmp_path: Path) -> None:
+    for name in ("a_08.png", "a_09.png", "a_10.png", "a_100.png", "a_010.png", "a_1.png", "a_x.png", "b_08.png"):
+        (tmp_path / name).write_bytes(name.encode())
+    found = numbered.numbered(tmp_path / "a_%02d.png")
+    assert {n: p.name for n, p in found.items()} == {8: "a_08.png", 9: "a_09.png", 10: "a_10.png", 100: "a_100.png"}
+    assert list(found) == [8, 9, 10, 100]
+    assert [p.name for p in numbered.members(tmp_path / "a_%d.png")] == ["a_1.png", "a_10.png", "a_100.png"]
+    assert numbered.gaps(found) == [(11, 99)]
+    assert numbered.span(tmp_path / "a_%02d.png", found) == "a_08-100.png"
+    (tmp_path / "a_%02d.png").write_bytes(b"a file of that very name")
+    assert numbered.members(tmp_path / "a_%02d.png") == [tmp_path / "a_%02d.png"]
+
+
+@given(st.sets(st.integers(0, 10**7), min_size=1, max_size=20), st.integers(1, 9), st.sampled_from(["", "r2_f.", "x"]))
+def test_names_gathered_by_their_number_are_named_again_by_their_pattern(
+    numbers: set[int], width: int, before: str
+) -> None:
+    names = [f"{before}{n:0{width}d}.tif" for n in sorted(numbers)]
+    ((pattern, gathered),) = numbered.patterns(names).items()
+    assert sorted(gathered) == sorted(names)
+    assert {numbered.name_of(Path(pattern), n) for n in numbers} == set(names)
+
+
+def test_numbers_that_do_not_agree_and_names_without_one_stay_single() -> None:
+    assert numbered.patterns(["a1.tif", "a01.tif", "b.tif", "100%d.tif"]) == {
+        name: [name] for name in ("a1.tif", "a01.tif", "b.tif", "100%d.tif")
+    }
+
+
+def test_the_hash_of_a_sequence_is_that_of_the_list_of_sha256sum(tmp_path: Path) -> None:
+    listed = b""
+    for n in (3, 1, 2):
+        (tmp_path / f"f_{n}.dpx").write_bytes(bytes([n]) * 9)
+    for n in (1, 2, 3):
+        listed += f"{hashlib.sha256(bytes([n]) * 9).hexdigest()}  f_{n}.dpx\n".encode()
+    pattern = tmp_path / "f_%d.dpx"
+    assert files.sha256(pattern) == hashlib.sha256(listed).hexdigest()
+    seen = files.Seen.of(pattern)
+    assert seen.still()
+    (tmp_path / "f_4.dpx").write_bytes(b"4")
+    assert not seen.still()
+    with pytest.raises(FileNotFoundError):
+        files.sha256(tmp_path / "g_%d.dpx")
+
+
+def test_which_files_become_one_job(src: Path, out: Path) -> None:
+    save_reel(src / "one", range(3))
+    save_reel(src / "two", range(5, 7))
+    for name in ("page_01.png", "page_02.png", "portrait.png"):
+        Image.fromarray(grey()).save(src / name)
+
+    def found(*inputs: str, sequences: bool = False) -> list[str]:
+        frame = is_numbered_frame if sequences else (lambda path: path.suffix == ".dpx")
+        pictures = (".png", ".dpx")
+        return [job.name for job in jobs.find(inputs, out, lambda p: p.suffix in pictures, is_frame=frame)]
+
+    assert found(str(src)) == [
+        "one/reel_%06d.dpx", "page_01.png", "page_02.png", "portrait.png", "two/reel_%06d.dpx",
+    ]  # fmt: skip
+    assert found(str(src), sequences=True) == [
+        "one/reel_%06d.dpx", "page_%02d.png", "portrait.png", "two/reel_%06d.dpx",
+    ]  # fmt: skip
+    assert found(str(src / "page_%02d.png")) == ["page_%02d.png"]
+    assert found(str(src), str(src / "page_%02d.png")) == [
+        "one/reel_%06d.dpx", "portrait.png", "two/reel_%06d.dpx", "page_%02d.png",
+    ]  # fmt: skip
+    assert found(str(src / "one/*.dpx")) == ["reel_%06d.dpx"]
+    with pytest.raises(NoInputError, match="there is no file of this number pattern"):
+        found(str(src / "page_%05d.png"))
+
+
+# --- DPX --------------------------------------------------------------------------------------------------------------
+
+
+def test_the_curve_of_printing_density_is_that_of_cineon() -> None:
+    table = dpx.light_table(10, dpx.LOG, (0, 0.0), (1023, 2.046))
+    assert table[95] == pytest.approx(0, abs=1e-7)
+    assert table[685] == pytest.approx(1, rel=1e-6)
+    offset = 10 ** ((95 - 685) * 0.002 / 0.6)
+    for code in (0, 300, 445, 600, 1023):
+        expected = (10 ** ((code - 685) * 0.002 / 0.6) - offset) / (1 - offset)
+        assert table[code] == pytest.approx(expected, rel=1e-5, abs=1e-7)
+    assert table[445] == pytest.approx(0.15, abs=0.01)  # an 18 % grey card, as Cineon places it
+    assert table[1023] > 13  # highlights are kept
+    assert np.array_equal(table, dpx.light_table(10, dpx.LOG, (0xFFFFFFFF, 0.0), (0xFFFFFFFF, 0.0)))
+    assert dpx.light_table(16, dpx.LOG, (0, 0.0), (0, 0.0))[round(685 / 1023 * 65535)] == pytest.approx(1, rel=1e-3)
+
+
+@pytest.mark.parametrize("bits", [8, 10, 12, 16])
+@pytest.mark.parametrize("curve", [dpx.LOG, dpx.LINEAR, dpx.VIDEO])
+def test_every_code_comes_back_from_its_light(bits: int, curve: str) -> None:
+    header = dpx.blank(4, 4, bits)
+    codes = torch.from_numpy(dpx.table_of(header, curve))
+    back = dpx.coder(header, curve)(codes).numpy()
+    assert np.array_equal(back, np.arange(1 << bits))
+
+
+@pytest.mark.parametrize(("bits", "pix_fmt"), [(8, "rgb24"), (10, "gbrp10le"), (12, "gbrp12le"), (16, "rgb48be")])
+def test_what_is_written_is_what_ffmpeg_reads(tmp_path: Path, bits: int, pix_fmt: str) -> None:
+    draw = np.random.default_rng(bits)
+    codes = draw.integers(0, 1 << bits, (7, 13, 3)).astype(np.uint8 if bits == 8 else np.uint16)
+    dpx.write(tmp_path / "a.dpx", dpx.blank(13, 7, bits), codes, dpx.VIDEO, "me")
+    header, back = dpx.read(tmp_path / "a.dpx")
+    assert np.array_equal(back, codes)
+    assert (header.width, header.height, header.bits) == (13, 7, bits)
+    with av.open(str(tmp_path / "a.dpx")) as film:
+        frame = next(film.decode(video=0))
+    assert frame.format.name == pix_fmt
+    theirs = frame.to_ndarray(format="rgb24" if bits == 8 else "rgb48le")
+    if bits in (8, 16):
+        assert np.array_equal(theirs, codes)
+    else:
+        planes = [np.frombuffer(bytes(p), "<u2").reshape(7, -1)[:, :13] for p in frame.planes]
+        assert np.array_equal(np.dstack([planes[2], planes[0], planes[1]]), codes)
+
+
+@pytest.mark.parametrize(
+    ("pix_fmt", "bits"),
+    [
+        ("gray", 8), ("rgb24", 8), ("rgba", 8), ("gbrp10be", 10), ("gbrp12be", 12), ("rgb48le", 16), ("gray16be", 16),
+    ],
+)  # fmt: skip
+def test_what_ffmpeg_writes_is_read(tmp_path: Path, pix_fmt: str, bits: int) -> None:
+    rgb = colourful(9, 14)
+    with av.open(str(tmp_path / "f_%d.dpx"), "w", format="image2") as out:
+        stream = out.add_stream("dpx", rate=24)
+        stream.width, stream.height, stream.pix_fmt = 14, 9, pix_fmt
+        frame = av.VideoFrame.from_ndarray(rgb, format="rgb24").reformat(format=pix_fmt)
+        out.mux(stream.encode(frame))
+        out.mux(stream.encode(None))
+    header, codes = dpx.read(next(tmp_path.glob("*.dpx")))
+    assert (header.bits, header.grey) == (bits, pix_fmt.startswith("gray"))
+    shown = codes >> (bits - 8)
+    expected = frame.reformat(format="gray").to_ndarray() if header.grey else rgb
+    assert np.abs(shown.astype(int) - expected).max() <= 1
+
+
+def test_ten_bit_luma_fills_its_words_from_below(tmp_path: Path) -> None:
+    codes = np.arange(5 * 7).reshape(5, 7) * 29
+    head = bytearray(dpx.blank(7, 5, 10).head)
+    head[800] = 6
+    words = np.zeros((5, 9), np.uint32)
+    words[:, :7] = codes
+    packed = (words[:, 0::3] | words[:, 1::3] << 10 | words[:, 2::3] << 20) << 2
+    (tmp_path / "a.dpx").write_bytes(bytes(head) + packed.astype(">u4").tobytes())
+    header, back = dpx.read(tmp_path / "a.dpx")
+    assert header.grey and np.array_equal(back, codes)
+    with av.open(str(tmp_path / "a.dpx")) as film:
+        frame = next(film.decode(video=0))
+        assert frame.format.name == "gray10le"
+        assert np.array_equal(np.frombuffer(bytes(frame.planes[0]), "<u2").reshape(5, -1)[:, :7], codes)
+
+
+def test_a_damaged_dpx_says_what_is_wrong(tmp_path: Path) -> None:
+    save_dpx(tmp_path / "a.dpx", 0)
+    whole = (tmp_path / "a.dpx").read_bytes()
+
+    def spoiled(content: bytes) -> Path:
+        (tmp_path / "b.dpx").write_bytes(content)
+        return tmp_path / "b.dpx"
+
+    with pytest.raises(UnreadableError, match="truncated: 20 of 48 lines"):
+        dpx.read(spoiled(whole[: 2048 + 20 * SIZE[1] * 4]))
+    with pytest.raises(UnreadableError, match="not a DPX"):
+        dpx.read(spoiled(b"II*\0" + whole[4:]))
+    with pytest.raises(UnreadableError, match="header is not whole"):
+        dpx.read(spoiled(whole[:900]))
+    for at, value, word in (
+        (800, 100, "descriptor 100"),
+        (803, 32, "32 bits"),
+        (807, 1, "run-length"),
+        (771, 2, "2 image"),
+    ):
+        with pytest.raises(UnsupportedError, match=word):
+            dpx.read(spoiled(whole[:at] + bytes([value]) + whole[at + 1 :]))
+
+
+# --- in and out -------------------------------------------------------------------------------------------------------
+
+
+def test_a_reel_of_log_dpx_comes_out_as_one(src: Path, out: Path, ink: Path) -> None:
+    pattern = save_reel(src, range(86400, 86412))
+    row = film_of(pattern, out, ink)
+    assert (row.status, row.reason, row.notes) == (DONE, "", ())
+    assert (row.input, row.output) == ("reel_%06d.dpx", "reel_%06d.dpx")
+    assert (row.depth, row.format, row.film["frames"], row.film["first"]) == (10, "dpx", 12, 86400)
+    assert (row.film["curve"], row.film["missing"], row.film["fps"]) == ("log", 0, 24.0)
+    assert {p.name for p in out.iterdir()} == {p.name for p in src.iterdir()} | {"manifest.jsonl"}
+    for number in (86400, 86411):
+        before, codes = dpx.read(src / f"reel_{number:06d}.dpx")
+        after, rgb = dpx.read(out / f"reel_{number:06d}.dpx")
+        assert (after.bits, after.transfer, after.head[1408:]) == (10, before.transfer, before.head[1408:])
+        assert after.head[160:260].rstrip(b"\0") == b"Scanner X; archivecolor 0.1.0, colour added by AI"
+        table = dpx.table_of(after, dpx.LOG)
+        ours, theirs = (
+            lab.lightness_from_luminance(torch.from_numpy(stills.light_of(c, table)).clamp(0, 1)) for c in (rgb, codes)
+        )
+        delta = (ours - theirs).abs()
+        assert float(delta.max()) <= row.max_delta_l + 1e-4 < 0.2
+        shown = stills.codes_of_light(table)[rgb]
+        a, b = lab_of(shown)[15:35, 15:50, 1:].reshape(-1, 2).T
+        assert abs(np.median(a) - INK[0]) < 2
+        assert abs(np.median(b) - INK[1]) < 2
+
+
+@pytest.mark.parametrize("bits", [8, 10, 12, 16])
+@pytest.mark.parametrize(("curve", "transfer"), [("log", 3), ("linear", 2), ("video", 6)])
+def test_all_depths_and_curves_have_the_right_luminance(
+    src: Path, out: Path, ink: Path, bits: int, curve: str, transfer: int
+) -> None:
+    pattern = save_reel(src, range(2), curve=curve, bits=bits, transfer=transfer)
+    film = stills.open_stills(pattern, "24", "auto")
+    assert film.stills and film.stills.curve == curve
+    (frame, _) = stills.StillsReader(film)
+    expected = lab.lightness_from_luminance(light_of(0)).numpy()
+    coarse = {"log": 1.0, "linear": 9.0, "video": 0.4}[curve] if bits == 8 else 0.6
+    assert np.abs(lightness_table(film.tags, film.depth)[frame.luma] - expected).max() < coarse
+    row = film_of(pattern, out, ink)
+    assert row.status == DONE, row.reason
+    assert dpx.read_header(out / "reel_000000.dpx").bits == bits
+
+
+def test_what_lies_beyond_black_and_white_is_kept() -> None:
+    header = dpx.blank(1024, 1, 10, 1)
+    table = dpx.table_of(header, dpx.LOG)
+    codes = np.arange(1024)[None]
+    from archivecolor import chroma
+
+    warm = chroma.spread(np.full((8, 8), 50, np.float32), np.full((2, 8, 8), 25, np.float32), 1, 1024)
+    rgb, worst = in_files.merged(table[codes], warm, dpx.coder(header, dpx.LOG), table)
+    assert worst < 0.15
+    outside = (codes[0] <= 95) | (codes[0] >= 685)
+    assert np.array_equal(rgb[0, outside], np.repeat(codes[0, outside, None], 3, axis=1))
+    assert (np.ptp(rgb[0, 300:600].astype(int), axis=1) > 20).all()
+
+
+def test_a_header_that_says_nothing_is_named_and_can_be_overruled(src: Path, out: Path, ink: Path) -> None:
+    pattern = save_reel(src, range(2), transfer=0)
+    for path in src.iterdir():
+        content = bytearray(path.read_bytes())
+        content[801] = 0
+        path.write_bytes(content)
+    row = film_of(pattern, out / "video", ink)
+    assert row.film["curve"] == "video"
+    assert "--dpx-curve" in row.notes[0]
+    row = film_of(pattern, out / "log", ink, film=FilmOptions(fps="24", dpx_curve="log"))
+    assert (row.film["curve"], row.notes) == ("log", ())
+    assert dpx.read_header(out / "log/reel_000000.dpx").transfer == 1
+
+
+def test_the_rate_of_a_header_is_taken_and_none_is_named(src: Path, out: Path, ink: Path) -> None:
+    pattern = save_reel(src, range(3))
+    row = film_of(pattern, out / "usual", ink, film=FilmOptions())
+    assert row.film["fps"] == 24.0
+    assert "taken for 24, see --fps" in row.notes[0]
+    for path in src.iterdir():
+        content = bytearray(path.read_bytes())
+        struct.pack_into(">f", content, 1724, 23.976)
+        path.write_bytes(content)
+    row = film_of(pattern, out / "said", ink, film=FilmOptions())
+    assert (row.film["fps"], row.notes) == (23.976, ())
+    assert stills.open_stills(pattern, "", "auto").time_base == Fraction(1001, 24000)
+    assert stills.open_stills(pattern, "16.667", "auto").rate == Fraction(16667, 1000)
+    for text in ("fast", "0", "24/0", "-3"):
+        with pytest.raises(UsageError, match="--fps"):
+            FilmOptions(fps=text)
+
+
+@pytest.mark.parametrize(
+    ("suffix", "dtype"), [("png", np.uint8), ("png", np.uint16), ("tif", np.uint8), ("tif", np.uint16)]
+)
+def test_numbered_pictures_keep_depth_names_and_lightness(
+    src: Path, out: Path, ink: Path, suffix: str, dtype: Any
+) -> None:
+    for i in range(5):
+        samples = grey(40, 56, dtype, seed=i)
+        path = src / "box" / f"{i:04d}.{suffix}"
+        path.parent.mkdir(exist_ok=True)
+        if suffix == "tif":
+            tifffile.imwrite(path, samples, resolution=(300, 300))
+        else:
+            cv2.imwrite(str(path), samples)
+    row = film_of(src, out, ink, film=FilmOptions(fps="18", sequences=True))
+    assert (row.status, row.reason, row.input) == (DONE, "", f"box/%04d.{suffix}")
+    assert row.depth == 8 * np.dtype(dtype).itemsize
+    for i in (0, 4):
+        made = cv2.imread(str(out / "box" / f"{i:04d}.{suffix}"), cv2.IMREAD_UNCHANGED)[..., ::-1]
+        assert made.dtype == dtype
+        delta = np.abs(lightness(made) - lightness(grey(40, 56, dtype, seed=i))).max()
+        assert delta <= row.max_delta_l + 1e-3 <= (0.31 if dtype == np.uint8 else 0.003)
+    content = (out / "box" / f"0000.{suffix}").read_bytes()
+    assert b"compositeWithTrainedAlgorithmicMedia" in content
+
+
+def test_without_a_word_numbered_photographs_stay_photographs(src: Path, out: Path, ink: Path) -> None:
+    for i in range(2):
+        Image.fromarray(grey(seed=i)).save(src / f"{i}.png")
+    rows = colour(src, out=out, model=ink)
+    assert [(row.input, row.film) for row in rows] == [("0.png", {}), ("1.png", {})]
+
+
+def test_gaps_are_named_and_keep_the_time(src: Path, out: Path, ink: Path) -> None:
+    pattern = save_reel(src, [1, 2, 3, 6, 7, 9])
+    row = film_of(pattern, out, ink)
+    assert row.film["missing"] == 3
+    assert row.notes == ("frames are missing, and those before them stay longer: 4-5, 8",)
+    assert [p.name for p in numbered.members(out / "reel_%06d.dpx")] == [
+        f"reel_00000{n}.dpx" for n in (1, 2, 3, 6, 7, 9)
+    ]
+    row = film_of(pattern, out / "film", ink, film=FilmOptions(codec="h264", fps="18"))
+    assert row.output == "reel_000001-000009.dpx.mp4"
+    made = facts(out / "film" / row.output)
+    assert [p * made.time_base * 18 for p in made.pts] == [0, 1, 2, 5, 6, 8]
+
+
+@pytest.mark.parametrize("how", ["repeat", "grey"])
+def test_a_frame_that_cannot_be_read_gets_a_stand_in(src: Path, out: Path, ink: Path, how: str) -> None:
+    pattern = save_reel(src, range(10, 16))
+    (src / "reel_000012.dpx").write_bytes((src / "reel_000012.dpx").read_bytes()[:5000])
+    row = film_of(pattern, out, ink, film=FilmOptions(fps="24", on_bad_frame=how))
+    assert row.status == DONE
+    assert row.film["bad_frames"] == 1
+    assert row.notes == ("1 frames could not be decoded; stand-ins keep the time: [12]",)
+    made, before = (dpx.read(out / f"reel_{n:06d}.dpx")[1].astype(int) for n in (12, 11))
+    alike = np.abs(made - before).max() <= 2
+    assert alike == (how == "repeat")
+    if how == "grey":
+        assert np.ptp(made[..., 1]) <= 1
+
+
+def test_frames_of_another_size_end_the_film_with_their_name(src: Path, out: Path, ink: Path) -> None:
+    for i in range(3):
+        Image.fromarray(grey(40, 56 + i)).save(src / f"f_{i}.png")
+    row = film_of(src / "f_%d.png", out, ink)
+    assert row.status == FAILED
+    assert "f_1.png has 57 x 40 pixels, the film 56 x 40" in row.reason
+
+
+def test_a_reel_in_colour_is_left_alone(src: Path, out: Path, ink: Path) -> None:
+    for i in range(3):
+        Image.fromarray(colourful(40, 56)).save(src / f"f_{i}.png")
+    row = film_of(src / "f_%d.png", out, ink)
+    assert (row.status, row.reason) == (SKIPPED, "already colour")
+    assert list(out.rglob("*.png")) == []
+
+
+def test_one_dpx_is_a_film_of_one_frame(src: Path, out: Path, ink: Path) -> None:
+    save_dpx(src / "still.dpx", 0)
+    row = film_of(src, out, ink)
+    assert (row.status, row.output, row.film["frames"]) == (DONE, "still.dpx", 1)
+    assert dpx.read(out / "still.dpx")[1].shape == (*SIZE, 3)
+
+
+def test_toned_frames_are_read_as_luminance(src: Path, out: Path, ink: Path) -> None:
+    for i in range(3):
+        toned = (grey(40, 56, seed=i)[..., None] * np.array([1, 0.85, 0.6])).astype(np.uint8)
+        Image.fromarray(toned).save(src / f"f_{i}.png")
+    row = film_of(src / "f_%d.png", out, ink, film=FilmOptions(fps="24", master=True))
+    assert (row.status, row.output) == (DONE, "f_0-2.png.mkv")
+    film = facts(out / row.output)
+    assert film.pix_fmt == "yuv444p16le"
+    toned = np.asarray(Image.open(src / "f_1.png"))
+    shown = lab.srgb_from_linear(lab.luminance_from_lightness(torch.from_numpy(lightness(toned)))).numpy()
+    assert np.abs(film.luma[1] / 65535 - shown).max() < 2e-3
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+def test_a_master_of_grey_frames_has_their_codes(src: Path, out: Path, ink: Path, dtype: Any) -> None:
+    for i in range(4):
+        cv2.imwrite(str(src / f"f_{i}.png"), grey(40, 56, dtype, seed=i))
+    row = film_of(src / "f_%d.png", out, ink, film=FilmOptions(fps="25", master=True))
+    made = facts(out / row.output)
+    assert made.tags[1] == 2
+    assert all(np.array_equal(made.luma[i], grey(40, 56, dtype, seed=i)) for i in range(4))
+
+
+@pytest.mark.parametrize("codec", ["h264", "prores"])
+def test_a_film_file_of_a_reel_has_its_lightness(src: Path, out: Path, ink: Path, codec: str) -> None:
+    pattern = save_reel(src, range(4))
+    row = film_of(pattern, out, ink, film=FilmOptions(fps="24", codec=codec))
+    with av.open(str(out / row.output)) as film:
+        rgb = [frame.to_ndarray(format="rgb24") for frame in film.decode(video=0)][2]
+    expected = lab.lightness_from_luminance(light_of(2)).numpy()
+    assert np.abs(lightness(rgb)[:, :-1] - expected[:, :-1]).mean() < 1.5  # coded, and 65 is odd
+
+
+@pytest.mark.parametrize(("codec", "suffix"), [("png", ".png"), ("tiff", ".tif"), ("dpx", ".dpx")])
+def test_a_film_file_comes_out_as_numbered_files_where_asked(
+    src: Path, out: Path, ink: Path, codec: str, suffix: str
+) -> None:
+    source = save_film(src / "reel.mp4", sound=True)
+    row = film_of(source, out, ink, film=FilmOptions(codec=codec))
+    assert row.output == f"reel.mp4_frames/reel_%06d{suffix}"
+    assert row.notes == ("sound and subtitles are not carried by files of frames",)
+    made = numbered.members(out / row.output)
+    assert (len(made), made[0].name, made[-1].name) == (24, f"reel_000000{suffix}", f"reel_000023{suffix}")
+    luma = facts(source).luma[3].astype(float)
+    shown = ((luma - 16) / 219).clip(0, 1)[..., None].repeat(3, axis=2)
+    if codec == "dpx":
+        header, codes = dpx.read(made[3])
+        rgb = codes / 1023
+        assert header.bits == 10
+    else:
+        rgb = cv2.imread(str(made[3]), cv2.IMREAD_UNCHANGED)[..., ::-1] / 255
+    one, other = (lightness(np.rint(v * 65535).astype(np.uint16)) for v in (rgb, shown))
+    assert np.abs(one - other).max() < 0.5
+
+
+def test_a_reel_changes_its_format_where_asked(src: Path, out: Path, ink: Path) -> None:
+    pattern = save_reel(src, range(3))
+    row = film_of(pattern, out, ink, film=FilmOptions(fps="24", codec="tiff"), suffix="_color")
+    assert row.output == "reel_%06d_color.tif"
+    made = tifffile.imread(out / "reel_000001_color.tif")
+    assert made.dtype == np.uint16
+    expected = lab.lightness_from_luminance(light_of(1)).numpy()
+    assert np.abs(lightness(made) - expected).max() < 0.2
+
+
+# --- kept, killed, checked --------------------------------------------------------------------------------------------
+
+
+class Killed(BaseException):
+    """Stands for the end of the process."""
+
+
+def test_killed_at_any_write_and_taken_up_again_the_reel_is_the_same(
+    src: Path, tmp_path: Path, ink: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pattern = save_reel(src, [*range(20), *range(22, 40)])
+    (src / "reel_000008.dpx").write_bytes(b"")  # the first of a segment: its stand-in comes from the one before
+    monkeypatch.setattr("archivecolor.reel.way.LONGEST_SEGMENT", 8)
+    film_of(pattern, tmp_path / "never", ink)
+    never = contents(tmp_path / "never", lambda path: path.name == "manifest.jsonl")
+    assert len(never) == 38
+    out, left = tmp_path / "out", [0]
+
+    def mortal(own: Any) -> Any:
+        def dies(*given: Any, **named: Any) -> Any:
+            left[0] -= 1
+            if left[0] < 0:
+                raise Killed
+            return own(*given, **named)
+
+        return dies
+
+    monkeypatch.setattr(segments.WorkFolder, "save", mortal(segments.WorkFolder.save))
+    monkeypatch.setattr(dpx, "write", mortal(dpx.write))
+    monkeypatch.setattr("archivecolor.reel.in_files.os.replace", mortal(in_files.os.replace))
+    deaths = 0
+    for more in (3, 12, 9, 20, 13, 30, 40, 1000):
+        left[0] = more
+        try:
+            row = film_of(pattern, out, ink, workers=1)
+        except Killed:
+            deaths += 1
+    assert deaths >= 5
+    assert row.status == DONE
+    assert contents(out, lambda path: path.name == "manifest.jsonl") == never
+
+
+def test_what_is_done_is_done_and_a_changed_frame_does_it_again(src: Path, out: Path, ink: Path) -> None:
+    pattern = save_reel(src, range(4))
+    told = Disclosure()
+    first = film_of(pattern, out, ink, disclosure=told)
+    assert json.loads((out / "reel_%06d.dpx.json").read_text())["output"]["sha256"] == first.output_sha256
+    assert film_of(pattern, out, ink, disclosure=told) == first
+    save_dpx(src / "reel_000002.dpx", 30)
+    second = film_of(pattern, out, ink, disclosure=told)
+    assert (second.status, second.source_sha256 == first.source_sha256) == (DONE, False)
+    (src / "reel_000003.dpx").unlink()
+    third = film_of(pattern, out, ink, disclosure=told)
+    assert third.film["frames"] == 3
+    assert not (out / "reel_000003.dpx").exists()
+    (out / "reel_000001.dpx").unlink()
+    assert film_of(pattern, out, ink, disclosure=told).seconds != third.seconds
+    assert (out / "reel_000001.dpx").exists()
+
+
+def test_frames_of_others_are_not_replaced(src: Path, out: Path, ink: Path) -> None:
+    pattern = save_reel(src, range(3))
+    out.mkdir()
+    (out / "reel_000077.dpx").write_bytes(b"somebody's")
+    row = film_of(pattern, out, ink)
+    assert row.status == FAILED
+    assert "was not made by this program" in row.reason
+    assert (out / "reel_000077.dpx").read_bytes() == b"somebody's"
+
+
+def test_a_reel_is_verified_bagged_and_exported_whole(src: Path, out: Path, ink: Path, tmp_path: Path) -> None:
+    pattern = save_reel(src, range(4))
+    row = film_of(pattern, out, ink, disclosure=Disclosure())
+    assert verify.verify(out).sound
+    (tmp_path / "accepted.json").write_text(
+        json.dumps(
+            {
+                "format": decisions.FORMAT,
+                "decisions": [{"input": row.input, "decision": "accepted", "output_sha256": row.output_sha256}],
+            }
+        )
+    )
+    assert export.export(out, tmp_path / "accepted.json", tmp_path / "to")[:2] == (1, 0)
+    assert {p.name for p in (tmp_path / "to").iterdir()} == {p.name for p in out.iterdir()} - {"manifest.jsonl"}
+    pytest.importorskip("bagit")
+    assert bag.bag(out, tmp_path / "bag") == 1
+    shutil.copy(out / "reel_000001.dpx", out / "reel_000002.dpx")
+    found = verify.verify(out)
+    assert [(f.what, f.name) for f in found.findings] == [("changed", "reel_%06d.dpx")]
+    (out / "reel_000002.dpx").unlink()
+    assert not verify.verify(out).sound
+
+
+def test_the_mark_is_burnt_into_frames(src: Path, out: Path, ink: Path) -> None:
+    for i in range(3):
+        cv2.imwrite(str(src / f"f_{i}.png"), grey(240, 320, seed=i))
+    plain = film_of(src / "f_%d.png", out / "plain", ink)
+    marked = film_of(src / "f_%d.png", out / "marked", ink, disclosure=Disclosure(mark="auto", sidecar=False))
+    assert (plain.mark, marked.mark) == ("", "Colour added by AI")
+    one, other = (cv2.imread(str(out / where / "f_1.png")).astype(int) for where in ("plain", "marked"))
+    rows, columns = np.nonzero(np.abs(one - other).max(axis=2))
+    assert rows.min() > 220
+    assert columns.min() > 200
+    assert len(rows) > 300
+
+
+@pytest.mark.parametrize("source", ["wave.gif", "reel.mp4", "f_%02d.png"])
+def test_films_of_all_kinds_come_out_as_a_gif_where_asked(src: Path, out: Path, ink: Path, source: str) -> None:
+    lasts = [40, 80, 120] * 2
+    frames = [Image.fromarray(grey(64, 96, seed=i)) for i in range(6)]
+    if source == "wave.gif":
+        frames[0].save(src / source, save_all=True, append_images=frames[1:], duration=lasts, loop=0)
+    elif source == "reel.mp4":
+        save_film(src / source, [0, 24, 72, 144, 168, 216], size=(64, 96), sound=True)
+    else:
+        for i, n in enumerate((1, 2, 4, 7, 8, 10)):  # gaps: two and three frames of 40 ms
+            frames[i].save(src / f"f_{n:02d}.png")
+    row = film_of(src / source, out, ink, film=FilmOptions(codec="gif", fps="25"))
+    assert row.status == DONE, row.reason
+    assert row.output == {"wave.gif": "wave.gif", "reel.mp4": "reel.mp4.gif", "f_%02d.png": "f_01-10.png.gif"}[source]
+    with Image.open(out / row.output) as made:
+        shown, rgb = [], []
+        for i in range(getattr(made, "n_frames", 1)):
+            made.seek(i)
+            shown.append(made.info["duration"])
+            rgb.append(np.asarray(made.convert("RGB")))
+        assert b"Colour invented by a neural network" in made.info["comment"]
+    assert shown[:5] == [40, 80, 120, 40, 80]
+    assert len(rgb) == 6
+    a, b = np.median(lab_of(rgb[3])[8:56, 8:88, 1:].reshape(-1, 2), axis=0)
+    assert abs(a - INK[0]) < 5
+    assert abs(b - INK[1]) < 6
