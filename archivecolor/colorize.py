@@ -21,9 +21,10 @@ import torch
 from numpy.typing import NDArray
 
 from archivecolor import chroma, devices, doubt, lab, orient, tiles, tone, weights
-from archivecolor.engine import Engine
+from archivecolor.engine import DTYPES, Engine
 from archivecolor.guidance import guided
 from archivecolor.networks import STRIDES
+from archivecolor.networks.fused import Fused, fusible
 from archivecolor.openvino_network import OpenVinoNetwork
 from archivecolor.options import ColorOptions, require
 from archivecolor.painting import Painting
@@ -86,6 +87,8 @@ class Colorizer:
         if engine == "openvino":
             require(self.device.type == "cpu", "--engine openvino: it computes on CPUs; add --device cpu")
             network = OpenVinoNetwork(network, self.precision, self.stride)
+        elif self.device.type == "cpu" and fusible(network):
+            network = Fused(network, DTYPES[self.precision])
         self.engine = Engine(network, self.device, self.precision, batch)
         self._threads = ThreadPoolExecutor(joblib.cpu_count(), "archivecolor-spread", torch.set_num_threads, (1,))
 

@@ -51,7 +51,7 @@ class Engine:
 
     def __init__(self, network: nn.Module, device: torch.device, precision: str, batch: int, lanes: int = 0) -> None:
         self.device, self.precision = device, precision
-        self.network = _narrowed(network.eval(), _DTYPES[precision])
+        self.network = _narrowed(network.eval(), DTYPES[precision])
         self.network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         on_cpu = device.type == "cpu"
         # One by one, a picture's colours do not depend on its company either: other batches are other kernels, whose
@@ -149,7 +149,7 @@ class Engine:
     @torch.inference_mode()
     def _forward(self, l_net: Tensor) -> Floats:
         """(N, 1, H, W) on the device -> (N, 2, H, W), float32, on this side."""
-        x = self._padded(l_net).to(_DTYPES[self.precision]).contiguous(memory_format=torch.channels_last)
+        x = self._padded(l_net).to(DTYPES[self.precision]).contiguous(memory_format=torch.channels_last)
         ab_net: Tensor = self.network(x)
         return ab_net[: len(l_net)].float().cpu().numpy()
 
@@ -160,7 +160,7 @@ class Engine:
         return torch.cat([l_net, l_net[-1:].expand(self.batch - len(l_net), -1, -1, -1)])
 
 
-_DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 
 def _narrowed(network: nn.Module, dtype: torch.dtype) -> nn.Module:

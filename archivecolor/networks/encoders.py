@@ -89,6 +89,8 @@ class Lite0Body(nn.Module):
     """
 
     channels = (16, 24, 40, 112, 320)
+    tapped = (0, 1, 2, 4, 6)
+    """The stages whose maps these are."""
     # blocks: (how many, channels out, kernel, stride of the first)
     _plan = ((2, 24, 3, 2), (2, 40, 5, 2), (3, 80, 3, 2), (3, 112, 5, 1), (4, 192, 5, 2), (1, 320, 3, 1))
 
@@ -112,7 +114,7 @@ class Lite0Body(nn.Module):
         kept = []
         for i, block in enumerate(self.blocks):
             x = block(x)
-            if i in (0, 1, 2, 4, 6):
+            if i in self.tapped:
                 kept.append(x)
         return kept
 
