@@ -111,9 +111,12 @@ def run(
     """
     from archivecolor import batch_view, supervise
     from archivecolor.options import ColorOptions, Disclosure, FilmOptions, RunOptions, parse_hint, parse_shard
-    from archivecolor.reference import read_palette
 
-    reference = read_palette(palette, palette_strength) if palette else None
+    reference = None
+    if palette:  # reading a picture takes torch, which otherwise only the working process imports
+        from archivecolor.reference import read_palette
+
+        reference = read_palette(palette, palette_strength)
     color = ColorOptions(size, strength, tiles, reference, tuple(map(parse_hint, hint or ())), mirror)
     if engine == "ray":  # which computes on other machines, by torch there
         engine, on = "torch", "ray"
