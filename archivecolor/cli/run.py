@@ -25,7 +25,7 @@ def run(
     ] = "auto",
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:n.")] = "auto",
     engine: Annotated[
-        str, typer.Option(help="torch, or openvino: faster on CPUs, needs the extra of that name. ray: as --on ray.")
+        str, typer.Option(help="torch, or openvino: faster on some CPUs (see bench), an extra. ray: as --on ray.")
     ] = "torch",
     precision: Annotated[str, typer.Option(help="auto, fp32, bf16 or fp16.")] = "auto",
     batch: Annotated[int, typer.Option(help="Pictures that go through the network together on a GPU, at most.")] = 8,
