@@ -19,6 +19,7 @@ import joblib
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import nn
 
 from archivecolor import chroma, devices, doubt, lab, orient, tiles, tone, weights
 from archivecolor.engine import DTYPES, Engine
@@ -58,7 +59,7 @@ class Colorizer:
         options: what decides the colours.
         device: `auto`, `cpu`, `cuda`, `cuda:n`.
         precision: `auto`, `fp32`, `bf16`, `fp16`.
-        batch: the largest number of pictures that go through the network together, on a GPU.
+        batch: the largest number of pictures that go through the network together, on a GPU; 0: found by its memory.
         engine: `torch`, or `openvino` on a CPU.
         confidence: whether to look at the mirror image too, to tell how sure the colours are.
 
@@ -74,7 +75,7 @@ class Colorizer:
         options: ColorOptions | None = None,
         device: str = "auto",
         precision: str = "auto",
-        batch: int = 8,
+        batch: int = 0,
         engine: str = "torch",
         confidence: bool = False,
     ) -> None:
@@ -82,6 +83,13 @@ class Colorizer:
         self.confidence = confidence
         self.device = devices.choose_device(device)
         self.precision = devices.choose_precision(precision, self.device)
+        with devices.one_thread():
+            network = self._network(model, engine)
+        self.engine = Engine(network, self.device, self.precision, batch, side=self.options.size)
+        self._threads = ThreadPoolExecutor(joblib.cpu_count(), "archivecolor-spread", torch.set_num_threads, (1,))
+
+    def _network(self, model: str | Path, engine: str) -> nn.Module:
+        """The network as it is computed here; keeps its card."""
         network, self.card = weights.load(weights.find(str(model)))
         self.stride = STRIDES[self.card.network]
         if engine == "openvino":
@@ -89,8 +97,7 @@ class Colorizer:
             network = OpenVinoNetwork(network, self.precision, self.stride)
         elif self.device.type == "cpu" and fusible(network):
             network = Fused(network, DTYPES[self.precision])
-        self.engine = Engine(network, self.device, self.precision, batch)
-        self._threads = ThreadPoolExecutor(joblib.cpu_count(), "archivecolor-spread", torch.set_num_threads, (1,))
+        return network
 
     def __enter__(self) -> Colorizer:
         return self

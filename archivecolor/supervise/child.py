@@ -22,7 +22,6 @@ def main(number: int) -> None:
     threading.Thread(target=_die_with, args=(parent,), daemon=True).start()
     from archivecolor.run import drive  # the heavy import: until here a signal simply ends it
 
-    _one_thread_here()
     asked_to_stop = threading.Event()
     signal.signal(signal.SIGTERM, lambda *_: asked_to_stop.set())
     turn = threading.Lock()
@@ -47,14 +46,6 @@ def main(number: int) -> None:
     for start in range(0, len(rows), AT_ONCE):
         tell(Rows(rows[start : start + AT_ONCE]))
     tell(End(asked_to_stop.is_set()))
-
-
-def _one_thread_here() -> None:
-    """What this thread does, reading the weights, is too small to share: threads that wait for each other in a crowd
-    took three times as long over it."""
-    import torch
-
-    torch.set_num_threads(1)
 
 
 def _die_with(parent: Connection[Any, Any]) -> None:
