@@ -1,10 +1,10 @@
 """Pictures wait in line for the network, which has its own threads.
 
 Workers hand in small luminances and wait for the colours. On a GPU one thread owns the network, and pictures of one
-size go through it together: while it works on one batch, the next one gathers by itself, so batches are large when
-there is much to do and a lone picture never waits. On a CPU there is a lane for every core, each a thread that takes
-one picture at a time and computes on its own core alone: no core waits for another at the end of a layer, and batches
-would only outgrow the caches (measured: eight at a time cost half as much again per picture as one).
+size go through it together: while some batches are under way (`conveyor.py`), the next one gathers by itself, so
+batches are large when there is much to do and a lone picture never waits. On a CPU there is a lane for every core, each
+a thread that takes one picture at a time and computes on its own core alone: no core waits for another at the end of a
+layer, and batches would only outgrow the caches (measured: eight at a time cost half as much again per picture as one).
 """
 
 from __future__ import annotations
@@ -19,11 +19,16 @@ import joblib
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import nn
 
+from archivecolor.conveyor import Conveyor, Load, batch_that_fits, cuda_peak
 from archivecolor.errors import PictureError
 
 Floats = NDArray[np.float32]
+
+UNDER_WAY = 3
+"""Batches on a GPU at one time: one comes, one is computed, one goes."""
+LARGEST_BATCH = 32
 
 
 class Answer(Future[Floats]):
@@ -35,8 +40,7 @@ class Answer(Future[Floats]):
 
 @dataclass(frozen=True)
 class _Request:
-    l_net: Tensor
-    """(H, W), on the device or on its way there."""
+    l_net: Floats
     answer: Answer
 
 
@@ -44,20 +48,23 @@ class Engine:
     """Runs one network on one device.
 
     Args:
-        batch: the largest number of pictures that go through together on a GPU.
+        batch: the largest number of pictures that go through together on a GPU; 0 for what its memory and the number
+            of workers allow, measured with pictures of `side` x `side`.
         precision: `fp32`, `bf16` or `fp16`.
         lanes: threads that compute, on a CPU; 0 for one per core.
     """
 
-    def __init__(self, network: nn.Module, device: torch.device, precision: str, batch: int, lanes: int = 0) -> None:
+    def __init__(
+        self, network: nn.Module, device: torch.device, precision: str, batch: int, lanes: int = 0, side: int = 256
+    ) -> None:
         self.device, self.precision = device, precision
-        self.network = _narrowed(network.eval(), _DTYPES[precision])
+        self.network = _narrowed(network.eval(), DTYPES[precision])
         self.network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         on_cpu = device.type == "cpu"
         # One by one, a picture's colours do not depend on its company either: other batches are other kernels, whose
         # last bits differ, and a resumed run is to give the same bytes.
-        self.batch = 1 if on_cpu else batch
-        self._copies = None if on_cpu else torch.cuda.Stream(device)
+        self.batch = 1 if on_cpu else batch or self._found(side)
+        self._under_way = 1 if on_cpu else UNDER_WAY
         self._waiting: deque[_Request] = deque()
         self._wake = threading.Condition()
         self._closed = False
@@ -67,28 +74,25 @@ class Engine:
         for thread in self._threads:
             thread.start()
 
+    def _found(self, side: int) -> int:
+        """The batch for a CUDA device."""
+        peak = cuda_peak(self.network, self.device, DTYPES[self.precision], side)
+        memory = torch.cuda.get_device_properties(self.device).total_memory
+        return batch_that_fits(peak, memory, min(LARGEST_BATCH, joblib.cpu_count() + 1))
+
     def submit(self, l_net: Floats) -> Answer:
         """L/50 - 1 (H, W) -> a future of ab/110 (2, H, W).
 
         Raises:
             RuntimeError: the engine is closed.
         """
-        request = _Request(self._sent(l_net), Answer())
+        request = _Request(l_net, Answer())
         with self._wake:
             if self._closed:
                 raise RuntimeError("this Colorizer is closed; make a new one")
             self._waiting.append(request)
             self._wake.notify()
         return request.answer
-
-    def _sent(self, l_net: Floats) -> Tensor:
-        """The picture on the device. On CUDA the worker that hands it in starts the copy, from pinned memory on a
-        stream of its own, so that it travels while the network works on the batch before."""
-        x = torch.from_numpy(l_net)
-        if self._copies is None:
-            return x
-        with torch.cuda.stream(self._copies):
-            return x.pin_memory().to(self.device, non_blocking=True)
 
     def close(self) -> None:
         """Finishes what waits and ends the threads."""
@@ -100,23 +104,21 @@ class Engine:
 
     def _serve(self) -> None:
         torch.set_num_threads(1)  # of this lane
-        while group := self._next_group():
-            started = time.perf_counter()
-            try:
-                answers = self._colour([r.l_net for r in group])
-                share = (time.perf_counter() - started) / len(group)
-                for request, ab_net in zip(group, answers, strict=True):
-                    request.answer.seconds = share
-                    request.answer.set_result(ab_net)
-            except Exception as error:
-                for request in group:
-                    if not request.answer.done():
-                        request.answer.set_exception(error)
+        conveyor = Conveyor(self.network, self.device, DTYPES[self.precision])
+        under_way: deque[_Batch] = deque()
+        ended = 0.0
+        while (group := self._next_group(wait=not under_way)) or under_way:
+            if group:
+                under_way += self._begun(group, conveyor)
+            while under_way and (not group or len(under_way) >= self._under_way):
+                ended = under_way.popleft().end(ended)
 
-    def _next_group(self) -> list[_Request]:
-        """Blocks until something waits; the oldest request and others of its shape, at most a batch. [] at the end."""
+    def _next_group(self, wait: bool) -> list[_Request]:
+        """The oldest request and others of its shape, at most a batch; [] when nothing waits and nothing is to be
+        waited for, or at the end."""
         with self._wake:
-            self._wake.wait_for(lambda: self._waiting or self._closed)
+            if wait:
+                self._wake.wait_for(lambda: self._waiting or self._closed)
             if not self._waiting:
                 return []
             shape = self._waiting[0].l_net.shape
@@ -125,42 +127,61 @@ class Engine:
             self._waiting = deque(r for r in self._waiting if id(r) not in chosen)
             return group
 
-    def _colour(self, pictures: list[Tensor]) -> list[Floats]:
-        """The network's answers; a batch that does not fit into the device's memory is halved, for good."""
+    def _begun(self, group: list[_Request], conveyor: Conveyor) -> list[_Batch]:
+        """Sends them through the network; a batch that does not fit into the device's memory is halved, for good."""
+        started, tried = time.perf_counter(), conveyor.filled(len(group), self.batch)
         try:
-            if self._copies is not None:
-                torch.cuda.current_stream(self.device).wait_stream(self._copies)
-            return list(self._forward(torch.stack(pictures)[:, None]))
+            return [_Batch(group, conveyor.start([r.l_net for r in group], self.batch), started)]
         except torch.OutOfMemoryError as error:
-            tried = self.batch if self.device.type == "cuda" else len(pictures)  # on CUDA, what `_padded` makes of it
             if tried == 1:
-                raise PictureError(
-                    f"the device's memory does not hold one picture of {pictures[0].shape[1]} x {pictures[0].shape[0]} "
-                    "at network size; use a smaller --size or --device cpu"
-                ) from error
+                height, width = group[0].l_net.shape
+                refusal = PictureError(
+                    f"the device's memory does not hold one picture of {width} x {height} at network size; "
+                    "use a smaller --size or --device cpu"
+                )
+                refusal.__cause__ = error
+                return _refused(group, refusal)
+        except Exception as error:
+            return _refused(group, error)
         self.batch = tried // 2
-        if self.device.type == "cuda":
-            torch.cuda.empty_cache()
-        answers: list[Floats] = []
-        while len(answers) < len(pictures):  # the batch may shrink further on the way
-            answers += self._colour(pictures[len(answers) : len(answers) + self.batch])
-        return answers
-
-    @torch.inference_mode()
-    def _forward(self, l_net: Tensor) -> Floats:
-        """(N, 1, H, W) on the device -> (N, 2, H, W), float32, on this side."""
-        x = self._padded(l_net).to(_DTYPES[self.precision]).contiguous(memory_format=torch.channels_last)
-        ab_net: Tensor = self.network(x)
-        return ab_net[: len(l_net)].float().cpu().numpy()
-
-    def _padded(self, l_net: Tensor) -> Tensor:
-        """On CUDA, always a full batch: one shape means one choice of kernels, and so the same bytes every time."""
-        if self.device.type != "cuda" or len(l_net) == self.batch:
-            return l_net
-        return torch.cat([l_net, l_net[-1:].expand(self.batch - len(l_net), -1, -1, -1)])
+        conveyor.forget()
+        batches: list[_Batch] = []
+        while group:  # the batch may shrink further on the way
+            now, group = group[: self.batch], group[self.batch :]
+            batches += self._begun(now, conveyor)
+        return batches
 
 
-_DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+@dataclass(frozen=True)
+class _Batch:
+    """Pictures that are on their way through the network."""
+
+    group: list[_Request]
+    load: Load
+    started: float
+
+    def end(self, before: float) -> float:
+        """Waits for it and answers; `before` is when the batch before it ended, and what is given is when this did."""
+        try:
+            answers = self.load.answers()
+        except Exception as error:
+            _refused(self.group, error)
+            return time.perf_counter()
+        now = time.perf_counter()
+        share = (now - max(before, self.started)) / len(self.group)
+        for request, ab_net in zip(self.group, answers, strict=True):
+            request.answer.seconds = share
+            request.answer.set_result(ab_net)
+        return now
+
+
+def _refused(group: list[_Request], error: Exception) -> list[_Batch]:
+    for request in group:
+        request.answer.set_exception(error)
+    return []
+
+
+DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 
 def _narrowed(network: nn.Module, dtype: torch.dtype) -> nn.Module:

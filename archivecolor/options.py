@@ -251,8 +251,9 @@ class RunOptions:
     model: str = DEFAULT_MODEL
     color: ColorOptions = ColorOptions()
     device: str = "auto"
+    """Several with commas between them: a process for each."""
     precision: str = "auto"
-    batch: int = 8
+    batch: int = 0
     """The most pictures that go through the network together, on a GPU."""
     workers: int = 0
     """Threads that read, spread and write; 0: one more than there are cores."""
@@ -285,7 +286,7 @@ class RunOptions:
     def __post_init__(self) -> None:
         require(bool(self.inputs), "no INPUT given")
         require(self.engine in ENGINES, f"--engine {self.engine}: write one of {', '.join(ENGINES)}")
-        require(self.batch >= 1, f"--batch {self.batch}: must be at least 1")
+        require(self.batch >= 0, f"--batch {self.batch}: must be at least 1, or 0 for what the memory allows")
         require(self.workers >= 0, f"--workers {self.workers}: must be 0 (automatic) or more")
         require(self.format in FORMATS, f"--format {self.format}: write one of {', '.join(FORMATS)}")
         require(1 <= self.quality <= 100, f"--quality {self.quality}: must be from 1 to 100")
@@ -293,6 +294,9 @@ class RunOptions:
         require(self.limit is None or self.limit >= 1, f"--limit {self.limit}: must be at least 1")
         require(self.on in PLACES, f"--on {self.on}: write {' or '.join(PLACES)}")
         require(self.on == "ray" or not self.address, f"--address {self.address}: only with --on ray")
+        several = "," in self.device
+        require(not (several and self.shard), f"--device {self.device}: with --shard, each device takes one of its own")
+        require(self.on == "local" or not several, f"--device {self.device}: with --on ray, Ray finds the devices")
         outside = "://" in self.address
         require(not outside, f"--address {self.address}: start it on a machine of the cluster, with --address auto")
         require(self.max_megapixels > 0, f"--max-megapixels {self.max_megapixels:g}: must be above 0")

@@ -153,7 +153,7 @@ def run(
     tiles: str = "auto",
     device: str = "auto",
     precision: str = "auto",
-    batch: int = 8,
+    batch: int = 0,
     workers: int = 0,
     format: str = "same",
     quality: int = 95,

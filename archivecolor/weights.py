@@ -131,8 +131,11 @@ def load(folder: Path) -> tuple[nn.Module, Card]:
     Raises:
         WeightsError: anything about the folder is not as its card says.
     """
+    import torch
+
     card = check(folder)
-    network = build(card.network, folder)
+    with torch.device("meta"):  # drawing first values, which are replaced at once, takes longer than reading these
+        network = build(card.network, folder)
     fill(network, read_tensors(folder / TENSORS), folder / TENSORS)
     return network.eval(), card
 
@@ -166,14 +169,16 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
 
 
 def fill(network: nn.Module, tensors: dict[str, Tensor], origin: Path) -> None:
-    """Loads the tensors, all of them and nothing else.
+    """Loads the tensors, all of them and nothing else; a network that was built on the meta device gets them for its
+    own, in float32.
 
     Raises:
         WeightsError: a key is missing or too many, or a shape differs.
     """
     try:
         network.load_state_dict(
-            {key: value.float() if value.is_floating_point() else value for key, value in tensors.items()}
+            {key: value.float() if value.is_floating_point() else value for key, value in tensors.items()},
+            assign=any(parameter.is_meta for parameter in network.parameters()),
         )
     except RuntimeError as error:
         detail = " ".join(str(error).split())[:300]

@@ -19,7 +19,7 @@ from archivecolor.bench.stages import Measured
 from archivecolor.errors import NoInputError, PictureError, UsageError
 from archivecolor.options import BenchOptions
 
-COMPARISONS = ("_precisions", "against_scikit_image", "start_up")
+COMPARISONS = ("_precisions", "_engines", "against_scikit_image", "start_up")
 """What takes seconds and needs the shipped weights or new processes; each has its own test or none of its own logic."""
 
 
@@ -85,11 +85,30 @@ def test_own_pictures_are_spread_over_the_folder(src: Path, tmp_path: Path) -> N
 
 
 def test_claims_are_kept_and_broken(quick: None, tmp_path: Path) -> None:
-    slow, fast = measured("resnet18", whole_s=10, best_s=9.5), measured("lite", whole_s=5, best_s=3)
+    group = pictures.SMALLEST
+    slow, fast = measured("resnet18", group, whole_s=10, best_s=9.5), measured("lite", group, whole_s=5, best_s=3)
     found = {claim.what: claim for claim in claims.all_claims([slow, fast], "cpu", tmp_path)}
     assert [claim.kept for claim in found.values()] == [True, False, False]
-    assert found["g: pictures/s of lite ÷ resnet18"].value == pytest.approx(2)
-    assert found["resnet18, g: whole ÷ best possible"].value == pytest.approx(0.95)
+    assert found["2 MP JPEG: pictures/s of lite ÷ resnet18"].value == pytest.approx(2)
+    assert found["resnet18, 2 MP JPEG: whole ÷ best possible"].value == pytest.approx(0.95)
+
+
+def test_the_models_are_compared_on_the_pictures_of_the_promise_only(quick: None, tmp_path: Path) -> None:
+    assert len(claims.all_claims([measured("resnet18"), measured("lite")], "cpu", tmp_path)) == 2
+    assert next(iter(pictures.given_or_made(None, 1, (2,), tmp_path))) == pictures.SMALLEST
+
+
+def test_a_faster_engine_than_the_usual_one_breaks_a_claim(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(claims, "find_spec", lambda name: name == "openvino")
+    monkeypatch.setattr(claims, "_looking", lambda model, device, engine: {"torch": 2.0, "openvino": 1.0}[engine])
+    (claim,) = claims._engines({"lite", "mine"}, "cpu")
+    assert (claim.value, claim.kept) == (0.5, False)
+    monkeypatch.setattr(claims, "find_spec", lambda name: None)
+    assert claims._engines({"lite"}, "cpu") == []
+
+
+def test_looking_is_timed_on_the_model_itself(ink: Path) -> None:
+    assert 0 < claims._looking(str(ink), "cpu", precision="fp32", engine="torch") < 60
 
 
 def test_the_usual_way_moves_lightness_more_than_ours() -> None:

@@ -189,7 +189,7 @@ def test_inputs_and_output_switches_reach_the_view(asked: list[Any]) -> None:
 @pytest.mark.parametrize(
     ("flag", "text"),
     [("--strength", "2.1"), ("--size", "10"), ("--tiles", "some"), ("--format", "gif"), ("--quality", "0"),
-     ("--batch", "0"), ("--workers", "-1"), ("--limit", "0"), ("--suffix", "a/b"), ("--max-megapixels", "0"),
+     ("--batch", "-1"), ("--workers", "-1"), ("--limit", "0"), ("--suffix", "a/b"), ("--max-megapixels", "0"),
      ("--digital-source-type", "negativeFilm"), ("--digital-source-type", "beautiful"), ("--mark", "汉字"),
      ("--mark-font", "nowhere.ttf --mark auto"), ("--c2pa", "one.pem"),
      ("--hint", "here,red"), ("--palette", "nowhere.jpg"), ("--redo", "nowhere.json"),

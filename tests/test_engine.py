@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, wait
 from contextlib import contextmanager
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
 
-from archivecolor.engine import Engine
+from archivecolor import conveyor
+from archivecolor.conveyor import Immediate
+from archivecolor.engine import UNDER_WAY, Engine
 from archivecolor.errors import PictureError
 from archivecolor.networks import NETWORKS
 
@@ -184,21 +185,38 @@ def test_one_picture_too_large_for_the_memory_is_its_own_error() -> None:
 
 def test_on_cuda_the_padding_is_halved_too(monkeypatch: pytest.MonkeyPatch) -> None:
     """There every batch is filled up to one size; a lone picture must not fail because seven copies do not fit."""
+    monkeypatch.setattr(Immediate, "pads", True)
     network = Recorder()
     network.fits = 2
     with running(network, batch=8) as engine:
-
-        def forward(l_net: torch.Tensor) -> np.ndarray:
-            padded = engine._padded(l_net)
-            assert len(padded) == engine.batch
-            return network(padded).numpy()[: len(l_net)]
-
-        monkeypatch.setattr(engine, "device", SimpleNamespace(type="cuda"))
-        monkeypatch.setattr(engine, "_forward", forward)
         check([engine.submit(picture(1))], [picture(1)])
         assert [shape[0] for shape in network.shapes] == [8, 4, 2]
         asked = [picture(i) for i in range(7)]
         check(submit_while_busy(engine, network, asked), asked)
+        assert {shape[0] for shape in network.shapes[3:]} == {2}
+
+
+def test_several_batches_are_under_way_at_one_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As on a GPU, where the answers come later: they are waited for when the next batches have been sent off, in
+    order, and never more than `UNDER_WAY` of them."""
+    told: list[str] = []
+
+    class Later(Immediate):
+        def mark(self) -> Callable[[], object]:
+            number = sum(what.startswith("sent") for what in told)
+            told.append(f"sent {number}")
+            return lambda: told.append(f"awaited {number}")
+
+    monkeypatch.setattr(conveyor, "Immediate", Later)
+    network = Recorder()
+    with running(network, batch=1) as engine:
+        engine._under_way = UNDER_WAY
+        asked = [picture(i) for i in range(5)]
+        check(submit_while_busy(engine, network, asked), asked)
+    assert told == [
+        "sent 0", "sent 1", "sent 2", "awaited 0", "sent 3", "awaited 1", "sent 4", "awaited 2", "sent 5", "awaited 3",
+        "awaited 4", "awaited 5",
+    ]  # fmt: skip
 
 
 def test_an_error_in_the_network_reaches_the_callers_and_the_thread_goes_on() -> None:

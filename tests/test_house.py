@@ -18,7 +18,19 @@ PACKAGE = ROOT / "archivecolor"
 FLOORS = (
     ("errors", "numbered"),
     ("options", "lab", "files", "orient", "devices", "pace", "decisions"),
-    ("networks", "tiles", "chroma", "tone", "metrics", "mark", "openvino_network", "guidance", "doubt", "steady"),
+    (
+        "networks",
+        "tiles",
+        "chroma",
+        "tone",
+        "metrics",
+        "mark",
+        "openvino_network",
+        "guidance",
+        "doubt",
+        "steady",
+        "conveyor",
+    ),
     ("photo", "jobs", "weights", "provenance", "engine", "painting"),
     ("colorize", "outputs", "reference", "envelope", "film"),
     ("large", "reel"),
@@ -209,7 +221,20 @@ def test_colouring_needs_neither_fastai_nor_timm(tmp_path: Path) -> None:
     run = f"from archivecolor import run; assert run({str(tmp_path / 'a.png')!r}, out={str(tmp_path / 'out')!r})"
     loaded = loaded_by(run)
     assert "torch" in loaded
-    assert loaded & {"fastai", "timm", "matplotlib", "typer", "openvino", "av", "scenedetect"} == set()
+    unneeded = {"fastai", "timm", "matplotlib", "typer", "openvino", "av", "scenedetect"}
+    assert loaded & unneeded == set()
+    slow_to_wake = {"torchvision", "sympy", "skimage", "scipy"}  # sympy comes with torch's compiler
+    assert loaded & slow_to_wake == set()
+
+
+def test_the_process_that_watches_a_run_loads_nothing_heavy(tmp_path: Path) -> None:
+    Image.new("L", (80, 60), 90).save(tmp_path / "a.png")
+    run = ["-X", "importtime", "-m", "archivecolor", "run", str(tmp_path / "a.png"), "--out", str(tmp_path / "out")]
+    result = python(*run)
+    loaded = {line.rpartition("|")[2].strip().split(".")[0] for line in result.stderr.splitlines() if "|" in line}
+    assert (tmp_path / "out" / "a.png").exists()
+    assert "typer" in loaded
+    assert loaded & HEAVY == set()
 
 
 # --- nothing of this machine ------------------------------------------------------------------------------------------

@@ -627,7 +627,7 @@ def test_no_weights(go: Colour, src: Path, out: Path, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     "options",
-    [{"quality": 0}, {"format": "bmp"}, {"suffix": "a/b"}, {"limit": 0}, {"batch": 0}, {"strength": 3}, {"size": 8},
+    [{"quality": 0}, {"format": "bmp"}, {"suffix": "a/b"}, {"limit": 0}, {"batch": -1}, {"strength": 3}, {"size": 8},
      {"tiles": "some"}, {"workers": -1}, {"max_megapixels": 0}, {"device": "abacus"}, {"precision": "fp16"}],
 )  # fmt: skip
 def test_wrong_options_are_refused_by_name(go: Colour, src: Path, options: dict[str, Any]) -> None:

@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ import torch
 from PIL import Image
 
 from archivecolor import chroma, devices, lab, tone
-from archivecolor.bench.pictures import colour_scene, made
+from archivecolor.bench.pictures import SMALLEST, colour_scene, made
 from archivecolor.bench.stages import Measured
 from archivecolor.colorize import Colorizer
 from archivecolor.painting import Painting
@@ -41,7 +42,8 @@ class Claim:
 def all_claims(measured: list[Measured], device: str, work: Path) -> list[Claim]:
     """All that can be said: of the pipelines measured, and of comparisons that are made here and now."""
     return [
-        *_ratios(measured), *_models(measured), *_precisions(device), *against_scikit_image(), *start_up(work),
+        *_ratios(measured), *_models(measured), *_precisions(device), *_engines({m.model for m in measured}, device),
+        *against_scikit_image(), *start_up(work),
     ]  # fmt: skip
 
 
@@ -58,13 +60,12 @@ def _ratios(measured: list[Measured]) -> list[Claim]:
 
 
 def _models(measured: list[Measured]) -> list[Claim]:
-    """lite's pictures a second over resnet18's, wherever both were measured on the same pictures."""
-    speeds = {(m.model, m.group): m.pictures_per_second for m in measured}
-    return [
-        at_least(f"{group}: pictures/s of lite ÷ resnet18", speed / speeds["resnet18", group], 2.5)
-        for (model, group), speed in speeds.items()
-        if model == "lite" and ("resnet18", group) in speeds
-    ]
+    """lite's pictures a second over resnet18's, where both were measured on pictures of 1600 x 1200: the larger the
+    picture, the less of its time is the network's."""
+    speeds = {m.model: m.pictures_per_second for m in measured if m.group == SMALLEST}
+    if not {"lite", "resnet18"} <= set(speeds):
+        return []
+    return [at_least(f"{SMALLEST}: pictures/s of lite ÷ resnet18", speeds["lite"] / speeds["resnet18"], 2.5)]
 
 
 def _precisions(device: str) -> list[Claim]:
@@ -72,13 +73,30 @@ def _precisions(device: str) -> list[Claim]:
     where = devices.choose_device(device)
     if devices.choose_precision("auto", where) != "bf16":
         return []
+    fp32, bf16 = (_looking("resnet18", device, precision=precision) for precision in ("fp32", "bf16"))
+    return [at_least("resnet18, small copy and network: fp32 ÷ bf16 seconds", fp32 / bf16, 3)]
+
+
+def _engines(models: set[str], device: str) -> list[Claim]:
+    """That the engine which is used unless another is asked for is the fastest on a CPU, or nearly: else, ask."""
+    if devices.choose_device(device).type != "cpu" or not find_spec("openvino"):
+        return []
+    return [
+        at_least(
+            f"{model}, small copy and network: seconds by --engine openvino ÷ torch",
+            _looking(model, device, engine="openvino") / _looking(model, device, engine="torch"), 0.9,
+        )
+        for model in ("lite", "resnet18")
+        if model in models
+    ]  # fmt: skip
+
+
+def _looking(model: str, device: str, **how: str) -> float:
+    """Processor seconds of the small copy of one picture and of the network on it."""
     picture = made(1600, 1200, 0)
-    best = {}
-    for precision in ("fp32", "bf16"):
-        with Colorizer("resnet18", device=device, precision=precision) as colorizer:
-            colorizer.prepare(picture)
-            best[precision] = min(busy(lambda: colorizer.prepare(picture))[0] for _ in range(REPEATS))
-    return [at_least("resnet18, small copy and network: fp32 ÷ bf16 seconds", best["fp32"] / best["bf16"], 3)]
+    with Colorizer(model, device=device, **how) as colorizer:  # type: ignore[arg-type]
+        colorizer.prepare(picture)
+        return min(busy(lambda: colorizer.prepare(picture))[0] for _ in range(REPEATS))
 
 
 def against_scikit_image() -> list[Claim]:

@@ -15,6 +15,8 @@ from archivecolor.errors import NoInputError
 
 SIZES = ((1600, 1200), (4000, 3000), (8160, 6120))
 """Width and height of the generated pictures: 2, 12 and 50 megapixels."""
+SMALLEST = "2 MP JPEG"
+"""What the group of the first is called."""
 
 
 def colour_scene() -> NDArray[np.uint8]:

@@ -26,12 +26,17 @@ def run(
     tiles: Annotated[
         str, typer.Option(help="auto (panoramas and rich detail in overlapping tiles), always or never.")
     ] = "auto",
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:n.")] = "auto",
+    device: Annotated[
+        str, typer.Option(help="auto, cpu, cuda or cuda:n; several with commas: a process for each.")
+    ] = "auto",
     engine: Annotated[
-        str, typer.Option(help="torch, or openvino: faster on CPUs, needs the extra of that name. ray: as --on ray.")
+        str, typer.Option(help="torch, or openvino: faster on some CPUs (see bench), an extra. ray: as --on ray.")
     ] = "torch",
     precision: Annotated[str, typer.Option(help="auto, fp32, bf16 or fp16.")] = "auto",
-    batch: Annotated[int, typer.Option(help="Pictures that go through the network together on a GPU, at most.")] = 8,
+    batch: Annotated[
+        int,
+        typer.Option(help="Pictures that go through the network together on a GPU, at most; 0: found by its memory."),
+    ] = 0,
     workers: Annotated[int, typer.Option(help="Threads that read, spread and write; 0: cores + 1.")] = 0,
     format: Annotated[str, typer.Option(help="same, jpeg, png, tiff or webp.")] = "same",
     quality: Annotated[int, typer.Option(help="Of JPEG and WebP, 1 to 100.")] = 95,
@@ -138,9 +143,12 @@ def run(
     """
     from archivecolor import batch_view, supervise
     from archivecolor.options import ColorOptions, Disclosure, FilmOptions, RunOptions, parse_hint, parse_shard
-    from archivecolor.reference import read_palette
 
-    reference = read_palette(palette, palette_strength) if palette else None
+    reference = None
+    if palette:  # reading a picture takes torch, which otherwise only the working process imports
+        from archivecolor.reference import read_palette
+
+        reference = read_palette(palette, palette_strength)
     color = ColorOptions(size, strength, tiles, reference, tuple(map(parse_hint, hint or ())), mirror)
     if engine == "ray":  # which computes on other machines, by torch there
         engine, on = "torch", "ray"

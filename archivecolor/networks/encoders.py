@@ -4,20 +4,47 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
-from torchvision.models import resnet18
+
+from archivecolor.networks.first import he_normal_
+
+
+class BasicBlock(nn.Module):
+    """Two convolutions of 3x3 around which the input goes as it is, or by a convolution of size one where it changes
+    its size; torchvision's, the same keys."""
+
+    def __init__(self, n_in: int, n_out: int, stride: int) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(n_in, n_out, 3, stride, padding=1, bias=False)
+        self.bn1 = nn.BatchNorm2d(n_out)
+        self.conv2 = nn.Conv2d(n_out, n_out, 3, padding=1, bias=False)
+        self.bn2 = nn.BatchNorm2d(n_out)
+        self.downsample = None
+        if stride != 1:
+            self.downsample = nn.Sequential(nn.Conv2d(n_in, n_out, 1, stride, bias=False), nn.BatchNorm2d(n_out))
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = self.bn2(self.conv2(self.bn1(self.conv1(x)).relu_()))
+        return (y + (self.downsample(x) if self.downsample else x)).relu_()
 
 
 class ResNet18Body(nn.Sequential):
-    """torchvision's ResNet18 without pooling and classifier, for one grey channel: fastai's
-    ``create_body(resnet18(), n_in=1, cut=-2)``, the same keys."""
+    """ResNet18 without pooling and classifier, for one grey channel: fastai's
+    ``create_body(torchvision.models.resnet18(), n_in=1, cut=-2)``, the same keys. Written out here because importing
+    torchvision takes as long as importing torch."""
 
     channels = (64, 64, 128, 256, 512)
 
     def __init__(self) -> None:
-        whole = resnet18()
-        whole.conv1 = nn.Conv2d(1, 64, 7, stride=2, padding=3, bias=False)
-        nn.init.kaiming_normal_(whole.conv1.weight, mode="fan_out", nonlinearity="relu")
-        super().__init__(*list(whole.children())[:-2])
+        n_in, layers = 64, []
+        for n_out in self.channels[1:]:
+            first = BasicBlock(n_in, n_out, 1 if n_in == n_out else 2)
+            layers.append(nn.Sequential(first, BasicBlock(n_out, n_out, 1)))
+            n_in = n_out
+        stem = nn.Conv2d(1, 64, 7, stride=2, padding=3, bias=False)
+        super().__init__(stem, nn.BatchNorm2d(64), nn.ReLU(inplace=True), nn.MaxPool2d(3, 2, padding=1), *layers)
+        for module in self.modules():
+            if isinstance(module, nn.Conv2d):
+                he_normal_(module.weight, "fan_out")
 
     def taps(self, x: Tensor) -> list[Tensor]:
         kept = []
@@ -89,6 +116,8 @@ class Lite0Body(nn.Module):
     """
 
     channels = (16, 24, 40, 112, 320)
+    tapped = (0, 1, 2, 4, 6)
+    """The stages whose maps these are."""
     # blocks: (how many, channels out, kernel, stride of the first)
     _plan = ((2, 24, 3, 2), (2, 40, 5, 2), (3, 80, 3, 2), (3, 112, 5, 1), (4, 192, 5, 2), (1, 320, 3, 1))
 
@@ -105,14 +134,14 @@ class Lite0Body(nn.Module):
         self.blocks = nn.ModuleList(stages)
         for module in self.modules():
             if isinstance(module, nn.Conv2d):
-                nn.init.kaiming_normal_(module.weight, mode="fan_out")
+                he_normal_(module.weight, "fan_out")
 
     def taps(self, x: Tensor) -> list[Tensor]:
         x = F.relu6(self.bn1(self.conv_stem(x)))
         kept = []
         for i, block in enumerate(self.blocks):
             x = block(x)
-            if i in (0, 1, 2, 4, 6):
+            if i in self.tapped:
                 kept.append(x)
         return kept
 

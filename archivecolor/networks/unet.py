@@ -10,6 +10,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from archivecolor.networks.first import he_normal_
+
 STRIDE = 32
 """Height and width of an input must be multiples of this: the encoders halve five times."""
 
@@ -17,7 +19,7 @@ STRIDE = 32
 def conv(n_in: int, n_out: int, size: int = 3) -> nn.Conv2d:
     """A convolution that keeps the size; He initialisation, zero bias."""
     layer = nn.Conv2d(n_in, n_out, size, padding=size // 2)
-    nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
+    he_normal_(layer.weight)
     nn.init.zeros_(layer.bias)  # type: ignore[arg-type]
     return layer
 

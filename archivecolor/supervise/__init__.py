@@ -1,11 +1,12 @@
 """A run in a process of its own, so that whatever kills it (a crash in a decoder, the system when memory runs out)
 costs one picture and not the night.
 
-`parent` starts the child, shows what it reports, and starts another one when it was killed; `child` is what works.
+`parent` starts the child, shows what it reports, and starts another one when it was killed; `child` is what works;
+`several` does this for each of several devices at the same time.
 """
 
 from __future__ import annotations
 
-from archivecolor.supervise.parent import drive
+from archivecolor.supervise.several import drive
 
 __all__ = ["drive"]

@@ -81,13 +81,13 @@ def drive(
                 raise life.error
             if life.end and life.end.stopped and not stop():
                 raise StoppedError("the working process was asked to stop; the same command goes on from here")
-            if life.end or (stop() and life.exit_code == -signal.SIGTERM):
+            if life.end or (stop() and life.exit_code in (-signal.SIGTERM, -signal.SIGINT)):
                 return life.rows
             known = _learned(known, life)
-            passed_over = _say_nothing  # they were heard of already
+            passed_over = say_nothing  # they were heard of already
 
 
-def _say_nothing(path: Path) -> None:
+def say_nothing(path: Path) -> None:
     """Stands for `passed_over` from the second child on."""
 
 

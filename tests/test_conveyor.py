@@ -1,0 +1,222 @@
+"""conveyor: batches come out as the network answers, buffers are used again, and a CUDA device's way can be walked
+without one: its shapes by fake tensors, its streams and graphs by doubles that note what they are asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+from torch._subclasses.fake_tensor import FakeTensorMode
+
+from archivecolor import conveyor
+from archivecolor.conveyor import SHAPES, Conveyor, Cuda, Immediate, batch_that_fits
+from archivecolor.networks import NETWORKS
+
+CPU = torch.device("cpu")
+
+
+class Both(nn.Module):
+    """ab = (L, -2 L); notes its inputs."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.seen: list[tuple[torch.dtype, tuple[int, ...]]] = []
+
+    def forward(self, l_net: Tensor) -> Tensor:
+        self.seen.append((l_net.dtype, tuple(l_net.shape)))
+        return torch.cat([l_net, -2 * l_net], dim=1)
+
+
+def picture(value: float, height: int = 3, width: int = 5) -> np.ndarray:
+    return np.full((height, width), value, np.float32)
+
+
+def checked(answers: list[np.ndarray], values: Sequence[float]) -> None:
+    assert [(float(a[0, 0, 0]), float(a[1, -1, -1])) for a in answers] == [(v, -2 * v) for v in values]
+    assert all(np.ptp(a[0]) == np.ptp(a[1]) == 0 for a in answers)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_every_picture_has_its_own_answer(dtype: torch.dtype) -> None:
+    network = Both()
+    belt = Conveyor(network, CPU, dtype)
+    for count, height, width in ((3, 4, 6), (1, 2, 2), (4, 8, 8), (3, 4, 6)):
+        checked(belt.start([picture(i, height, width) for i in range(count)], 4).answers(), range(count))
+    assert network.seen[0] == (dtype, (3, 1, 4, 6))
+
+
+def test_batches_under_way_do_not_share_buffers_and_later_ones_use_them_again() -> None:
+    belt = Conveyor(Both(), CPU, torch.float32)
+    loads = [belt.start([picture(i), picture(i + 10)], 2) for i in range(3)]
+    for i, load in enumerate(loads):
+        checked(load.answers(), (i, i + 10))
+    assert len(belt._free) == 3
+    free = {id(room) for room in belt._free}
+    small = belt.start([picture(7, 2, 2)], 2)
+    assert {id(room) for room in belt._free} < free, "a smaller one has room there"
+    kept = small.answers()[0]
+    belt.start([picture(9, 2, 2)], 2).answers()
+    checked([kept], (7,))
+    belt.forget()
+    assert belt._free == []
+
+
+def test_where_batches_are_filled_up_only_what_was_asked_comes_back() -> None:
+    class Filling(Immediate):
+        pads = True
+
+    network = Both()
+    belt = Conveyor(network, CPU, torch.float32, Filling())
+    assert belt.filled(2, 8) == 8
+    checked(belt.start([picture(1), picture(2)], 8).answers(), (1, 2))
+    assert network.seen == [(torch.float32, (8, 1, 3, 5))]
+
+
+def test_each_shape_is_prepared_once_and_the_oldest_is_let_go() -> None:
+    class Counting(Immediate):
+        def __init__(self) -> None:
+            self.shapes: list[tuple[int, ...]] = []
+
+        def prepared(self, network: Any, shape: Any) -> Any:
+            self.shapes.append(tuple(shape))
+            return network
+
+    how = Counting()
+    belt = Conveyor(Both(), CPU, torch.float32, how)
+    for _ in range(3):
+        for width in range(1, SHAPES + 1):
+            belt.start([picture(0, 2, width)], 1).answers()
+    assert len(how.shapes) == SHAPES
+    belt.start([picture(0, 3, 1)], 1).answers()
+    belt.start([picture(0, 2, 2)], 1).answers()
+    assert len(how.shapes) == SHAPES + 1
+    belt.start([picture(0, 2, 1)], 1).answers()
+    assert len(how.shapes) == SHAPES + 2
+
+
+@pytest.mark.parametrize("name", ["lite", "resnet18"])
+def test_shapes_and_types_on_a_cuda_device_that_is_not_there(name: str) -> None:
+    """Fake tensors know which device they would be on and refuse to mix them: a copy that is missing is an error."""
+    seen = []
+
+    class Noting(Immediate):
+        pads = True
+
+        @contextmanager
+        def step(self, name: str) -> Iterator[None]:
+            seen.append(name)
+            yield
+
+    with FakeTensorMode(allow_non_fake_inputs=True):
+        device = torch.device("cuda:0")
+        with device:
+            network = NETWORKS[name]().eval()
+        belt = Conveyor(network, device, torch.float32, Noting())
+        load = belt.start([np.zeros((64, 96), np.float32)] * 3, 4)
+        assert load._answers.shape == (4, 2, 64, 96)
+        assert load._answers.device.type == "cpu"
+        assert load._answers.dtype == torch.float32
+        (room,) = [belt._room(4 * 64 * 96)]
+        assert room.arrived.device == room.leaving.device == device
+    assert seen == ["in", "through", "out"]
+
+
+class Stream:
+    """Notes what is asked of it."""
+
+    told: list[str]
+
+    def __init__(self, told: list[str], name: str) -> None:
+        self.told, self.name = told, name
+
+    def wait_stream(self, other: Any) -> None:
+        self.told.append(f"{self.name} after {other.name}")
+
+    def synchronize(self) -> None:
+        self.told.append(f"{self.name} done")
+
+    def record_event(self) -> SimpleNamespace:
+        return SimpleNamespace(synchronize=lambda: self.told.append(f"marked on {self.name}"))
+
+
+@pytest.fixture
+def told(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """torch.cuda's streams and graphs, by doubles that compute at once and on the CPU."""
+    told: list[str] = []
+    names = iter(("in", "through", "out"))
+
+    class Graph:
+        redo: Callable[[], object] = staticmethod(lambda: None)
+
+        def replay(self) -> None:
+            told.append("replayed")
+
+    @contextmanager
+    def on(stream: Stream) -> Iterator[None]:
+        told.append(f"on {stream.name}")
+        yield
+
+    @contextmanager
+    def capturing(graph: Graph, pool: str, stream: Stream, capture_error_mode: str) -> Iterator[None]:
+        told.append(f"captured on {stream.name}, {pool}, {capture_error_mode}")
+        yield
+
+    doubles = {
+        "Stream": lambda device: Stream(told, next(names)), "stream": on, "graph_pool_handle": lambda: "one pool",
+        "current_stream": lambda device: Stream(told, "default"), "CUDAGraph": Graph, "graph": capturing,
+    }  # fmt: skip
+    for name, double in doubles.items():
+        monkeypatch.setattr(torch.cuda, name, double)
+    monkeypatch.setattr(Cuda, "pinned", False)
+    return told
+
+
+def test_the_way_over_streams_and_graphs(told: list[str]) -> None:
+    belt = Conveyor(Both(), CPU, torch.float32, Cuda(CPU))
+    load = belt.start([picture(1)], 2)
+    assert told == [
+        "through after default", "on through", "through done", "captured on through, one pool, thread_local",
+        "on in", "through after in", "on through", "replayed", "out after through", "on out",
+    ]  # fmt: skip
+    told.clear()
+    load.answers()
+    assert told == ["marked on out"]
+    told.clear()
+    belt.start([picture(2)], 2)
+    assert told == ["on in", "through after in", "on through", "replayed", "out after through", "on out"]
+
+
+def test_a_graph_reads_and_leaves_places_of_its_own(told: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """The double does not compute again, so what a replay leaves must be the very tensor of the capture."""
+    network = Both()
+    seen: list[Tensor] = []
+    run = Cuda(CPU).prepared(lambda x: seen.append(x) or network(x), (2, 1, 3, 5))
+    assert len(seen) == 4
+    assert all(x is seen[0] for x in seen)
+    left = run(torch.ones(2, 1, 3, 5))
+    assert bool((seen[0] == 1).all()), "the input was copied to where the graph reads"
+    assert left is run(torch.zeros(2, 1, 3, 5))
+
+
+@pytest.mark.parametrize(
+    ("memory", "most", "fits"), [(10_000, 64, 32), (10_000, 20, 16), (1_000, 64, 4), (300, 64, 1), (0, 64, 1)]
+)
+def test_the_batch_that_fits(memory: int, most: int, fits: int) -> None:
+    assert batch_that_fits(lambda count: 20 + 100 * count, memory, most) == fits
+
+
+def test_where_two_do_not_fit_it_is_one() -> None:
+    def peak(count: int) -> int:
+        raise torch.OutOfMemoryError("pretended")
+
+    assert batch_that_fits(peak, 1 << 40, 64) == 1
+
+
+def test_a_device_decides_how() -> None:
+    assert isinstance(Conveyor(Both(), CPU, torch.float32)._how, conveyor.Immediate)
