@@ -165,25 +165,19 @@ class Colorizer:
         """The small L* (h, w) and its ab (2, h, w), Lab units, both upright, and the confidence. Seconds in the network
         go to `spent`."""
 
-        def reduced(picture: Samples, height: int, width: int) -> Samples:
-            """The picture at this size, which is that of the upright one."""
-            return _resized(picture, *((height, width) if orientation < 5 else (width, height)))
-
-        def look(picture: Samples) -> Floats:
-            """L* of the upright picture."""
-            return np.ascontiguousarray(orient.upright(lightness_of(picture), orientation))
+        def look(height: int, width: int) -> Floats:
+            """L* of the upright picture at this size."""
+            seen = (height, width) if orientation < 5 else (width, height)
+            return np.ascontiguousarray(orient.upright(lightness_of(_resized(samples, *seen)), orientation))
 
         height, width = samples.shape[:2] if orientation < 5 else samples.shape[1::-1]
         small = tiles.frame(height, width, self.options.size, self.stride)
-        detailed = min(height, width) >= 2 * self.options.size
-        # the average of averages: the scan itself is read once for both sizes
-        double = reduced(samples, 2 * small.height, 2 * small.width) if detailed else samples
-        guide = look(reduced(double, small.height, small.width))
+        guide = look(small.height, small.width)
         gain, offset = tone.legible(guide)
         ab, confidence = self._whole(guide * gain + offset, small, spent)
-        short = self._tiled_short_side(height, width, guide, look(double) if detailed else None)
+        short = self._tiled_short_side(height, width, guide, look)
         if short:
-            guide = look(reduced(samples, *tiles.work_size(height, width, short, self.options.size)))
+            guide = look(*tiles.work_size(height, width, short, self.options.size))
             ab = self._tiled(guide * gain + offset, ab, spent)
         return guide, ab, confidence
 
@@ -206,17 +200,16 @@ class Colorizer:
         upright = [np.ascontiguousarray(orient.upright(look, orientation)) for look in looks]
         return [orient.stored(ab, orientation) for ab in self._ask([(look, small) for look in upright], [])]
 
-    def _tiled_short_side(self, height: int, width: int, guide: Floats, double: Floats | None) -> float | None:
-        """The short side of the copy that is to be seen in tiles, or None when one look is enough.
-
-        `double` is L* at twice the size of `guide`, None where the picture itself is smaller.
-        """
-        size = self.options.size
+    def _tiled_short_side(
+        self, height: int, width: int, guide: Floats, look: Callable[[int, int], Floats]
+    ) -> float | None:
+        """The short side of the copy that is to be seen in tiles, or None when one look is enough."""
+        size, short = self.options.size, min(height, width)
         if self.options.tiles == "never":
             return None
-        if max(height, width) > tiles.TALL_OR_WIDE * min(height, width):
+        if max(height, width) > tiles.TALL_OR_WIDE * short:
             return size
-        rich = double is not None and _lost_detail(guide, double) > RICH_DETAIL
+        rich = short >= 2 * size and _lost_detail(guide, look) > RICH_DETAIL
         return size * 1.5 if rich or self.options.tiles == "always" else None
 
     def _tiled(self, lightness: Floats, overall: Floats, spent: list[float]) -> Floats:
@@ -279,7 +272,9 @@ def _resized_maps(maps: Floats, height: int, width: int) -> Floats:
     return np.stack([_resized(m, height, width) for m in maps])
 
 
-def _lost_detail(guide: Floats, double: Floats) -> float:
-    """Share of the contrast at twice the network's size (2 h, 2 w) that its own size (h, w) does not show."""
+def _lost_detail(guide: Floats, look: Callable[[int, int], Floats]) -> float:
+    """Share of the contrast at twice the network's size that its own size does not show."""
+    h, w = guide.shape
+    double = look(2 * h, 2 * w)
     contrast = float(double.std())
-    return float((double - cv2.resize(guide, double.shape[::-1])).std()) / contrast if contrast > 1 else 0.0
+    return float((double - cv2.resize(guide, (2 * w, 2 * h))).std()) / contrast if contrast > 1 else 0.0
