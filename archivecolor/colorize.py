@@ -162,38 +162,43 @@ class Colorizer:
         spent: list[float] = []
         height, width = size or samples.shape[:2]
 
-        look = _Look(samples, lightness_of, orientation)
-        guide, ab, confidence = self._small_colours(look, spent)
+        def look(height: int, width: int) -> Floats:
+            """L* of the upright picture at this size."""
+            seen = (height, width) if orientation < 5 else (width, height)
+            return np.ascontiguousarray(orient.upright(lightness_of(_resized(samples, *seen)), orientation))
+
+        tall, wide = samples.shape[:2] if orientation < 5 else samples.shape[1::-1]
+        guide, ab, confidence = self._small_colours(tall, wide, look, spent)
         seen = (height, width) if orientation < 5 else (width, height)
-        guide, ab = guided(self.options, guide, ab, *seen, partial(self._finer, guide, look, seen))
+        guide, ab = guided(self.options, guide, ab, *seen, partial(self._finer, guide, look, tall * wide, seen))
         guide, ab = orient.stored(guide, orientation), orient.stored(ab, orientation)
         spread = chroma.spread(guide, ab, height, width, device=self.device)
         return Painting(lightness_of, spread, tone.levels(samples.dtype), sum(spent), confidence)
 
-    def _small_colours(self, look: _Look, spent: list[float]) -> tuple[Floats, Floats, float | None]:
+    def _small_colours(
+        self, height: int, width: int, look: Callable[[int, int], Floats], spent: list[float]
+    ) -> tuple[Floats, Floats, float | None]:
         """The small L* (h, w) and its ab (2, h, w), Lab units, both upright, and the confidence. Seconds in the network
         go to `spent`."""
-        height, width = look.height, look.width
         small = tiles.frame(height, width, self.options.size, self.stride)
-        detailed = min(height, width) >= 2 * self.options.size
-        # the average of averages: the scan itself is read once for both sizes
-        double = look.reduced(look.samples, 2 * small.height, 2 * small.width) if detailed else look.samples
-        guide = look.lightness(look.reduced(double, small.height, small.width))
+        guide = look(small.height, small.width)
         gain, offset = tone.legible(guide)
         ab, confidence = self._whole(guide * gain + offset, small, spent)
-        short = self._tiled_short_side(height, width, guide, look.lightness(double) if detailed else None)
+        short = self._tiled_short_side(height, width, guide, look)
         if short:
             guide = look(*tiles.work_size(height, width, short, self.options.size))
             ab = self._tiled(guide * gain + offset, ab, spent)
         return guide, ab, confidence
 
-    def _finer(self, guide: Floats, look: _Look, seen: tuple[int, int], ab: Floats) -> tuple[Floats, Floats]:
+    def _finer(
+        self, guide: Floats, look: Callable[[int, int], Floats], most: int, seen: tuple[int, int], ab: Floats
+    ) -> tuple[Floats, Floats]:
         """The small L* and colours on the coarsest grid that shows what the hints point at.
 
         Args:
+            most: pixels of the picture that is looked at.
             seen: (height, width) of the picture itself.
         """
-        most = look.height * look.width
         sides = [(guide.shape[0] * times, guide.shape[1] * times) for times in FINER]
         grids = [guide, *(look(h, w) for h, w in sides if h * w <= most)]
         fine = next(grid for grid in grids if shows(self.options.hints, grid, grids[-1], *seen))
@@ -219,17 +224,16 @@ class Colorizer:
         upright = [np.ascontiguousarray(orient.upright(look, orientation)) for look in looks]
         return [orient.stored(ab, orientation) for ab in self._ask([(look, small) for look in upright], [])]
 
-    def _tiled_short_side(self, height: int, width: int, guide: Floats, double: Floats | None) -> float | None:
-        """The short side of the copy that is to be seen in tiles, or None when one look is enough.
-
-        `double` is L* at twice the size of `guide`, None where the picture itself is smaller.
-        """
-        size = self.options.size
+    def _tiled_short_side(
+        self, height: int, width: int, guide: Floats, look: Callable[[int, int], Floats]
+    ) -> float | None:
+        """The short side of the copy that is to be seen in tiles, or None when one look is enough."""
+        size, short = self.options.size, min(height, width)
         if self.options.tiles == "never":
             return None
-        if max(height, width) > tiles.TALL_OR_WIDE * min(height, width):
+        if max(height, width) > tiles.TALL_OR_WIDE * short:
             return size
-        rich = double is not None and _lost_detail(guide, double) > RICH_DETAIL
+        rich = short >= 2 * size and _lost_detail(guide, look) > RICH_DETAIL
         return size * 1.5 if rich or self.options.tiles == "always" else None
 
     def _tiled(self, lightness: Floats, overall: Floats, spent: list[float]) -> Floats:
@@ -274,26 +278,6 @@ class Colorizer:
         ]
 
 
-class _Look:
-    """A picture, or a reduced copy of it, as it is seen upright at smaller sizes."""
-
-    def __init__(self, samples: Samples, lightness_of: Callable[[Samples], Floats], orientation: int) -> None:
-        self.samples, self.lightness_of, self.orientation = samples, lightness_of, orientation
-        self.height, self.width = samples.shape[:2] if orientation < 5 else samples.shape[1::-1]
-
-    def __call__(self, height: int, width: int) -> Floats:
-        """L* of the upright picture at this size."""
-        return self.lightness(self.reduced(self.samples, height, width))
-
-    def reduced(self, picture: Samples, height: int, width: int) -> Samples:
-        """The picture, as stored, at the size that is this one upright."""
-        return _resized(picture, *((height, width) if self.orientation < 5 else (width, height)))
-
-    def lightness(self, picture: Samples) -> Floats:
-        """L* of a picture that is stored like this one, upright."""
-        return np.ascontiguousarray(orient.upright(self.lightness_of(picture), self.orientation))
-
-
 def _check(samples: Samples) -> None:
     shaped = samples.ndim == 2 or (samples.ndim == 3 and samples.shape[2] == 3)
     if not shaped or samples.dtype not in (np.uint8, np.uint16) or 0 in samples.shape:
@@ -316,7 +300,9 @@ def _resized_maps(maps: Floats, height: int, width: int) -> Floats:
     return np.stack([_resized(m, height, width) for m in maps])
 
 
-def _lost_detail(guide: Floats, double: Floats) -> float:
-    """Share of the contrast at twice the network's size (2 h, 2 w) that its own size (h, w) does not show."""
+def _lost_detail(guide: Floats, look: Callable[[int, int], Floats]) -> float:
+    """Share of the contrast at twice the network's size that its own size does not show."""
+    h, w = guide.shape
+    double = look(2 * h, 2 * w)
     contrast = float(double.std())
-    return float((double - cv2.resize(guide, double.shape[::-1])).std()) / contrast if contrast > 1 else 0.0
+    return float((double - cv2.resize(guide, (2 * w, 2 * h))).std()) / contrast if contrast > 1 else 0.0
