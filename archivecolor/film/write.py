@@ -29,7 +29,7 @@ Samples = NDArray[Any]
 ENCODER_THREADS = 1
 """The encoder works beside the network, and several films beside each other."""
 _ENCODERS: dict[str, tuple[str, dict[str, str]]] = {
-    # `faster` takes three fifths of the time of `medium` for as many bytes, and 0.1 dB of PSNR (newsreel, 2026-11).
+    # `faster` takes three fifths of the time of `medium`, for 2 % more bytes and 0.1 dB less PSNR (a newsreel).
     # Without mbtree: with it, libx264 gave other bytes for the same frames from time to time (6 of 25 runs in one
     # process, none of 60 in another), even in one thread, and a resumed film was not the film that was never killed.
     "h264": ("libx264", {"crf": "17", "preset": "faster", "mbtree": "0"}),
