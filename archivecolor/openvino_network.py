@@ -20,11 +20,8 @@ class OpenVinoNetwork(nn.Module):
     """Stands in for a network, for inputs (1, 1, H, W) of any size that it takes; from as many threads as there are
     cores, each call on one core.
 
-    Measured by hand, once, in fp32 on a Xeon with AVX-512, one core, 224 x 288 px, ms of lite and resnet18: PyTorch
-    as it comes 134 and 525, `Fused` 91 and 390, OpenVINO 94 and 429, onnxruntime 110 and 453, torch.compile with
-    freezing 109 and 510 after 40 to 90 s of compiling for each size. So the last two are not offered, and OpenVINO is
-    for processors where it wins: in bf16 on a Zen 5 it took 44 and 188 where PyTorch as it comes took 69 and 240
-    (`Fused` was not there yet). `archivecolor bench` compares them on the machine at hand.
+    Offered because it has won on some processors and lost on others against `Fused`: `archivecolor bench` tells on the
+    machine at hand. onnxruntime and torch.compile were tried as well and lost to both wherever they were.
 
     Args:
         precision: `fp32` or `bf16`.

@@ -182,7 +182,7 @@ def _jpeg(page: Page, photo: Photo, quality: int, software: str) -> Encoded:
             more += (f"{name} not carried by JPEG: over 64 KiB",)
             packets[name] = None
     iptc = boxes.photoshop_iptc(packets["IPTC"]) if packets["IPTC"] else None
-    options = {  # its own Huffman tables would make a file 2.5 % smaller for twice the time of encoding it
+    options = {  # its own Huffman tables would make a slightly smaller file for far more time of encoding
         "quality": quality,
         "subsampling": 0,  # chroma at full size: the colour is what is new in the picture
         "dpi": page.dpi,
