@@ -46,6 +46,7 @@ from archivecolor.training.aging import aged_batch
 from archivecolor.training.descent import Descent
 from archivecolor.training.features import FeatureLoss
 from archivecolor.training.pretrain import Pretrain, SoftTarget, start_encoder, weighted_l1
+from archivecolor.training.recipe import Pretraining
 
 CPU = torch.device("cpu")
 
@@ -835,6 +836,17 @@ def test_evaluate_prints_a_row_for_each_plate_and_model(trained: tuple[Path, Pat
     table = CliRunner().invoke(app, f"evaluate --plates {tmp_path} --model lite --size 64".split()).stdout
     assert "blue" in table
     assert "pictures" in table
+
+
+def test_plates_go_alone(tmp_path: Path):
+    for words in (f"--data {tmp_path}", "--limit 3", "--confidence", "--write-card"):
+        result = CliRunner().invoke(app, ["evaluate", "--plates", str(tmp_path), *words.split()])
+        assert "--plates" in str(result.exception)
+
+
+def test_weights_to_go_on_from_have_an_encoder():
+    with pytest.raises(UsageError, match="leave one of them out"):
+        Pretraining(origin="lite", encoder="imagenet").start()
 
 
 def test_plates_that_do_not_fit_are_refused(tmp_path: Path):

@@ -73,8 +73,10 @@ def evaluate(
     from archivecolor.training.school import read_rgb
 
     source = data or plates
-    if source is None:
-        raise UsageError("name colour photographs with --data, a colour film with --film, or plates with --plates")
+    if source is None or (data and plates):
+        raise UsageError("name colour photographs with --data, or plates with --plates, or a colour film with --film")
+    if plates and (limit or confidence or write_card):
+        raise UsageError("--plates: goes with neither --limit nor --confidence nor --write-card")
     where = devices.choose_device(device)
     asked = Evaluation(
         data=source, models=(*(model or []), *(compare or ())) or (weights.DEFAULT_MODEL,), size=size, limit=limit,
@@ -118,7 +120,10 @@ def _rank(asked: Evaluation, where: torch.device, as_json: bool) -> None:
         typer.echo(json.dumps([asdict(one) for one in ranked], indent=1))
     else:
         print_table(confidence.as_rows(ranked))
-        typer.echo(f"{ranked[0].pictures} pictures at {asked.size} px, {asked.precision}")
+        typer.echo(
+            f"{ranked[0].pictures} pictures at {asked.size} px, {asked.precision}; another model's answer is "
+            f"{', '.join(f'{one.median:g}' for one in ranked)} Lab units away (median)"
+        )
 
 
 def _plates(asked: Evaluation, where: torch.device, as_json: bool) -> None:

@@ -47,6 +47,8 @@ class Ranked:
     """With the mean CIEDE2000 difference, by sign."""
     ab: dict[str, float | None]
     """With the mean distance in ab."""
+    median: float
+    """Of the distance to the other model's answer, Lab units: what `doubt.ORDINARY` is on validation photographs."""
 
 
 def signs(network: nn.Module, l_net: Tensor, answer: Tensor, second: Tensor, precision: str) -> dict[str, Floats]:
@@ -130,7 +132,7 @@ def correlated(name: str, batches: list[dict[str, Floats]]) -> Ranked:
         error: {key: spearman(whole[key], whole[error]) for key in whole if key in SIGNS}
         for error in ("ciede2000", "ab")
     }
-    return Ranked(name, len(whole["ab"]), found["ciede2000"], found["ab"])
+    return Ranked(name, len(whole["ab"]), found["ciede2000"], found["ab"], round(float(np.median(whole["models"])), 2))
 
 
 def spearman(one: Floats, other: Floats) -> float | None:

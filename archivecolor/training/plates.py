@@ -6,6 +6,7 @@ A folder holds `NAME__truth.EXT` and beside it `NAME__input_PLATE.EXT`, aligned 
 
 from __future__ import annotations
 
+import glob
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -58,7 +59,7 @@ def find(folder: Path) -> dict[str, list[Plate]]:
     kinds = {TRUE_LIGHTNESS: [Plate(path, path) for path in truths]}
     for truth in truths:
         name = truth.name.split("__truth.")[0]
-        for path in sorted(folder.glob(f"{name}__input_*.*")):
+        for path in sorted(folder.glob(f"{glob.escape(name)}__input_*.*")):
             kinds.setdefault(path.stem.split("__input_")[1], []).append(Plate(truth, path))
     if len(kinds) == 1:
         raise NoInputError(f"{folder}: holds no pairs of NAME__truth.EXT and NAME__input_PLATE.EXT")

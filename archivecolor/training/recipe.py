@@ -45,8 +45,16 @@ class Pretraining:
     precision: str = "auto"
 
     def start(self) -> str:
-        """The encoder's start, `auto` decided."""
+        """The encoder's start, `auto` decided.
+
+        Raises:
+            UsageError: there is one already.
+        """
         if self.origin:
+            if self.encoder != "auto":
+                raise UsageError(
+                    f"--encoder {self.encoder}: the weights of --from have an encoder; leave one of them out"
+                )
             return "none"
         if self.encoder != "auto":
             return self.encoder
