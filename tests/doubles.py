@@ -25,7 +25,8 @@ class ConstantInk(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.tint = nn.Parameter(torch.tensor(INK) / lab.AB_SCALE)
+        # Divided before it is a tensor: on the meta device, where networks are built, that would wake torch's compiler.
+        self.tint = nn.Parameter(torch.tensor([value / lab.AB_SCALE for value in INK]))
         self.tilt = nn.Parameter(torch.zeros(2))
 
     def forward(self, l_net: Tensor) -> Tensor:

@@ -198,7 +198,11 @@ def test_inputs_and_output_switches_reach_the_view(asked: list[Any]) -> None:
      ("--address", "ray://head:10001 --on ray"),
      ("--device", "tpu"), ("--precision", "int8"), ("--precision", "fp16 --device cpu")],
 )  # fmt: skip
-def test_a_wrong_value_is_a_usage_error_that_names_the_flag(tmp_path: Path, flag: str, text: str) -> None:
+def test_a_wrong_value_is_a_usage_error_that_names_the_flag(
+    tmp_path: Path, flag: str, text: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also one that only the working process sees; that such errors come back from it is in test_supervise.py."""
+    monkeypatch.setattr(supervise, "drive", run.drive)
     Image.fromarray(grey()).save(tmp_path / "a.png")
     result = call("run", str(tmp_path / "a.png"), "--out", str(tmp_path / "out"), flag, *text.split())
     assert isinstance(result.exception, ArchivecolorError)

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 from doubles import colour, contents, save_grey_tree
 from PIL import Image
+from test_readme import blocks, on_ray, prints
 
 from archivecolor import run
 from archivecolor.cluster import driver
@@ -94,6 +95,11 @@ def test_an_actor_killed_in_mid_run_costs_nothing_and_nothing_is_there_twice(
     elsewhere = options(src, tmp_path / "stopped", ink)
     assert drive(elsewhere, stop=lambda: True) == [], "asked to stop at once, no picture is taken in hand"
     assert not (tmp_path / "stopped" / LOCK).exists()
+
+    on_a_cluster = [block for block in blocks("printed") if on_ray(block)]
+    assert on_a_cluster
+    for block in on_a_cluster:
+        prints(block)
 
 
 def _given_out(

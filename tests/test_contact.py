@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+import struct
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from films import facts, save_film, scene
 from hypothesis import given
 from hypothesis import strategies as st
+from PIL import Image
 
+from archivecolor import lab
 from archivecolor.errors import PictureError
+from archivecolor.film import dpx
 from archivecolor.film.contact import COUNT, sheet, stills, telling
+from archivecolor.options import FilmOptions
 
 
 @given(st.lists(st.integers(1, 400), min_size=1, max_size=30))
@@ -76,6 +83,49 @@ def test_a_damaged_film_gives_what_it_has(tmp_path: Path) -> None:
     first, last = stills(film, [0.0, 23 * 20 / 600])
     assert np.abs(first.mean(axis=2) / 255 - scene(0)).mean() < 0.03
     assert last.shape == first.shape
+
+
+def test_numbered_files_are_found_by_their_times(tmp_path: Path) -> None:
+    """A gap and a damaged file show the frame before, which stays; the first shows the next, as there is none."""
+    for number in (10, 11, 12, 15, 16):
+        Image.fromarray(np.full((30, 40), number, np.uint8)).save(tmp_path / f"f_{number:04d}.png")
+    pattern, how = tmp_path / "f_%04d.png", FilmOptions(fps="24000/1001")
+
+    def seen(*numbers: float) -> list[int]:
+        return [int(p[5, 5, 0]) for p in stills(pattern, [(n - 10) * 1001 / 24000 for n in numbers], how)]
+
+    assert seen(10, 11, 12, 13, 14, 15, 16, 99) == [10, 11, 12, 12, 12, 15, 16, 16]
+    assert seen(10.4, 10.6, 15.4) == [10, 11, 15], "the nearest, as times are rounded"
+    for number in (10, 15):
+        (tmp_path / f"f_{number:04d}.png").write_bytes(b"\x89PNG damaged")
+    assert seen(10, 11, 12, 15, 16) == [11, 11, 12, 12, 16]
+    for path in tmp_path.iterdir():
+        path.write_bytes(b"nothing")
+    with pytest.raises(PictureError):
+        stills(pattern, [0.0], how)
+
+
+def test_numbered_files_are_upright_with_square_pixels_and_their_curves(tmp_path: Path) -> None:
+    side = np.full((30, 40), 90, np.uint8)
+    side[:, 20:] = 200
+    exif = Image.Exif()
+    exif[274] = 6
+    Image.fromarray(side).save(tmp_path / "f_1.tif", exif=exif)
+    [picture] = stills(tmp_path / "f_%d.tif", [0.0])
+    assert picture.shape == (40, 30, 3) and (picture[0, 0, 0], picture[-1, 0, 0]) == (90, 200)
+    for curve in ("log", "linear", "video"):
+        header = dpx.blank(40, 30, 10, 0)
+        head = bytearray(header.head)
+        struct.pack_into(">II", head, 1628, 2, 1)
+        codes = dpx.coder(header, curve)(lab.linear_from_srgb(torch.from_numpy(side / 255))).numpy().astype(np.uint16)
+        dpx.write(tmp_path / "f_1.dpx", replace(header, head=bytes(head)), np.dstack([codes] * 3), curve, "me")
+        content = bytearray((tmp_path / "f_1.dpx").read_bytes())
+        content[801] = 0  # it does not say its curve
+        (tmp_path / "f_1.dpx").write_bytes(content)
+        for path in (tmp_path / "f_1.dpx", tmp_path / "f_%d.dpx"):
+            [picture] = stills(path, [0.0], FilmOptions(dpx_curve=curve))
+            assert picture.shape == (30, 80, 3)
+            assert np.abs(picture[:, [0, 79], 0].astype(int) - (90, 200)).max() <= 2, curve
 
 
 @pytest.mark.parametrize("count", range(1, COUNT + 1))

@@ -12,14 +12,17 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from doubles import colour, colourful, contents, grey, save_grey_tree, save_ink
 from PIL import Image
 
-from archivecolor import batch_view, photo, provenance, rehearsal, report
+from archivecolor import batch_view, lab, photo, provenance, rehearsal, report
 from archivecolor.decisions import FORMAT, read
 from archivecolor.errors import NoInputError, OutputError, UsageError
 from archivecolor.export import export
-from archivecolor.options import ColorOptions, Disclosure, ReportOptions, RunOptions
+from archivecolor.film import dpx
+from archivecolor.film.contact import COUNT
+from archivecolor.options import ColorOptions, Disclosure, FilmOptions, ReportOptions, RunOptions
 from archivecolor.provenance import Manifest, Record
 from archivecolor.report import curves, facts, pictures
 from archivecolor.run import drive
@@ -248,6 +251,85 @@ def test_films_are_shown_decided_upon_redone_and_exported(src: Path, out: Path, 
     assert sorted(p.name for p in (tmp_path / "to").iterdir()) == ["reel.mp4", "reel.mp4.json"]
     assert (tmp_path / "to/reel.mp4").read_bytes() == (out / "reel.mp4").read_bytes()
     assert film.is_file()
+
+
+@pytest.mark.parametrize("kind", ["png", "dpx"])
+def test_numbered_files_are_shown_decided_upon_redone_and_exported(
+    src: Path, out: Path, ink: Path, tmp_path: Path, kind: str
+) -> None:
+    """With a gap, in a curve of their own, and told apart by how light they are."""
+    there = [*range(101, 108), *range(111, 114)]
+    for number in there:
+        light = np.full((40, 56), 20 + 15 * (number - 101), np.uint8) + (grey() // 64)
+        path = src / f"reel_{number:04d}.{kind}"
+        if kind == "png":
+            Image.fromarray(light).save(path)
+        else:
+            header = dpx.blank(56, 40, 10, 1)
+            codes = dpx.coder(header, dpx.LOG)(lab.linear_from_srgb(torch.from_numpy(light / 255))).numpy()
+            dpx.write(path, header, np.dstack([codes.astype(np.uint16)] * 3), dpx.LOG, "Scanner X")
+    pattern = src / f"reel_%04d.{kind}"
+    how = FilmOptions(fps="18", cuts=tmp_path / "cuts.txt")
+    (tmp_path / "cuts.txt").write_text("0\n")
+    colour(pattern, out=out, model=ink, disclosure=Disclosure(), film=how)
+    name = pattern.name
+    first = provenance.read_rows(out)[name]
+    assert (first.status, first.film["missing"], len(first.film["stills"])) == ("done", 3, COUNT)
+    folder = report.report(ReportOptions(out, view=300)).parent
+    row = rows_of(folder)[name]
+    assert (row["missing"], row["film"]["plays"], row["link"]) == ("", False, f"reel_0101.{kind}")
+    shown = [101 + round(seconds * 18) for seconds in first.film["stills"]]
+    assert set(shown) < set(there) and shown[-1] >= 111, "the gap is crossed"
+    for which in ("before", "after"):
+        with Image.open(folder / pictures.file_name(row[which], 300)) as sheet:
+            cells = np.asarray(sheet.convert("L"), float)
+        assert cells.shape == (122, 170)
+        middle = [cells[20 + 41 * (i // 3), 28 + 57 * (i % 3)] for i in range(COUNT)]
+        expected = [20 + 15 * (number - 101) + 2 for number in shown]
+        assert np.abs(np.array(middle) - expected).max() < 8, which
+        with Image.open(folder / pictures.file_name(row[which], pictures.THUMB)) as poster:
+            assert poster.size == (56, 40)
+    with Image.open(folder / pictures.file_name(row["after"], 300)) as sheet:
+        red, _, blue = np.asarray(sheet, int)[60, 80]
+        assert red > blue + 20, "the ink's brown"
+
+    chosen = decide(tmp_path / "d.json", out, **{pattern.stem: "rejected"})
+    asked = RunOptions(
+        (str(pattern),), out, str(ink), ColorOptions(64, 0.5), device="cpu", precision="fp32", redo=chosen, film=how,
+    )  # fmt: skip
+    told: list[str] = []
+    drive(asked, lambda name, row, total: told.append(name))
+    redone = provenance.read_rows(out)[name]
+    assert (told, redone.status, redone.redone) == ([name], "done", True)
+    assert redone.output_sha256 != first.output_sha256
+    later: dict[str, Any] = {}
+    drive(replace(asked, redo=None), lambda name, row, total: later.update({name: row}))
+    assert later == {name: None}, "a later plain run lets it be"
+    again = rows_of(report.report(ReportOptions(out, view=300)).parent)[name]
+    assert (again["before"], again["after"], again["redone"]) == (row["before"], redone.output_sha256, 1)
+    assert export(out, decide(tmp_path / "a.json", out, **{pattern.stem: "accepted"}), tmp_path / "to") == (1, 0, [])
+    assert contents(tmp_path / "to") == contents(out, lambda path: path.name == "manifest.jsonl")
+    (out / f"reel_0101.{kind}").unlink()
+    broken = rows_of(report.report(ReportOptions(out, tmp_path / "fresh")).parent)[name]
+    assert broken["missing"] == "result has changed since the run"
+
+
+def test_numbered_files_of_a_film_whose_frames_last_unequally_are_shown_beside_them(
+    src: Path, out: Path, ink: Path
+) -> None:
+    from films import save_film
+
+    save_film(src / "reel.mp4", [20 * i + 300 * (i > 5) for i in range(24)])
+    colour(src, out=out, model=ink, film=FilmOptions(codec="png"))
+    folder = report.report(ReportOptions(out, view=300)).parent
+    row = rows_of(folder)["reel.mp4"]
+    assert (row["missing"], row["film"]["plays"]) == ("", False)
+    assert row["link"] == "reel.mp4_frames/reel_000000.png"
+    before, after = (
+        np.asarray(Image.open(folder / pictures.file_name(row[which], 300)).convert("L"), float)
+        for which in ("before", "after")
+    )
+    assert np.abs(before - after).mean() < 5
 
 
 def test_totals_add_up(reviewed: Path) -> None:

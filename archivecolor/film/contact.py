@@ -14,7 +14,11 @@ from numpy.typing import NDArray
 
 from archivecolor import orient
 from archivecolor.errors import UnreadableError
-from archivecolor.film.header import Film, open_film, opened, pyav
+from archivecolor.film.header import Film, opened, pyav
+from archivecolor.film.probe import is_film
+from archivecolor.film.source import open_source
+from archivecolor.film.stills import open_stills, shown_at
+from archivecolor.options import FilmOptions
 
 if TYPE_CHECKING:
     from av.container import InputContainer
@@ -47,15 +51,22 @@ def telling(shots: Sequence[tuple[int, int]]) -> list[int]:
     return chosen
 
 
-def stills(path: Path, times: Sequence[float]) -> list[Bytes]:
+def stills(path: Path, times: Sequence[float], how: FilmOptions = FilmOptions()) -> list[Bytes]:  # noqa: B008  (frozen)
     """The frames that are shown so many seconds after the first one, upright, with square pixels, sRGB (h, w, 3).
+
+    Args:
+        path: a film, a number pattern, or the one picture of a film of one frame.
+        how: of numbered files, how many a second there are and what DPX codes stand for.
 
     Raises:
         UnreadableError, UnsupportedError: damaged, or no film.
         MissingDependencyError: PyAV is not installed.
     """
-    film = open_film(path)
-    found = [_picture(film, frame) for time in times if (frame := _frame_at(film, time)) is not None]
+    film = open_source(path, how) if is_film(path) else open_stills(path, how.fps, how.dpx_curve)
+    if film.stills:
+        found = [_square(film, picture) for picture in shown_at(film, times)]
+    else:
+        found = [_picture(film, frame) for time in times if (frame := _frame_at(film, time)) is not None]
     if not found:
         raise UnreadableError("no frame in it can be decoded")
     return found
@@ -115,6 +126,13 @@ def _picture(film: Film, frame: VideoFrame) -> Bytes:
         width, frame.height, "rgb24", src_colorspace=matrix, src_color_range=2 if film.tags.full_range else 1
     ).to_ndarray()
     return np.ascontiguousarray(orient.upright(rgb, film.orientation, (0, 1)))
+
+
+def _square(film: Film, picture: Bytes) -> Bytes:
+    """A picture (h, w, 3) as wide as its pixels say."""
+    height, width = picture.shape[:2]
+    size = (max(1, round(width * float(film.sample_aspect or 1))), height)
+    return np.asarray(cv2.resize(picture, size), np.uint8) if size[0] != width else picture
 
 
 def sheet(pictures: Sequence[Bytes], long_side: int) -> Bytes:

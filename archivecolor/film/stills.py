@@ -7,7 +7,8 @@ computed, as the sRGB code of the frame's luminance in 16 bits.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from bisect import bisect_right
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import lru_cache
@@ -34,6 +35,8 @@ USUAL_RATE = Fraction(24)
 COLOUR_EVERY = 24
 """Frames between two that are handed on with their colours."""
 _FINE = 1 << 16
+_ANY_SIZE = 1e6
+"""Megapixels: no limit of its own for what is looked at. What is coloured was measured before."""
 
 
 @dataclass(frozen=True)
@@ -188,6 +191,34 @@ def codes_of_light_at(light: Floats) -> NDArray[np.uint16]:
 @lru_cache(maxsize=1)
 def _by_root() -> NDArray[np.uint16]:
     return codes_of_light(np.square(np.linspace(0, 1, _FINE, dtype=np.float64)).astype(np.float32))
+
+
+def shown_at(film: Film, times: Sequence[float]) -> list[NDArray[np.uint8]]:
+    """The pictures that are shown so many seconds after the first, upright, sRGB (h, w, 3): each the frame of that
+    number, or where it is missing or cannot be read, the one before, which stays; before the first, the first."""
+    assert film.stills
+    found = numbers(film.path)
+    there = list(found)
+    pictures = []
+    for seconds in times:
+        after = bisect_right(there, film.stills.first + round(Fraction(seconds) * film.rate))
+        nearest = [*reversed(there[:after]), *there[after:]]
+        readable = (picture for number in nearest if (picture := _picture(film, found[number])) is not None)
+        pictures += [picture for picture in [next(readable, None)] if picture is not None]
+    return pictures
+
+
+def _picture(film: Film, path: Path) -> NDArray[np.uint8] | None:
+    """One frame's file as a screen shows it; None for one that cannot be read."""
+    assert film.stills
+    try:
+        if film.stills.kind != "dpx":
+            return photo.thumbnail(path, max(film.width, film.height), _ANY_SIZE)
+        header, codes = dpx.read(path)
+    except (PictureError, OSError):
+        return None
+    picture = _shown(dpx.table_of(header, film.stills.curve))[codes]
+    return picture if picture.ndim == 3 else np.dstack([picture] * 3)
 
 
 def _shown(table: Floats) -> NDArray[np.uint8]:

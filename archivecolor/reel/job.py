@@ -57,6 +57,7 @@ def color_job(
     facts = {
         **row.film, "seen": done.shown, "reuse_error": _rounded(done.error), "reuse_worst": _rounded(done.worst),
         **(delivery.card_facts() if isinstance(delivery, InOneFile) else {}),
+        **({"still_numbers": telling(found.shots())} if isinstance(delivery, InFiles) and not film.stills else {}),
     }  # fmt: skip
     return replace(
         row, status=FAILED if found.trouble else DONE,

@@ -13,7 +13,7 @@ from urllib.parse import quote
 from archivecolor import __version__, files
 from archivecolor.errors import NoInputError, OutputError
 from archivecolor.film.contact import COUNT
-from archivecolor.options import ReportOptions
+from archivecolor.options import FilmOptions, ReportOptions
 from archivecolor.provenance import MANIFEST, TERMS, Record, read_rows
 from archivecolor.report import curves, facts, pictures
 from archivecolor.report.pictures import Wanted
@@ -87,11 +87,25 @@ def wanted_of(row: Record, options: ReportOptions) -> list[Wanted]:
     """The files of a row that the page shows. The sheet shows the result, or of a skipped picture the source."""
     before, after = facts.shown(row)
     both, times = (pictures.THUMB, options.view), stills_of(row)
-    card = row.film.get("title_card", {}).get("seconds", 0)  # by so much all else comes later than in the source
-    later = tuple(time + card for time in times)
-    wanted = [Wanted(options.out / row.output, after, both, later)] if after and row.output else []
+    how, (later, after_how) = read_as(row), made_as(row)
+    wanted = [Wanted(options.out / row.output, after, both, later, after_how)] if after and row.output else []
     sides = (options.view,) if after and not times else both  # a film's poster is one frame, its sheet is many
-    return wanted + ([Wanted(Path(row.source), before, sides, times)] if before else [])
+    return wanted + ([Wanted(Path(row.source), before, sides, times, how)] if before else [])
+
+
+def read_as(row: Record) -> FilmOptions:
+    """How the numbered files of a row's source were read; anything of other sources."""
+    numbered = "first" in row.film
+    return FilmOptions(fps=str(row.film["fps"]), dpx_curve=row.film.get("curve", "auto")) if numbered else FilmOptions()
+
+
+def made_as(row: Record) -> tuple[tuple[float, ...], FilmOptions]:
+    """The seconds of the result's stills, and how to read it. Numbered files made of a film in one file count its
+    frames, however long each is shown: they are taken for one a second."""
+    if "still_numbers" in row.film:
+        return tuple(map(float, row.film["still_numbers"])), FilmOptions(fps="1")
+    card = row.film.get("title_card", {}).get("seconds", 0)  # by so much all else comes later than in the source
+    return tuple(time + card for time in stills_of(row)), read_as(row)
 
 
 def stills_of(row: Record) -> tuple[float, ...]:

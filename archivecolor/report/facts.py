@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterable, Mapping
+from pathlib import Path
 from urllib.parse import quote
 
+from archivecolor import numbered
 from archivecolor.provenance import DONE, FAILED, SKIPPED, Record
 
 FIELDS = (
@@ -43,8 +45,9 @@ def _packed(row: Record, making: int, root: int, reasons: Mapping[str, str]) -> 
     before, after = shown(row)
     missing = [f"{what} {reasons[sha]}" for what, sha in (("source", before), ("result", after)) if sha in reasons]
     output = row.output if after and row.output else ""
+    opened = _first_of(row) if output else ""
     return (
-        row.input, root, output, quote(os.fsencode(output)), row.status, row.reason, making, row.width, row.height,
+        row.input, root, output, quote(os.fsencode(opened)), row.status, row.reason, making, row.width, row.height,
         row.pages, row.depth, row.format, row.max_delta_l, row.confidence, row.notes, row.guidance, int(row.redone),
         [round(row.seconds.get(stage, 0), 3) for stage in STAGES], before if before not in reasons else "",
         after if after not in reasons else "", after, "; ".join(missing), _film(row),
@@ -53,7 +56,21 @@ def _packed(row: Record, making: int, root: int, reasons: Mapping[str, str]) -> 
 
 def _film(row: Record) -> dict[str, object] | None:
     known = ("frames", "shots", "fps", "duration", "bad_frames")
-    return {key: row.film[key] for key in known if key in row.film} or None
+    told: dict[str, object] = {key: row.film[key] for key in known if key in row.film}
+    return told | {"plays": not _in_files(row)} if told else None
+
+
+def _in_files(row: Record) -> bool:
+    """Whether a film's result is numbered files."""
+    return bool({"first", "still_numbers"} & row.film.keys()) and numbered.is_pattern(Path(row.output or ""))
+
+
+def _first_of(row: Record) -> str:
+    """The result, or the first of its files."""
+    output = Path(row.output or "")
+    if not _in_files(row):
+        return output.as_posix()
+    return output.with_name(numbered.name_of(output, row.film.get("first", 0))).as_posix()
 
 
 def shown(row: Record) -> tuple[str, str]:

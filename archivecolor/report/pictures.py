@@ -14,6 +14,7 @@ from PIL import Image
 from archivecolor import files, photo
 from archivecolor.errors import MissingDependencyError, PictureError
 from archivecolor.film.contact import sheet, stills
+from archivecolor.options import FilmOptions
 from archivecolor.pace import Budget
 from archivecolor.run import IN_FLIGHT_MEGAPIXELS
 
@@ -39,6 +40,8 @@ class Wanted:
     sides: tuple[int, ...]
     times: tuple[float, ...] = ()
     """Of a film: the seconds of the frames that stand for it, all of them on the larger copies, one as thumbnail."""
+    how: FilmOptions = FilmOptions()  # noqa: RUF009  (frozen)
+    """Of numbered files: how they were read."""
 
 
 def file_name(sha256: str, side: int) -> str:
@@ -102,7 +105,7 @@ def _shown(one: Wanted) -> dict[int, Bytes]:
     if not one.times:
         largest = photo.thumbnail(one.path, max(one.sides), WHOLE)
         return {side: photo.fitted(largest, side) for side in one.sides}
-    frames = stills(one.path, one.times)
+    frames = stills(one.path, one.times, one.how)
     poster = frames[len(frames) // 2]
     return {side: photo.fitted(poster, side) if side == THUMB else sheet(frames, side) for side in one.sides}
 

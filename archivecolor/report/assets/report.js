@@ -317,9 +317,9 @@
     return [pair];
   }
 
-  // The coloured film itself, where the browser knows how to play it.
+  // The coloured film itself, where the browser knows how to play it: not numbered files.
   function moving(row) {
-    if (!row.film || !row.output) return [];
+    if (!row.film?.plays || !row.output) return [];
     const player = make("video");
     player.controls = player.playsInline = true;
     player.preload = "metadata";
