@@ -51,12 +51,15 @@ def color_job(
     if not options.recolor and found.coloured > 0.5:
         work.remove()
         return replace(row, status=SKIPPED, reason="already colour")
+    if isinstance(delivery, InFiles):
+        delivery.take_over(found, before)
     make_folder(delivery.target.parent, options.out)
-    manifest.begin(job.name, row.source, delivery.target, options.overwrite)
+    manifest.begin(job.name, row.source, delivery.target, options.overwrite, isinstance(delivery, InFiles))
     done = color_film(film, found, delivery, work, colorizer, options, watch)
     facts = {
         **row.film, "seen": done.shown, "reuse_error": _rounded(done.error), "reuse_worst": _rounded(done.worst),
         **(delivery.card_facts() if isinstance(delivery, InOneFile) else {}),
+        **(delivery.facts(found) if isinstance(delivery, InFiles) else {}),
     }  # fmt: skip
     return replace(
         row, status=FAILED if found.trouble else DONE,
@@ -92,15 +95,19 @@ def gif_of(film: Film, job: Job, suffix: str) -> Path:
 
 
 def frames_of(film: Film, job: Job, kind: str, suffix: str) -> Path:
-    """The number pattern of a film's frames: its own, in another format with another file suffix; or in a folder of
-    the film's name."""
+    """The number pattern of a film's frames: its own, beside the outputs of photographs; with another file suffix, in a
+    folder of the film's name, for a photograph may have that very name: `f_0001-0480.dpx_frames/f_%04d.png`."""
     source = job.source
     own = ".dpx" if kind == "dpx" else photo.suffix_for(kind, source.suffix)
-    if film.stills:
-        same = kind == film.stills.kind and source.suffix
-        return job.target.with_name(f"{source.stem}{suffix}{source.suffix if same else own}")
-    plain = source.stem.replace("%", "_")
-    return job.target.with_name(f"{source.name}_frames") / f"{plain}{suffix}_%06d{own}"
+    if not film.stills:
+        plain = source.stem.replace("%", "_")
+        return job.target.with_name(f"{source.name}_frames") / f"{plain}{suffix}_%06d{own}"
+    if source.suffix and (kind == film.stills.kind or own == source.suffix):
+        return job.target.with_name(f"{source.stem}{suffix}{source.suffix}")
+    if not numbered.is_pattern(source):
+        return job.target.with_name(f"{source.name}{suffix}{own}")
+    folder = f"{numbered.span(source, numbered.numbered(source))}_frames"
+    return job.target.with_name(folder) / f"{source.stem}{suffix}{own}"
 
 
 def _rounded(value: float | None) -> float | None:
