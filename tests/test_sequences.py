@@ -6,6 +6,7 @@ import hashlib
 import json
 import shutil
 import struct
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -22,11 +23,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from archivecolor import bag, decisions, export, files, jobs, lab, numbered, verify
+from archivecolor import bag, decisions, export, files, jobs, lab, numbered, rehearsal, verify
 from archivecolor.errors import NoInputError, UnreadableError, UnsupportedError, UsageError
-from archivecolor.film import dpx, segments, stills
+from archivecolor.film import dpx, segments, stills, write
 from archivecolor.film.planes import lightness_table
-from archivecolor.options import Disclosure, FilmOptions
+from archivecolor.options import ColorOptions, Disclosure, FilmOptions, RunOptions
 from archivecolor.provenance import DONE, FAILED, SKIPPED
 from archivecolor.reel import in_files
 from archivecolor.run import is_numbered_frame
@@ -695,3 +696,73 @@ def test_no_reel_vanishes_behind_one_of_the_same_name(src: Path, out: Path) -> N
     assert dpx_found(out, src / "x", src / "y/reel_000100.dpx") == expected
     save_reel(src / "y", [1])
     assert dpx_found(out, src / "x", src / "y/*.dpx") == expected
+
+
+def test_options_count_where_they_have_an_effect(src: Path, ink: Path) -> None:
+    def digests(numbered: bool, lossy: bool = False, quality: int = 95, **film: Any) -> str:
+        told = RunOptions(("a",), src, quality=quality, film=FilmOptions(**film))
+        return told.film_digest(numbered, lossy)
+
+    assert digests(False) == digests(False, codec="h264") == digests(False, fps="18", dpx_curve="log")
+    assert digests(False) != digests(False, title_card="x")
+    assert digests(True) == digests(True, title_card="x", deinterlace=True) == digests(True, quality=50)
+    assert (
+        len({digests(True), digests(True, codec="h264"), digests(True, fps="18"), digests(True, dpx_curve="log")}) == 4
+    )
+    assert digests(True, lossy=True) == digests(True) != digests(True, lossy=True, quality=50)
+    assert digests(True, lossy=True, quality=50, codec="png") == digests(True, codec="png", title_card="x")
+
+
+def test_numbered_jpegs_of_another_quality_are_made_again(src: Path, out: Path, ink: Path) -> None:
+    for i in range(2):
+        Image.fromarray(grey(seed=i)).save(src / f"f_{i}.jpg")
+    first, second = (film_of(src / "f_%d.jpg", out, ink, quality=quality) for quality in (95, 50))
+    assert first.output_sha256 != second.output_sha256
+
+
+def test_a_photograph_with_the_name_of_a_pattern_is_done_again(src: Path, out: Path, ink: Path) -> None:
+    Image.fromarray(grey()).save(src / "a%d.png")
+    (first,) = colour(src, out=out, model=ink)
+    (out / "a%d.png").unlink()
+    (second,) = colour(src, out=out, model=ink)
+    assert (second.status, second.output_sha256) == (DONE, first.output_sha256)
+    assert (out / "a%d.png").is_file()
+
+
+def test_the_rehearsal_of_a_reel_tells_what_the_run_does(
+    src: Path, out: Path, ink: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pattern = save_reel(src, range(3))
+    told = RunOptions(
+        (str(pattern),), out, str(ink), ColorOptions(64), precision="fp32", disclosure=Disclosure(sidecar=False),
+        film=FilmOptions(fps="24"),
+    )  # fmt: skip
+
+    def rehearsed(options: RunOptions) -> Any:
+        rehearsal.rehearse(options, as_json=True)
+        return json.loads(capsys.readouterr().out)
+
+    for codec in ("auto", "png", "h264"):
+        how = replace(told, film=FilmOptions(fps="24", codec=codec))
+        assert rehearsed(how)["target"] == str(out / film_of(pattern, out, ink, film=how.film).output)
+    film_of(pattern, out, ink)
+    (out / "reel_000001.dpx").unlink()
+    assert rehearsed(told)["would"] == "colour again (the output is gone)"
+
+
+def test_pieces_of_other_encoder_settings_are_not_joined(
+    src: Path, out: Path, ink: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    keys = []
+    own = segments.WorkFolder.__init__
+
+    def noted(self: Any, place: Path, key: str) -> None:
+        keys.append(key)
+        own(self, place, key)
+
+    monkeypatch.setattr(segments.WorkFolder, "__init__", noted)
+    pattern = save_reel(src, range(2))
+    for preset in ("faster", "medium"):
+        monkeypatch.setitem(write._ENCODERS["h264"][1], "preset", preset)
+        film_of(pattern, out, ink, film=FilmOptions(fps="24", codec="h264"), overwrite=True)
+    assert len(set(keys)) == 2

@@ -207,16 +207,24 @@ class Manifest:
         chosen = row.redone and not redo
         if not chosen and Identity(row.weights_sha256, row.options) != identity:
             return False
-        return row.status == SKIPPED or (row.output is not None and self._all_there(self.folder / row.output, row))
-
-    def _all_there(self, output: Path, row: Record) -> bool:
-        there = len(numbered.members(output)) == row.film["frames"] if numbered.is_pattern(output) else output.is_file()
-        return there and (not self.sidecars or is_sidecar(sidecar_of(output)))
+        if row.status == SKIPPED or row.output is None:
+            return row.status == SKIPPED
+        return all_there(self.folder, row) and (not self.sidecars or is_sidecar(sidecar_of(self.folder / row.output)))
 
     def _compact(self) -> None:
         """Leaves one row per input, whole or not at all. What was begun and not finished counts as failed."""
         with files.written_whole(self.path) as part, part.open("wb") as file:
             file.writelines(line(finished(row)).encode() for row in self._own.newest())
+
+
+def all_there(folder: Path, row: Record) -> bool:
+    """Whether a row's output is there, with all frames where it is numbered files."""
+    if row.output is None:
+        return False
+    output = folder / row.output
+    if row.film and numbered.is_pattern(output):
+        return len(numbered.members(output)) == row.film.get("frames")
+    return output.is_file()
 
 
 def merge(folder: Path) -> tuple[int, int]:

@@ -78,6 +78,10 @@ class InFiles:
             return {}
         return {"numbers": numbered.stretches(self._number(pts, i) for i, pts in enumerate(found.pts))}
 
+    @property
+    def settings(self) -> str:
+        return self.kind
+
     def make(self, dressed: Dressed, work: WorkFolder) -> tuple[list[Stored], dict[str, Any]]:
         """Raises OutputError, PictureError when a frame cannot be written."""
         place = work.frames()

@@ -9,6 +9,7 @@ from typing import Any
 
 from archivecolor import files, mark, numbered, photo
 from archivecolor.colorize import Colorizer
+from archivecolor.errors import MissingDependencyError, PictureError
 from archivecolor.film import write
 from archivecolor.film.contact import telling
 from archivecolor.film.header import Film
@@ -23,7 +24,8 @@ from archivecolor.reel.dressed import Delivery, Told
 from archivecolor.reel.in_files import InFiles
 from archivecolor.reel.in_gif import InGif
 from archivecolor.reel.in_one_file import InOneFile
-from archivecolor.reel.way import Watch, color_film, look_through
+from archivecolor.reel.way import Watch, color_film, look_through, open_to_color
+from archivecolor.weights import Card
 
 
 def color_job(
@@ -44,7 +46,8 @@ def color_job(
         return before
     delivery = delivery_for(film, job, told)
     # Named after the source: a run with another --suffix or --codec begins it anew, and leaves no old one behind.
-    place, key = job.target.with_name(job.source.name), f"{row.source_sha256} {row.weights_sha256} {row.options} {tool}"
+    place = job.target.with_name(job.source.name)
+    key = f"{row.source_sha256} {row.weights_sha256} {row.options} {tool} {delivery.settings}"
     work = WorkFolder(place, key)
     found = look_through(film, options, work, watch)
     row = replace(row, film=_facts(film, found))
@@ -69,6 +72,15 @@ def color_job(
         mark_font=str(options.disclosure.mark_font or ""), notes=(*_notes(film, found), *done.notes),
         seconds={"film": round(time.perf_counter() - started, 3)},
     )  # fmt: skip
+
+
+def target(job: Job, card: Card, options: RunOptions, tool: str) -> Path:
+    """Where a film would go; one that cannot be read, under its own name."""
+    try:
+        film = open_to_color(job.source, options)
+    except (PictureError, MissingDependencyError, OSError):
+        return job.target.with_name(f"{job.source.stem}{options.suffix}{job.source.suffix}")
+    return delivery_for(film, job, Told(tool, card, options)).target
 
 
 def delivery_for(film: Film, job: Job, told: Told) -> Delivery:
