@@ -80,21 +80,27 @@ def find(
 
 def _with_sequences(found: dict[str, Path], is_frame: Callable[[Path], bool]) -> dict[str, Path]:
     """The frames of one film in one entry, in the place of the first of them; those of a pattern that was named by the
-    user are no inputs of their own."""
+    user are no inputs of their own. Where only some files of a pattern were named, they stay single: a film of them
+    cannot be named, and nothing is coloured that was not asked for."""
     asked = {path for source in found.values() if numbered.is_pattern(source) for path in numbered.members(source)}
     left = {name: path for name, path in found.items() if path not in asked}
-    folders: dict[tuple[PurePath, Path], dict[str, str]] = {}
+    folders: dict[Path, dict[str, str]] = {}
     for name, path in left.items():
         if not numbered.is_pattern(path) and is_frame(path):
-            folders.setdefault((PurePath(name).parent, path.parent), {})[path.name] = name
+            folders.setdefault(path.parent, {})[path.name] = name
     gathered: dict[str, tuple[str, Path]] = {}
-    for (place, folder), frames in folders.items():
+    for folder, frames in folders.items():
         for pattern, names in numbered.patterns(frames).items():
-            gathered |= {frames[name]: ((place / pattern).as_posix(), folder / pattern) for name in names}
+            if {path.name for path in numbered.members(folder / pattern)} == set(names):
+                key = PurePath(frames[names[0]]).with_name(pattern).as_posix()
+                gathered |= {frames[name]: (key, folder / pattern) for name in names}
     merged: dict[str, Path] = {}
+    known: set[Path] = set()
     for name, path in left.items():
         key, source = gathered.get(name, (name, path))
-        merged.setdefault(key, source)
+        if source not in known:
+            merged[_free_name(key, source.parent.name, merged)] = source
+            known.add(source)
     return merged
 
 
@@ -236,21 +242,32 @@ def _common_parent(paths: list[Path]) -> Path | None:
 
 
 def _targets(found: dict[str, Path], out: Path, suffix: str, new_suffix: str) -> list[Job]:
-    """Gives each name its own target: `a.jpg` and `a.tif` both turned into PNG become `a.jpg.png` and `a.tif.png`."""
+    """Gives each name its own target: `a.jpg` and `a.tif` both turned into PNG become `a.jpg.png` and `a.tif.png`.
+    Those of number patterns keep theirs: a new format is for photographs, and these make room."""
+    reels = {name for name, source in found.items() if numbered.is_pattern(source)}
 
     def target(name: str) -> Path:
         path = PurePath(name)
-        return out / path.with_name(f"{path.stem}{suffix}{new_suffix or path.suffix}")
+        return out / path.with_name(f"{path.stem}{suffix}{path.suffix if name in reels else new_suffix or path.suffix}")
 
     targets = {name: target(name) for name in found}
-    whole: set[str] = set()
-    while clashing := _sharing(targets) - whole:
+    whole = set(reels)
+    while clashing := _sharing(targets, reels) - whole:
         whole |= clashing  # whole names differ, so this ends
         targets |= {name: out / f"{name}{suffix}{new_suffix}" for name in clashing}
     return [Job(source, name, targets[name]) for name, source in found.items()]
 
 
-def _sharing(targets: dict[str, Path]) -> set[str]:
-    """The names whose target another name has too."""
+def _sharing(targets: dict[str, Path], reels: set[str]) -> set[str]:
+    """The names whose target another name has too, or a number pattern."""
     count = Counter(targets.values())
-    return {name for name, target in targets.items() if count[target] > 1}
+    shared = {name for name, target in targets.items() if count[target] > 1}
+    patterns: dict[Path, list[str]] = {}
+    for name in reels:
+        patterns.setdefault(targets[name].parent, []).append(targets[name].name)
+    if patterns:
+        for name in targets.keys() - reels:
+            own = targets[name]
+            if any(numbered.fits(pattern, own.name) for pattern in patterns.get(own.parent, ())):
+                shared.add(name)
+    return shared

@@ -27,18 +27,36 @@ def numbered(path: Path) -> dict[int, Path]:
     Raises:
         ValueError: it is no pattern.
     """
-    before, width, after = _parts(path)
+    parts = _parts(path)
     found: dict[int, Path] = {}
     try:
         names = os.listdir(path.parent)  # noqa: PTH208  (names alone: a reel has a hundred thousand)
     except OSError:
         return {}
     for name in names:
-        digits = name[len(before) : len(name) - len(after)]
-        whole = name.startswith(before) and name.endswith(after) and digits.isascii() and digits.isdecimal()
-        if whole and (len(digits) == width or (len(digits) > width and digits[0] != "0")):
-            found[int(digits)] = path.with_name(name)
+        number = _number(parts, name)
+        if number is not None:
+            found[number] = path.with_name(name)
     return dict(sorted(found.items()))
+
+
+def _number(parts: tuple[str, int, str], name: str) -> int | None:
+    """The number in the name of one file of a pattern; None for other names."""
+    before, width, after = parts
+    digits = name[len(before) : len(name) - len(after)]
+    whole = name.startswith(before) and name.endswith(after) and digits.isascii() and digits.isdecimal()
+    return int(digits) if whole and (len(digits) == width or (len(digits) > width and digits[0] != "0")) else None
+
+
+def fits(pattern: str, name: str) -> bool:
+    """Whether a file name is one of a pattern's."""
+    return _number(_parts(Path(pattern)), name) is not None
+
+
+def overlap(one: str, other: str) -> bool:
+    """Whether two patterns have a file name in common, but for pairs that nobody writes (`a0%d` and `a%02d`)."""
+    pairs = ((one, other), (other, one))
+    return any(fits(a, name_of(Path(b), number)) for a, b in pairs for number in (0, 1, 10**99))
 
 
 def members(path: Path) -> list[Path]:
@@ -96,6 +114,14 @@ def patterns(names: Iterable[str]) -> dict[str, list[str]]:
         else:
             gathered |= {name: [name] for name in found.values()}
     return gathered
+
+
+def stretches(numbers: Iterable[int]) -> list[list[int]]:
+    """First and last number of every stretch that is there."""
+    ordered = sorted(numbers)
+    holes = gaps(ordered)
+    begins, ends = [*ordered[:1], *(b + 1 for _, b in holes)], [*(a - 1 for a, _ in holes), *ordered[-1:]]
+    return [list(ends_of) for ends_of in zip(begins, ends, strict=True)]
 
 
 def gaps(numbers: Iterable[int]) -> list[tuple[int, int]]:

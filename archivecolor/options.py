@@ -186,17 +186,24 @@ class FilmOptions:
         own = self.codec != "auto" and self.master
         require(not own, f"--master and --codec {self.codec}: a master is FFV1; leave one out")
 
-    def decisive(self) -> dict[str, object]:
-        """What goes into the digest; what was added later, only where it is asked for."""
+    def decisive(self, numbered: bool) -> dict[str, object]:
+        """What goes into the digest of a film file, or of numbered files; what was added later, only where it is asked
+        for, and only where it counts."""
         later = ("fps", "sequences", "dpx_curve", "deinterlace", "title_card")
         usual = FilmOptions()
         told = {name: value for name, value in asdict(self).items()
                 if name not in later or value != getattr(usual, name)}  # fmt: skip
-        told.pop("sequences", None)  # what is a film is settled by then
+        idle = ["sequences", *(["deinterlace"] if numbered else ["fps", "dpx_curve"])]  # what is a film is settled
+        if not self.in_one_file(numbered):
+            idle.append("title_card")
+        told = {name: value for name, value in told.items() if name not in idle}
         cuts = self.cuts.read_text(encoding="utf-8") if self.cuts else None
-        # What `auto` makes of a film was called h264 before numbered files were read, of which it makes another thing.
-        codec = {"auto": "h264", "h264": "h264 film"}.get(self.codec, self.codec)
+        codec = "h264" if self.codec == "auto" and not numbered else self.codec
         return {**told, "codec": codec, "steady": float(self.steady), "cuts": cuts}
+
+    def in_one_file(self, numbered: bool) -> bool:
+        """Whether a film comes out as a file with a picture track, and not as numbered files or a GIF."""
+        return self.codec not in ("gif", *STILL_CODECS) and not (numbered and self.codec == "auto" and not self.master)
 
 
 def _is_rate(text: str) -> bool:
@@ -318,17 +325,25 @@ class RunOptions:
         }  # fmt: skip
         return _hashed(decisive)
 
-    def film_digest(self) -> str:
-        """The same for a film's output."""
+    def film_digest(self, numbered: bool = False, lossy: bool = False) -> str:
+        """The same for a film's output.
+
+        Args:
+            numbered: its source is numbered files,
+            lossy: and of a format that has a quality.
+        """
         decisive = {
-            **self.film.decisive(), "size": self.color.size,
+            **self.film.decisive(numbered), "size": self.color.size,
             "strength": float(self.color.strength), "source_type": self.disclosure.source_type,
             "precision": self.precision, "suffix": self.suffix, "recolor": self.recolor,
         }  # fmt: skip
         if self.disclosure.mark:
             decisive |= {"mark": self.disclosure.mark, "mark_font": str(self.disclosure.mark_font or "")}
-        if self.film.title_card:
+        if self.film.title_card and self.film.in_one_file(numbered):
             decisive |= {"mark_font": str(self.disclosure.mark_font or "")}
+        own_format = numbered and self.film.codec == "auto" and not self.film.master
+        if own_format and lossy and self.quality != RunOptions.quality:
+            decisive |= {"quality": self.quality}
         return _hashed(decisive)
 
 

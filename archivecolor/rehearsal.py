@@ -6,10 +6,10 @@ import json
 import sys
 from pathlib import Path
 
-from archivecolor import files, film, numbered, provenance, weights
+from archivecolor import files, film, provenance, reel, weights
 from archivecolor.options import RunOptions
 from archivecolor.provenance import DONE, SKIPPED, Identity, Record
-from archivecolor.run import check_files, find_jobs
+from archivecolor.run import TOOL, check_files, digest, find_jobs
 
 
 def rehearse(options: RunOptions, as_json: bool) -> int:
@@ -18,11 +18,8 @@ def rehearse(options: RunOptions, as_json: bool) -> int:
     check_files(options)
     rows = provenance.known_rows(options.out, options.shard)
     for job in find_jobs(options):
-        is_reel = film.is_film(job.source)
-        identity = Identity(card.sha256, options.film_digest() if is_reel else options.digest())
-        target = job.target
-        if is_reel:  # --format is for photographs; the container may change yet, and stands behind the name then
-            target = target.with_name(f"{job.source.stem}{options.suffix}{job.source.suffix}")
+        identity = Identity(card.sha256, digest(job.source, options))
+        target = reel.target(job, card, options, TOOL) if film.is_film(job.source) else job.target
         row = rows.get(job.name)
         what = _intention(row, job.source, options, identity)
         if provenance.moved_on(row, job.rejected):
@@ -53,7 +50,7 @@ def _intention(row: Record | None, source: Path, options: RunOptions, identity: 
         return "colour again (other weights)"
     if row.options != identity.options and not chosen:
         return "colour again (other options)"
-    if row.output is not None and not numbered.exists(options.out / row.output):
+    if row.output is not None and not provenance.all_there(options.out, row):
         return "colour again (the output is gone)"
     if row.output is not None and options.disclosure.sidecar:
         beside = provenance.sidecar_of(options.out / row.output)

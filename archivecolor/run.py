@@ -283,7 +283,7 @@ def color_one(
     on as an error; whatever is wrong with the picture becomes the reason in its row."""
     torch.set_num_threads(1)  # the other cores belong to the network and the other workers
     is_reel = film.is_film(job.source)
-    identity = Identity(colorizer.card.sha256, options.film_digest() if is_reel else options.digest())
+    identity = Identity(colorizer.card.sha256, digest(job.source, options))
     row = Record(
         job.name, str(job.source), None, FAILED, model=colorizer.card.name, weights_sha256=identity.weights_sha256,
         options=identity.options, guidance=options.color.guidance(), redone=bool(job.rejected),
@@ -390,6 +390,14 @@ def color_reel(
     if row.sidecar:
         provenance.write_sidecar(options.out, row, options, made_with(None, colorizer, clock))
     return row
+
+
+def digest(source: Path, options: RunOptions) -> str:
+    """Of the options that decide what becomes of a source."""
+    if not film.is_film(source):
+        return options.digest()
+    lossy = source.suffix.lower() not in (".dpx", ".png", ".tif", ".tiff")
+    return options.film_digest(film.is_numbered(source), lossy)
 
 
 def is_ours(path: Path) -> bool:

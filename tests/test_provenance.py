@@ -289,6 +289,21 @@ def test_two_inputs_of_one_run_cannot_share_an_output(out: Path) -> None:
                 manifest.begin("x.gif.png", "/scans/x.gif.png", out / "x.gif.png", overwrite)
 
 
+@pytest.mark.parametrize(
+    "pair", [("f_%04d.png", "f_0001.png"), ("f_0001.png", "f_%04d.png"), ("f_%d.png", "f_%04d.png")]
+)
+def test_a_number_pattern_has_every_name_that_fits_it(out: Path, pair: tuple[str, str]) -> None:
+    first, second = pair
+    with Manifest(out) as manifest:
+        manifest.begin("one", "/scans/one", out / "box" / first, frames="%" in first)
+        with pytest.raises(PictureError, match="is already that of one"):
+            manifest.begin("two", "/scans/two", out / "box" / second, True, frames="%" in second)
+        for name in ("g_0001.png", "f_a.png", "h_%04d.png", "f_%04d.png.json", "f1_%d.png"):
+            manifest.begin(name, f"/scans/{name}", out / "box" / name, frames="%" in name)
+        manifest.begin("three", "/scans/three", out / "f_%04d.tif", frames=False)
+        manifest.begin("four", "/scans/four", out / "f_0001.tif")
+
+
 def test_an_output_stays_its_own_whatever_became_of_the_input_since(out: Path) -> None:
     with Manifest(out) as manifest:
         manifest.append(done("a.png", output="a.jpg"))  # --format jpeg

@@ -6,6 +6,7 @@ import hashlib
 import json
 import shutil
 import struct
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -22,11 +23,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from archivecolor import bag, decisions, export, files, jobs, lab, numbered, verify
+from archivecolor import bag, decisions, export, files, jobs, lab, numbered, rehearsal, verify
 from archivecolor.errors import NoInputError, UnreadableError, UnsupportedError, UsageError
-from archivecolor.film import dpx, segments, stills
+from archivecolor.film import dpx, segments, stills, write
 from archivecolor.film.planes import lightness_table
-from archivecolor.options import Disclosure, FilmOptions
+from archivecolor.options import ColorOptions, Disclosure, FilmOptions, RunOptions
 from archivecolor.provenance import DONE, FAILED, SKIPPED
 from archivecolor.reel import in_files
 from archivecolor.run import is_numbered_frame
@@ -475,8 +476,8 @@ def test_a_film_file_comes_out_as_numbered_files_where_asked(
 def test_a_reel_changes_its_format_where_asked(src: Path, out: Path, ink: Path) -> None:
     pattern = save_reel(src, range(3))
     row = film_of(pattern, out, ink, film=FilmOptions(fps="24", codec="tiff"), suffix="_color")
-    assert row.output == "reel_%06d_color.tif"
-    made = tifffile.imread(out / "reel_000001_color.tif")
+    assert row.output == "reel_000000-000002.dpx_frames/reel_%06d_color.tif"
+    made = tifffile.imread(out / "reel_000000-000002.dpx_frames/reel_000001_color.tif")
     assert made.dtype == np.uint16
     expected = lab.lightness_from_luminance(light_of(1)).numpy()
     assert np.abs(lightness(made) - expected).max() < 0.2
@@ -614,3 +615,154 @@ def test_films_of_all_kinds_come_out_as_a_gif_where_asked(src: Path, out: Path, 
     a, b = np.median(lab_of(rgb[3])[8:56, 8:88, 1:].reshape(-1, 2), axis=0)
     assert abs(a - INK[0]) < 5
     assert abs(b - INK[1]) < 6
+
+
+def test_a_reel_in_another_format_and_photographs_share_no_file(src: Path, out: Path, ink: Path) -> None:
+    for i in range(1, 4):
+        save_dpx(src / f"f_{i:04d}.dpx", i)
+        cv2.imwrite(str(src / f"f_{i:04d}.png"), grey(40, 56, seed=i))
+    for overwrite in (False, True, True):
+        rows = colour(src, out=out, model=ink, film=FilmOptions(fps="24", codec="png"), overwrite=overwrite)
+        assert {row.status for row in rows} == {DONE}
+        assert {row.output: files.sha256(out / row.output) for row in rows} == {r.output: r.output_sha256 for r in rows}
+        assert {row.output for row in rows} == {
+            "f_0001-0003.dpx_frames/f_%04d.png", *(f"f_{i:04d}.png" for i in range(1, 4))
+        }  # fmt: skip
+        assert all(cv2.imread(str(out / f"f_{i:04d}.png")).shape == (40, 56, 3) for i in range(1, 4))
+
+
+def test_reels_of_one_name_and_two_formats_share_no_file(src: Path, out: Path, ink: Path) -> None:
+    for i in range(1, 4):
+        save_dpx(src / f"f_{i:04d}.dpx", i)
+        tifffile.imwrite(src / f"f_{i:04d}.tif", grey(40, 56, seed=i))
+    rows = colour(src, out=out, model=ink, film=FilmOptions(fps="24", codec="png", sequences=True), overwrite=True)
+    assert [(row.status, row.output) for row in rows] == [
+        (DONE, "f_0001-0003.dpx_frames/f_%04d.png"), (DONE, "f_0001-0003.tif_frames/f_%04d.png"),
+    ]  # fmt: skip
+    assert all(files.sha256(out / row.output) == row.output_sha256 for row in rows)
+
+
+def test_one_frame_in_another_format_leaves_a_photograph_its_name(src: Path, out: Path, ink: Path) -> None:
+    save_dpx(src / "still.dpx", 0)
+    cv2.imwrite(str(src / "still.png"), grey(40, 56))
+    rows = colour(src, out=out, model=ink, film=FilmOptions(fps="24", codec="png"), overwrite=True)
+    assert [(row.status, row.output) for row in rows] == [(DONE, "still.dpx.png"), (DONE, "still.png")]
+
+
+def test_photographs_whose_format_changes_leave_a_reel_its_names(src: Path, out: Path, ink: Path) -> None:
+    for i in range(1, 4):
+        cv2.imwrite(str(src / f"f_{i:04d}.png"), grey(40, 56, seed=i))
+    tifffile.imwrite(src / "f_0002.tif", grey(48, 64, seed=9))
+    rows = colour(src / "f_%04d.png", src / "f_0002.tif", out=out, model=ink, format="png", overwrite=True)
+    assert [(row.status, row.output) for row in rows] == [(DONE, "f_%04d.png"), (DONE, "f_0002.tif.png")]
+    assert files.sha256(out / "f_%04d.png") == rows[0].output_sha256
+
+
+def test_frames_are_taken_away_only_where_a_row_names_them(src: Path, out: Path, ink: Path) -> None:
+    pattern = save_reel(src, [0, 1, 2, 5])
+    assert film_of(pattern, out, ink).film["numbers"] == [[0, 2], [5, 5]]
+    strange = out / "reel_000004.dpx"
+    strange.write_bytes(b"somebody's")
+    (src / "reel_000005.dpx").unlink()
+    row = film_of(pattern, out, ink, overwrite=True)
+    assert row.status == FAILED
+    assert "reel_000004.dpx was not made by this program from these frames" in row.reason
+    assert strange.read_bytes() == b"somebody's"
+
+
+def dpx_found(out: Path, *inputs: Any) -> list[tuple[str, str]]:
+    found = jobs.find(list(map(str, inputs)), out, lambda p: True, is_frame=lambda p: p.suffix == ".dpx")
+    return [(job.name, f"{job.source.parent.name}/{job.source.name}") for job in found]
+
+
+def test_some_frames_that_are_named_are_not_the_whole_reel(src: Path, out: Path, tmp_path: Path) -> None:
+    save_reel(src, range(12))
+    for n in (8, 9, 10, 11, 12):
+        save_dpx(src / f"z/f_{n}.dpx", n)
+    (tmp_path / "list.txt").write_text(f"{src}/reel_000003.dpx\n{src}/reel_000004.dpx\n")
+    some = [(f"reel_00000{n}.dpx", f"src/reel_00000{n}.dpx") for n in (3, 4)]
+    assert dpx_found(out, src / "reel_000003.dpx") == some[:1]
+    assert dpx_found(out, src / "reel_00000[34].dpx") == some
+    assert dpx_found(out, f"@{tmp_path / 'list.txt'}") == some
+    assert dpx_found(out, src / "z/f_10.dpx") == [("f_10.dpx", "z/f_10.dpx")]
+    assert dpx_found(out, src / "z/*.dpx") == [("f_%d.dpx", "z/f_%d.dpx")]
+    assert dpx_found(out, src / "reel_*.dpx") == [("reel_%06d.dpx", "src/reel_%06d.dpx")]
+
+
+def test_no_reel_vanishes_behind_one_of_the_same_name(src: Path, out: Path) -> None:
+    save_reel(src / "x", [1, 2])
+    save_reel(src / "y", [100])
+    expected = [("reel_%06d.dpx", "x/reel_%06d.dpx"), ("y/reel_%06d.dpx", "y/reel_%06d.dpx")]
+    assert dpx_found(out, src / "x", src / "y/reel_000100.dpx") == expected
+    save_reel(src / "y", [1])
+    assert dpx_found(out, src / "x", src / "y/*.dpx") == expected
+
+
+def test_options_count_where_they_have_an_effect(src: Path, ink: Path) -> None:
+    def digests(numbered: bool, lossy: bool = False, quality: int = 95, **film: Any) -> str:
+        told = RunOptions(("a",), src, quality=quality, film=FilmOptions(**film))
+        return told.film_digest(numbered, lossy)
+
+    assert digests(False) == digests(False, codec="h264") == digests(False, fps="18", dpx_curve="log")
+    assert digests(False) != digests(False, title_card="x")
+    assert digests(True) == digests(True, title_card="x", deinterlace=True) == digests(True, quality=50)
+    assert (
+        len({digests(True), digests(True, codec="h264"), digests(True, fps="18"), digests(True, dpx_curve="log")}) == 4
+    )
+    assert digests(True, lossy=True) == digests(True) != digests(True, lossy=True, quality=50)
+    assert digests(True, lossy=True, quality=50, codec="png") == digests(True, codec="png", title_card="x")
+
+
+def test_numbered_jpegs_of_another_quality_are_made_again(src: Path, out: Path, ink: Path) -> None:
+    for i in range(2):
+        Image.fromarray(grey(seed=i)).save(src / f"f_{i}.jpg")
+    first, second = (film_of(src / "f_%d.jpg", out, ink, quality=quality) for quality in (95, 50))
+    assert first.output_sha256 != second.output_sha256
+
+
+def test_a_photograph_with_the_name_of_a_pattern_is_done_again(src: Path, out: Path, ink: Path) -> None:
+    Image.fromarray(grey()).save(src / "a%d.png")
+    (first,) = colour(src, out=out, model=ink)
+    (out / "a%d.png").unlink()
+    (second,) = colour(src, out=out, model=ink)
+    assert (second.status, second.output_sha256) == (DONE, first.output_sha256)
+    assert (out / "a%d.png").is_file()
+
+
+def test_the_rehearsal_of_a_reel_tells_what_the_run_does(
+    src: Path, out: Path, ink: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pattern = save_reel(src, range(3))
+    told = RunOptions(
+        (str(pattern),), out, str(ink), ColorOptions(64), precision="fp32", disclosure=Disclosure(sidecar=False),
+        film=FilmOptions(fps="24"),
+    )  # fmt: skip
+
+    def rehearsed(options: RunOptions) -> Any:
+        rehearsal.rehearse(options, as_json=True)
+        return json.loads(capsys.readouterr().out)
+
+    for codec in ("auto", "png", "h264"):
+        how = replace(told, film=FilmOptions(fps="24", codec=codec))
+        assert rehearsed(how)["target"] == str(out / film_of(pattern, out, ink, film=how.film).output)
+    film_of(pattern, out, ink)
+    (out / "reel_000001.dpx").unlink()
+    assert rehearsed(told)["would"] == "colour again (the output is gone)"
+
+
+def test_pieces_of_other_encoder_settings_are_not_joined(
+    src: Path, out: Path, ink: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    keys = []
+    own = segments.WorkFolder.__init__
+
+    def noted(self: Any, place: Path, key: str) -> None:
+        keys.append(key)
+        own(self, place, key)
+
+    monkeypatch.setattr(segments.WorkFolder, "__init__", noted)
+    pattern = save_reel(src, range(2))
+    for preset in ("faster", "medium"):
+        monkeypatch.setitem(write._ENCODERS["h264"][1], "preset", preset)
+        film_of(pattern, out, ink, film=FilmOptions(fps="24", codec="h264"), overwrite=True)
+    assert len(set(keys)) == 2

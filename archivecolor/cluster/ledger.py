@@ -39,8 +39,8 @@ class Ledger:
     def row(self, name: str) -> Record | None:
         return self.manifest.row(name)
 
-    def begin(self, name: str, source: str, target: Path, overwrite: bool) -> None:
-        self.manifest.begin(name, source, target, overwrite)
+    def begin(self, name: str, source: str, target: Path, overwrite: bool, frames: bool) -> None:
+        self.manifest.begin(name, source, target, overwrite, frames)
 
     def append(self, row: Record) -> None:
         self.manifest.append(row)
@@ -93,9 +93,9 @@ class Post:
         """As of a `Manifest`."""
         return bool(self.ask("settled", name, source_sha256, identity, redo))
 
-    def begin(self, name: str, source: str, target: Path, overwrite: bool = False) -> None:
+    def begin(self, name: str, source: str, target: Path, overwrite: bool = False, frames: bool = False) -> None:
         """As of a `Manifest`."""
-        self.ask("begin", name, source, target, overwrite)
+        self.ask("begin", name, source, target, overwrite, frames)
 
     def row(self, name: str) -> Record | None:
         """As of a `Manifest`."""

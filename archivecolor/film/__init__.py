@@ -7,6 +7,6 @@ keeps them, `join` writes the film; `stamp` marks it.
 
 from __future__ import annotations
 
-from archivecolor.film.probe import is_film, is_frame
+from archivecolor.film.probe import is_film, is_frame, is_numbered
 
-__all__ = ["is_film", "is_frame"]
+__all__ = ["is_film", "is_frame", "is_numbered"]

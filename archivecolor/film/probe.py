@@ -33,6 +33,11 @@ def is_frame(path: Path) -> bool:
     return path.suffix.lower() == ".dpx"
 
 
+def is_numbered(path: Path) -> bool:
+    """Whether a film's frames are files of their own: a number pattern, or a single frame."""
+    return numbered.is_pattern(path) or is_frame(path)
+
+
 def is_film(path: Path) -> bool:
     """Whether a file found in a folder is to be treated as a film: by its suffix, else by its first bytes. A number
     pattern always is.
@@ -40,7 +45,7 @@ def is_film(path: Path) -> bool:
     A file with a film's suffix counts whatever it holds: that it cannot be read must be said, not passed over. But a
     text called `.ts` is a program, not a transport stream, and a GIF is a film when it has a second frame.
     """
-    if numbered.is_pattern(path) or is_frame(path):
+    if is_numbered(path):
         return True
     try:
         with path.open("rb") as file:

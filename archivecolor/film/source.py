@@ -6,9 +6,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Protocol
 
-from archivecolor import numbered
 from archivecolor.film.header import Film, open_film
-from archivecolor.film.probe import is_frame
+from archivecolor.film.probe import is_numbered
 from archivecolor.film.read import Frame, Reader
 from archivecolor.film.stills import StillsReader, open_stills
 from archivecolor.options import FilmOptions
@@ -34,7 +33,7 @@ def open_source(path: Path, options: FilmOptions) -> Film:
     Raises:
         UnreadableError, UnsupportedError, MissingDependencyError: it cannot be read.
     """
-    if numbered.is_pattern(path) or is_frame(path):
+    if is_numbered(path):
         return open_stills(path, options.fps, options.dpx_curve)
     return open_film(path, options.deinterlace)
 

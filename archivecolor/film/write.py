@@ -29,9 +29,9 @@ Samples = NDArray[Any]
 ENCODER_THREADS = 1
 """The encoder works beside the network, and several films beside each other."""
 _ENCODERS: dict[str, tuple[str, dict[str, str]]] = {
-    # `faster` takes three fifths of the time of `medium`, for 2 % more bytes and 0.1 dB less PSNR (a newsreel).
-    # Without mbtree: with it, libx264 gave other bytes for the same frames from time to time (6 of 25 runs in one
-    # process, none of 60 in another), even in one thread, and a resumed film was not the film that was never killed.
+    # `faster` takes much less time than `medium`, for a little more in bytes.
+    # Without mbtree: with it, libx264 gave other bytes for the same frames from time to time, even in one thread, and
+    # a resumed film was not the film that was never killed.
     "h264": ("libx264", {"crf": "17", "preset": "faster", "mbtree": "0"}),
     "h265": ("libx265", {"crf": "19", "preset": "medium", "x265-params": "log-level=error:frame-threads=1"}),
     "av1": ("libsvtav1", {"crf": "24", "preset": "7"}),
@@ -156,6 +156,11 @@ def _options(coding: Coding) -> dict[str, str]:
     if coding.codec == "h264" and coding.film.interlaced:
         options["x264-params"] = "bff=1" if coding.film.field_order in _LOWER_FIRST else "tff=1"
     return options
+
+
+def settings(coding: Coding) -> str:
+    """What pieces of one film must have in common to be joined."""
+    return f"{_ENCODERS[coding.codec][0]} {sorted(_options(coding).items())} {coding.pix_fmt}"
 
 
 def encode(coding: Coding, frames: Iterable[tuple[int, Sequence[Samples]]]) -> list[Stored]:

@@ -12,7 +12,7 @@ from archivecolor.provenance.disclosure import (
     own_source_type,
 )
 from archivecolor.provenance.lock import LOCK
-from archivecolor.provenance.manifest import Keeper, Manifest, merge
+from archivecolor.provenance.manifest import Keeper, Manifest, all_there, merge
 from archivecolor.provenance.premis import premis
 from archivecolor.provenance.record import (
     DONE,
@@ -49,6 +49,7 @@ __all__ = [
     "Manifest",
     "Record",
     "Rows",
+    "all_there",
     "caption",
     "check_credentials",
     "disclosure",

@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Protocol
@@ -32,7 +33,7 @@ class Keeper(Protocol):
     def settled(self, name: str, source_sha256: str, identity: Identity, redo: bool = False) -> bool:
         """See `Manifest`."""
 
-    def begin(self, name: str, source: str, target: Path, overwrite: bool = False) -> None:
+    def begin(self, name: str, source: str, target: Path, overwrite: bool = False, frames: bool = False) -> None:
         """See `Manifest`."""
 
     def row(self, name: str) -> Record | None:
@@ -57,6 +58,7 @@ class Manifest:
         self.folder, self.sidecars, self.path = folder, sidecars, folder / manifest_of(shard)
         self._turn = threading.Lock()
         self._begun: dict[str, str] = {}
+        self._begun_patterns: dict[str, str] = {}
         with ExitStack() as undo:
             try:
                 folder.mkdir(parents=True, exist_ok=True)
@@ -134,8 +136,11 @@ class Manifest:
                 raise self._unwritable(error) from error
             self._own.note(record.input, at)
 
-    def begin(self, name: str, source: str, target: Path, overwrite: bool = False) -> None:
+    def begin(self, name: str, source: str, target: Path, overwrite: bool = False, frames: bool = False) -> None:
         """Notes that `target` is about to be written, so that a resumed run knows it for its own.
+
+        Args:
+            frames: `target` may be a number pattern, which has every name that fits it.
 
         Raises:
             PictureError: a file of that name is there and no run recorded here made it, or another input has it.
@@ -143,20 +148,39 @@ class Manifest:
         row = self.rows.get(name)
         output = target.relative_to(self.folder).as_posix()
         made_before = row is not None and output in (row.output, *row.earlier)
-        ours = {target: made_before}
+        pattern = frames and numbered.is_pattern(target)
+        there = numbered.exists(target) if pattern else target.is_file()
+        ours = [(target, pattern, there and not made_before)]
         if self.sidecars:
             beside = sidecar_of(target)
-            ours[beside] = is_sidecar(beside)
-        for path, known in ours.items():
+            ours.append((beside, False, beside.is_file() and not is_sidecar(beside)))
+        for path, is_pattern, strange in ours:
             with self._turn:
-                owner = self._begun.setdefault(path.relative_to(self.folder).as_posix(), name)
+                owner = self._claimed(path.relative_to(self.folder).as_posix(), name, is_pattern)
             if owner != name:
                 raise PictureError(
                     f"its output {path} is already that of {owner}; colour it with another --out or --suffix"
                 )
-            if not (known or overwrite) and numbered.exists(path):
+            if strange and not overwrite:
                 raise PictureError(f"{path} exists and was not made by this program; move it, or use --overwrite")
-        self.append(Record(name, source, output, STARTED))
+        known = row.film if row and row.output == output else {}  # which frames are there, should this be killed
+        self.append(Record(name, source, output, STARTED, film=known))
+
+    def _claimed(self, output: str, name: str, is_pattern: bool) -> str:
+        """Whose an output is from now on: of the first input that claims it, or a name that it shares with it."""
+        folder, _, own = output.rpartition("/")
+
+        def others(claims: dict[str, str], shares: Callable[[str], bool]) -> Iterator[str]:
+            parts = ((claim.rpartition("/"), owner) for claim, owner in claims.items())
+            return (owner for (place, _, other), owner in parts if owner != name and place == folder and shares(other))
+
+        meets = partial(numbered.overlap, own) if is_pattern else partial(_fitted, own)
+        owner = next(others(self._begun_patterns, meets), name)
+        if is_pattern:
+            owner = next(others(self._begun, partial(numbered.fits, own)), owner)
+        if owner == name:
+            owner = (self._begun_patterns if is_pattern else self._begun).setdefault(output, name)
+        return owner
 
     def refuse_another_collection(self, sources: Mapping[str, Path]) -> None:
         """Raises OutputError where an output here is that of a different, still existing picture of the same name.
@@ -183,16 +207,24 @@ class Manifest:
         chosen = row.redone and not redo
         if not chosen and Identity(row.weights_sha256, row.options) != identity:
             return False
-        return row.status == SKIPPED or (row.output is not None and self._all_there(self.folder / row.output, row))
-
-    def _all_there(self, output: Path, row: Record) -> bool:
-        there = len(numbered.members(output)) == row.film["frames"] if numbered.is_pattern(output) else output.is_file()
-        return there and (not self.sidecars or is_sidecar(sidecar_of(output)))
+        if row.status == SKIPPED or row.output is None:
+            return row.status == SKIPPED
+        return all_there(self.folder, row) and (not self.sidecars or is_sidecar(sidecar_of(self.folder / row.output)))
 
     def _compact(self) -> None:
         """Leaves one row per input, whole or not at all. What was begun and not finished counts as failed."""
         with files.written_whole(self.path) as part, part.open("wb") as file:
             file.writelines(line(finished(row)).encode() for row in self._own.newest())
+
+
+def all_there(folder: Path, row: Record) -> bool:
+    """Whether a row's output is there, with all frames where it is numbered files."""
+    if row.output is None:
+        return False
+    output = folder / row.output
+    if row.film and numbered.is_pattern(output):
+        return len(numbered.members(output)) == row.film.get("frames")
+    return output.is_file()
 
 
 def merge(folder: Path) -> tuple[int, int]:
@@ -210,6 +242,10 @@ def merge(folder: Path) -> tuple[int, int]:
         raise NoInputError(f"{folder}: no {MANIFEST} and no manifest of a shard; name the --out of a run")
     with Manifest(folder) as manifest:
         return len(waiting), len(manifest.rows)
+
+
+def _fitted(name: str, pattern: str) -> bool:
+    return numbered.fits(pattern, name)
 
 
 def _held(undo: ExitStack, lock: Lock) -> Lock:

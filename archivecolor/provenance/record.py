@@ -52,8 +52,9 @@ class Record:
     """Of films: `frames`, `bad_frames` (that could not be decoded), `shots`, `fps`, `duration` (seconds), `stills`
     (seconds after the first frame of those that stand for it on the review page), `seen` (frames that the network saw),
     `reuse_error` (Lab units by which colours that travelled missed the network's, mean) and `reuse_worst`; of numbered
-    files also `first` (number), `missing` (how many numbers) and `curve` (of DPX); `deinterlaced` (frames) and
-    `title_card` (`text`, `seconds`) where they were asked for."""
+    files also `first` (number), `missing` (how many numbers) and `curve` (of DPX); `numbers` (first and last of each
+    stretch) where numbered files came out; `deinterlaced` (frames) and `title_card` (`text`, `seconds`) where they were
+    asked for."""
     earlier: tuple[str, ...] = ()
     """Outputs that earlier runs made of this input under other names (another --format or --suffix, for example)."""
     confidence: float | None = None

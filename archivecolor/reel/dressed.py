@@ -70,6 +70,10 @@ class Delivery(Protocol):
 
     target: Path
 
+    @property
+    def settings(self) -> str:
+        """How pieces are encoded: those of other settings cannot be joined with them."""
+
     def make(self, dressed: Dressed, work: WorkFolder) -> tuple[list[Stored], dict[str, Any]]:
         """Encodes a segment's frames: what the work folder keeps of them, and notes on them."""
 

@@ -27,6 +27,7 @@ from archivecolor.film.read import Frame
 from archivecolor.film.segments import Stored, WorkFolder, writing
 from archivecolor.film.survey import Segment, Survey
 from archivecolor.photo import Page, Photo
+from archivecolor.provenance import Record
 from archivecolor.reel.dressed import Dressed, Told
 
 Samples = NDArray[Any]
@@ -47,6 +48,39 @@ class InFiles:
     def __init__(self, film: Film, kind: str, target: Path, told: Told) -> None:
         self.film, self.kind, self.target, self._told = film, kind, target, told
         self._sources = stills.numbers(film.path) if film.stills else {}
+        self._left: set[str] = set()
+
+    def take_over(self, found: Survey, before: Record | None) -> None:
+        """Learns which files of an earlier output are to go: those that its row names, and that are none of these.
+
+        Raises:
+            PictureError: another file has a name like those of the frames; it would count as one of them.
+        """
+        if not numbered.is_pattern(self.target):
+            return
+        names = {self._name(pts, i) for i, pts in enumerate(found.pts)}
+        there = {path.name for path in numbered.members(self.target)} - names
+        known = before.film.get("numbers", []) if before and before.output and self._is_at(before.output) else []
+        made = {numbered.name_of(self.target, n) for first, last in known for n in range(first, last + 1)}
+        if strange := sorted(there - made):
+            raise PictureError(
+                f"{self.target.with_name(strange[0])} was not made by this program from these frames, and has a name "
+                "like theirs; move it away"
+            )
+        self._left = there
+
+    def _is_at(self, output: str) -> bool:
+        return self._told.options.out / output == self.target
+
+    def facts(self, found: Survey) -> dict[str, Any]:
+        """For the manifest: which numbers the frames have."""
+        if not numbered.is_pattern(self.target):
+            return {}
+        return {"numbers": numbered.stretches(self._number(pts, i) for i, pts in enumerate(found.pts))}
+
+    @property
+    def settings(self) -> str:
+        return self.kind
 
     def make(self, dressed: Dressed, work: WorkFolder) -> tuple[list[Stored], dict[str, Any]]:
         """Raises OutputError, PictureError when a frame cannot be written."""
@@ -68,9 +102,8 @@ class InFiles:
                     os.replace(made, place)
                 elif not place.exists():  # not even moved there before a kill
                     raise OutputError(f"{place}: was taken away while the film was made; run again with --overwrite")
-            left = {p.name for p in numbered.members(self.target)} - set(names)  # of a longer film that was here
-            for name in left:
-                self.target.with_name(name).unlink()
+            for name in self._left:
+                self.target.with_name(name).unlink(missing_ok=True)
             files.sync_folder(self.target.parent)
         silent = ("sound and subtitles are not carried by files of frames",) if self.film.others else ()
         said = dict.fromkeys(note for segment in segments for note in work.index(segment)["notes"]["said"])
@@ -80,7 +113,10 @@ class InFiles:
     def _name(self, pts: int, index: int) -> str:
         if not numbered.is_pattern(self.target):
             return self.target.name
-        return numbered.name_of(self.target, pts + self.film.stills.first if self.film.stills else index)
+        return numbered.name_of(self.target, self._number(pts, index))
+
+    def _number(self, pts: int, index: int) -> int:
+        return pts + self.film.stills.first if self.film.stills else index
 
     def _write(self, path: Path, frame: Frame, spread: chroma.Spread) -> tuple[float, tuple[str, ...]]:
         """Largest |ΔL*|, and notes."""

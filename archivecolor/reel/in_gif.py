@@ -26,6 +26,10 @@ class InGif:
     def __init__(self, film: Film, target: Path, told: Told) -> None:
         self.film, self.target, self._told = film, target, told
 
+    @property
+    def settings(self) -> str:
+        return "gif"
+
     def make(self, dressed: Dressed, work: WorkFolder) -> tuple[list[Stored], dict[str, Any]]:
         """The work folder keeps each frame as a PNG of 256 colours."""
         packets, film, how = [], self.film, self._told.options.disclosure

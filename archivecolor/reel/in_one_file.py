@@ -30,6 +30,10 @@ class InOneFile:
         how = told.options.disclosure
         self._stamp = stamp.Stamp.of(coding, how.mark, how.mark_font) if how.mark else None
 
+    @property
+    def settings(self) -> str:
+        return write.settings(self.coding)
+
     def make(self, dressed: Dressed, work: WorkFolder) -> tuple[list[Stored], dict[str, Any]]:
         pictures = dressed.pictures(self.coding)
         marked = ((pts, self._stamp.onto(planes) if self._stamp else planes) for pts, planes in pictures)

@@ -9,6 +9,7 @@ from typing import Any
 
 from archivecolor import files, mark, numbered, photo
 from archivecolor.colorize import Colorizer
+from archivecolor.errors import MissingDependencyError, PictureError
 from archivecolor.film import write
 from archivecolor.film.contact import telling
 from archivecolor.film.header import Film
@@ -23,7 +24,8 @@ from archivecolor.reel.dressed import Delivery, Told
 from archivecolor.reel.in_files import InFiles
 from archivecolor.reel.in_gif import InGif
 from archivecolor.reel.in_one_file import InOneFile
-from archivecolor.reel.way import Watch, color_film, look_through
+from archivecolor.reel.way import Watch, color_film, look_through, open_to_color
+from archivecolor.weights import Card
 
 
 def color_job(
@@ -44,20 +46,24 @@ def color_job(
         return before
     delivery = delivery_for(film, job, told)
     # Named after the source: a run with another --suffix or --codec begins it anew, and leaves no old one behind.
-    place, key = job.target.with_name(job.source.name), f"{row.source_sha256} {row.weights_sha256} {row.options} {tool}"
+    place = job.target.with_name(job.source.name)
+    key = f"{row.source_sha256} {row.weights_sha256} {row.options} {tool} {delivery.settings}"
     work = WorkFolder(place, key)
     found = look_through(film, options, work, watch)
     row = replace(row, film=_facts(film, found))
     if not options.recolor and found.coloured > 0.5:
         work.remove()
         return replace(row, status=SKIPPED, reason="already colour")
+    if isinstance(delivery, InFiles):
+        delivery.take_over(found, before)
     make_folder(delivery.target.parent, options.out)
-    manifest.begin(job.name, row.source, delivery.target, options.overwrite)
+    manifest.begin(job.name, row.source, delivery.target, options.overwrite, isinstance(delivery, InFiles))
     done = color_film(film, found, delivery, work, colorizer, options, watch)
     facts = {
         **row.film, "seen": done.shown, "reuse_error": _rounded(done.error), "reuse_worst": _rounded(done.worst),
         **(delivery.card_facts() if isinstance(delivery, InOneFile) else {}),
         **({"still_numbers": telling(found.shots())} if isinstance(delivery, InFiles) and not film.stills else {}),
+        **(delivery.facts(found) if isinstance(delivery, InFiles) else {}),
     }  # fmt: skip
     return replace(
         row, status=FAILED if found.trouble else DONE,
@@ -67,6 +73,15 @@ def color_job(
         mark_font=str(options.disclosure.mark_font or ""), notes=(*_notes(film, found), *done.notes),
         seconds={"film": round(time.perf_counter() - started, 3)},
     )  # fmt: skip
+
+
+def target(job: Job, card: Card, options: RunOptions, tool: str) -> Path:
+    """Where a film would go; one that cannot be read, under its own name."""
+    try:
+        film = open_to_color(job.source, options)
+    except (PictureError, MissingDependencyError, OSError):
+        return job.target.with_name(f"{job.source.stem}{options.suffix}{job.source.suffix}")
+    return delivery_for(film, job, Told(tool, card, options)).target
 
 
 def delivery_for(film: Film, job: Job, told: Told) -> Delivery:
@@ -93,15 +108,19 @@ def gif_of(film: Film, job: Job, suffix: str) -> Path:
 
 
 def frames_of(film: Film, job: Job, kind: str, suffix: str) -> Path:
-    """The number pattern of a film's frames: its own, in another format with another file suffix; or in a folder of
-    the film's name."""
+    """The number pattern of a film's frames: its own, beside the outputs of photographs; with another file suffix, in a
+    folder of the film's name, for a photograph may have that very name: `f_0001-0480.dpx_frames/f_%04d.png`."""
     source = job.source
     own = ".dpx" if kind == "dpx" else photo.suffix_for(kind, source.suffix)
-    if film.stills:
-        same = kind == film.stills.kind and source.suffix
-        return job.target.with_name(f"{source.stem}{suffix}{source.suffix if same else own}")
-    plain = source.stem.replace("%", "_")
-    return job.target.with_name(f"{source.name}_frames") / f"{plain}{suffix}_%06d{own}"
+    if not film.stills:
+        plain = source.stem.replace("%", "_")
+        return job.target.with_name(f"{source.name}_frames") / f"{plain}{suffix}_%06d{own}"
+    if source.suffix and (kind == film.stills.kind or own == source.suffix):
+        return job.target.with_name(f"{source.stem}{suffix}{source.suffix}")
+    if not numbered.is_pattern(source):
+        return job.target.with_name(f"{source.name}{suffix}{own}")
+    folder = f"{numbered.span(source, numbered.numbered(source))}_frames"
+    return job.target.with_name(folder) / f"{source.stem}{suffix}{own}"
 
 
 def _rounded(value: float | None) -> float | None:
