@@ -159,6 +159,16 @@ def test_another_container_is_said_in_the_name_and_rounding_in_a_note(src: Path,
     assert len(facts(out / "reel.avi.mkv").pts) == 24
 
 
+@pytest.mark.parametrize(("codec", "full"), [("prores", True), ("prores", False), ("h264", True)])
+def test_luma_that_is_scaled_is_said_to_be(src: Path, out: Path, ink: Path, codec: str, full: bool) -> None:
+    row = colour_film(
+        save_film(src / "reel.mp4", VARIABLE[:3], full_range=full), out, ink, film=FilmOptions(codec=codec)
+    )
+    assert row.status == DONE, row.reason
+    assert [note for note in row.notes if "scaled to the usual range" in note] == list(row.notes)
+    assert bool(row.notes) == (codec == "prores" and full)
+
+
 def timecodes(path: Path) -> set[str]:
     """All that a film file says, of itself and of its streams."""
     with av.open(str(path)) as film:

@@ -132,6 +132,13 @@ def luma_as_written(luma: Samples, coding: Coding) -> Samples:
     return np.rint(scaled).astype(np.uint16)
 
 
+def _range_note(coding: Coding) -> list[str]:
+    own = coding.film.stills
+    if coding.film.tags.full_range == coding.tags.full_range or (own and not own.exact):
+        return []
+    return ["ProRes has no full-range luma: the source's was scaled to the usual range, and rounded"]
+
+
 def _set_up(context: Any, coding: Coding) -> None:
     """The same for every segment and for the header of the joined film: their parameter sets must be equal."""
     from av.codec.context import Flags
@@ -246,7 +253,7 @@ def join(
             kept = Metadata(film, round(later * film.rate))
             notes, twins = _streams(coding, source, out, kept)
             _metadata(kept, source, out, said, later)
-            notes += kept.notes
+            notes += [*kept.notes, *_range_note(coding)]
             out.start_encoding()
             notes += _time_note(coding, out)
             others = _copied(source, twins, later) if source and twins else iter(())
