@@ -8,6 +8,7 @@ are done when they return.
 
 from __future__ import annotations
 
+import threading
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -24,6 +25,9 @@ Network = Callable[[Tensor], Tensor]
 
 SHAPES = 32
 """Of how many shapes the graphs are kept."""
+_PREPARING = threading.Lock()
+"""One graph is captured at a time, in the whole process: while any stream captures, CUDA forbids to synchronise a
+device or to free its memory, and what two engines on it do to prepare themselves needs both."""
 _BEFORE = {"in": "", "through": "in", "out": "through"}
 """The steps of the way, each with the one before it."""
 
@@ -44,6 +48,9 @@ class Immediate:
     def mark(self) -> Callable[[], object]:
         """Gives what waits for all that has been begun until now."""
         return lambda: None
+
+    def settle(self) -> None:
+        """Waits until no step needs its memory any more."""
 
     def prepared(self, network: Network, shape: Sequence[int]) -> Network:
         """The network for float32 inputs of this shape."""
@@ -74,9 +81,21 @@ class Cuda:
         """See `Immediate`."""
         return self._streams["out"].record_event().synchronize
 
+    def settle(self) -> None:
+        """See `Immediate`; graphs and what they read and leave are of the stream `through`."""
+        self._streams["through"].synchronize()
+
     def prepared(self, network: Network, shape: Sequence[int]) -> Network:
         """A graph of the network, into and out of places of its own; all graphs share memory, since they are launched
-        one after the other on one stream and what they leave is copied there before the next."""
+        one after the other on one stream and what they leave is copied there before the next.
+
+        Raises:
+            torch.OutOfMemoryError: the device cannot hold it, whatever the end of the broken capture said after that.
+        """
+        with _PREPARING:
+            return self._captured(network, shape)
+
+    def _captured(self, network: Network, shape: Sequence[int]) -> Network:
         stream = self._streams["through"]
         x = torch.zeros(*shape, device=self.device)
         stream.wait_stream(torch.cuda.current_stream(self.device))
@@ -86,8 +105,14 @@ class Cuda:
         stream.synchronize()
         graph = torch.cuda.CUDAGraph()
         # other threads spread colours on this device meanwhile
-        with torch.cuda.graph(graph, pool=self._pool, stream=stream, capture_error_mode="thread_local"):
-            y = network(x)
+        try:
+            with torch.cuda.graph(graph, pool=self._pool, stream=stream, capture_error_mode="thread_local"):
+                y = network(x)
+        except Exception as error:
+            self._pool = torch.cuda.graph_pool_handle()  # that of a broken capture may be left half open
+            if isinstance(error, torch.OutOfMemoryError) or not _began_with_want_of_memory(error):
+                raise
+            raise torch.OutOfMemoryError("no memory for a graph of the network") from error
 
         def replayed(now: Tensor) -> Tensor:
             x.copy_(now)
@@ -95,6 +120,13 @@ class Cuda:
             return y
 
         return replayed
+
+
+def _began_with_want_of_memory(error: BaseException | None) -> bool:
+    """What breaks within a capture leaves it invalid, and ending that raises an error of its own over the first."""
+    while error is not None and not isinstance(error, torch.OutOfMemoryError):
+        error = error.__cause__ or error.__context__
+    return error is not None
 
 
 @dataclass(frozen=True)
@@ -165,10 +197,12 @@ class Conveyor:
 
     def forget(self) -> None:
         """Gives back the memory of all that is not under way."""
+        self._how.settle()  # a batch under way may still read what is let go here
         self._free.clear()
         self._prepared.clear()
         if self.device.type == "cuda":
-            torch.cuda.empty_cache()
+            with _PREPARING:
+                torch.cuda.empty_cache()
 
     def _room(self, size: int) -> _Buffers:
         """Buffers for so many pixels; what has become too small is let go."""
@@ -186,9 +220,10 @@ class Conveyor:
 
     def _for(self, shape: tuple[int, ...]) -> Network:
         if shape not in self._prepared:
-            self._prepared[shape] = self._how.prepared(self._narrow, shape)
-            if len(self._prepared) > SHAPES:
+            if len(self._prepared) >= SHAPES:
+                self._how.settle()
                 self._prepared.popitem(last=False)
+            self._prepared[shape] = self._how.prepared(self._narrow, shape)
         self._prepared.move_to_end(shape)
         return self._prepared[shape]
 
@@ -198,12 +233,14 @@ class Conveyor:
 
 def batch_that_fits(peak: Callable[[int], int], memory: int, most: int) -> int:
     """A power of two of pictures that together take at most half of the memory, since full-size strips and other
-    programs want some too; it depends on the device and not on the moment, so that a resumed run gives the same bytes.
+    programs want some too. It depends on device, network and `most` alone as long as the memory is there: where it is
+    not at the moment, here or in the run (which then halves the batch for good), batches are smaller, and the last bits
+    of what follows may differ from those of a run that had more.
 
     Args:
         peak: pictures -> the largest number of bytes that so many took.
         memory: the device's bytes.
-        most: pictures.
+        most: pictures; the engine asks for no more than its machine's workers can hand in.
     """
     try:
         each = max(1, peak(2) - peak(1))
@@ -218,9 +255,11 @@ def cuda_peak(network: nn.Module, device: torch.device, dtype: torch.dtype, side
 
     @torch.inference_mode()
     def peak(count: int) -> int:
-        torch.cuda.reset_peak_memory_stats(device)
-        network(torch.zeros(count, 1, side, side, device=device, dtype=dtype).to(memory_format=torch.channels_last))
-        torch.cuda.synchronize(device)
-        return torch.cuda.max_memory_allocated(device)
+        with _PREPARING:
+            torch.cuda.synchronize(device)
+            torch.cuda.reset_peak_memory_stats(device)
+            network(torch.zeros(count, 1, side, side, device=device, dtype=dtype).to(memory_format=torch.channels_last))
+            torch.cuda.synchronize(device)
+            return torch.cuda.max_memory_allocated(device)
 
     return peak

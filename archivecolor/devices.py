@@ -23,6 +23,11 @@ def choose_device(asked: str) -> torch.device:
     """
     import torch
 
+    if "," in asked:
+        raise UsageError(
+            f"--device {asked}: several at a time are for `archivecolor run` on the command line, which has a process "
+            "for each; name one"
+        )
     if asked == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:

@@ -258,7 +258,8 @@ class RunOptions:
     model: str = DEFAULT_MODEL
     color: ColorOptions = ColorOptions()
     device: str = "auto"
-    """Several with commas between them: a process for each."""
+    """Several with commas between them: a process for each. Only the command line (`supervise.drive`) starts these;
+    `run.drive` takes one device."""
     precision: str = "auto"
     batch: int = 0
     """The most pictures that go through the network together, on a GPU."""
@@ -289,6 +290,8 @@ class RunOptions:
     """`local`: this machine; `ray`: a Ray cluster."""
     address: str = ""
     """Of the Ray cluster; empty: one is started on this machine."""
+    beside: int = 1
+    """Processes of this run on this machine, this one included; they share its cores and its memory."""
 
     def __post_init__(self) -> None:
         require(bool(self.inputs), "no INPUT given")

@@ -68,6 +68,11 @@ class Room:
     photographs: Budget
     films: Budget
 
+    @classmethod
+    def of(cls, megapixels: float) -> Room:
+        """So much for either."""
+        return cls(Budget(megapixels), Budget(megapixels))
+
 
 class Lanes(Generic[_T]):
     """The order in which items are given out, such that slow ones do not take all workers while quick ones wait: beside

@@ -176,7 +176,7 @@ def run(
     """`archivecolor run` as a function: colours files and folders into `out`, gives the manifest's rows.
 
     Pictures that cannot be done have a row with status `failed` and a reason; nothing is raised for them. The options
-    are those of the command line; see `RunOptions`, `ColorOptions` and `Disclosure`.
+    are those of the command line, but for `device`, which is one here; see `RunOptions`, `ColorOptions`, `Disclosure`.
 
     Raises:
         NoInputError, OutputError, WeightsError, UsageError: nothing can be done at all.
@@ -256,7 +256,7 @@ def work(
         stop: asked before each job; what is in hand is finished, but for films, which stop within seconds.
     """
     workers = options.workers or joblib.cpu_count() + 1
-    room = Room(Budget(IN_FLIGHT_MEGAPIXELS), Budget(IN_FLIGHT_MEGAPIXELS))
+    room = Room.of(IN_FLIGHT_MEGAPIXELS / options.beside)
     lanes = Lanes(todo, lambda job: film.is_film(job.source), min(1, workers - 1))
     pool = joblib.Parallel(workers, backend="threading", return_as="generator_unordered", pre_dispatch=2 * workers)
 

@@ -3,6 +3,9 @@ without one: its shapes by fake tensors, its streams and graphs by doubles that 
 
 from __future__ import annotations
 
+import itertools
+import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from types import SimpleNamespace
@@ -149,7 +152,7 @@ class Stream:
 def told(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """torch.cuda's streams and graphs, by doubles that compute at once and on the CPU."""
     told: list[str] = []
-    names = iter(("in", "through", "out"))
+    names = itertools.cycle(("in", "through", "out"))
 
     class Graph:
         redo: Callable[[], object] = staticmethod(lambda: None)
@@ -202,6 +205,82 @@ def test_a_graph_reads_and_leaves_places_of_its_own(told: list[str], monkeypatch
     left = run(torch.ones(2, 1, 3, 5))
     assert bool((seen[0] == 1).all()), "the input was copied to where the graph reads"
     assert left is run(torch.zeros(2, 1, 3, 5))
+
+
+def test_graphs_are_prepared_one_at_a_time(told: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """A second engine on the device synchronises it while it prepares itself, which CUDA forbids during a capture."""
+    inside, most, turn = [0], [0], threading.Lock()
+
+    def network(x: Tensor) -> Tensor:
+        with turn:
+            inside[0] += 1
+            most[0] = max(most[0], inside[0])
+        time.sleep(0.01)
+        with turn:
+            inside[0] -= 1
+        return x
+
+    ways = [Cuda(CPU) for _ in range(2)]
+    threads = [threading.Thread(target=way.prepared, args=(network, (1, 1, 2, 2))) for way in ways]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert most == [1]
+
+
+def test_what_a_batch_under_way_reads_is_not_let_go(told: list[str]) -> None:
+    class Freed:
+        def __init__(self, run: Any) -> None:
+            self.run = run
+
+        def __call__(self, x: Tensor) -> Tensor:
+            return self.run(x)
+
+        def __del__(self) -> None:
+            told.append("freed")
+
+    how = Cuda(CPU)
+    belt = Conveyor(Both(), CPU, torch.float32, how)
+    prepared = how.prepared
+    how.prepared = lambda network, shape: Freed(prepared(network, shape))  # type: ignore[method-assign]
+    belt.start([picture(1)], 1)
+    told.clear()
+    belt.forget()
+    assert told == ["through done", "freed"]
+    for width in range(1, SHAPES + 1):
+        belt.start([picture(0, 2, width)], 1).answers()
+    told.clear()
+    belt.start([picture(0, 3, 3)], 1)
+    assert told[:2] == ["through done", "freed"]
+
+
+@pytest.mark.parametrize("first", [torch.OutOfMemoryError("pretended"), ValueError("a fault")])
+def test_want_of_memory_in_a_capture_is_told_as_such(
+    told: list[str], monkeypatch: pytest.MonkeyPatch, first: Exception
+) -> None:
+    """As torch does it: the end of the broken capture raises over what broke it."""
+
+    @contextmanager
+    def capturing(*_: Any, **__: Any) -> Iterator[None]:
+        try:
+            yield
+        finally:
+            raise RuntimeError("CUDA error: operation failed due to a previous error during capture")
+
+    calls: list[int] = []
+
+    def network(x: Tensor) -> Tensor:
+        calls.append(1)
+        if len(calls) == 4:
+            raise first
+        return x
+
+    monkeypatch.setattr(torch.cuda, "graph", capturing)
+    expected = torch.OutOfMemoryError if isinstance(first, torch.OutOfMemoryError) else RuntimeError
+    with pytest.raises(RuntimeError) as caught:
+        Cuda(CPU).prepared(network, (2, 1, 3, 5))
+    assert type(caught.value) is expected
 
 
 @pytest.mark.parametrize(

@@ -24,6 +24,7 @@ from archivecolor import bag, lab, verify
 from archivecolor.errors import OutputError, UnreadableError, UnsupportedError, UsageError
 from archivecolor.film import header, is_film, planes, segments, shots, write
 from archivecolor.film.survey import Survey
+from archivecolor.film.timecode import earlier
 from archivecolor.options import ColorOptions, FilmOptions, RunOptions
 from archivecolor.provenance import DONE, FAILED, SKIPPED
 from archivecolor.run import drive
@@ -156,6 +157,81 @@ def test_another_container_is_said_in_the_name_and_rounding_in_a_note(src: Path,
     assert {row.output for row in rows.values()} == {"reel.avi.mkv", "reel.mov"}
     assert "rounded" in rows["reel.avi"].notes[0]
     assert len(facts(out / "reel.avi.mkv").pts) == 24
+
+
+@pytest.mark.parametrize(("codec", "full"), [("prores", True), ("prores", False), ("h264", True)])
+def test_luma_that_is_scaled_is_said_to_be(src: Path, out: Path, ink: Path, codec: str, full: bool) -> None:
+    row = colour_film(
+        save_film(src / "reel.mp4", VARIABLE[:3], full_range=full), out, ink, film=FilmOptions(codec=codec)
+    )
+    assert row.status == DONE, row.reason
+    assert [note for note in row.notes if "scaled to the usual range" in note] == list(row.notes)
+    assert bool(row.notes) == (codec == "prores" and full)
+
+
+def timecodes(path: Path) -> set[str]:
+    """All that a film file says, of itself and of its streams."""
+    with av.open(str(path)) as film:
+        known = [film.metadata, *(stream.metadata for stream in film.streams)]
+    return {value for each in known for key, value in each.items() if key.lower() == "timecode"}
+
+
+@pytest.mark.parametrize("suffix", [".mov", ".mp4", ".mkv"])
+@pytest.mark.parametrize("how", [FilmOptions(), FilmOptions(codec="prores"), FilmOptions(master=True)])
+def test_a_timecode_goes_with_its_film(src: Path, out: Path, ink: Path, suffix: str, how: FilmOptions) -> None:
+    source = save_film(src / f"reel{suffix}", metadata={"timecode": "01:00:00:00"})
+    with av.open(str(source)) as film:
+        assert ("data" in [s.type for s in film.streams]) == (suffix != ".mkv")
+    row = colour_film(source, out, ink, film=how)
+    assert (row.status, row.reason) == (DONE, "")
+    assert timecodes(out / row.output) == {"01:00:00:00"}
+    with av.open(str(out / row.output)) as film:
+        assert ("data" in [s.type for s in film.streams]) == row.output.endswith((".mov", ".mp4"))
+
+
+@pytest.mark.parametrize("suffix", [".mov", ".mkv"])
+def test_before_a_title_card_the_timecode_is_an_earlier_one(src: Path, out: Path, ink: Path, suffix: str) -> None:
+    source = save_film(src / f"reel{suffix}", metadata={"timecode": "01:00:00:00"})
+    rate = round(header.open_film(source).rate)
+    row = colour_film(source, out, ink, film=FilmOptions(title_card="auto"))
+    assert row.status == DONE, row.reason
+    cards = len(facts(out / row.output).pts) - 24
+    (code,) = timecodes(out / row.output)
+    seconds, number = code[:8], int(code[9:])
+    assert seconds == "00:59:55" and cards == 5 * rate and number == 0
+
+
+@pytest.mark.parametrize("code", ["about noon", "01:00:00:77", "25:00:00:00"])
+def test_a_timecode_that_no_frame_can_have_is_left_out_by_name(src: Path, out: Path, ink: Path, code: str) -> None:
+    times, base = list(range(0, 400, 40)), Fraction(1, 1000)
+    source = save_film(src / "reel.mkv", times, time_base=base, metadata={"timecode": code})
+    row = colour_film(source, out, ink, film=FilmOptions(codec="prores"))
+    assert row.status == DONE, row.reason
+    assert [note for note in row.notes if f"timecode {code} not carried" in note]
+    assert timecodes(out / row.output) == set()
+
+
+@given(st.integers(0, 24 * 3600 * 30 - 1), st.integers(0, 10**6), st.sampled_from([24, 25, 30]))
+def test_timecodes_are_counted_in_frames(first: int, frames: int, fps: int) -> None:
+    def named(count: int) -> str:
+        count %= 24 * 3600 * fps
+        second = count // fps
+        return f"{second // 3600:02d}:{second // 60 % 60:02d}:{second % 60:02d}:{count % fps:02d}"
+
+    assert earlier(named(first), Fraction(fps), frames) == named(first - frames)
+
+
+def test_timecodes_that_drop_numbers_drop_them_where_they_should() -> None:
+    rate, code, seen = Fraction(30000, 1001), "00:20:00;00", []
+    while code != "00:00:00;00":
+        code = str(earlier(code, rate, 1))
+        seen.append(code)
+    assert seen[-1] == earlier("00:20:00;00", rate, len(seen))
+    named = {f"00:{m:02d}:{s:02d};{f:02d}" for m in range(20) for s in range(60) for f in range(30)}
+    assert named - set(seen) == {f"00:{m:02d}:00;{f:02d}" for m in range(20) for f in (0, 1) if m % 10}
+    assert len(seen) == len(set(seen)) == 20 * 1800 - 36
+    assert earlier("00:00:00;00", rate, 1) == "23:59:59;29"
+    assert earlier("01:00:00;02", Fraction(25), 0) is None
 
 
 # --- among photographs ------------------------------------------------------------------------------------------------

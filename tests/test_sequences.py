@@ -23,7 +23,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from archivecolor import bag, decisions, export, files, jobs, lab, numbered, rehearsal, verify
+from archivecolor import bag, chroma, decisions, export, files, jobs, lab, numbered, rehearsal, verify
 from archivecolor.errors import NoInputError, UnreadableError, UnsupportedError, UsageError
 from archivecolor.film import dpx, segments, stills, write
 from archivecolor.film.planes import lightness_table
@@ -47,6 +47,14 @@ def save_dpx(path: Path, index: int, curve: str = "log", bits: int = 10, transfe
     path.parent.mkdir(parents=True, exist_ok=True)
     dpx.write(path, header, np.dstack([codes] * 3), curve, "Scanner X")
     return codes
+
+
+def television(header: dpx.Dpx) -> dpx.Dpx:
+    """Whose black is 16 and white 235 of 255, and so on for other depths."""
+    low, high = (code << (header.bits - 8) for code in (16, 235))
+    head = bytearray(header.head)
+    struct.pack_into(f"{header.order}I4xI", head, 784, low, high)
+    return replace(header, head=bytes(head), low=(low, 0.0), high=(high, 0.0))
 
 
 def save_reel(folder: Path, numbers: Any, **how: Any) -> Path:
@@ -154,9 +162,14 @@ def test_the_curve_of_printing_density_is_that_of_cineon() -> None:
 
 
 @pytest.mark.parametrize("bits", [8, 10, 12, 16])
-@pytest.mark.parametrize("curve", [dpx.LOG, dpx.LINEAR, dpx.VIDEO])
+@pytest.mark.parametrize("curve", [dpx.LOG, dpx.LINEAR, dpx.VIDEO, "television"])
 def test_every_code_comes_back_from_its_light(bits: int, curve: str) -> None:
     header = dpx.blank(4, 4, bits)
+    if curve == "television":
+        header, curve = television(header), dpx.VIDEO
+        table = dpx.table_of(header, curve)
+        assert table[16 << (bits - 8)] == 0 and table[235 << (bits - 8)] == pytest.approx(1, abs=1e-6)
+        assert table[0] == -table[32 << (bits - 8)] < 0 and table[-1] > 1
     codes = torch.from_numpy(dpx.table_of(header, curve))
     back = dpx.coder(header, curve)(codes).numpy()
     assert np.array_equal(back, np.arange(1 << bits))
@@ -287,18 +300,68 @@ def test_all_depths_and_curves_have_the_right_luminance(
     assert dpx.read_header(out / "reel_000000.dpx").bits == bits
 
 
-def test_what_lies_beyond_black_and_white_is_kept() -> None:
+@pytest.mark.parametrize(("curve", "black", "white"), [(dpx.LOG, 95, 685), (dpx.VIDEO, 64, 940)])
+def test_what_lies_beyond_black_and_white_is_kept(curve: str, black: int, white: int) -> None:
     header = dpx.blank(1024, 1, 10, 1)
-    table = dpx.table_of(header, dpx.LOG)
+    header = header if curve == dpx.LOG else television(header)
+    table = dpx.table_of(header, curve)
     codes = np.arange(1024)[None]
-    from archivecolor import chroma
-
     warm = chroma.spread(np.full((8, 8), 50, np.float32), np.full((2, 8, 8), 25, np.float32), 1, 1024)
-    rgb, worst = in_files.merged(table[codes], warm, dpx.coder(header, dpx.LOG), table)
+    rgb, worst = in_files.merged(table[codes], warm, dpx.coder(header, curve), table)
     assert worst < 0.15
-    outside = (codes[0] <= 95) | (codes[0] >= 685)
+    outside = (codes[0] <= black) | (codes[0] >= white)
     assert np.array_equal(rgb[0, outside], np.repeat(codes[0, outside, None], 3, axis=1))
     assert (np.ptp(rgb[0, 300:600].astype(int), axis=1) > 20).all()
+
+
+def test_clipping_beyond_black_and_white_is_measured() -> None:
+    header = television(dpx.blank(1024, 1, 10, 1))
+    table, coder = dpx.table_of(header, dpx.VIDEO), dpx.coder(header, dpx.VIDEO)
+    none = chroma.spread(np.full((8, 8), 50, np.float32), np.zeros((2, 8, 8), np.float32), 1, 1024)
+    codes = {"white": np.full((1, 1024), 1000), "black": np.full((1, 1024), 10)}
+    for at, beyond in codes.items():
+        _, worst = in_files.merged(table[beyond], none, lambda light: coder(light.clamp(0, 1)), table)
+        assert worst > 2, at
+
+
+def test_a_television_reel_keeps_its_codes_beyond_white(src: Path, out: Path, ink: Path) -> None:
+    header = television(dpx.blank(SIZE[1], SIZE[0], 10, 6))
+    codes = np.linspace(4, 1019, SIZE[0] * SIZE[1]).astype(np.uint16).reshape(SIZE)
+    for i in range(2):
+        dpx.write(src / f"reel_{i:06d}.dpx", header, np.dstack([codes] * 3), dpx.VIDEO, "Scanner X")
+    row = film_of(src / "reel_%06d.dpx", out, ink)
+    assert (row.status, row.film["curve"]) == (DONE, "video")
+    assert row.max_delta_l < 0.3
+    made = dpx.read(out / "reel_000001.dpx")[1]
+    beyond = (codes <= 64) | (codes >= 940)
+    assert np.array_equal(made[beyond], np.repeat(codes[beyond][:, None], 3, axis=1))
+
+
+@pytest.mark.parametrize(("bits", "padding"), [(10, 4), (10, 32), (8, 1), (8, 5), (16, 6)])
+def test_padding_behind_lines_is_passed_over(tmp_path: Path, bits: int, padding: int) -> None:
+    """Of 13 pixels: 8 bits fill 39 bytes, which a padding of 1 or 5 makes whole words."""
+    draw = np.random.default_rng(bits)
+    codes = draw.integers(0, 1 << bits, (7, 13, 3)).astype(np.uint8 if bits == 8 else np.uint16)
+    dpx.write(tmp_path / "a.dpx", dpx.blank(13, 7, bits), codes, dpx.VIDEO, "me")
+    plain = (tmp_path / "a.dpx").read_bytes()
+    line = {8: 39, 10: 52, 16: 78}[bits]
+    lines = np.frombuffer(plain[2048:], np.uint8).reshape(7, -1)[:, :line]
+    padded = np.pad(lines, ((0, 0), (0, padding)), constant_values=0xAA).tobytes()
+
+    def read(content: bytes, said: int = padding) -> Any:
+        head = bytearray(plain[:2048])
+        struct.pack_into(">I", head, 812, said)
+        (tmp_path / "b.dpx").write_bytes(bytes(head) + content)
+        return dpx.read(tmp_path / "b.dpx")[1]
+
+    assert np.array_equal(read(padded), codes)
+    assert np.array_equal(read(padded[:-padding]), codes), "the last line may end without"
+    assert np.array_equal(read(padded + b"\0" * 512), codes)
+    for absurd in (0, 0xFFFFFFFF, 0x80000000):
+        assert np.array_equal(read(plain[2048:], absurd), codes)
+    assert np.array_equal(read(plain[2048:]), codes), "a header that names padding which is not there"
+    with pytest.raises(UnreadableError, match="truncated: 6 of 7 lines"):
+        read(padded[: -padding - 1])
 
 
 def test_a_header_that_says_nothing_is_named_and_can_be_overruled(src: Path, out: Path, ink: Path) -> None:

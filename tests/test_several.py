@@ -10,20 +10,25 @@ from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
+import joblib
 import pytest
 from doubles import colour, contents, save_grey_tree
 
-from archivecolor.errors import UsageError
+import archivecolor
+from archivecolor import run
+from archivecolor.errors import NoInputError, OutputError, UsageError
 from archivecolor.options import ColorOptions, Disclosure, RunOptions, Shard
 from archivecolor.provenance import DONE, MANIFEST, Record, read_rows
 from archivecolor.provenance.record import line
 from archivecolor.provenance.shards import manifest_of
-from archivecolor.supervise import drive
+from archivecolor.supervise import child, drive, parent, several
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="elsewhere a run has no process of its own")
 
 CHILD = (sys.executable, str(Path(__file__).parent / "deadly_child.py"), "real")
 """Which knows the ink."""
+LIGHT = (*CHILD[:-1], "light")
+"""Which starts in a moment and keeps only the manifest."""
 
 
 @pytest.fixture
@@ -90,6 +95,48 @@ def test_what_is_wrong_with_one_device_ends_all(options: RunOptions, src: Path) 
     with pytest.raises(UsageError, match="abacus"):
         drive(replace(options, device="cpu,abacus"), heard.watch, lambda: False, heard.pass_over, CHILD)
     assert not any(t.name.startswith("ThreadPool") for t in set(threading.enumerate()) - before)
+
+
+def test_what_is_refused_leaves_nothing_behind(options: RunOptions, src: Path, out: Path) -> None:
+    save_grey_tree(src, 3)
+    before = contents(src)
+    with pytest.raises(OutputError, match="source"):
+        drive(replace(options, out=src / "color"), Heard().watch, lambda: False, Heard().pass_over, LIGHT)
+    assert contents(src) == before and not (src / "color").exists()
+    with pytest.raises(NoInputError):
+        drive(replace(options, inputs=(str(src / "none"),)), Heard().watch, lambda: False, Heard().pass_over, LIGHT)
+    assert not out.exists()
+
+
+def test_workers_cores_and_memory_are_shared_out(options: RunOptions, monkeypatch: pytest.MonkeyPatch) -> None:
+    given: list[RunOptions] = []
+
+    def noting(own: RunOptions, *rest: object) -> list[Record]:
+        given.append(own)
+        return []
+
+    monkeypatch.setattr(parent, "drive", noting)
+    for workers in (0, 1, 7):
+        several.drive(replace(options, device="cpu,cpu,cpu", workers=workers), *[lambda *_: False] * 3)
+    assert [(own.workers, own.beside) for own in given] == [(0, 3)] * 3 + [(1, 3)] * 3 + [(2, 3)] * 3
+    limits: list[float] = []
+    monkeypatch.setattr(run.Room, "of", lambda megapixels: limits.append(megapixels))
+    assert list(run.work([], None, replace(given[0], workers=1), None)) == []  # type: ignore[arg-type]
+    assert limits == [run.IN_FLIGHT_MEGAPIXELS / 3]
+    monkeypatch.setenv("LOKY_MAX_CPU_COUNT", "")
+    monkeypatch.delenv("LOKY_MAX_CPU_COUNT")
+    cores = joblib.cpu_count()
+    child._keep_to(1)
+    assert joblib.cpu_count() == cores
+    child._keep_to(2)
+    assert joblib.cpu_count() == max(1, cores // 2)
+
+
+def test_from_python_it_is_one_device_and_several_are_named(src: Path, out: Path, ink: Path) -> None:
+    save_grey_tree(src, 1)
+    with pytest.raises(UsageError, match=r"--device cpu,cpu: several.*command line"):
+        archivecolor.run(src, out=out, model=str(ink), device="cpu,cpu")
+    assert not out.exists()
 
 
 def test_asked_to_stop_all_stop(options: RunOptions, src: Path, out: Path) -> None:

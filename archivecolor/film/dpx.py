@@ -38,6 +38,8 @@ _BLACK_LIGHT = 10 ** ((_BLACK_DENSITY - _WHITE_DENSITY) / _GAMMA)
 _ELEMENT, _HEADER_END = 780, 2048
 _FILE_SIZE, _CREATOR, _ASPECT, _FILM_RATE, _TV_RATE = 16, (160, 100), 1628, 1724, 1940
 _LARGEST_HEADER = 1 << 24
+_LARGEST_PADDING = 1 << 16
+"""Bytes: lines are filled up to blocks of disks and pages of memory, at most."""
 
 
 @dataclass(frozen=True)
@@ -56,6 +58,8 @@ class Dpx:
     packing: int
     offset: int
     """Of the first sample."""
+    padding: int
+    """Bytes behind each line, as the header says; 0 where what it says cannot be."""
     low: tuple[int, float]
     high: tuple[int, float]
     """Reference codes and what they mean; for printing density, densities."""
@@ -130,7 +134,7 @@ def _checked(head: bytes, order: str, offset: int) -> Dpx:
     orientation, elements, width, height = struct.unpack_from(order + "HHII", head, 768)
     sign, low, low_is, high, high_is = struct.unpack_from(order + "IIfIf", head, _ELEMENT)
     descriptor, transfer, _, bits = struct.unpack_from("4B", head, _ELEMENT + 20)
-    packing, encoding = struct.unpack_from(order + "HH", head, _ELEMENT + 24)
+    packing, encoding, _, padding = struct.unpack_from(order + "HHII", head, _ELEMENT + 24)
     if not (0 < width < 1 << 20 and 0 < height < 1 << 20):
         raise UnreadableError(f"its DPX header is damaged ({width} x {height} pixels)")
     odd = {
@@ -141,8 +145,11 @@ def _checked(head: bytes, order: str, offset: int) -> Dpx:
     }  # fmt: skip
     if strange := [what for what, true in odd.items() if true]:
         raise UnsupportedError(f"a DPX with {', '.join(strange)}: write it as RGB or luma, for example with FFmpeg")
+    padding = padding if padding <= _LARGEST_PADDING else 0  # 0xFFFFFFFF: nothing is said
     low_is, high_is = (value if np.isfinite(value) else 0.0 for value in (low_is, high_is))
-    return Dpx(head, order, width, height, bits, descriptor, transfer, packing, offset, (low, low_is), (high, high_is))
+    return Dpx(
+        head, order, width, height, bits, descriptor, transfer, packing, offset, padding, (low, low_is), (high, high_is)
+    )
 
 
 def read(path: Path) -> tuple[Dpx, Samples]:
@@ -158,18 +165,28 @@ def read(path: Path) -> tuple[Dpx, Samples]:
     row = header.width * header.channels  # samples
     words = -(-row // 3) if header.bits == 10 else row
     dtype = np.dtype({8: "u1", 10: f"{header.order}u4"}.get(header.bits, f"{header.order}u2"))
-    lined = -(-words * dtype.itemsize // 4) * 4  # lines begin at whole words, but not by every program
-    stride = lined if lined * header.height <= len(content) else words * dtype.itemsize
-    if stride * header.height > len(content):
-        there = len(content) // stride
+    line = words * dtype.itemsize
+    stride = _stride(header, line, len(content))
+    there = (len(content) + stride - line) // stride  # the last may end without its padding
+    if there < header.height:
         raise UnreadableError(f"truncated: {there} of {header.height} lines are there; copy it again from its source")
-    lines = np.frombuffer(content, np.uint8, stride * header.height).reshape(header.height, stride)
-    stored = np.ascontiguousarray(lines[:, : words * dtype.itemsize]).view(dtype)
+    whole = content.ljust(stride * header.height, b"\0")
+    lines = np.frombuffer(whole, np.uint8, stride * header.height).reshape(header.height, stride)
+    stored = np.ascontiguousarray(lines[:, :line]).view(dtype)
     codes = _unpacked(stored, header, row).reshape(header.height, header.width, header.channels)
     if header.grey:
         return header, codes[..., 0]
     chosen = {50: slice(None), 51: slice(0, 3), 52: slice(3, 0, -1)}[header.descriptor]
     return header, np.ascontiguousarray(codes[..., chosen])
+
+
+def _stride(header: Dpx, line: int, there: int) -> int:
+    """Bytes from one line to the next, of `there` in all. Lines begin at whole words, but not by every program; padding
+    that a header names is believed unless the file has just the size that it would have without."""
+    lined, padding = -(-line // 4) * 4, header.padding
+    if padding and there not in (lined * header.height, line * header.height):
+        return line + padding if (line + padding) % 4 == 0 else lined + padding
+    return lined if lined * header.height <= there else line
 
 
 def _unpacked(stored: Samples, header: Dpx, row: int) -> Samples:
@@ -190,7 +207,7 @@ def _unpacked(stored: Samples, header: Dpx, row: int) -> Samples:
 
 @lru_cache(maxsize=8)
 def light_table(bits: int, curve: str, low: tuple[int, float], high: tuple[int, float]) -> Floats:
-    """Code -> light, 1 for white; what a log curve has above white and below black is kept."""
+    """Code -> light, 1 for white; what lies above white and below black is kept."""
     codes = np.arange(1 << bits, dtype=np.float64)
     if curve == LOG:
         at, step = _densities(bits, low, high)
@@ -199,8 +216,17 @@ def light_table(bits: int, curve: str, low: tuple[int, float], high: tuple[int, 
     if curve == LINEAR:
         return (codes / codes[-1]).astype(np.float32)
     black, white = _video_range(bits, low, high)
-    shown = torch.from_numpy((codes - black) / (white - black)).clamp(0, 1)
-    return lab.linear_from_srgb(shown).float().numpy()
+    return _video_light(torch.from_numpy((codes - black) / (white - black))).float().numpy()
+
+
+def _video_light(shown: torch.Tensor) -> torch.Tensor:
+    """The curve of sRGB, and beyond it: its power goes on above white, and below black it is the same the other way."""
+    return lab.linear_from_srgb(shown.abs()) * shown.sign()
+
+
+def _video_shown(light: torch.Tensor) -> torch.Tensor:
+    """The inverse of `_video_light`."""
+    return lab.srgb_from_linear(light.abs()) * light.sign()
 
 
 def _densities(bits: int, low: tuple[int, float], high: tuple[int, float]) -> tuple[float, float]:
@@ -237,7 +263,7 @@ def coder(header: Dpx, curve: str) -> Callable[[torch.Tensor], torch.Tensor]:
     if curve == LINEAR:
         return lambda light: (light * top).round_().clamp_(0, top)
     black, white = _video_range(header.bits, header.low, header.high)
-    return lambda light: (lab.srgb_from_linear(light.clamp(0, 1)) * (white - black) + black).round_()
+    return lambda light: (_video_shown(light) * (white - black) + black).round_().clamp_(0, top)
 
 
 def write(path: Path, header: Dpx, codes: Samples, curve: str, creator: str) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import heapq
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from fractions import Fraction
@@ -19,6 +19,7 @@ from archivecolor.errors import UnsupportedError
 from archivecolor.film.header import Film, pyav
 from archivecolor.film.planes import LAYOUTS, Tags
 from archivecolor.film.segments import Stored
+from archivecolor.film.timecode import earlier
 
 if TYPE_CHECKING:
     from av.container import InputContainer, OutputContainer
@@ -129,6 +130,13 @@ def luma_as_written(luma: Samples, coding: Coding) -> Samples:
     black, white = coding.tags.luma_range(coding.depth)
     scaled = luma.astype(np.float32) * np.float32((white - black) / ((1 << film.depth) - 1)) + np.float32(black)
     return np.rint(scaled).astype(np.uint16)
+
+
+def _range_note(coding: Coding) -> list[str]:
+    own = coding.film.stills
+    if coding.film.tags.full_range == coding.tags.full_range or (own and not own.exact):
+        return []
+    return ["ProRes has no full-range luma: the source's was scaled to the usual range, and rounded"]
 
 
 def _set_up(context: Any, coding: Coding) -> None:
@@ -247,8 +255,10 @@ def join(
     with _other_streams(film) as source:
         options = _muxer_options(coding, source)
         with av.open(str(target), "w", format=coding.container, options=options) as out:
-            notes, twins = _streams(coding, source, out)
-            _metadata(coding, source, out, said, later)
+            kept = Metadata(film, round(later * film.rate))
+            notes, twins = _streams(coding, source, out, kept)
+            _metadata(kept, source, out, said, later)
+            notes += [*kept.notes, *_range_note(coding)]
             out.start_encoding()
             notes += _time_note(coding, out)
             others = _copied(source, twins, later) if source and twins else iter(())
@@ -281,18 +291,53 @@ def _muxer_options(coding: Coding, source: InputContainer | None) -> dict[str, s
     return options
 
 
-def _streams(coding: Coding, source: InputContainer | None, out: OutputContainer) -> tuple[list[str], dict[int, Any]]:
+class Metadata:
+    """What is kept of the source's metadata: all that tells of the film, with its timecodes moved back by the frames
+    that now come first. A muxer for MP4 refuses the whole film for a timecode that its frames cannot have.
+
+    Args:
+        later: frames before the film's own.
+    """
+
+    def __init__(self, film: Film, later: int) -> None:
+        self._film, self._later = film, later
+        self.notes: list[str] = []
+
+    def of(self, known: Mapping[str, str]) -> dict[str, str]:
+        """Of one stream or of the container."""
+        kept = {key: value for key, value in known.items() if key not in _TOO_OWN}
+        for key in [key for key in kept if key.lower() == "timecode"]:
+            value = kept.pop(key)
+            if moved := earlier(value, self._film.rate, self._later):
+                kept[key] = moved
+                continue
+            note = f"timecode {value} not carried: frames that come {float(self._film.rate):g} a second have no such"
+            self.notes += [note] if note not in self.notes else []
+        return kept
+
+
+def _is_timecode(stream: Any) -> bool:
+    """A track of QuickTime's that holds the first frame's timecode. It is made anew, from the metadata."""
+    handler = stream.metadata.get("handler_name", "").lower().replace(" ", "")
+    return stream.type == "data" and ("timecode" in stream.metadata or "timecode" in handler)
+
+
+def _streams(
+    coding: Coding, source: InputContainer | None, out: OutputContainer, kept: Metadata
+) -> tuple[list[str], dict[int, Any]]:
     """Makes the output's streams in the source's order: notes on those left out, and by index those copied."""
     notes: list[str] = []
     twins: dict[int, Any] = {}
     if source is None:
-        _picture_stream(coding, None, out)
-    for stream in source.streams if source else ():
+        _picture_stream(coding, out, {}, None)
+    streams = source.streams if source else ()
+    timecode = next(({"timecode": s.metadata["timecode"]} for s in streams if "timecode" in s.metadata), {})
+    for stream in streams:
         if stream.index == coding.film.stream:
-            _picture_stream(coding, stream, out)
+            _picture_stream(coding, out, kept.of(timecode | stream.metadata), stream.disposition)
             continue
         try:
-            twin = _twin(stream, out)
+            twin = _twin(stream, out, kept)
         except (ValueError, pyav().FFmpegError, UnsupportedError) as error:
             notes.append(f"stream {stream.index} ({stream.type}) not carried: {error}")
             continue
@@ -301,41 +346,42 @@ def _streams(coding: Coding, source: InputContainer | None, out: OutputContainer
     return notes, twins
 
 
-def _twin(stream: Any, out: OutputContainer) -> Any:
+def _twin(stream: Any, out: OutputContainer, kept: Metadata) -> Any:
     """A stream for the packets of another one; None where there is nothing to copy packet by packet."""
     from av.stream import Discard
 
     if stream.type == "attachment":
         out.add_attachment(stream.name, stream.mimetype, stream.data)
         return None
-    if stream.discard == Discard.all:
-        return None  # the track in which QuickTime keeps the chapters; those are carried
+    if stream.discard == Discard.all or _is_timecode(stream):
+        return None  # the tracks in which QuickTime keeps chapters and timecode; those are carried
+    if stream.type == "data" and out.format.name == "matroska":
+        raise UnsupportedError("Matroska takes no data")  # its muxer would refuse the film
     context = stream.codec_context
     if context and stream.type == "subtitle" and context.name not in out.supported_codecs:
         raise UnsupportedError(f"{context.name} does not go into {out.format.name}")
     twin = out.add_stream_from_template(stream)
-    twin.metadata.update(stream.metadata)
+    twin.metadata.update(kept.of(stream.metadata))
     twin.disposition = stream.disposition
     twin.time_base = stream.time_base
     return twin
 
 
-def _picture_stream(coding: Coding, stream: Any | None, out: OutputContainer) -> None:
+def _picture_stream(coding: Coding, out: OutputContainer, metadata: dict[str, str], disposition: Any) -> None:
     made: Any = out.add_stream(_ENCODERS[coding.codec][0], rate=coding.film.rate)
     _set_up(made.codec_context, coding)
     made.time_base = coding.film.time_base
-    if stream is not None:
-        made.metadata.update({key: value for key, value in stream.metadata.items() if key not in _TOO_OWN})
-        made.disposition = stream.disposition
+    made.metadata.update(metadata)
+    if disposition is not None:
+        made.disposition = disposition
     if coding.film.display_matrix:
         made.set_display_matrix(coding.film.display_matrix)
 
 
 def _metadata(
-    coding: Coding, source: InputContainer | None, out: OutputContainer, said: dict[str, str], later: Fraction
+    kept: Metadata, source: InputContainer | None, out: OutputContainer, said: dict[str, str], later: Fraction
 ) -> None:
-    known = source.metadata if source else {}
-    own = {key: value for key, value in known.items() if key not in _TOO_OWN}
+    own = kept.of(source.metadata) if source else {}
     comment = next((value for key, value in own.items() if key.lower() == "comment"), "")
     own = {key: value for key, value in own.items() if key.lower() != "comment"}
     out.metadata.update(own)

@@ -208,6 +208,7 @@ def merged(
         colours = painting.light(lightness, spread.rows(lightness, top))
         codes = coder(colours + (own - shown)).numpy().astype(rgb.dtype)  # beyond black and white all is grey
         rgb[top : top + step] = np.moveaxis(codes, 0, -1)
-        found = torch.from_numpy(stills.light_of(rgb[top : top + step], table)).clamp(0, 1)
-        worst = max(worst, float((lab.lightness_from_luminance(found) - lightness).abs().max()))
+        found = torch.from_numpy(stills.light_of(rgb[top : top + step], table))
+        off = lab.lightness_from_luminance(found) - lab.lightness_from_luminance(own)  # beyond black and white too
+        worst = max(worst, float(off.abs().max()))
     return rgb, worst

@@ -9,6 +9,8 @@ import threading
 from multiprocessing.connection import Connection
 from typing import Any
 
+import joblib
+
 from archivecolor.errors import ArchivecolorError
 from archivecolor.supervise.order import AT_ONCE, Begun, End, FilmProgress, Order, PassedOver, Refusal, Rows, Settled
 
@@ -20,6 +22,7 @@ def main(number: int) -> None:
     parent: Connection[Any, Any] = Connection(number)
     order: Order = parent.recv()
     threading.Thread(target=_die_with, args=(parent,), daemon=True).start()
+    _keep_to(order.options.beside)
     from archivecolor.run import drive  # the heavy import: until here a signal simply ends it
 
     asked_to_stop = threading.Event()
@@ -46,6 +49,12 @@ def main(number: int) -> None:
     for start in range(0, len(rows), AT_ONCE):
         tell(Rows(rows[start : start + AT_ONCE]))
     tell(End(asked_to_stop.is_set()))
+
+
+def _keep_to(beside: int) -> None:
+    """Leaves the other processes of the run their share of the cores: joblib counts the rest as all there are."""
+    if beside > 1:
+        os.environ["LOKY_MAX_CPU_COUNT"] = str(max(1, joblib.cpu_count() // beside))
 
 
 def _die_with(parent: Connection[Any, Any]) -> None:

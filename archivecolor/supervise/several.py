@@ -13,6 +13,7 @@ from pathlib import Path
 
 from archivecolor.options import RunOptions, Shard
 from archivecolor.provenance import FilmWatch, Manifest, Record
+from archivecolor.provenance.shards import unmerged
 from archivecolor.supervise import parent
 
 
@@ -24,8 +25,9 @@ def drive(
     child: Sequence[str] = parent.CHILD,
     film_watch: FilmWatch = lambda name, what, done, total, seconds: None,
 ) -> list[Record]:
-    """`parent.drive`, once for each of the devices that `options.device` lists, all at the same time. Their rows are
-    in one manifest before and after; a run that was killed in between goes on like any other.
+    """`parent.drive`, once for each of the devices that `options.device` lists, all at the same time; workers, cores
+    and memory are shared out among them. Their rows are in one manifest before and after; a run that was killed in
+    between goes on like any other. Where the inputs or the output folder are refused, nothing is written.
 
     Raises:
         ArchivecolorError: as `parent.drive`; what is wrong with one of them ends all.
@@ -46,7 +48,11 @@ def drive(
             with turn:
                 film_watch(name, what, done, total, seconds)
 
-        own = replace(options, inputs=inputs, device=devices[index], shard=Shard(index + 1, len(devices)))
+        count = len(devices)
+        own = replace(
+            options, inputs=inputs, device=devices[index], shard=Shard(index + 1, count), beside=count,
+            workers=options.workers and max(1, options.workers // count),
+        )  # fmt: skip
         try:
             return parent.drive(
                 own, watched, lambda: stop() or broken.is_set(), passed_over if index == 0 else parent.say_nothing,
@@ -56,7 +62,8 @@ def drive(
             broken.set()
             raise
 
-    _merge(options.out)
+    if unmerged(options.out):
+        _merge(options.out)
     with _inputs_for_all(options) as inputs, ThreadPoolExecutor(len(devices)) as threads:
         shares = [threads.submit(share, index, inputs) for index in range(len(devices))]
     rows = [row for done in shares for row in done.result()]
