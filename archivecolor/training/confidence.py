@@ -79,7 +79,7 @@ def apart(one: Tensor, other: Tensor) -> Floats:
 
 def errors(answer: Tensor, batch: Batch) -> tuple[Floats, Floats]:
     """The true errors of a batch: mean CIEDE2000 and mean distance in ab, (N,) each."""
-    mine = lab.srgb_from_lab(lab.lab_from_net(batch.l_net, answer))
+    mine = batch.painted(answer)
     ciede = metrics.ciede2000_from_lab(lab.lab_from_srgb(mine).numpy(), lab.lab_from_srgb(batch.rgb).numpy())
     return ciede, apart(answer, batch.ab_net)
 

@@ -213,6 +213,11 @@ class Batch:
     ab_net: Tensor
     rgb: Tensor
 
+    def painted(self, ab_net: Tensor) -> Tensor:
+        """The pictures in the colours ab_net (N, 2, H, W), sRGB (N, 3, H, W) in [0, 1]. They have the true L*, whatever
+        the aged L* was that the colours were answered to."""
+        return lab.srgb_from_lab(lab.lab_from_net(self.l_true.to(ab_net.device), ab_net))
+
 
 def to_batch(crops: Sequence[Bytes], randoms: Sequence[np.random.Generator | None]) -> Batch:
     """uint8 pictures (H, W, 3) of one size -> a batch; those that have a generator are made to look old by it."""

@@ -113,8 +113,7 @@ def coloured(networks: dict[str, nn.Module], batch: Batch, precision: str) -> di
     """The pictures of a batch as sRGB (N, 3, H, W): grey, by each network, true; all with the true L*."""
     none = torch.zeros_like(batch.ab_net)
     answers = {GREY: none, **{name: predict(network, batch.l_net, precision) for name, network in networks.items()}}
-    merged = {name: lab.srgb_from_lab(lab.lab_from_net(batch.l_true, ab_net)) for name, ab_net in answers.items()}
-    return {**merged, TRUTH: batch.rgb}
+    return {**{name: batch.painted(ab_net) for name, ab_net in answers.items()}, TRUTH: batch.rgb}
 
 
 class Tiles:

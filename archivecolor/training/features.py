@@ -6,7 +6,6 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F  # noqa: N812
 
-from archivecolor import lab
 from archivecolor.networks.encoders import imagenet_lite0
 from archivecolor.training.dataset import Batch
 from archivecolor.training.loop import autocast
@@ -40,12 +39,6 @@ class Lite0:
         return self.see(rgb)
 
 
-def painted(batch: Batch, ab_net: Tensor) -> Tensor:
-    """The pictures of a batch in the colours ab_net (N, 2, H, W), sRGB (N, 3, H, W) in [0, 1]. They have the true L*,
-    whatever the aged L* was that the colours were answered to."""
-    return lab.srgb_from_lab(lab.lab_from_net(batch.l_true.to(ab_net.device), ab_net))
-
-
 def distances(seen: list[Tensor], truth: list[Tensor]) -> dict[str, Tensor]:
     """Mean cosine distance in [0, 2] over all places of the maps, for each of `TAPS`."""
     pairs = zip(TAPS.values(), seen, truth, strict=True)
@@ -66,5 +59,5 @@ class FeatureLoss:
 
     def __call__(self, batch: Batch, ab_net: Tensor) -> Tensor:
         """The loss of the answers ab_net (N, 2, H, W), float32."""
-        far = distances(self.lite0.see(painted(batch, ab_net)), self.lite0.look(batch.rgb))
+        far = distances(self.lite0.see(batch.painted(ab_net)), self.lite0.look(batch.rgb))
         return self.weight * torch.stack(list(far.values())).sum()

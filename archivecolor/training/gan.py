@@ -26,7 +26,7 @@ from archivecolor.training import checkpoint, loop, sheets, together
 from archivecolor.training.checkpoint import Average
 from archivecolor.training.dataset import Batch, PhotoSet
 from archivecolor.training.descent import Descent
-from archivecolor.training.features import TAPS, FeatureLoss, Lite0, painted
+from archivecolor.training.features import TAPS, FeatureLoss, Lite0
 from archivecolor.training.loop import autocast
 from archivecolor.training.pretrain import weighted_l1
 
@@ -71,9 +71,7 @@ class GanStep:
     The discriminator learns from every batch, the U-Net from those after the warm-up.
     """
 
-    def __init__(
-        self, network: nn.Module, asked: Adversarial, lr: float, precision: str, device: torch.device,
-    ) -> None:  # fmt: skip
+    def __init__(self, network: nn.Module, asked: Adversarial, lr: float, precision: str, device: torch.device) -> None:
         self.asked, self.precision, self.device = asked, precision, device
         self.lite0 = Lite0(precision, device) if asked.needs_lite0 else None
         self.features = FeatureLoss(asked.feature_weight, self.lite0) if self.lite0 and asked.feature_weight else None
@@ -127,7 +125,7 @@ class GanStep:
         A PatchGAN sees the L that the colours were answered to, perhaps an aged one, and ab; Lite0 sees the picture.
         """
         if self.asked.discriminator == "features" and self.lite0:
-            seen: Tensor | list[Tensor] = self.lite0.see(painted(batch, ab_net))
+            seen: Tensor | list[Tensor] = self.lite0.see(batch.painted(ab_net))
         else:
             seen = torch.cat([batch.l_net.to(self.device), ab_net], dim=1)
         with autocast(self.precision, self.device):
@@ -244,8 +242,8 @@ class GuardedGanStep(GanStep):
     """The same under a guard. History and samples tell of the present average; what is published is the best one."""
 
     def __init__(
-        self, network: nn.Module, asked: Adversarial, lr: float, precision: str, device: torch.device, parent: str,
-    ) -> None:  # fmt: skip
+        self, network: nn.Module, asked: Adversarial, lr: float, precision: str, device: torch.device, parent: str
+    ) -> None:
         super().__init__(network, asked, lr, precision, device)
         self.guard = Guard(self.network, asked.stop_when, parent)
 

@@ -21,7 +21,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from archivecolor import lab, metrics
+from archivecolor import metrics
 from archivecolor.options import Stage
 from archivecolor.training import checkpoint, sheets, together
 from archivecolor.training.checkpoint import Average, Step
@@ -231,8 +231,8 @@ def validate(network: nn.Module, average: Average, held: PhotoSet, stage: Stage)
             batch = validation_batch(held, start, 16, stage.validation_size)
             ab_net = predict(network, batch.l_net, stage.precision)
             errors.append((ab_net - batch.ab_net).abs().mean(dim=(1, 2, 3)))
-            rgb = lab.srgb_from_lab(lab.lab_from_net(batch.l_net, ab_net)).permute(0, 2, 3, 1).numpy()
-            grey = lab.srgb_from_lab(lab.lab_from_net(batch.l_net, ab_net * 0)).permute(0, 2, 3, 1).numpy()
+            rgb = batch.painted(ab_net).permute(0, 2, 3, 1).numpy()
+            grey = batch.painted(ab_net * 0).permute(0, 2, 3, 1).numpy()
             for mine, none, true in zip(rgb, grey, batch.rgb.permute(0, 2, 3, 1).numpy(), strict=True):
                 psnrs.append(metrics.psnr(mine, true))
                 greys.append(metrics.psnr(none, true))

@@ -164,12 +164,12 @@ def begin(
 
 def pretrain(asked: Pretraining, out: Path, recipe_text: str, room: Room) -> dict[str, float]:
     """L1 pre-training; see `archivecolor train pretrain --help`."""
-    parent = weights.read_card(begun_from(asked.origin, out)) if asked.origin else None
+    begun, parent = weights.load(begun_from(asked.origin, out)) if asked.origin else (None, None)
     asked = replace(asked, model=parent.network) if parent else asked
     stage = asked.stage(out, devices.choose_precision(asked.precision, room.device))
     teaching = asked.teaching()
     torch.manual_seed(stage.seed)
-    network = weights.load(weights.find(asked.origin))[0] if parent else weights.build(stage.model, stage.out)
+    network = weights.build(stage.model, stage.out) if begun is None else begun
     if not (out / checkpoint.FILE).exists():  # else all is in there, and what it began with need not be had any more
         start_encoder(network, asked.start())
     lite0 = features.Lite0(stage.precision, room.device) if teaching.needs_lite0 else None

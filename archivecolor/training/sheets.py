@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor, nn
 
-from archivecolor import files, lab
+from archivecolor import files
 from archivecolor.training import checkpoint
 from archivecolor.training.dataset import PhotoSet, validation_batch
 
@@ -84,6 +84,5 @@ def samples(folder: Path, network: nn.Module, values: dict[str, Tensor], held: P
     with checkpoint.borrowed(network, values):
         device = next(network.parameters()).device
         ab_net = network(batch.l_net.to(device)).float().cpu()
-    mine = lab.srgb_from_lab(lab.lab_from_net(batch.l_net, ab_net))
-    grey = lab.srgb_from_lab(lab.lab_from_net(batch.l_net, ab_net * 0))
+    mine, grey = batch.painted(ab_net), batch.painted(ab_net * 0)
     write(folder / SAMPLES, [[to_bytes(picture) for picture in line] for line in (grey, mine, batch.rgb)])
