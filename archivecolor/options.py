@@ -560,6 +560,37 @@ class Search:
         require(self.plot is None or self.plot.suffix == ".png", f"--plot {self.plot}: must end in .png")
 
 
+@dataclass(frozen=True)
+class Appearance:
+    """What counts of the painted picture beside L1 on ab (`training.appearance`); a part of weight 0 is left out."""
+
+    feature_weight: float = 0.0
+    """Of the distances between what EfficientNet-Lite0 sees in the painted and in the true picture."""
+    psnr_weight: float = 0.0
+    """Of each dB of PSNR; 0.01 of L1, in the network's range, is about worth one."""
+    colour_weight: float = 0.0
+    """Of the squared shortfall of colourfulness below `colour_target`."""
+    colour_target: float = 0.9
+    """Colourfulness ÷ the truth's."""
+
+    def __post_init__(self) -> None:
+        for name in ("feature_weight", "psnr_weight", "colour_weight"):
+            value = getattr(self, name)
+            require(value >= 0, f"--{name.replace('_', '-')} {value:g}: must be 0 or more")
+        require(0 < self.colour_target <= 1.5, f"--colour-target {self.colour_target:g}: must be above 0, at most 1.5")
+
+    @property
+    def needed(self) -> bool:
+        """Whether anything of it counts."""
+        return any((self.feature_weight, self.psnr_weight, self.colour_weight))
+
+    def settings(self) -> dict[str, float | str]:
+        """For the recipe on the card: what counts, and nothing of the rest."""
+        parts = {"feature_weight": self.feature_weight, "psnr_weight": self.psnr_weight}
+        colour = {"colour_weight": self.colour_weight, "colour_target": self.colour_target}
+        return {**{name: value for name, value in parts.items() if value}, **(colour if self.colour_weight else {})}
+
+
 TEACHERS = ("none", "lite0")
 
 
@@ -578,29 +609,21 @@ class Teaching:
     """Weights, by name or folder, whose answer is a second target beside the true colours; none when empty."""
     soft_weight: float = 0.5
     """Share of the soft target in L1."""
-    feature_weight: float = 0.0
-    """Of Lite0's distances between painted and true pictures, beside L1 (`features.FeatureLoss`); 0 leaves them out."""
 
     def __post_init__(self) -> None:
-        require(self.feature_weight >= 0, f"--feature-weight {self.feature_weight:g}: must be 0 or more")
         require(self.teacher in TEACHERS, f"--teacher {self.teacher}: write one of {', '.join(TEACHERS)}")
         require(self.pictures >= 0, f"--teacher-pictures {self.pictures}: must be 0 or more")
         require(self.lr > 0, f"--teacher-lr {self.lr}: must be above 0")
         require(self.weight >= 0, f"--teacher-weight {self.weight}: must be 0 or more")
         require(0 < self.soft_weight <= 1, f"--soft-weight {self.soft_weight}: must be above 0 and at most 1")
-        both = bool(self.weight and (self.soft_target or self.feature_weight))
-        require(not both, "--teacher-weight: goes with neither --soft-target nor --feature-weight; leave it out")
-
-    @property
-    def needs_lite0(self) -> bool:
-        """Whether EfficientNet-Lite0 has a part in it."""
-        return self.teacher == "lite0" or self.feature_weight > 0
+        both = bool(self.weight and self.soft_target)
+        require(not both, "--teacher-weight: does not go with --soft-target; leave one of them out")
 
     def settings(self) -> dict[str, float | str]:
         """For the recipe on the card: what was asked for, and nothing of the rest."""
-        beside: dict[str, float | str] = {"feature_weight": self.feature_weight} if self.feature_weight else {}
+        beside: dict[str, float | str] = {}
         if self.soft_target:
-            beside |= {"soft_target": self.soft_target, "soft_weight": self.soft_weight}
+            beside = {"soft_target": self.soft_target, "soft_weight": self.soft_weight}
         if self.teacher == "none":
             return beside
         sizes = ",".join(f"{side}:{share:g}" for side, share in self.sizes)
@@ -649,15 +672,13 @@ class Adversarial:
     EfficientNet-Lite0 sees."""
     stop_when: StopWhen | None = StopWhen()
     """None: never."""
-    feature_weight: float = 0.0
-    """Of Lite0's distances between painted and true pictures (`features.FeatureLoss`); 0 leaves them out."""
+    appearance: Appearance = Appearance()
 
     def __post_init__(self) -> None:
         require(self.gan in GANS, f"--gan {self.gan}: write one of {', '.join(GANS)}")
         require(self.l1_weight >= 0, f"--l1-weight {self.l1_weight:g}: must be 0 or more")
         require(self.chroma_weight >= 0, f"--chroma-weight {self.chroma_weight:g}: must be 0 or more")
         require(self.lr_d > 0, f"--lr-d {self.lr_d:g}: must be above 0")
-        require(self.feature_weight >= 0, f"--feature-weight {self.feature_weight:g}: must be 0 or more")
         require(self.warmup >= 0, f"--warmup {self.warmup}: must be 0 or more")
         known = self.discriminator in DISCRIMINATORS
         require(known, f"--discriminator {self.discriminator}: write one of {', '.join(DISCRIMINATORS)}")
@@ -665,7 +686,7 @@ class Adversarial:
     @property
     def needs_lite0(self) -> bool:
         """Whether EfficientNet-Lite0 has a part in it."""
-        return self.discriminator == "features" or self.feature_weight > 0
+        return self.discriminator == "features" or self.appearance.feature_weight > 0
 
     def settings(self) -> dict[str, float | str]:
         """For the recipe on the card."""
@@ -674,7 +695,7 @@ class Adversarial:
         return {
             "gan": self.gan, "l1_weight": self.l1_weight, "chroma_weight": self.chroma_weight, "lr_d": self.lr_d,
             "warmup": self.warmup, "discriminator": self.discriminator, "stop_when": limits,
-            **({"feature_weight": self.feature_weight} if self.feature_weight else {}),
+            **self.appearance.settings(),
         }  # fmt: skip
 
 

@@ -19,7 +19,7 @@ from archivecolor.cli import app
 from archivecolor.errors import UsageError
 from archivecolor.networks.feature_judge import FeatureDiscriminator
 from archivecolor.networks.patchgan import PatchDiscriminator
-from archivecolor.options import Adversarial, Stage, StopWhen, parse_stop_when
+from archivecolor.options import Adversarial, Appearance, Stage, StopWhen, parse_stop_when
 from archivecolor.training import dataset, gan, loop, sheets
 from archivecolor.training.gan import GanStep, Guard, GuardedGanStep, discriminator_loss, generator_loss
 
@@ -205,7 +205,7 @@ def test_the_feature_loss_is_made_small_beside_the_discriminator():
     batch = dataset.training_batch(photo_set(4), 0, 4, 64, 0.0, 0)
 
     def distance_after(weight: float) -> float:
-        step = pocket_step(feature_weight=weight, warmup=0, l1_weight=0.0)
+        step = pocket_step(appearance=Appearance(feature_weight=weight), warmup=0, l1_weight=0.0)
         step.network.layers[3].p = 0.0
         for _ in range(25):
             losses = step(batch, 3e-3)

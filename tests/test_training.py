@@ -21,15 +21,16 @@ from PIL import Image
 from torch import nn
 from typer.testing import CliRunner
 
-from archivecolor import lab, weights
+from archivecolor import lab, metrics, weights
 from archivecolor.cli import app
 from archivecolor.errors import NoInputError, UsageError, WeightsError
 from archivecolor.networks import NETWORKS
 from archivecolor.networks.encoders import Lite0Body, ResNet18Body
 from archivecolor.networks.unet import DynamicUnet, conv_relu
-from archivecolor.options import Evaluation, Stage, Teaching, parse_sizes
+from archivecolor.options import Appearance, Evaluation, Stage, Teaching, parse_sizes
 from archivecolor.training import (
     aging,
+    appearance,
     checkpoint,
     damage,
     dataset,
@@ -43,8 +44,8 @@ from archivecolor.training import (
     teacher,
 )
 from archivecolor.training.aging import aged_batch
+from archivecolor.training.appearance import AppearanceLoss
 from archivecolor.training.descent import Descent
-from archivecolor.training.features import FeatureLoss
 from archivecolor.training.pretrain import Pretrain, SoftTarget, start_encoder, weighted_l1
 from archivecolor.training.recipe import Pretraining
 
@@ -514,24 +515,71 @@ def test_beside_l1_the_teacher_reaches_the_encoder_too(lite0: features.Lite0):
 def test_a_picture_in_its_true_colours_looks_true_and_a_grey_one_does_not(lite0: features.Lite0):
     """Whatever luminance the answer was given to: the painted picture has the true one."""
     batch = dataset.training_batch(photo_set(3), 0, 3, 64, 1.0, 0)
-    painted = FeatureLoss(2.0, lite0)
-    assert float(painted(batch, batch.ab_net)) == pytest.approx(0, abs=2e-3)
+
+    def painted(weight: float, ab_net: torch.Tensor) -> torch.Tensor:
+        losses = AppearanceLoss(Appearance(feature_weight=weight), lite0)(batch, ab_net)
+        assert set(losses) == {"features"}
+        return losses["features"]
+
+    assert float(painted(2.0, batch.ab_net)) == pytest.approx(0, abs=2e-3)
     grey = (batch.ab_net * 0).requires_grad_(True)
-    loss = painted(batch, grey)
+    loss = painted(2.0, grey)
     loss.backward()
     assert float(loss.detach()) > 0.05
-    assert float(FeatureLoss(1.0, lite0)(batch, batch.ab_net * 0)) == pytest.approx(float(loss.detach()) / 2, rel=1e-5)
+    assert float(painted(1.0, batch.ab_net * 0)) == pytest.approx(float(loss.detach()) / 2, rel=1e-5)
     assert torch.isfinite(grey.grad).all()
     assert bool((grey.grad != 0).any())
 
 
 def test_the_feature_loss_is_made_small_beside_l1(lite0: features.Lite0):
     torch.manual_seed(0)
-    step = Pretrain(NETWORKS["lite"](), "fp32", CPU, features=FeatureLoss(0.5, lite0))
+    step = Pretrain(NETWORKS["lite"](), "fp32", CPU, painted=AppearanceLoss(Appearance(feature_weight=0.5), lite0))
     batch = dataset.validation_batch(photo_set(2), 0, 2, 64)
     losses = [step(batch, 1e-3) for _ in range(12)]
     assert set(losses[0]) == {"l1", "features"}
     assert losses[-1]["features"] < 0.9 * losses[0]["features"]
+
+
+def test_the_learned_colourfulness_is_the_measured_one_and_so_is_psnr():
+    batch = dataset.validation_batch(photo_set(3), 0, 3, 64)
+    rgb = batch.painted(batch.ab_net * 0.6)
+    for one, value in zip(rgb, appearance.colourfulness(rgb), strict=True):
+        assert float(value) == pytest.approx(metrics.colourfulness(one.permute(1, 2, 0).numpy()), rel=1e-3)
+    for one, true, value in zip(rgb, batch.rgb, appearance.psnr(rgb, batch.rgb), strict=True):
+        assert float(value) == pytest.approx(metrics.psnr(one.numpy(), true.numpy()), abs=0.2)
+
+
+def test_a_dull_picture_costs_its_shortfall_squared_and_a_colourful_one_nothing():
+    batch = dataset.validation_batch(photo_set(3), 0, 3, 64)
+    ab_net = (batch.ab_net * 0.5).requires_grad_(True)
+    rgb = batch.painted(ab_net)
+    ratio = float(appearance.colourfulness(rgb.detach()).mean() / appearance.colourfulness(batch.rgb).mean())
+    cost = appearance.dullness(rgb, batch.rgb, 0.9)
+    assert float(cost.detach()) == pytest.approx((0.9 - ratio) ** 2, rel=1e-4)
+    cost.backward()
+    assert float((ab_net.grad * ab_net.detach()).sum()) < 0, "more colour costs less"
+    assert float(appearance.dullness(batch.rgb, batch.rgb, 0.9)) == 0
+
+
+def test_a_grey_picture_of_a_grey_thing_has_a_finite_slope():
+    batch = dataset.validation_batch(photo_set(2), 0, 2, 64)
+    batch = replace(batch, ab_net=batch.ab_net * 0, rgb=batch.painted(batch.ab_net * 0))
+    grey = torch.zeros_like(batch.ab_net, requires_grad=True)
+    asked = Appearance(psnr_weight=0.02, colour_weight=0.3)
+    torch.stack(list(AppearanceLoss(asked, None)(batch, grey).values())).sum().backward()
+    assert torch.isfinite(grey.grad).all()
+
+
+def test_psnr_and_colourfulness_rise_when_they_are_asked_for():
+    """A network that begins grey, on two pictures; with the target below what it reaches, colour is not pushed on."""
+    batch = dataset.validation_batch(photo_set(2), 0, 2, 64)
+    torch.manual_seed(0)
+    asked = Appearance(psnr_weight=0.02, colour_weight=0.3)
+    step = Pretrain(NETWORKS["lite"](), "fp32", CPU, painted=AppearanceLoss(asked, None))
+    losses = [step(batch, 1e-3) for _ in range(40)]
+    assert set(losses[0]) == {"l1", "psnr", "dull"}
+    assert losses[-1]["psnr"] < losses[0]["psnr"] - 0.02, "one dB at least"
+    assert losses[-1]["dull"] < losses[0]["dull"] / 2
 
 
 def test_a_soft_target_is_learned_beside_the_true_colours_from_the_true_luminance():

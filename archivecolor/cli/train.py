@@ -11,12 +11,15 @@ from archivecolor.cli.lesson import (
     AsJson,
     Batch,
     ChromaWeight,
+    ColourTarget,
+    ColourWeight,
     Data,
     Device,
     FeatureWeight,
     Out,
     Pictures,
     Precision,
+    PsnrWeight,
     Seed,
     Val,
     ValidateEvery,
@@ -60,6 +63,9 @@ def train_pretrain(
     ] = PRETRAIN.soft_target,
     soft_weight: Annotated[float, typer.Option(help="Share of the soft target in the loss.")] = PRETRAIN.soft_weight,
     feature_weight: FeatureWeight = PRETRAIN.feature_weight,
+    psnr_weight: PsnrWeight = PRETRAIN.psnr_weight,
+    colour_weight: ColourWeight = PRETRAIN.colour_weight,
+    colour_target: ColourTarget = PRETRAIN.colour_target,
     pictures: Pictures = PRETRAIN.pictures,
     sizes: Annotated[str, typer.Option(help="side:share pairs, small sides first.")] = PRETRAIN.sizes,
     batch: Batch = PRETRAIN.batch,
@@ -84,7 +90,8 @@ def train_pretrain(
     asked = Pretraining(
         model=model, origin=origin, encoder=encoder, teacher=teacher, teacher_pictures=teacher_pictures,
         teacher_sizes=teacher_sizes, teacher_lr=teacher_lr, teacher_weight=teacher_weight, soft_target=soft_target,
-        soft_weight=soft_weight, feature_weight=feature_weight,
+        soft_weight=soft_weight, feature_weight=feature_weight, psnr_weight=psnr_weight,
+        colour_weight=colour_weight, colour_target=colour_target,
         pictures=pictures, sizes=sizes, batch=batch, lr=lr, aging=aging, chroma_weight=chroma_weight,
         validate_every=validate_every, seed=seed, precision=precision,
     )  # fmt: skip
@@ -105,6 +112,9 @@ def train_gan(
     ] = GAN.l1_weight,
     chroma_weight: ChromaWeight = GAN.chroma_weight,
     feature_weight: FeatureWeight = GAN.feature_weight,
+    psnr_weight: PsnrWeight = GAN.psnr_weight,
+    colour_weight: ColourWeight = GAN.colour_weight,
+    colour_target: ColourTarget = GAN.colour_target,
     discriminator: Annotated[
         str,
         typer.Option(
@@ -149,7 +159,8 @@ def train_gan(
 
     asked = Finetuning(
         origin=origin, gan=gan, l1_weight=l1_weight, chroma_weight=chroma_weight, discriminator=discriminator,
-        feature_weight=feature_weight, warmup=warmup, pictures=pictures, sizes=sizes, batch=batch, lr=lr, lr_d=lr_d,
+        feature_weight=feature_weight, psnr_weight=psnr_weight, colour_weight=colour_weight,
+        colour_target=colour_target, warmup=warmup, pictures=pictures, sizes=sizes, batch=batch, lr=lr, lr_d=lr_d,
         aging=aging, ema=ema,
         stop_when=stop_when, validate_every=validate_every, seed=seed, precision=precision,
     )  # fmt: skip

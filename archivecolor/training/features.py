@@ -7,7 +7,6 @@ from torch import Tensor
 from torch.nn import functional as F  # noqa: N812
 
 from archivecolor.networks.encoders import imagenet_lite0
-from archivecolor.training.dataset import Batch
 from archivecolor.training.loop import autocast
 from archivecolor.training.pretrain import lite0_checkpoint
 
@@ -43,21 +42,3 @@ def distances(seen: list[Tensor], truth: list[Tensor]) -> dict[str, Tensor]:
     """Mean cosine distance in [0, 2] over all places of the maps, for each of `TAPS`."""
     pairs = zip(TAPS.values(), seen, truth, strict=True)
     return {name: 1 - F.cosine_similarity(one.float(), other, dim=1).mean() for name, one, other in pairs}
-
-
-class FeatureLoss:
-    """How different a painted picture looks to Lite0 from the true one (a perceptual loss, Johnson et al. 2016).
-
-    L1 forgives a grey lemon as long as lemons differ in their yellow; a network that knows lemons does not.
-
-    Args:
-        weight: of the sum of the cosine distances at `TAPS` in the loss.
-    """
-
-    def __init__(self, weight: float, lite0: Lite0) -> None:
-        self.weight, self.lite0 = weight, lite0
-
-    def __call__(self, batch: Batch, ab_net: Tensor) -> Tensor:
-        """The loss of the answers ab_net (N, 2, H, W), float32."""
-        far = distances(self.lite0.see(batch.painted(ab_net)), self.lite0.look(batch.rgb))
-        return self.weight * torch.stack(list(far.values())).sum()

@@ -23,10 +23,11 @@ from archivecolor.networks.feature_judge import FeatureDiscriminator
 from archivecolor.networks.patchgan import PatchDiscriminator
 from archivecolor.options import Adversarial, Stage, StopWhen
 from archivecolor.training import checkpoint, loop, sheets, together
+from archivecolor.training.appearance import AppearanceLoss
 from archivecolor.training.checkpoint import Average
 from archivecolor.training.dataset import Batch, PhotoSet
 from archivecolor.training.descent import Descent
-from archivecolor.training.features import TAPS, FeatureLoss, Lite0
+from archivecolor.training.features import TAPS, Lite0
 from archivecolor.training.loop import autocast
 from archivecolor.training.pretrain import weighted_l1
 
@@ -65,7 +66,7 @@ def generator_loss(gan: str, fake: Tensor) -> Tensor:
 
 
 class GanStep:
-    """λ·L1 on ab (`weighted_l1`) + GAN for the U-Net, perhaps with a `FeatureLoss`, a discriminator beside it; two
+    """λ·L1 on ab (`weighted_l1`) + GAN for the U-Net, perhaps with an `AppearanceLoss`, a discriminator beside it; two
     Adams, gradients clipped at norm 1.
 
     The discriminator learns from every batch, the U-Net from those after the warm-up.
@@ -74,7 +75,7 @@ class GanStep:
     def __init__(self, network: nn.Module, asked: Adversarial, lr: float, precision: str, device: torch.device) -> None:
         self.asked, self.precision, self.device = asked, precision, device
         self.lite0 = Lite0(precision, device) if asked.needs_lite0 else None
-        self.features = FeatureLoss(asked.feature_weight, self.lite0) if self.lite0 and asked.feature_weight else None
+        self.appearance = AppearanceLoss(asked.appearance, self.lite0) if asked.appearance.needed else None
         self.lr_ratio = asked.lr_d / lr
         self.network = network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         judge = (
@@ -111,11 +112,9 @@ class GanStep:
         l1 = weighted_l1(ab_net, truth, self.asked.chroma_weight)
         losses = {"l1": l1, "d": self.learn_to_judge(batch, ab_net.detach(), lr)}
         if not warming:
-            beside = self.asked.l1_weight * l1
-            if self.features:
-                losses["features"] = self.features(batch, ab_net)
-                beside = beside + losses["features"]
-            losses["gan"] = self.learn_to_paint(batch, ab_net, beside, lr)
+            seen = self.appearance(batch, ab_net) if self.appearance else {}
+            beside = torch.stack([self.asked.l1_weight * l1, *seen.values()]).sum()
+            losses |= {**seen, "gan": self.learn_to_paint(batch, ab_net, beside, lr)}
         self.seen += len(l_net) * together.size()
         return {name: float(loss.detach()) for name, loss in losses.items()}
 

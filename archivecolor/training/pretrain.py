@@ -93,8 +93,8 @@ def imagenet_resnet18() -> dict[str, torch.Tensor]:
     return {key: state.get(key, value) for key, value in ResNet18Body().state_dict().items()}
 
 
-Features = Callable[[Batch, torch.Tensor], torch.Tensor]
-"""A batch and the answers ab_net (N, 2, H, W) -> a loss (`features.FeatureLoss`)."""
+Painted = Callable[[Batch, torch.Tensor], dict[str, torch.Tensor]]
+"""A batch and the answers ab_net (N, 2, H, W) -> losses by name (`appearance.AppearanceLoss`)."""
 TYPICAL_CHROMA = 0.14
 """Mean chroma of a colour photograph, in the network's range (15 Lab units)."""
 
@@ -141,14 +141,14 @@ class SoftTarget:
 
 
 class Pretrain:
-    """L1 on ab (see `weighted_l1`), to the true colours and perhaps to a soft target, perhaps with a `FeatureLoss`
+    """L1 on ab (see `weighted_l1`), to the true colours and perhaps to a soft target, perhaps with an `AppearanceLoss`
     beside it; AdamW, gradients clipped at norm 1."""
 
     def __init__(
         self, network: nn.Module, precision: str, device: torch.device, chroma_weight: float = 0.0,
-        soft: SoftTarget | None = None, features: Features | None = None,
+        soft: SoftTarget | None = None, painted: Painted | None = None,
     ) -> None:  # fmt: skip
-        self.chroma_weight, self.soft, self.features = chroma_weight, soft, features
+        self.chroma_weight, self.soft, self.painted = chroma_weight, soft, painted
         self.network = network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.precision, self.device = precision, device
         self.optimizer = torch.optim.AdamW(self.network.parameters(), weight_decay=1e-2)
@@ -170,7 +170,7 @@ class Pretrain:
             share = self.soft.weight
             soft = weighted_l1(ab_net, self.soft.look(batch.l_true), self.chroma_weight)
             losses = {"l1": (1 - share) * l1, "soft": share * soft}
-        return losses | ({"features": self.features(batch, ab_net)} if self.features else {})
+        return losses | (self.painted(batch, ab_net) if self.painted else {})
 
     def __call__(self, batch: Batch, lr: float) -> dict[str, float]:
         self.network.train()

@@ -12,10 +12,15 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from archivecolor.errors import UsageError
-from archivecolor.options import Adversarial, Stage, Teaching, parse_sizes, parse_stop_when, small_side
+from archivecolor.options import Adversarial, Appearance, Stage, Teaching, parse_sizes, parse_stop_when, small_side
 
 SIZES = "128:0.85,192:0.12,256:0.03"
 FILE = "recipe.toml"
+
+
+def appearance_of(stage: Pretraining | Finetuning) -> Appearance:
+    """The losses of the painted picture that a stage has beside L1."""
+    return Appearance(stage.feature_weight, stage.psnr_weight, stage.colour_weight, stage.colour_target)
 
 
 @dataclass(frozen=True)
@@ -34,6 +39,9 @@ class Pretraining:
     soft_target: str = ""
     soft_weight: float = 0.5
     feature_weight: float = 0.0
+    psnr_weight: float = 0.0
+    colour_weight: float = 0.0
+    colour_target: float = 0.9
     pictures: int = 160_000
     sizes: str = SIZES
     batch: int = 32
@@ -65,8 +73,21 @@ class Pretraining:
         sizes = parse_sizes(self.teacher_sizes)
         return Teaching(
             self.teacher, self.teacher_pictures, sizes, self.teacher_lr, self.teacher_weight, self.soft_target,
-            self.soft_weight, self.feature_weight,
+            self.soft_weight,
         )  # fmt: skip
+
+    def appearance(self) -> Appearance:
+        """The losses of the painted picture.
+
+        Raises:
+            UsageError: they do not go with the rest.
+        """
+        asked = appearance_of(self)
+        if asked.needed and self.teacher_weight:
+            raise UsageError(
+                "--teacher-weight: goes with none of --feature-weight, --psnr-weight and --colour-weight; leave it out"
+            )
+        return asked
 
     def stage(self, out: Path, precision: str) -> Stage:
         """The options of the loop; `precision` is decided."""
@@ -74,7 +95,10 @@ class Pretraining:
             name="pretrain", model=self.model, out=out, pictures=self.pictures, sizes=parse_sizes(self.sizes),
             batch=self.batch, lr=self.lr, aging=self.aging, seed=self.seed, precision=precision,
             validate_every=self.validate_every, validation_size=small_side(self.model),
-            settings={"encoder": self.start(), "chroma_weight": self.chroma_weight, **self.teaching().settings()},
+            settings={
+                "encoder": self.start(), "chroma_weight": self.chroma_weight, **self.teaching().settings(),
+                **self.appearance().settings(),
+            },
         )  # fmt: skip
 
 
@@ -88,6 +112,9 @@ class Finetuning:
     l1_weight: float = 20.0
     chroma_weight: float = 0.5
     feature_weight: float = 0.0
+    psnr_weight: float = 0.0
+    colour_weight: float = 0.0
+    colour_target: float = 0.9
     discriminator: str = "spectral"
     warmup: int = 480
     pictures: int = 40_000
@@ -106,7 +133,7 @@ class Finetuning:
         limits = parse_stop_when(self.stop_when)
         return Adversarial(
             self.gan, self.l1_weight, self.chroma_weight, self.lr_d, self.warmup, self.discriminator, limits,
-            self.feature_weight,
+            appearance_of(self),
         )  # fmt: skip
 
     def stage(self, model: str, out: Path, precision: str) -> Stage:

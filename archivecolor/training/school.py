@@ -17,8 +17,8 @@ from archivecolor import devices, files, orient, photo, tone, weights
 from archivecolor.errors import UsageError
 from archivecolor.options import Search, Stage
 from archivecolor.training import checkpoint, dataset, features, finder, loop, recipe, teacher, together
+from archivecolor.training.appearance import AppearanceLoss
 from archivecolor.training.dataset import PhotoSet
-from archivecolor.training.features import FeatureLoss
 from archivecolor.training.gan import GanStep, GuardedGanStep
 from archivecolor.training.pretrain import Pretrain, SoftTarget, start_encoder
 from archivecolor.training.recipe import Baseline, Finetuning, Pretraining, Recipe
@@ -172,8 +172,10 @@ def pretrain(asked: Pretraining, out: Path, recipe_text: str, room: Room) -> dic
     network = weights.build(stage.model, stage.out) if begun is None else begun
     if not (out / checkpoint.FILE).exists():  # else all is in there, and what it began with need not be had any more
         start_encoder(network, asked.start())
-    lite0 = features.Lite0(stage.precision, room.device) if teaching.needs_lite0 else None
-    painted = FeatureLoss(teaching.feature_weight, lite0) if lite0 and teaching.feature_weight else None
+    appearance = asked.appearance()
+    needs_lite0 = teaching.teacher == "lite0" or appearance.feature_weight > 0
+    lite0 = features.Lite0(stage.precision, room.device) if needs_lite0 else None
+    painted = AppearanceLoss(appearance, lite0) if appearance.needed else None
     soft = None
     if teaching.soft_target:
         finished, _ = weights.load(weights.find(teaching.soft_target))
