@@ -18,7 +18,7 @@ ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / "archivecolor"
 FLOORS = (
     ("errors", "numbered"),
-    ("options", "lab", "files", "orient", "devices", "pace", "decisions"),
+    ("options", "lab", "files", "orient", "devices", "heap", "pace", "decisions"),
     (
         "networks",
         "tiles",

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from archivecolor import heap
 from archivecolor.bench.claims import Claim, all_claims, at_most
 from archivecolor.bench.draw import chart, edges
 from archivecolor.bench.flat import Flat, cost_of_many
@@ -36,6 +37,7 @@ def bench(options: BenchOptions, say: Callable[[str], None] = lambda what: None)
     Raises:
         NoInputError, PictureError, WeightsError, UsageError: it cannot be measured.
     """
+    heap.keep()  # as the process does that works for `run`
     with tempfile.TemporaryDirectory(prefix="archivecolor-bench-") as name:
         work = Path(name)
         if options.flat:

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from archivecolor import heap
 from archivecolor.cluster.connect import library
 from archivecolor.cluster.ledger import Post
 from archivecolor.colorize import Colorizer
@@ -47,6 +48,7 @@ class Worker:
     """
 
     def __init__(self, orders: Orders, ledger: Any) -> None:
+        heap.keep()
         self.post = Post(library(), ledger)
         self.options, self.stopped, self.fault, self.asked_at = orders.options, False, None, 0.0
         if self.options.device.startswith("cuda"):  # of those of the machine, Ray shows an actor its own alone

@@ -11,6 +11,7 @@ from typing import Any
 
 import joblib
 
+from archivecolor import heap
 from archivecolor.errors import ArchivecolorError
 from archivecolor.supervise.order import AT_ONCE, Begun, End, FilmProgress, Order, PassedOver, Refusal, Rows, Settled
 
@@ -23,6 +24,7 @@ def main(number: int) -> None:
     order: Order = parent.recv()
     threading.Thread(target=_die_with, args=(parent,), daemon=True).start()
     _keep_to(order.options.beside)
+    heap.keep()
     from archivecolor.run import drive  # the heavy import: until here a signal simply ends it
 
     asked_to_stop = threading.Event()
