@@ -12,6 +12,7 @@ neighbourhood.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import cv2
 import numpy as np
@@ -50,7 +51,7 @@ class Spread:
         first, end = ends[0], min(ends[1] + 2, h)
         small = self.maps[:, first:end].reshape(1, -1, self.maps.shape[2])
         wide = functional.interpolate(small, size=self.width, mode="linear").view(8, end - first, self.width)
-        return Band(wide, wide[:, 1:] - wide[:, :-1], first, self.height, h)
+        return Band(wide, first, self.height, h)
 
 
 @dataclass(frozen=True)
@@ -59,12 +60,21 @@ class Band:
 
     wide: Tensor
     """(8, k, W): small rows from `first` on."""
-    steps: Tensor
-    """(8, k - 1, W): from each of them to the next."""
     first: int
     height: int
     h: int
     """How many rows the picture has, and how many the small map."""
+
+    @cached_property
+    def steps(self) -> Tensor:
+        """(8, k - 1, W): from each of them to the next."""
+        return self.wide[:, 1:] - self.wide[:, :-1]
+
+    def between(self, top: int, count: int) -> tuple[Tensor, Tensor]:
+        """For each of these rows, the row of `wide` above it, int32, and how far it is to the next, [0, 1)."""
+        y = _small_rows(top, count, self.height, self.h) - self.first
+        above = y.int()
+        return above, y - above
 
     def rows(self, lightness: Tensor, top: int) -> Tensor:
         """L* (rows, W) from row `top` of the full picture on, all in this band -> ab (2, rows, W), Lab units."""
@@ -73,10 +83,9 @@ class Band:
 
     def _enlarged(self, top: int, count: int) -> Tensor:
         """The maps (8, count, W) for these rows: linear between the two nearest small rows."""
-        y = _small_rows(top, count, self.height, self.h) - self.first
-        above = y.int()
+        above, part = self.between(top, count)
         full = torch.empty(8, count, self.wide.shape[2], device=self.wide.device)
-        part = (y - above).to(self.wide.device)[None, :, None]
+        part = part.to(self.wide.device)[None, :, None]
         at = 0
         for i, n in enumerate(torch.bincount(above).tolist()):
             of, to = slice(i, i + 1), slice(at, at + n)

@@ -173,7 +173,7 @@ class Colorizer:
         guide, ab = guided(self.options, guide, ab, *seen, partial(self._finer, guide, look, tall * wide, seen))
         guide, ab = orient.stored(guide, orientation), orient.stored(ab, orientation)
         spread = chroma.spread(guide, ab, height, width, device=self.device)
-        return Painting(lightness_of, spread, tone.levels(samples.dtype), sum(spent), confidence)
+        return Painting(lightness_of, spread, sum(spent), confidence)
 
     def _small_colours(
         self, height: int, width: int, look: Callable[[int, int], Floats], spent: list[float]

@@ -1,8 +1,9 @@
 """The full-size pass: rows of a scan's samples -> the same rows in colour, of the same L*.
 
-Everything happens in float32 on strips that stay in the processor's caches, in place where that is possible; nothing
-of full size exists but the source and the result. The formulas are those of `lab.srgb_from_lab` without its branches:
-where a curve is a line below a knee k and a power above, c(x) = power(max(x, k)) + slope * (x - max(x, k)).
+Everything happens in float32, strip by strip; nothing of full size exists but the source and the result. A CPU takes a
+strip pixel by pixel (`kernel.py`), a GPU plane by plane (`merge`). The formulas are those of `lab.srgb_from_lab`
+without its branches: where a curve is a line below a knee k and a power above,
+c(x) = power(max(x, k)) + slope * (x - max(x, k)).
 """
 
 from __future__ import annotations
@@ -19,18 +20,19 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from archivecolor import chroma, lab, tone
+from archivecolor import chroma, kernel, lab, tone
 
 Samples = NDArray[Any]
 Floats = NDArray[np.float32]
 
 STRIP_PIXELS = 1 << 16
-"""Pixels of a strip on a CPU: few enough for its planes to stay in the caches, enough for a call to be worth it."""
+"""Pixels of a strip on a CPU: few enough for its L* to stay in the caches, enough for a call to be worth it."""
 DEVICE_STRIP_PIXELS = 1 << 22
 """On a GPU, which wants much to do at once: about 400 MB of its memory."""
 BAND_PIXELS = 1 << 19
 """What one thread takes of a picture at a time."""
-_ENCODE_LEVELS = 1 << 16
+_RGB_FROM_XYZN = tuple(map(np.float32, lab.RGB_FROM_XYZN.flatten().tolist()))
+_LUMA = tuple(map(np.float32, lab.LUMA))
 
 
 @dataclass(frozen=True)
@@ -39,8 +41,6 @@ class Painting:
 
     lightness_of: Callable[[Samples], Floats]
     spread: chroma.Spread
-    levels: int
-    """256 or 65536: how many codes a sample has."""
     network_seconds: float
     confidence: float | None = None
     """0 to 1, where it was asked for; see `doubt.confidence`."""
@@ -73,22 +73,36 @@ class Painting:
             band = self.spread.band(top + begin, end - begin)
             for at in range(begin, end, step):
                 rows = slice(at, min(at + step, end))
-                worst = max(worst, self._strip(band, samples[rows], top + at, rgb[rows]))
+                worst = max(worst, lay(band, self.lightness_of(samples[rows]), top + at, rgb[rows]))
         return worst
 
-    def _strip(self, band: chroma.Band, samples: Samples, top: int, rgb: Samples) -> float:
-        """One strip; what the device's memory does not hold is halved."""
-        try:
-            lightness = torch.from_numpy(self.lightness_of(samples)).to(self.spread.device)
-            codes, worst = merge(lightness, band.rows(lightness, top), self.levels)
-            rgb[:] = interleaved(codes, rgb.dtype)
-            return float(worst)
-        except torch.OutOfMemoryError:
-            half = len(samples) // 2
-            if half == 0:
-                raise
-        first = self._strip(band, samples[:half], top, rgb[:half])
-        return max(first, self._strip(band, samples[half:], top + half, rgb[half:]))
+
+def lay(band: chroma.Band, lightness: Floats, top: int, rgb: Samples) -> float:
+    """Fills `rgb`, codes (h, W, 3), with a band's colours on L* (h, W), rows from `top` on; gives the largest |ΔL*|."""
+    if band.wide.device.type != "cpu":
+        return on_device(band, lightness, top, rgb)
+    levels = tone.levels(rgb.dtype)
+    above, part = band.between(top, len(rgb))
+    encode = _encoding(torch.device("cpu")).numpy() if levels == 256 else _root_encoding()
+    return kernel.lay(
+        lightness, band.wide.numpy(), above.numpy(), part.numpy(), _RGB_FROM_XYZN, _LUMA, encode,
+        tone.linear_table(levels), rgb,
+    )  # fmt: skip
+
+
+def on_device(band: chroma.Band, lightness: Floats, top: int, rgb: Samples) -> float:
+    """The same in whole planes; what the device's memory does not hold is halved."""
+    try:
+        planes = torch.from_numpy(lightness).to(band.wide.device)
+        codes, worst = merge(planes, band.rows(planes, top), tone.levels(rgb.dtype))
+        rgb[:] = interleaved(codes, rgb.dtype)
+        return float(worst)
+    except torch.OutOfMemoryError:
+        half = len(rgb) // 2
+        if half == 0:
+            raise
+    first = on_device(band, lightness[:half], top, rgb[:half])
+    return max(first, on_device(band, lightness[half:], top + half, rgb[half:]))
 
 
 def merge(lightness: Tensor, ab: Tensor, levels: int) -> tuple[Tensor, Tensor]:
@@ -142,9 +156,16 @@ def _decoding(levels: int, device: torch.device) -> Tensor:
 
 @lru_cache(maxsize=8)
 def _encoding(device: torch.device) -> Tensor:
-    """Linear light in steps of 1/65535 -> 8-bit code: where the curve is steepest, one step is 0.05 of a code."""
-    linear = torch.linspace(0, 1, _ENCODE_LEVELS, dtype=torch.float64)
+    """Linear light in `kernel.STEPS` -> 8-bit code."""
+    linear = torch.linspace(0, 1, kernel.STEPS + 1, dtype=torch.float64)
     return (lab.srgb_from_linear(linear) * 255).round_().byte().to(device)
+
+
+@lru_cache(maxsize=1)
+def _root_encoding() -> Floats:
+    """The square root of linear light in `kernel.ROOTS` -> 16-bit code, not rounded."""
+    roots = torch.linspace(0, 1, kernel.ROOTS + 1, dtype=torch.float64)
+    return (lab.srgb_from_linear(roots.square()) * 65535).float().numpy()
 
 
 def _rgb_from(xyz: Tensor) -> Tensor:
@@ -165,7 +186,7 @@ def _fitted(rgb: Tensor, y: Tensor) -> Tensor:
 def _coded(rgb: Tensor, levels: int) -> Tensor:
     """Linear RGB [0, 1] -> the nearest sRGB codes; uses up `rgb`."""
     if levels == 256:
-        steps = rgb.mul_(_ENCODE_LEVELS - 1).add_(0.5).int()
+        steps = rgb.mul_(kernel.STEPS).add_(0.5).int()
         return _encoding(rgb.device).index_select(0, steps.flatten()).view(rgb.shape)
     knee = rgb.clamp_min(lab.SRGB_KNEE)
     rgb.sub_(knee).mul_(12.92 * (levels - 1)).add_(0.5 - 0.055 * (levels - 1))

@@ -62,7 +62,7 @@ def test_the_parts_of_the_full_size_pass_are_what_painting_does(ink: Path) -> No
     samples = grey(300, 400)
     with Colorizer(ink, device="cpu", precision="fp32") as colorizer:
         found = dict(stages.full_size(samples, colorizer.prepare(samples)))
-    assert set(found) == {"lightness", "spread", "merge"}
+    assert set(found) == {"lightness", "paint"}
     assert all(seconds > 0 for seconds in found.values())
 
 

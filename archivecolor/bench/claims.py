@@ -136,7 +136,7 @@ def our_way(samples: Any, guide: Any, ab: Any) -> Any:
     """Samples -> sRGB as this package does it, on one thread."""
     reader = tone.lightness_reader(samples.dtype, samples.ndim == 2, None)
     spread = chroma.spread(guide, ab, *samples.shape[:2])
-    return Painting(reader, spread, tone.levels(samples.dtype), 0.0).rows(samples, 0)[0]
+    return Painting(reader, spread, 0.0).rows(samples, 0)[0]
 
 
 def usual_way(samples: Any, ab: Any) -> Any:

@@ -14,7 +14,7 @@ from archivecolor import files, lab
 from archivecolor.bench.claims import our_way
 from archivecolor.bench.stages import STAGES, Measured
 
-_INKS = ("#4477aa", "#66ccee", "#cc3311", "#bbbbbb", "#228833", "#009988", "#ee7733", "#aa3377")
+_INKS = ("#4477aa", "#66ccee", "#cc3311", "#bbbbbb", "#009988", "#ee7733", "#aa3377")
 _ROW, _LEFT, _WIDTH = 54, 330, 1180
 
 

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import joblib
+import numpy as np
 import torch
 
 from archivecolor import files, photo
@@ -25,13 +26,14 @@ from archivecolor.errors import PictureError
 from archivecolor.jobs import Job
 from archivecolor.large import PaintedScan
 from archivecolor.options import BenchOptions, RunOptions
-from archivecolor.painting import BAND_PIXELS, STRIP_PIXELS, Painting, interleaved, merge
+from archivecolor.painting import BAND_PIXELS, STRIP_PIXELS, Painting, lay
 from archivecolor.photo import Photo
 from archivecolor.provenance import DONE, Manifest, Record
 from archivecolor.run import TOOL, dress, is_monochrome, work
 
-STAGES = ("decode", "look", "network", "lightness", "spread", "merge", "encode", "hash")
-"""`look`: is it in colour, and the small copy; `hash`: SHA-256 of source and result."""
+STAGES = ("decode", "look", "network", "lightness", "paint", "encode", "hash")
+"""`look`: is it in colour, and the small copy; `paint`: colours spread onto L* and merged with it; `hash`: SHA-256 of
+source and result."""
 
 
 @dataclass(frozen=True)
@@ -181,20 +183,19 @@ class _Picture:
 
 
 def full_size(samples: Any, painting: Painting) -> list[tuple[str, float]]:
-    """The three parts of the full-size pass on one thread, in bands and strips as the pass itself goes."""
-    seconds = dict.fromkeys(("lightness", "spread", "merge"), 0.0)
+    """The two parts of the full-size pass on one thread, in bands and strips as the pass itself goes."""
+    seconds = dict.fromkeys(("lightness", "paint"), 0.0)
     tall, step = (max(1, pixels // samples.shape[1]) for pixels in (BAND_PIXELS, STRIP_PIXELS))
     with torch.inference_mode():
         for begin in range(0, len(samples), tall):
-            band_s, band = timed(lambda: painting.spread.band(begin, len(samples[begin : begin + tall])))  # noqa: B023
-            seconds["spread"] += band_s
+            clock = [time.perf_counter()]
+            band = painting.spread.band(begin, len(samples[begin : begin + tall]))
+            seconds["paint"] += time.perf_counter() - clock[0]
             for top in range(begin, min(begin + tall, len(samples)), step):
                 clock = [time.perf_counter()]
-                light = torch.from_numpy(painting.lightness_of(samples[top : min(top + step, begin + tall)]))
+                light = painting.lightness_of(samples[top : min(top + step, begin + tall)])
                 clock.append(time.perf_counter())
-                ab = band.rows(light, top)
-                clock.append(time.perf_counter())
-                interleaved(merge(light, ab, painting.levels)[0], samples.dtype)
+                lay(band, light, top, np.empty((*light.shape, 3), samples.dtype))
                 clock.append(time.perf_counter())
                 for name, start, end in zip(seconds, clock, clock[1:], strict=False):
                     seconds[name] += end - start

@@ -128,7 +128,7 @@ class InFiles:
         )
         page, how = source.pages[0], self._told.options
         reader = tone.lightness_reader(page.samples.dtype, page.samples.ndim == 2, page.icc)
-        rgb, worst = painting.Painting(reader, spread, tone.levels(page.samples.dtype), 0.0).rows(page.samples, 0)
+        rgb, worst = painting.Painting(reader, spread, 0.0).rows(page.samples, 0)
         made = envelope.dressed(page, rgb, self._told.card, self.kind, how.disclosure, self._told.tool)
         more = photo.write(path, Photo(source.format, (made,), source.compressed, source.lossless, source.path),
                            self.kind, how.quality, self._told.tool)  # fmt: skip

@@ -36,7 +36,7 @@ class InGif:
         for frame, spread in dressed.spreads(film.height, film.width):
             samples = tone.srgb_bytes(grey_samples(film, frame.luma), None)[..., 0].copy()
             reader = tone.lightness_reader(samples.dtype, True, None)
-            rgb, _ = painting.Painting(reader, spread, 256, 0.0).rows(samples, 0)
+            rgb, _ = painting.Painting(reader, spread, 0.0).rows(samples, 0)
             rgb = mark.burn(rgb, how.mark, how.mark_font, film.orientation)[0] if how.mark else rgb
             content = io.BytesIO()
             upright = Image.fromarray(orient.upright(rgb, film.orientation, axes=(0, 1)).copy())
