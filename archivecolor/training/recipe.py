@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from archivecolor.errors import UsageError
-from archivecolor.options import Adversarial, Appearance, Stage, Teaching, parse_sizes, parse_stop_when, small_side
+from archivecolor.options import Adversarial, Appearance, Stage, Teaching, parse_sizes, parse_stop_when, validation_side
 
 SIZES = "128:0.85,192:0.12,256:0.03"
 FILE = "recipe.toml"
@@ -94,7 +94,8 @@ class Pretraining:
         return Stage(
             name="pretrain", model=self.model, out=out, pictures=self.pictures, sizes=parse_sizes(self.sizes),
             batch=self.batch, lr=self.lr, aging=self.aging, seed=self.seed, precision=precision,
-            validate_every=self.validate_every, validation_size=small_side(self.model),
+            validate_every=self.validate_every,
+            validation_size=validation_side(self.model, parse_sizes(self.sizes)),
             settings={
                 "encoder": self.start(), "chroma_weight": self.chroma_weight, **self.teaching().settings(),
                 **self.appearance().settings(),
@@ -142,7 +143,7 @@ class Finetuning:
         return Stage(
             name="gan", model=model, out=out, pictures=self.pictures, sizes=parse_sizes(sizes), batch=self.batch,
             lr=self.lr, aging=self.aging, ema=self.ema, seed=self.seed, precision=precision,
-            validate_every=self.validate_every, validation_size=small_side(model),
+            validate_every=self.validate_every, validation_size=validation_side(model, parse_sizes(sizes)),
             settings=self.adversarial().settings(),
         )  # fmt: skip
 
@@ -169,7 +170,7 @@ class Baseline:
         return Stage(
             name="baseline", model="pix2pix", out=out, pictures=self.pictures, sizes=((256, 1.0),), batch=self.batch,
             lr=self.lr, aging=self.aging, seed=self.seed, precision=precision, validate_every=self.validate_every,
-            validation_size=small_side("pix2pix"), settings=self.adversarial().settings(),
+            validation_size=validation_side("pix2pix"), settings=self.adversarial().settings(),
         )  # fmt: skip
 
 
