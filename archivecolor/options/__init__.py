@@ -1,0 +1,79 @@
+"""What a user can ask for, frozen at the door: each class checks its values and raises `UsageError`."""
+
+from __future__ import annotations
+
+from archivecolor.options.colour import ColorOptions, Hint, Palette, parse_hint
+from archivecolor.options.disclosure import OTHER_SOURCE_TYPES, SOURCE_TYPES, Disclosure
+from archivecolor.options.film import CODECS, DPX_CURVES, ON_BAD_FRAME, STILL_CODECS, FilmOptions
+from archivecolor.options.measuring import MEGAPIXELS, BenchOptions, Evaluation, FilmEvaluation
+from archivecolor.options.require import require
+from archivecolor.options.running import (
+    DEFAULT_MODEL,
+    ENGINES,
+    FORMATS,
+    PLACES,
+    CandidateOptions,
+    ReportOptions,
+    RunOptions,
+    Shard,
+    Strips,
+    parse_shard,
+)
+from archivecolor.options.training import (
+    DISCRIMINATORS,
+    GANS,
+    TEACHERS,
+    Adversarial,
+    Appearance,
+    Preview,
+    Search,
+    Stage,
+    StopWhen,
+    Teaching,
+    parse_sizes,
+    parse_stop_when,
+    validation_side,
+)
+
+__all__ = [
+    "CODECS",
+    "DEFAULT_MODEL",
+    "DISCRIMINATORS",
+    "DPX_CURVES",
+    "ENGINES",
+    "FORMATS",
+    "GANS",
+    "MEGAPIXELS",
+    "ON_BAD_FRAME",
+    "OTHER_SOURCE_TYPES",
+    "PLACES",
+    "SOURCE_TYPES",
+    "STILL_CODECS",
+    "TEACHERS",
+    "Adversarial",
+    "Appearance",
+    "BenchOptions",
+    "CandidateOptions",
+    "ColorOptions",
+    "Disclosure",
+    "Evaluation",
+    "FilmEvaluation",
+    "FilmOptions",
+    "Hint",
+    "Palette",
+    "Preview",
+    "ReportOptions",
+    "RunOptions",
+    "Search",
+    "Shard",
+    "Stage",
+    "StopWhen",
+    "Strips",
+    "Teaching",
+    "parse_hint",
+    "parse_shard",
+    "parse_sizes",
+    "parse_stop_when",
+    "require",
+    "validation_side",
+]

@@ -1,0 +1,271 @@
+"""How weights are made."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from archivecolor.errors import UsageError
+from archivecolor.options.require import require
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One stage of a training."""
+
+    name: str
+    """`teach`, `pretrain`, `baseline` or `gan`."""
+    model: str
+    out: Path
+    pictures: int = 160_000
+    """How many pictures to see; the learning rate's cycle is stretched over them."""
+    sizes: tuple[tuple[int, float], ...] = ((128, 0.85), (192, 0.12), (256, 0.03))
+    """(side in pixels, share of the pictures), in order."""
+    batch: int = 32
+    lr: float = 6e-4
+    aging: float = 0.4
+    """Share of the pictures whose luminance is made to look old."""
+    ema: float = 0.998
+    seed: int = 0
+    precision: str = "fp32"
+    """`fp32`, `bf16` or `fp16`, already decided."""
+    validate_every: int = 8_000
+    validation_pictures: int = 256
+    validation_size: int = 128
+    checkpoint_minutes: float = 4.0
+    settings: dict[str, float | str] = field(default_factory=dict)
+    """What only this kind of stage knows, for the card."""
+
+    def __post_init__(self) -> None:
+        require(self.pictures > 0, f"--pictures {self.pictures}: must be at least 1")
+        require(self.batch > 0, f"--batch {self.batch}: must be at least 1")
+        require(self.lr > 0, f"--lr {self.lr}: must be above 0")
+        require(0 <= self.aging <= 1, f"--aging {self.aging}: must be from 0 to 1")
+        require(0 <= self.ema < 1, f"--ema {self.ema}: must be from 0 to below 1")
+        require(self.validate_every > 0, f"--validate-every {self.validate_every}: must be at least 1")
+        stride = 256 if self.model == "pix2pix" else 32
+        for side, share in self.sizes:
+            require(
+                side % stride == 0,
+                f"--sizes {side}: {self.model} needs multiples of {stride}",
+            )
+            require(share > 0, f"--sizes {side}:{share}: the share must be above 0")
+
+
+@dataclass(frozen=True)
+class Preview:
+    """A sheet of photographs as the network sees them."""
+
+    data: Path
+    sheet: Path
+    count: int = 8
+    times: int = 5
+    """How often each photograph is aged."""
+    size: int = 192
+    """The side of a tile in pixels."""
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        require(self.sheet.suffix == ".png", f"--out {self.sheet}: must end in .png")
+        require(1 <= self.count <= 100, f"--count {self.count}: must be from 1 to 100")
+        require(1 <= self.times <= 100, f"--times {self.times}: must be from 1 to 100")
+        require(64 <= self.size <= 1024, f"--size {self.size}: must be from 64 to 1024")
+        require(self.seed >= 0, f"--seed {self.seed}: must be 0 or more")
+
+
+@dataclass(frozen=True)
+class Search:
+    """A look for the learning rate of a pre-training."""
+
+    stage: Stage
+    """Of its sizes, the first is used."""
+    encoder: str = "imagenet"
+    chroma_weight: float = 0.5
+    steps: int = 100
+    plot: Path | None = None
+
+    def __post_init__(self) -> None:
+        require(20 <= self.steps <= 10_000, f"--steps {self.steps}: must be from 20 to 10000")
+        require(self.chroma_weight >= 0, f"--chroma-weight {self.chroma_weight:g}: must be 0 or more")
+        require(self.plot is None or self.plot.suffix == ".png", f"--plot {self.plot}: must end in .png")
+
+
+@dataclass(frozen=True)
+class Appearance:
+    """What counts of the painted picture beside L1 on ab (`training.appearance`); a part of weight 0 is left out."""
+
+    feature_weight: float = 0.0
+    """Of the distances between what EfficientNet-Lite0 sees in the painted and in the true picture."""
+    psnr_weight: float = 0.0
+    """Of each dB of PSNR; 0.01 of L1, in the network's range, is about worth one."""
+    colour_weight: float = 0.0
+    """Of the squared shortfall of colourfulness below `colour_target`."""
+    colour_target: float = 0.9
+    """Colourfulness ÷ the truth's."""
+
+    def __post_init__(self) -> None:
+        for name in ("feature_weight", "psnr_weight", "colour_weight"):
+            value = getattr(self, name)
+            require(value >= 0, f"--{name.replace('_', '-')} {value:g}: must be 0 or more")
+        require(0 < self.colour_target <= 1.5, f"--colour-target {self.colour_target:g}: must be above 0, at most 1.5")
+
+    @property
+    def needed(self) -> bool:
+        """Whether anything of it counts."""
+        return any((self.feature_weight, self.psnr_weight, self.colour_weight))
+
+    def settings(self) -> dict[str, float | str]:
+        """For the recipe on the card: what counts, and nothing of the rest."""
+        parts = {"feature_weight": self.feature_weight, "psnr_weight": self.psnr_weight}
+        colour = {"colour_weight": self.colour_weight, "colour_target": self.colour_target}
+        return {**{name: value for name, value in parts.items() if value}, **(colour if self.colour_weight else {})}
+
+
+TEACHERS = ("none", "lite0")
+
+
+@dataclass(frozen=True)
+class Teaching:
+    """How the encoder is taught before, and perhaps beside, the pre-training."""
+
+    teacher: str = "none"
+    """`lite0`: EfficientNet-Lite0 with its ImageNet weights, which sees the colour picture; or `none`."""
+    pictures: int = 120_000
+    sizes: tuple[tuple[int, float], ...] = ((96, 0.5), (128, 0.5))
+    lr: float = 1e-3
+    weight: float = 0.0
+    """Of the cosine distances in the loss of the pre-training that follows; 0 leaves them out."""
+    soft_target: str = ""
+    """Weights, by name or folder, whose answer is a second target beside the true colours; none when empty."""
+    soft_weight: float = 0.5
+    """Share of the soft target in L1."""
+
+    def __post_init__(self) -> None:
+        require(self.teacher in TEACHERS, f"--teacher {self.teacher}: write one of {', '.join(TEACHERS)}")
+        require(self.pictures >= 0, f"--teacher-pictures {self.pictures}: must be 0 or more")
+        require(self.lr > 0, f"--teacher-lr {self.lr}: must be above 0")
+        require(self.weight >= 0, f"--teacher-weight {self.weight}: must be 0 or more")
+        require(0 < self.soft_weight <= 1, f"--soft-weight {self.soft_weight}: must be above 0 and at most 1")
+        both = bool(self.weight and self.soft_target)
+        require(not both, "--teacher-weight: does not go with --soft-target; leave one of them out")
+
+    def settings(self) -> dict[str, float | str]:
+        """For the recipe on the card: what was asked for, and nothing of the rest."""
+        beside: dict[str, float | str] = {}
+        if self.soft_target:
+            beside = {"soft_target": self.soft_target, "soft_weight": self.soft_weight}
+        if self.teacher == "none":
+            return beside
+        sizes = ",".join(f"{side}:{share:g}" for side, share in self.sizes)
+        return {
+            "teacher": self.teacher, "teacher_pictures": self.pictures, "teacher_sizes": sizes,
+            "teacher_lr": self.lr, "teacher_weight": self.weight, **beside,
+        }  # fmt: skip
+
+
+GANS = ("vanilla", "lsgan", "hinge")
+DISCRIMINATORS = ("spectral", "batchnorm", "features")
+
+
+@dataclass(frozen=True)
+class StopWhen:
+    """Limits of a validation: outside them a training counts as collapsed."""
+
+    l1: float = 1.2
+    """The most that L1 may be, as a multiple of the start's."""
+    colour_low: float = 0.6
+    """The least that colourfulness ÷ truth's may be, once it was well above (`gan.Guard`)."""
+    colour_high: float = 1.15
+
+    def __post_init__(self) -> None:
+        require(self.l1 > 1, f"--stop-when l1:{self.l1:g}: must be above 1")
+        low, high = self.colour_low, self.colour_high
+        require(0 <= low < high, f"--stop-when colour:{low:g}-{high:g}: must be LOW-HIGH with 0 <= LOW < HIGH")
+
+
+@dataclass(frozen=True)
+class Adversarial:
+    """How a U-Net and a discriminator learn against each other."""
+
+    gan: str = "vanilla"
+    l1_weight: float = 20.0
+    """Of L1 on ab (in the network's range) beside the GAN loss. pix2pix has 100; against the bounded slopes of the
+    spectral discriminator that leaves the U-Net as timid as it was."""
+    chroma_weight: float = 0.0
+    """How much more a colourful pixel counts in L1, as in the pre-training; 0 as in pix2pix."""
+    lr_d: float = 4e-4
+    """Peak learning rate of the discriminator; the stage's is the U-Net's."""
+    warmup: int = 480
+    """Pictures from which the discriminator alone learns at first."""
+    discriminator: str = "spectral"
+    """`spectral`: a PatchGAN with spectral norm; `batchnorm`: the one of pix2pix; `features`: judges what
+    EfficientNet-Lite0 sees."""
+    stop_when: StopWhen | None = StopWhen()
+    """None: never."""
+    appearance: Appearance = Appearance()
+
+    def __post_init__(self) -> None:
+        require(self.gan in GANS, f"--gan {self.gan}: write one of {', '.join(GANS)}")
+        require(self.l1_weight >= 0, f"--l1-weight {self.l1_weight:g}: must be 0 or more")
+        require(self.chroma_weight >= 0, f"--chroma-weight {self.chroma_weight:g}: must be 0 or more")
+        require(self.lr_d > 0, f"--lr-d {self.lr_d:g}: must be above 0")
+        require(self.warmup >= 0, f"--warmup {self.warmup}: must be 0 or more")
+        known = self.discriminator in DISCRIMINATORS
+        require(known, f"--discriminator {self.discriminator}: write one of {', '.join(DISCRIMINATORS)}")
+
+    @property
+    def needs_lite0(self) -> bool:
+        """Whether EfficientNet-Lite0 has a part in it."""
+        return self.discriminator == "features" or self.appearance.feature_weight > 0
+
+    def settings(self) -> dict[str, float | str]:
+        """For the recipe on the card."""
+        stop = self.stop_when
+        limits = f"l1:{stop.l1:g},colour:{stop.colour_low:g}-{stop.colour_high:g}" if stop else "never"
+        return {
+            "gan": self.gan, "l1_weight": self.l1_weight, "chroma_weight": self.chroma_weight, "lr_d": self.lr_d,
+            "warmup": self.warmup, "discriminator": self.discriminator, "stop_when": limits,
+            **self.appearance.settings(),
+        }  # fmt: skip
+
+
+def validation_side(model: str, sizes: tuple[tuple[int, float], ...] = ()) -> int:
+    """The side that validations look at: the largest that is trained at, from 128 to 256; pix2pix knows only 256.
+
+    At 128 a training there can seem to win what it has not won at 256, where weights are used: measured, see
+    weights/LOG.md, run 13.
+    """
+    return 256 if model == "pix2pix" else min(256, max([128, *(side for side, _ in sizes)]))
+
+
+def parse_stop_when(text: str) -> StopWhen | None:
+    """`l1:1.2,colour:0.6-1.15` -> StopWhen(1.2, 0.6, 1.15); `never` -> None.
+
+    Raises:
+        UsageError: it is not of this form.
+    """
+    if text == "never":
+        return None
+    form = re.fullmatch(r"l1:([\d.]+),colour:([\d.]+)-([\d.]+)", text)
+    try:
+        l1, low, high = (float(number) for number in (form.groups() if form else ()))
+    except ValueError:
+        raise UsageError(f"--stop-when {text!r}: write never, or for example l1:1.2,colour:0.6-1.15") from None
+    return StopWhen(l1, low, high)
+
+
+def parse_sizes(text: str) -> tuple[tuple[int, float], ...]:
+    """`112:0.85,160:0.12,224:0.03` or `256` -> ((128, 0.85), (192, 0.12), (256, 0.03)) or ((256, 1.0),).
+
+    Raises:
+        UsageError: it is not of this form.
+    """
+    try:
+        pairs = [part.split(":") for part in text.split(",")]
+        sizes = tuple((int(p[0]), float(p[1]) if len(p) > 1 else 1.0) for p in pairs)
+    except (ValueError, IndexError):
+        raise UsageError(f"--sizes {text!r}: write side:share pairs, for example 128:0.85,256:0.15") from None
+    total = sum(share for _, share in sizes)
+    require(abs(total - 1) < 1e-6, f"--sizes {text!r}: the shares add up to {total:g}, not to 1")
+    return sizes
