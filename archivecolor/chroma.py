@@ -21,6 +21,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
+from archivecolor.errors import PictureError
+
 Floats = NDArray[np.float32]
 _CPU = torch.device("cpu")
 
@@ -118,7 +120,12 @@ def spread(
         ab: (2, h, w), Lab units, on the same grid.
         radius: of the window in which colour is modelled as a line in L*, in small pixels.
         smoothness: L* differences well below its square root do not count as edges (the filter's epsilon).
+
+    Raises:
+        PictureError: the map holds something that is no number.
     """
+    if not np.isfinite(ab).all():
+        raise PictureError("the network answered with no numbers; use --precision fp32, or other weights")
     size = (2 * radius + 1, 2 * radius + 1)
 
     def mean(x: NDArray[np.floating]) -> Floats:

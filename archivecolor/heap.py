@@ -13,7 +13,8 @@ import sys
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
 """Of glibc's malloc.h."""
 KEPT = 256 * 2**20
-"""Free bytes at a heap's end that are kept."""
+"""Free bytes at a heap's end that are kept. The main heap's; a thread's heap has 64 MB in all, and keeps what it has
+had: at most so much more for each worker."""
 LARGEST = 32 * 2**20
 """Blocks up to this size come from a heap: the most that glibc allows, and enough for every layer at 256 pixels."""
 

@@ -2,12 +2,14 @@
 
 Written pixel by pixel and nothing but formulas: those of `chroma.Band.rows` and `painting.merge`, which say the same in
 whole planes for GPUs, and which tests hold this against. A row is done in pieces that stay in the innermost cache, each
-in three loops, of which the first and the last become vector instructions. Compiled code is kept on the disk.
+in several loops, most of which become vector instructions. Compiled code is kept on the disk.
 """
 
 from __future__ import annotations
 
+import pickle
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Any, TypeVar
 
 import numba
@@ -24,25 +26,30 @@ STEPS = 65535
 ROOTS = 1 << 15
 """For 16 bits the curve is a table over the square root of light, with straight lines between: off by 0.01 of a code at
 the knee, by less elsewhere."""
+_STEPS, _ROOTS = np.float32(STEPS), np.float32(ROOTS)
 _F_KNEE = np.float32(6 / 29)
 _F_SLOPE = np.float32(3 * (6 / 29) ** 2)
 _Y_KNEE = np.float32((6 / 29) ** 3)
 _0, _1, _2, _HALF, _16, _116, _TINY = (np.float32(v) for v in (0, 1, 2, 0.5, 16, 116, 1e-12))
 _A, _B = np.float32(1 / 500), np.float32(1 / 200)
+_HOW: dict[str, Any] = {"nogil": True, "error_model": "numpy", "fastmath": {"nnan", "ninf", "nsz", "contract"}}
+"""Without the global lock, and as if there were no NaN: one in L* gives any colour, and no crash."""
 
 
 def _compiled(function: _F) -> _F:
-    """Without the global lock; no NaN or infinity is among the numbers. Where no folder can be written to, the code is
-    compiled anew in each process."""
-    options: dict[str, Any] = {"nogil": True, "error_model": "numpy", "fastmath": {"nnan", "ninf", "nsz", "contract"}}
-    try:
-        compiled: _F = numba.njit(cache=True, **options)(function)
-    except RuntimeError:
-        compiled = numba.njit(**options)(function)
+    compiled: _F = numba.njit(**_HOW)(function)
     return compiled
 
 
-@_compiled
+def _kept(function: _F) -> _F:
+    """Compiled, and kept on the disk with all that it calls."""
+    try:
+        compiled: _F = numba.njit(cache=True, **_HOW)(function)
+    except RuntimeError:  # no folder for it: each process compiles its own
+        return _compiled(function)
+    return compiled
+
+
 def lay(
     lightness: Floats, wide: Floats, above: NDArray[np.int32], part: Floats, matrix: tuple[np.float32, ...],
     luma: tuple[np.float32, ...], encode: NDArray[Any], decode: Floats, out: NDArray[Any],
@@ -57,69 +64,124 @@ def lay(
         luma: of R, G and B in Y.
         encode: linear light in `STEPS` -> code (65536,), or square root of light in `ROOTS` -> code, a float.
         decode: code -> linear light.
+
+    Raises:
+        ValueError: the maps are not as wide as the picture.
     """
+    if wide.shape[2] != lightness.shape[1]:
+        raise ValueError(f"maps {wide.shape[2]} wide for a picture {lightness.shape[1]} wide")
+    function, asked = _lay8 if out.dtype == np.uint8 else _lay16, (lightness, wide, above, part, matrix, luma)
+    try:
+        return function(*asked, encode, decode, out)
+    except (OSError, EOFError, pickle.UnpicklingError):  # of the folder of compiled code: full, or damaged by a kill
+        return float(_uncached(function)(*asked, encode, decode, out))
+
+
+@lru_cache(maxsize=2)
+def _uncached(function: Any) -> Any:
+    return _compiled(function.py_func)
+
+
+@_kept
+def _lay8(
+    lightness: Floats, wide: Floats, above: NDArray[np.int32], part: Floats, matrix: tuple[np.float32, ...],
+    luma: tuple[np.float32, ...], encode: NDArray[Any], decode: Floats, out: NDArray[Any],
+) -> float:  # fmt: skip
     rows, width = lightness.shape
-    last = wide.shape[1] - 1
-    eight = decode.shape[0] == 256
     red, green, blue = np.empty(PIECE, np.float32), np.empty(PIECE, np.float32), np.empty(PIECE, np.float32)
-    y, f, found = np.empty(PIECE, np.float32), np.empty(PIECE, np.float32), np.empty(PIECE, np.float32)
+    y, f = np.empty(PIECE, np.float32), np.empty(PIECE, np.float32)
     worst = _0
     for row in range(rows):
-        i, t = above[row], part[row]
-        j = min(i + 1, last)
         for start in range(0, width, PIECE):
-            n = min(PIECE, width - start)
-            end = start + n
-            # Each row by itself: only of one-dimensional slices does the compiler know that they are contiguous.
-            l_row = lightness[row, start:end]
-            slope_a, slope_a2 = wide[0, i, start:end], wide[0, j, start:end]
-            slope_b, slope_b2 = wide[1, i, start:end], wide[1, j, start:end]
-            base_a, base_a2 = wide[2, i, start:end], wide[2, j, start:end]
-            base_b, base_b2 = wide[3, i, start:end], wide[3, j, start:end]
-            low_a, low_a2 = wide[4, i, start:end], wide[4, j, start:end]
-            low_b, low_b2 = wide[5, i, start:end], wide[5, j, start:end]
-            high_a, high_a2 = wide[6, i, start:end], wide[6, j, start:end]
-            high_b, high_b2 = wide[7, i, start:end], wide[7, j, start:end]
-            for x in range(n):
-                l_star = l_row[x]
-                a = base_a[x] + (base_a2[x] - base_a[x]) * t + (slope_a[x] + (slope_a2[x] - slope_a[x]) * t) * l_star
-                b = base_b[x] + (base_b2[x] - base_b[x]) * t + (slope_b[x] + (slope_b2[x] - slope_b[x]) * t) * l_star
-                a = max(a, low_a[x] + (low_a2[x] - low_a[x]) * t)
-                b = max(b, low_b[x] + (low_b2[x] - low_b[x]) * t)
-                a = min(a, high_a[x] + (high_a2[x] - high_a[x]) * t)
-                b = min(b, high_b[x] + (high_b2[x] - high_b[x]) * t)
-                fy = (l_star + _16) / _116
-                fx, fz = fy + a * _A, fy - b * _B
-                kx, ky, kz = max(fx, _F_KNEE), max(fy, _F_KNEE), max(fz, _F_KNEE)
-                x_ = (fx - kx) * _F_SLOPE + kx * kx * kx
-                y_ = (fy - ky) * _F_SLOPE + ky * ky * ky
-                z_ = (fz - kz) * _F_SLOPE + kz * kz * kz
-                r = matrix[0] * x_ + matrix[1] * y_ + matrix[2] * z_
-                g = matrix[3] * x_ + matrix[4] * y_ + matrix[5] * z_
-                b_ = matrix[6] * x_ + matrix[7] * y_ + matrix[8] * z_
-                lowest, highest = min(r, min(g, b_)), max(r, max(g, b_))
-                reach = min((_1 - y_) / max(highest - y_, _TINY), y_ / max(y_ - lowest, _TINY))
-                reach = min(max(reach, _0), _1)
-                red[x] = min(max((r - y_) * reach + y_, _0), _1)
-                green[x] = min(max((g - y_) * reach + y_, _0), _1)
-                blue[x] = min(max((b_ - y_) * reach + y_, _0), _1)
-                y[x], f[x] = y_, ky
+            end = min(start + PIECE, width)
+            _light(lightness[row, start:end], wide, above[row], part[row], start, matrix, red, green, blue, y, f)
             to = out[row, start:end]
-            if eight:
-                for x in range(n):
-                    to[x, 0] = encode[int(red[x] * STEPS + _HALF)]
-                    to[x, 1] = encode[int(green[x] * STEPS + _HALF)]
-                    to[x, 2] = encode[int(blue[x] * STEPS + _HALF)]
-            else:
-                for channel, light in enumerate((red, green, blue)):
-                    for x in range(n):
-                        root = np.sqrt(light[x]) * ROOTS
-                        k = min(int(root), ROOTS - 1)
-                        code = encode[k] + (encode[k + 1] - encode[k]) * (root - np.float32(k))
-                        to[x, channel] = int(code + _HALF)
-            for x in range(n):
-                found[x] = decode[to[x, 0]] * luma[0] + decode[to[x, 1]] * luma[1] + decode[to[x, 2]] * luma[2]
-            for x in range(n):
-                over = max(found[x], _Y_KNEE) + _2 * max(y[x], _Y_KNEE)
-                worst = max(worst, abs((found[x] - y[x]) * f[x] / over))
+            for x in range(end - start):
+                to[x, 0] = encode[min(max(int(red[x] * _STEPS + _HALF), 0), STEPS)]
+                to[x, 1] = encode[min(max(int(green[x] * _STEPS + _HALF), 0), STEPS)]
+                to[x, 2] = encode[min(max(int(blue[x] * _STEPS + _HALF), 0), STEPS)]
+            worst = max(worst, _change(to, decode, luma, y, f, red))
     return float(worst * _116)
+
+
+@_kept
+def _lay16(
+    lightness: Floats, wide: Floats, above: NDArray[np.int32], part: Floats, matrix: tuple[np.float32, ...],
+    luma: tuple[np.float32, ...], encode: NDArray[Any], decode: Floats, out: NDArray[Any],
+) -> float:  # fmt: skip
+    rows, width = lightness.shape
+    red, green, blue = np.empty(PIECE, np.float32), np.empty(PIECE, np.float32), np.empty(PIECE, np.float32)
+    y, f = np.empty(PIECE, np.float32), np.empty(PIECE, np.float32)
+    worst = _0
+    for row in range(rows):
+        for start in range(0, width, PIECE):
+            end = min(start + PIECE, width)
+            _light(lightness[row, start:end], wide, above[row], part[row], start, matrix, red, green, blue, y, f)
+            to = out[row, start:end]
+            for channel, light in enumerate((red, green, blue)):
+                for x in range(end - start):
+                    root = np.sqrt(light[x]) * _ROOTS
+                    k = min(max(int(root), 0), ROOTS - 1)
+                    code = encode[k] + (encode[k + 1] - encode[k]) * (root - np.float32(k))
+                    to[x, channel] = int(code + _HALF)
+            worst = max(worst, _change(to, decode, luma, y, f, red))
+    return float(worst * _116)
+
+
+@_compiled
+def _light(
+    lightness: Floats, wide: Floats, above: int, t: float, start: int, matrix: tuple[np.float32, ...],
+    red: Floats, green: Floats, blue: Floats, y: Floats, f: Floats,
+) -> None:  # fmt: skip
+    """A piece of a row of L*, from column `start` on -> linear light, luminance, and the cube root of the luminance, at
+    least that of the knee."""
+    n = len(lightness)
+    end, i, j = start + n, above, min(above + 1, wide.shape[1] - 1)
+    # Each row by itself: only of one-dimensional slices does the compiler know that they are contiguous.
+    slope_a, slope_a2 = wide[0, i, start:end], wide[0, j, start:end]
+    slope_b, slope_b2 = wide[1, i, start:end], wide[1, j, start:end]
+    base_a, base_a2 = wide[2, i, start:end], wide[2, j, start:end]
+    base_b, base_b2 = wide[3, i, start:end], wide[3, j, start:end]
+    low_a, low_a2 = wide[4, i, start:end], wide[4, j, start:end]
+    low_b, low_b2 = wide[5, i, start:end], wide[5, j, start:end]
+    high_a, high_a2 = wide[6, i, start:end], wide[6, j, start:end]
+    high_b, high_b2 = wide[7, i, start:end], wide[7, j, start:end]
+    for x in range(n):
+        l_star = lightness[x]
+        a = base_a[x] + (base_a2[x] - base_a[x]) * t + (slope_a[x] + (slope_a2[x] - slope_a[x]) * t) * l_star
+        b = base_b[x] + (base_b2[x] - base_b[x]) * t + (slope_b[x] + (slope_b2[x] - slope_b[x]) * t) * l_star
+        a = max(a, low_a[x] + (low_a2[x] - low_a[x]) * t)
+        b = max(b, low_b[x] + (low_b2[x] - low_b[x]) * t)
+        a = min(a, high_a[x] + (high_a2[x] - high_a[x]) * t)
+        b = min(b, high_b[x] + (high_b2[x] - high_b[x]) * t)
+        fy = (l_star + _16) / _116
+        fx, fz = fy + a * _A, fy - b * _B
+        kx, ky, kz = max(fx, _F_KNEE), max(fy, _F_KNEE), max(fz, _F_KNEE)
+        x_ = (fx - kx) * _F_SLOPE + kx * kx * kx
+        y_ = (fy - ky) * _F_SLOPE + ky * ky * ky
+        z_ = (fz - kz) * _F_SLOPE + kz * kz * kz
+        r = matrix[0] * x_ + matrix[1] * y_ + matrix[2] * z_
+        g = matrix[3] * x_ + matrix[4] * y_ + matrix[5] * z_
+        b_ = matrix[6] * x_ + matrix[7] * y_ + matrix[8] * z_
+        lowest, highest = min(r, min(g, b_)), max(r, max(g, b_))
+        reach = min((_1 - y_) / max(highest - y_, _TINY), y_ / max(y_ - lowest, _TINY))
+        reach = min(max(reach, _0), _1)
+        red[x] = min(max((r - y_) * reach + y_, _0), _1)
+        green[x] = min(max((g - y_) * reach + y_, _0), _1)
+        blue[x] = min(max((b_ - y_) * reach + y_, _0), _1)
+        y[x], f[x] = y_, ky
+
+
+@_compiled
+def _change(
+    codes: NDArray[Any], decode: Floats, luma: tuple[np.float32, ...], y: Floats, f: Floats, found: Floats
+) -> np.float32:
+    """The largest |ΔL*| / 116 between the luminance `y` and that of the codes (n, 3); see `painting._worst` for the
+    formula. `found` is used up."""
+    worst = _0
+    for x in range(len(codes)):
+        found[x] = decode[codes[x, 0]] * luma[0] + decode[codes[x, 1]] * luma[1] + decode[codes[x, 2]] * luma[2]
+    for x in range(len(codes)):
+        over = max(found[x], _Y_KNEE) + _2 * max(y[x], _Y_KNEE)
+        worst = max(worst, abs((found[x] - y[x]) * f[x] / over))
+    return worst

@@ -215,6 +215,15 @@ def test_the_feature_loss_is_made_small_beside_the_discriminator():
     assert distance_after(100.0) < 0.9 * distance_after(1e-9)
 
 
+def test_psnr_and_colour_count_beside_the_discriminator_without_lite0():
+    step = pocket_step(appearance=Appearance(psnr_weight=1.0, colour_weight=10.0), warmup=0)
+    assert step.lite0 is None
+    batch = dataset.training_batch(photo_set(4), 0, 4, 64, 0.0, 0)
+    losses = [step(batch, 3e-3) for _ in range(25)]
+    assert set(losses[0]) == {"l1", "d", "gan", "psnr", "dull"}
+    assert losses[-1]["psnr"] < losses[0]["psnr"]
+
+
 def test_two_pictures_are_memorised_beside_the_discriminator():
     torch.manual_seed(0)
     step = pocket_step(warmup=4)

@@ -225,11 +225,7 @@ def test_colouring_needs_neither_fastai_nor_timm(tmp_path: Path) -> None:
     assert "torch" in loaded
     unneeded = {"fastai", "timm", "matplotlib", "typer", "openvino", "av", "scenedetect"}
     assert loaded & unneeded == set()
-    slow_to_wake = {
-        "torchvision",
-        "sympy",
-        "skimage",
-    }  # sympy comes with torch's compiler
+    slow_to_wake = {"torchvision", "sympy", "skimage"}  # sympy comes with torch's compiler
     assert loaded & slow_to_wake == set()
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -16,6 +18,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from archivecolor import chroma, kernel, lab, painting, tone
+from archivecolor.errors import PictureError
 from archivecolor.painting import Painting
 
 BITS = {256: np.uint8, 65536: np.uint16}
@@ -122,6 +125,74 @@ def test_the_kernel_gives_the_colours_of_the_plain_formulas(levels: int) -> None
     assert (out.min(), out.max()) == (0, levels - 1)
 
 
+@pytest.mark.parametrize("levels", [256, 65536])
+@pytest.mark.parametrize(("height", "width"), [(1, 1), (1, 50), (50, 1), (2, kernel.PIECE), (2, kernel.PIECE + 1)])
+def test_thin_pictures_too(levels: int, height: int, width: int) -> None:
+    draw = np.random.default_rng(1)
+    guide, ab = draw.uniform(0, 100, (5, 7)).astype(np.float32), draw.uniform(-40, 40, (2, 5, 7)).astype(np.float32)
+    band = chroma.spread(guide, ab, height, width).band(0, height)
+    light = draw.uniform(0, 100, (height, width)).astype(np.float32)
+    mine, other = (np.zeros((height, width, 3), BITS[levels]) for _ in range(2))
+    assert painting.lay(band, light, 0, mine) == pytest.approx(
+        painting.on_device(band, light, 0, other), rel=0.02, abs=1e-4
+    )
+    assert np.abs(mine.astype(int) - other).max() <= 1
+
+
+@pytest.mark.parametrize("levels", [256, 65536])
+def test_what_is_no_number_is_an_error_or_some_colour_but_never_a_crash(levels: int) -> None:
+    guide, ab = np.full((5, 7), 50, np.float32), np.zeros((2, 5, 7), np.float32)
+    band = chroma.spread(guide, ab, 20, 30).band(0, 20)
+    light = np.full((20, 30), np.nan, np.float32)
+    light[10:] = 50
+    out = np.zeros((20, 30, 3), BITS[levels])
+    painting.lay(band, light, 0, out)
+    assert (out[10:] == out[15, 15]).all()
+    ab[0, 2, 2] = np.inf
+    with pytest.raises(PictureError, match="no numbers"):
+        chroma.spread(guide, ab, 20, 30)
+
+
+def test_maps_for_another_width_are_refused() -> None:
+    band = chroma.spread(np.zeros((5, 7), np.float32), np.zeros((2, 5, 7), np.float32), 20, 30).band(0, 20)
+    with pytest.raises(ValueError, match="30 wide for a picture 31 wide"):
+        painting.lay(band, np.zeros((20, 31), np.float32), 0, np.zeros((20, 31, 3), np.uint8))
+
+
+CACHE = """
+import sys, numpy as np
+from pathlib import Path
+sys.path.insert(0, sys.argv[1])
+from test_painting import painted
+print(painted(np.full((40, 40), 90, np.uint8)).rows(np.full((40, 40), 90, np.uint8), 0)[1])
+"""
+
+
+@pytest.mark.parametrize("harm", ["damaged", "no folder"])
+def test_the_folder_of_compiled_code_is_not_needed(tmp_path: Path, harm: str) -> None:
+    """A kill leaves half a file; a small machine has no place for it. The file in the folder's place stands for both a
+    full disk and a forbidden one: writing fails."""
+    folder = tmp_path / "compiled"
+    environment = os.environ | {"NUMBA_CACHE_DIR": str(folder)}
+
+    def worst() -> str:
+        here = str(Path(__file__).parent)
+        run = subprocess.run([sys.executable, "-c", CACHE, here], capture_output=True, text=True, env=environment)
+        assert run.returncode == 0, run.stderr
+        return run.stdout
+
+    first = worst()
+    made = [path for path in folder.rglob("*") if path.suffix in (".nbi", ".nbc")]
+    assert len(made) >= 2
+    if harm == "damaged":
+        for path in made:
+            path.write_bytes(path.read_bytes()[:20])
+    else:
+        shutil.rmtree(folder)
+        folder.write_text("in the way")
+    assert worst() == first
+
+
 @pytest.mark.parametrize("dtype", BITS.values())
 @pytest.mark.parametrize("rgb", [False, True])
 def test_rows_may_come_in_any_pieces(dtype: type, rgb: bool, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -182,7 +253,6 @@ def test_every_step_runs_where_its_tensors_are(levels: int) -> None:
 MEMORY = """
 import sys, torch, numpy as np
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
 from pathlib import Path
 sys.path.insert(0, sys.argv[1])
 from test_painting import painted

@@ -138,7 +138,12 @@ def test_lines_that_are_no_rows_are_passed_over(tmp_path: Path) -> None:
         manifest.append(done())
     with (tmp_path / MANIFEST).open("ab") as file:
         file.write(b'[]\n3\nnull\n{"status": "done"}\n\xff\xfe\n\n{"input": "z", "source": "z", "output": null}\n')
+        whole = b'{"input": "y", "source": "y", "output": null, "status": "done"'
+        file.write(whole + b', "notes": "one"}\n' + whole + b"} {}\n" + whole + b"}\x0b\n" + whole[:-9] + b"\n")
     assert read_rows(tmp_path) == {"a.png": done()}
+    with (tmp_path / MANIFEST).open("ab") as file:
+        file.write(b" \t" + whole + b"}\r\n")
+    assert set(read_rows(tmp_path)) == {"a.png", "y"}
 
 
 def test_a_row_of_a_later_version_can_be_read(tmp_path: Path) -> None:

@@ -27,7 +27,7 @@ from archivecolor.errors import NoInputError, UsageError, WeightsError
 from archivecolor.networks import NETWORKS
 from archivecolor.networks.encoders import Lite0Body, ResNet18Body
 from archivecolor.networks.unet import DynamicUnet, conv_relu
-from archivecolor.options import Appearance, Evaluation, Stage, Teaching, parse_sizes
+from archivecolor.options import Appearance, Evaluation, Stage, Teaching, parse_sizes, validation_side
 from archivecolor.training import (
     aging,
     appearance,
@@ -570,8 +570,26 @@ def test_a_grey_picture_of_a_grey_thing_has_a_finite_slope():
     assert torch.isfinite(grey.grad).all()
 
 
+def test_validations_look_at_the_largest_side_that_is_trained_at():
+    sizes = parse_sizes("64:0.5,192:0.5")
+    assert (validation_side("lite", sizes), validation_side("lite", sizes[:1])) == (192, 128)
+    assert validation_side("pix2pix") == 256
+    assert Pretraining(sizes="192:0.6,256:0.4").stage(Path("x"), "fp32").validation_size == 256
+
+
+def test_what_is_said_of_the_painted_picture_is_checked():
+    with pytest.raises(UsageError, match="--teacher-weight: goes with none of"):
+        Pretraining(teacher="lite0", teacher_weight=0.1, psnr_weight=0.02).appearance()
+    with pytest.raises(UsageError, match="--colour-weight -1: must be 0 or more"):
+        Appearance(colour_weight=-1)
+    with pytest.raises(UsageError, match="--colour-target 0: must be above 0"):
+        Appearance(colour_target=0)
+    assert Appearance(psnr_weight=0.02).settings() == {"psnr_weight": 0.02}
+    assert Appearance(colour_weight=0.3).settings() == {"colour_weight": 0.3, "colour_target": 0.9}
+
+
 def test_psnr_and_colourfulness_rise_when_they_are_asked_for():
-    """A network that begins grey, on two pictures; with the target below what it reaches, colour is not pushed on."""
+    """A network that begins grey, on two pictures."""
     batch = dataset.validation_batch(photo_set(2), 0, 2, 64)
     torch.manual_seed(0)
     asked = Appearance(psnr_weight=0.02, colour_weight=0.3)

@@ -43,7 +43,7 @@ FeatureWeight = Annotated[
     typer.Option(help="Weight of how different the picture looks to EfficientNet-Lite0 from the true one, beside L1."),
 ]  # fmt: skip
 PsnrWeight = Annotated[
-    float, typer.Option(help="Weight of each dB of the picture's PSNR beside L1; 0.02 makes it the main thing.")
+    float, typer.Option(help="Weight of each dB of the picture's PSNR; 0.02 times L1's makes it the main thing.")
 ]  # fmt: skip
 ColourWeight = Annotated[
     float, typer.Option(help="Weight of how far colourfulness stays below --colour-target, squared, beside L1.")

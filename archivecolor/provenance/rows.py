@@ -89,7 +89,7 @@ _LISTS = ("notes", "earlier", "guidance")
 def _row(line: bytes) -> dict[str, Any] | None:
     """A line as it was written, or None when it is not a row."""
     try:
-        text = line.decode("utf-8", "surrogateescape").rstrip()
+        text = line.decode("utf-8", "surrogateescape").strip(" \t\n\r")
         values, end = _DECODE(text)
         known = values.keys() >= _NEEDED and isinstance(values["input"], str)
         lists = {type(values.get(key, [])) for key in _LISTS} == {list}

@@ -22,7 +22,7 @@ from archivecolor import files, weights
 from archivecolor.errors import UsageError
 from archivecolor.networks.encoders import Lite0Body, ResNet18Body
 from archivecolor.networks.unet import DynamicUnet
-from archivecolor.options import Stage, Teaching
+from archivecolor.options import Stage, Teaching, validation_side
 from archivecolor.training import checkpoint, loop
 from archivecolor.training.checkpoint import Average
 from archivecolor.training.dataset import Batch, PhotoSet, validation_batch
@@ -139,7 +139,10 @@ def teach(
     """
     folder = stage.out / FOLDER
     if not (stage.out / checkpoint.FILE).exists():
-        own = replace(stage, name="teach", out=folder, pictures=teaching.pictures, sizes=teaching.sizes, lr=teaching.lr)
+        own = replace(
+            stage, name="teach", out=folder, pictures=teaching.pictures, sizes=teaching.sizes, lr=teaching.lr,
+            validation_size=validation_side(stage.model, teaching.sizes),
+        )  # fmt: skip
         step = Teach(body, teacher)
         loop.run(own, step, train, held, card, watch, stop, step.judge())
         weights.fill(body, weights.read_tensors(folder / weights.TENSORS), folder / weights.TENSORS)
