@@ -702,7 +702,7 @@ def test_two_weights_are_compared_on_a_captioned_sheet(trained: tuple[Path, Path
     assert "second - first" in table.stdout
     sheet = Image.open("compare.png")
     assert sheet.size == (3 * 68, 4 * (68 + sheets.CAPTION_PX))
-    assert evaluate.captions(["lite", str(folder)])[1] == "lite: without adversarial training"
+    assert evaluate.captions(["lite", str(folder)])[1] == "lite: with adversarial training"
     told = json.loads(CliRunner().invoke(app, [*words, "--json"]).stdout)
     gain = told["models"][str(folder)]["colour_ratio"] - told["models"]["lite"]["colour_ratio"]
     assert told["difference"]["colour_ratio"] == pytest.approx(gain, abs=1e-3)
