@@ -82,30 +82,8 @@ def _uncached(function: Any) -> Any:
     return _compiled(function.py_func)
 
 
-@_kept
-def _lay8(
-    lightness: Floats, wide: Floats, above: NDArray[np.int32], part: Floats, matrix: tuple[np.float32, ...],
-    luma: tuple[np.float32, ...], encode: NDArray[Any], decode: Floats, out: NDArray[Any],
-) -> float:  # fmt: skip
-    rows, width = lightness.shape
-    red, green, blue = np.empty(PIECE, np.float32), np.empty(PIECE, np.float32), np.empty(PIECE, np.float32)
-    y, f = np.empty(PIECE, np.float32), np.empty(PIECE, np.float32)
-    worst = _0
-    for row in range(rows):
-        for start in range(0, width, PIECE):
-            end = min(start + PIECE, width)
-            _light(lightness[row, start:end], wide, above[row], part[row], start, matrix, red, green, blue, y, f)
-            to = out[row, start:end]
-            for x in range(end - start):
-                to[x, 0] = encode[min(max(int(red[x] * _STEPS + _HALF), 0), STEPS)]
-                to[x, 1] = encode[min(max(int(green[x] * _STEPS + _HALF), 0), STEPS)]
-                to[x, 2] = encode[min(max(int(blue[x] * _STEPS + _HALF), 0), STEPS)]
-            worst = max(worst, _change(to, decode, luma, y, f, red))
-    return float(worst * _116)
-
-
-@_kept
-def _lay16(
+@_compiled
+def _lay(
     lightness: Floats, wide: Floats, above: NDArray[np.int32], part: Floats, matrix: tuple[np.float32, ...],
     luma: tuple[np.float32, ...], encode: NDArray[Any], decode: Floats, out: NDArray[Any],
 ) -> float:  # fmt: skip
@@ -119,13 +97,40 @@ def _lay16(
             _light(lightness[row, start:end], wide, above[row], part[row], start, matrix, red, green, blue, y, f)
             to = out[row, start:end]
             for channel, light in enumerate((red, green, blue)):
-                for x in range(end - start):
-                    root = np.sqrt(light[x]) * _ROOTS
-                    k = min(max(int(root), 0), ROOTS - 1)
-                    code = encode[k] + (encode[k + 1] - encode[k]) * (root - np.float32(k))
-                    to[x, channel] = int(code + _HALF)
+                if decode.shape[0] == 256:
+                    for x in range(end - start):
+                        to[x, channel] = _code8(light[x], encode)
+                else:
+                    for x in range(end - start):
+                        to[x, channel] = _code16(light[x], encode)
             worst = max(worst, _change(to, decode, luma, y, f, red))
     return float(worst * _116)
+
+
+@_compiled
+def _code8(light: np.float32, encode: NDArray[np.uint8]) -> int:
+    return encode[min(max(int(light * _STEPS + _HALF), 0), STEPS)]
+
+
+@_compiled
+def _code16(light: np.float32, encode: Floats) -> int:
+    root = np.sqrt(light) * _ROOTS
+    k = min(max(int(root), 0), ROOTS - 1)
+    return int(encode[k] + (encode[k + 1] - encode[k]) * (root - np.float32(k)) + _HALF)
+
+
+# One for each depth, so that each has files of its own on the disk: two that are compiled at one time for one index
+# could take each other's place there.
+
+
+@_kept
+def _lay8(*given: Any) -> float:
+    return _lay(*given)
+
+
+@_kept
+def _lay16(*given: Any) -> float:
+    return _lay(*given)
 
 
 @_compiled
