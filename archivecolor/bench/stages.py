@@ -12,6 +12,7 @@ import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -188,17 +189,14 @@ def full_size(samples: Any, painting: Painting) -> list[tuple[str, float]]:
     tall, step = (max(1, pixels // samples.shape[1]) for pixels in (BAND_PIXELS, STRIP_PIXELS))
     with torch.inference_mode():
         for begin in range(0, len(samples), tall):
-            clock = [time.perf_counter()]
-            band = painting.spread.band(begin, len(samples[begin : begin + tall]))
-            seconds["paint"] += time.perf_counter() - clock[0]
-            for top in range(begin, min(begin + tall, len(samples)), step):
-                clock = [time.perf_counter()]
-                light = painting.lightness_of(samples[top : min(top + step, begin + tall)])
-                clock.append(time.perf_counter())
-                lay(band, light, top, np.empty((*light.shape, 3), samples.dtype))
-                clock.append(time.perf_counter())
-                for name, start, end in zip(seconds, clock, clock[1:], strict=False):
-                    seconds[name] += end - start
+            end = min(begin + tall, len(samples))
+            band_s, band = timed(partial(painting.spread.band, begin, end - begin))
+            seconds["paint"] += band_s
+            for top in range(begin, end, step):
+                light_s, light = timed(partial(painting.lightness_of, samples[top : min(top + step, end)]))
+                paint_s, _ = timed(partial(lay, band, light, top, np.empty((*light.shape, 3), samples.dtype)))
+                seconds["lightness"] += light_s
+                seconds["paint"] += paint_s
     return list(seconds.items())
 
 

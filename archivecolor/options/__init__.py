@@ -22,6 +22,7 @@ from archivecolor.options.running import (
 from archivecolor.options.training import (
     DISCRIMINATORS,
     GANS,
+    LARGEST_VALIDATION,
     TEACHERS,
     Adversarial,
     Appearance,
@@ -43,6 +44,7 @@ __all__ = [
     "ENGINES",
     "FORMATS",
     "GANS",
+    "LARGEST_VALIDATION",
     "MEGAPIXELS",
     "ON_BAD_FRAME",
     "OTHER_SOURCE_TYPES",

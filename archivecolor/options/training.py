@@ -111,6 +111,11 @@ class Appearance:
         require(0 < self.colour_target <= 1.5, f"--colour-target {self.colour_target:g}: must be above 0, at most 1.5")
 
     @property
+    def needs_lite0(self) -> bool:
+        """Whether EfficientNet-Lite0 has a part in it."""
+        return self.feature_weight > 0
+
+    @property
     def needed(self) -> bool:
         """Whether anything of it counts."""
         return any((self.feature_weight, self.psnr_weight, self.colour_weight))
@@ -217,7 +222,7 @@ class Adversarial:
     @property
     def needs_lite0(self) -> bool:
         """Whether EfficientNet-Lite0 has a part in it."""
-        return self.discriminator == "features" or self.appearance.feature_weight > 0
+        return self.discriminator == "features" or self.appearance.needs_lite0
 
     def settings(self) -> dict[str, float | str]:
         """For the recipe on the card."""
@@ -230,13 +235,19 @@ class Adversarial:
         }  # fmt: skip
 
 
+LARGEST_VALIDATION = 256
+"""The side that held-out photographs are kept at: the one that `run` works at."""
+
+
 def validation_side(model: str, sizes: tuple[tuple[int, float], ...] = ()) -> int:
     """The side that validations look at: the largest that is trained at, from 128 to 256; pix2pix knows only 256.
 
     At 128 a training there can seem to win what it has not won at 256, where weights are used: measured, see
     weights/LOG.md, run 13.
     """
-    return 256 if model == "pix2pix" else min(256, max([128, *(side for side, _ in sizes)]))
+    if model == "pix2pix":
+        return 256
+    return min(LARGEST_VALIDATION, max([128, *(side for side, _ in sizes)]))
 
 
 def parse_stop_when(text: str) -> StopWhen | None:

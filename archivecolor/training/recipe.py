@@ -38,10 +38,10 @@ class Pretraining:
     teacher_weight: float = 0.0
     soft_target: str = ""
     soft_weight: float = 0.5
-    feature_weight: float = 0.0
-    psnr_weight: float = 0.0
-    colour_weight: float = 0.0
-    colour_target: float = 0.9
+    feature_weight: float = Appearance.feature_weight
+    psnr_weight: float = Appearance.psnr_weight
+    colour_weight: float = Appearance.colour_weight
+    colour_target: float = Appearance.colour_target
     pictures: int = 160_000
     sizes: str = SIZES
     batch: int = 32
@@ -91,11 +91,11 @@ class Pretraining:
 
     def stage(self, out: Path, precision: str) -> Stage:
         """The options of the loop; `precision` is decided."""
+        sizes = parse_sizes(self.sizes)
         return Stage(
-            name="pretrain", model=self.model, out=out, pictures=self.pictures, sizes=parse_sizes(self.sizes),
-            batch=self.batch, lr=self.lr, aging=self.aging, seed=self.seed, precision=precision,
-            validate_every=self.validate_every,
-            validation_size=validation_side(self.model, parse_sizes(self.sizes)),
+            name="pretrain", model=self.model, out=out, pictures=self.pictures, sizes=sizes, batch=self.batch,
+            lr=self.lr, aging=self.aging, seed=self.seed, precision=precision, validate_every=self.validate_every,
+            validation_size=validation_side(self.model, sizes),
             settings={
                 "encoder": self.start(), "chroma_weight": self.chroma_weight, **self.teaching().settings(),
                 **self.appearance().settings(),
@@ -112,10 +112,10 @@ class Finetuning:
     gan: str = "vanilla"
     l1_weight: float = 20.0
     chroma_weight: float = 0.5
-    feature_weight: float = 0.0
-    psnr_weight: float = 0.0
-    colour_weight: float = 0.0
-    colour_target: float = 0.9
+    feature_weight: float = Appearance.feature_weight
+    psnr_weight: float = Appearance.psnr_weight
+    colour_weight: float = Appearance.colour_weight
+    colour_target: float = Appearance.colour_target
     discriminator: str = "spectral"
     warmup: int = 480
     pictures: int = 40_000
@@ -139,11 +139,12 @@ class Finetuning:
 
     def stage(self, model: str, out: Path, precision: str) -> Stage:
         """The options of the loop, for a network of this name; `precision` is decided."""
-        sizes = ("256" if model == "pix2pix" else SIZES) if self.sizes == "auto" else self.sizes
+        own = "256" if model == "pix2pix" else SIZES
+        sizes = parse_sizes(own if self.sizes == "auto" else self.sizes)
         return Stage(
-            name="gan", model=model, out=out, pictures=self.pictures, sizes=parse_sizes(sizes), batch=self.batch,
+            name="gan", model=model, out=out, pictures=self.pictures, sizes=sizes, batch=self.batch,
             lr=self.lr, aging=self.aging, ema=self.ema, seed=self.seed, precision=precision,
-            validate_every=self.validate_every, validation_size=validation_side(model, parse_sizes(sizes)),
+            validate_every=self.validate_every, validation_size=validation_side(model, sizes),
             settings=self.adversarial().settings(),
         )  # fmt: skip
 

@@ -15,7 +15,7 @@ import torch
 
 from archivecolor import devices, files, orient, photo, tone, weights
 from archivecolor.errors import UsageError
-from archivecolor.options import Search, Stage
+from archivecolor.options import LARGEST_VALIDATION, Search, Stage
 from archivecolor.training import checkpoint, dataset, features, finder, loop, recipe, teacher, together
 from archivecolor.training.appearance import AppearanceLoss
 from archivecolor.training.dataset import PhotoSet
@@ -24,7 +24,6 @@ from archivecolor.training.pretrain import Pretrain, SoftTarget, start_encoder
 from archivecolor.training.recipe import Baseline, Finetuning, Pretraining, Recipe
 
 SPLIT = "split.json"
-VALIDATION_SIDE = 256
 
 
 def read_rgb(path: Path) -> dataset.Bytes:
@@ -86,7 +85,7 @@ def load_photographs(
     held_paths = held_paths[: Stage.validation_pictures]
     train = dataset.load(train_paths, read_rgb, short, data, lambda n: seen("reading photographs", n, len(train_paths)))
     held = dataset.load(
-        held_paths, read_rgb, VALIDATION_SIDE, val or data, lambda n: seen("held-out ones", n, len(held_paths))
+        held_paths, read_rgb, LARGEST_VALIDATION, val or data, lambda n: seen("held-out ones", n, len(held_paths))
     )
     return Photographs(data.name, train, held)
 
@@ -173,7 +172,7 @@ def pretrain(asked: Pretraining, out: Path, recipe_text: str, room: Room) -> dic
     if not (out / checkpoint.FILE).exists():  # else all is in there, and what it began with need not be had any more
         start_encoder(network, asked.start())
     appearance = asked.appearance()
-    needs_lite0 = teaching.teacher == "lite0" or appearance.feature_weight > 0
+    needs_lite0 = teaching.teacher == "lite0" or appearance.needs_lite0
     lite0 = features.Lite0(stage.precision, room.device) if needs_lite0 else None
     painted = AppearanceLoss(appearance, lite0) if appearance.needed else None
     soft = None
