@@ -150,8 +150,8 @@ def train_gan(
     """Adversarial fine-tuning: more colour than L1 alone dares. Ctrl-C saves; the same command goes on.
 
     OUT gets the best average: least val_l1 ÷ the start's + |1 - colourfulness ÷ truth's| of all validations within the
-    limits of --stop-when. For a few hundred photographs of one archive: --pictures 2400 --sizes 64 --batch 16
-    --warmup 160 --lr 2e-4 --l1-weight 100 --psnr-weight 1 --colour-weight 50 --ema 0.99.
+    limits of --stop-when. For a few hundred photographs of one archive, fewer --pictures, --batch 16 and a --warmup of
+    about 160; --sizes as large as 256, where run works; and `archivecolor evaluate --compare` before you use it.
 
     Example: archivecolor train gan --from lite --data ./colour_photos --out ./weights/mine_gan
     """
