@@ -67,7 +67,7 @@ class Colorizer:
         precision: `auto`, `fp32`, `bf16`, `fp16`.
         batch: the largest number of pictures that go through the network together, on a GPU; 0: found by its memory.
         engine: `torch`, or `openvino` on a CPU.
-        confidence: whether to ask a second network too (`weights.second_to`), to tell how sure the colours are.
+        confidence: whether to ask about the mirror image too, to tell how sure the colours are.
 
     Raises:
         WeightsError: the weights are missing or damaged.
@@ -92,9 +92,7 @@ class Colorizer:
             network, self.card = weights.load(weights.find(str(model)))
             self.stride = STRIDES[self.card.network]
             self.engine = self._computing(network, engine, batch)
-            self._second: Engine | None = None
-            if confidence:
-                self._second = self._computing(weights.load(weights.second_to(self.card))[0], "torch", batch)
+        self._confidence = confidence
         self._threads = ThreadPoolExecutor(joblib.cpu_count(), "archivecolor-spread", torch.set_num_threads, (1,))
 
     def _computing(self, network: nn.Module, engine: str, batch: int) -> Engine:
@@ -117,8 +115,6 @@ class Colorizer:
     def close(self) -> None:
         """Ends the threads."""
         self.engine.close()
-        if self._second:
-            self._second.close()
         self._threads.shutdown()
 
     def colorize(self, samples: Samples, icc: bytes | None = None, orientation: int = 1) -> Samples:
@@ -208,11 +204,12 @@ class Colorizer:
 
     def _whole(self, look: Floats, frame: tiles.Frame, spent: list[float]) -> tuple[Floats, float | None]:
         """ab (2, h, w) of the one look at the whole, and the confidence where it is wanted."""
-        [ab] = self._looked([(look, frame)], spent)
-        if self._second is None:
-            return ab, None
-        [second] = self._ask([(look, frame)], spent, self._second)
-        return ab, doubt.confidence(float(doubt.apart(ab[None], second[None])[0]))
+        if not self._confidence:
+            return self._looked([(look, frame)], spent)[0], None
+        ab, of_mirrored = self._ask([(look, frame), (look[:, ::-1], frame)], spent)
+        mirrored = of_mirrored[..., ::-1]
+        [doubted] = doubt.doubt(ab[None], mirrored[None], look[None])
+        return _mean(ab, mirrored) if self.options.mirror else ab, doubt.confidence(float(doubted))
 
     def frame_for(self, height: int, width: int) -> tiles.Frame:
         """How small the network sees an upright picture of these proportions."""
@@ -260,14 +257,10 @@ class Colorizer:
         pairs = zip(answers[: len(looks)], answers[len(looks) :], strict=True)
         return [_mean(one, mirrored[..., ::-1]) for one, mirrored in pairs]
 
-    def _ask(
-        self, looks: list[tuple[Floats, tiles.Frame]], spent: list[float], engine: Engine | None = None
-    ) -> list[Floats]:
+    def _ask(self, looks: list[tuple[Floats, tiles.Frame]], spent: list[float]) -> list[Floats]:
         """L* (h, w) with their frames -> ab (2, h, w), Lab units; all wait in line together."""
         asked = [
-            (engine or self.engine).submit(
-                tiles.pad(look.clip(0, 100), f.net_height, f.net_width) / np.float32(lab.L_SCALE) - 1
-            )
+            self.engine.submit(tiles.pad(look.clip(0, 100), f.net_height, f.net_width) / np.float32(lab.L_SCALE) - 1)
             for look, f in looks
         ]
         answers = [answer.result() for answer in asked]

@@ -56,19 +56,6 @@ def available() -> list[Path]:
     return sorted(path.parent for path in shipped_folder().glob(f"*/{CARD}"))
 
 
-def second_to(card: Card) -> Path:
-    """The shipped weights to ask for a second opinion on those of a card: of another network, if there are any.
-
-    Raises:
-        WeightsError: no others are shipped.
-    """
-    others = [(read_card(folder).network == card.network, folder) for folder in available()
-              if read_card(folder).sha256 != card.sha256]  # fmt: skip
-    if not others:
-        raise WeightsError("--confidence: asks a second network, and no other weights are shipped; leave it out")
-    return min(others)[1]
-
-
 def find(model: str) -> Path:
     """The weights folder for a name (`lite`) or a path.
 

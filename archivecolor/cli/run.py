@@ -72,7 +72,7 @@ def run(
     confidence: Annotated[
         bool,
         typer.Option(
-            "--confidence", help="Note how sure each picture's colours are, for the review; asks a second network."
+            "--confidence", help="Note how sure each picture's colours are, for the review; the network looks twice."
         ),
     ] = False,
     palette: Annotated[

@@ -86,7 +86,7 @@ class RunOptions:
     redo: Path | None = None
     """Decisions of a review: only what they reject is done, again."""
     confidence: bool = False
-    """Tell for each picture how sure its colours are; a second network is asked for it. No colour depends on it."""
+    """Tell for each picture how sure its colours are; the network looks at it twice. No colour depends on it."""
     film: FilmOptions = FilmOptions()
     shard: Shard | None = None
     """The share of the inputs to do; None for all."""

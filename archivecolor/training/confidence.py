@@ -7,7 +7,7 @@ says nothing.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from archivecolor import doubt, lab, metrics, weights
+from archivecolor import doubt, lab, metrics
 from archivecolor.doubt import Floats
 from archivecolor.errors import NoInputError
 from archivecolor.options import Evaluation
@@ -28,13 +28,14 @@ BATCH = 8
 FAINT = 8.0
 """Lab units that count as the chroma of an answer that has none."""
 SIGNS = {
-    "models": "another model's answer, how far (run --confidence)",
-    "relative": "the same ÷ chroma of both",
-    "mirror": "answer to the mirror image, how far",
-    "contrast": "the same ÷ contrast of the picture",
-    "chroma": "mean chroma of the answer",
+    "doubt": "answer to the mirror image, how far, ÷ contrast (run --confidence)",
+    "mirror": "the same, whatever the contrast",
     "flatness": "low contrast of the picture",
+    "chroma": "mean chroma of the answer",
+    "models": "another model's answer, how far",
+    "relative": "the same ÷ chroma of both",
 }
+"""The last two need more than one model."""
 
 
 @dataclass(frozen=True)
@@ -48,28 +49,37 @@ class Ranked:
     ab: dict[str, float | None]
     """With the mean distance in ab."""
     median: float
-    """Of the distance to the other model's answer, Lab units: what `doubt.ORDINARY` is on validation photographs."""
+    """Of `doubt`: what `doubt.ORDINARY` is on validation photographs."""
 
 
-def signs(network: nn.Module, l_net: Tensor, answer: Tensor, second: Tensor, precision: str) -> dict[str, Floats]:
+def signs(
+    network: nn.Module, l_net: Tensor, answer: Tensor, second: Tensor | None, precision: str
+) -> dict[str, Floats]:
     """The signs of doubt of a batch: (N,) each.
 
     Args:
         l_net: (N, 1, H, W).
         answer: ab_net (N, 2, H, W), the network's.
-        second: another network's.
+        second: another network's, if there is another.
     """
-    mirrored = apart(answer, predict(network, l_net.flip(-1), precision).flip(-1))
-    chroma = apart(answer, torch.zeros_like(answer))
-    contrast = (l_net[:, 0].numpy() * lab.L_SCALE).std(axis=(1, 2))
-    return {
-        "models": apart(answer, second),
-        "relative": apart(answer, second) / (chroma + apart(second, torch.zeros_like(second)) + 2 * FAINT),
-        "mirror": mirrored,
-        "contrast": mirrored / np.maximum(contrast, 1),
-        "chroma": chroma,
-        "flatness": -contrast,
+    mirrored = predict(network, l_net.flip(-1), precision).flip(-1)
+    lab_units = answer.numpy() * lab.AB_SCALE, mirrored.numpy() * lab.AB_SCALE
+    lightness = (l_net[:, 0].numpy() + 1) * lab.L_SCALE
+    found = {
+        "doubt": doubt.doubt(*lab_units, lightness),
+        "mirror": doubt.apart(*lab_units),
+        "flatness": -lightness.std(axis=(1, 2)),
+        "chroma": chroma(answer),
     }
+    if second is None:
+        return found
+    models = apart(answer, second)
+    return found | {"models": models, "relative": models / (found["chroma"] + chroma(second) + 2 * FAINT)}
+
+
+def chroma(answer: Tensor) -> Floats:
+    """Mean chroma of the pictures of an answer (N, 2, H, W), Lab units: (N,)."""
+    return apart(answer, torch.zeros_like(answer))
 
 
 def apart(one: Tensor, other: Tensor) -> Floats:
@@ -90,36 +100,33 @@ def rank(
     seen: Callable[[str, int, int], None] = lambda what, done, total: None,
 ) -> list[Ranked]:  # fmt: skip
     """Measures all signs of all models on one set of photographs. The other model is for each the next one of those
-    asked; for one alone, the one that `run --confidence` would ask.
+    asked.
 
     Raises:
         NoInputError: fewer than three pictures can be used.
         UsageError, WeightsError: see `load_networks`.
     """
-    second = [] if len(asked.models) > 1 else [str(weights.second_to(weights.check(weights.find(asked.models[0]))))]
-    networks = load_networks([*asked.models, *second], asked.size, device)
+    networks = load_networks(asked.models, asked.size, device)
     paths = dataset.chosen(asked.data, asked.limit)
     photos = dataset.load(paths, read, asked.size, seen=lambda n: seen("reading", n, len(paths)))
     if len(photos) < 3:
         raise NoInputError(f"{asked.data}: {len(photos)} pictures are too few to rank; give at least three")
-    noted: dict[str, list[dict[str, Floats]]] = {name: [] for name in asked.models}
+    noted: dict[str, list[dict[str, Floats]]] = {name: [] for name in networks}
     for start in range(0, len(photos), BATCH):
         batch = validation_batch(photos, start, BATCH, asked.size)
-        for name, values in one_batch(asked.models, networks, batch, asked.precision).items():
+        for name, values in one_batch(networks, batch, asked.precision).items():
             noted[name].append(values)
         seen("colouring", start + len(batch.rgb), len(photos))
     return [correlated(name, batches) for name, batches in noted.items()]
 
 
-def one_batch(
-    models: Sequence[str], networks: Mapping[str, nn.Module], batch: Batch, precision: str
-) -> dict[str, dict[str, Floats]]:
+def one_batch(networks: Mapping[str, nn.Module], batch: Batch, precision: str) -> dict[str, dict[str, Floats]]:
     """By model: every sign, and the true errors as `ciede2000` and `ab`."""
     answers = {name: predict(network, batch.l_net, precision) for name, network in networks.items()}
     names, noted = list(networks), {}
-    for name in models:
-        second = names[(names.index(name) + 1) % len(names)]
-        values = signs(networks[name], batch.l_net, answers[name], answers[second], precision)
+    for name in names:
+        second = answers[names[(names.index(name) + 1) % len(names)]] if len(names) > 1 else None
+        values = signs(networks[name], batch.l_net, answers[name], second, precision)
         values["ciede2000"], values["ab"] = errors(answers[name], batch)
         noted[name] = values
     return noted
@@ -132,7 +139,7 @@ def correlated(name: str, batches: list[dict[str, Floats]]) -> Ranked:
         error: {key: spearman(whole[key], whole[error]) for key in whole if key in SIGNS}
         for error in ("ciede2000", "ab")
     }
-    return Ranked(name, len(whole["ab"]), found["ciede2000"], found["ab"], round(float(np.median(whole["models"])), 2))
+    return Ranked(name, len(whole["ab"]), found["ciede2000"], found["ab"], round(float(np.median(whole["doubt"])), 3))
 
 
 def spearman(one: Floats, other: Floats) -> float | None:
