@@ -242,6 +242,8 @@ def losses_of(stage: Stage, step: GuardedGanStep, stop_after: int = 99, fall_at:
     losses: list[tuple[float, ...]] = []
 
     def watch(progress: loop.Progress) -> None:
+        if progress.validated:
+            return
         losses.append(tuple(progress.numbers.get(name, 0.0) for name in ("l1", "d", "gan")))
         if len(losses) == fall_at:
             raise RuntimeError("killed")
@@ -362,7 +364,8 @@ def test_a_collapsed_training_stops_and_leaves_the_best_average(tmp_path: Path, 
 
     def run(step: GuardedGanStep) -> None:
         loop.run(
-            stage, step, photo_set(6), photo_set(2), CARD, seen.append, lambda: step.guard.collapsed, step.judge()
+            stage, step, photo_set(6), photo_set(2), CARD, lambda p: None if p.validated else seen.append(p),
+            lambda: step.guard.collapsed, step.judge(),
         )  # fmt: skip
 
     run(step)
@@ -395,8 +398,14 @@ def parent(tmp_path: Path) -> tuple[Path, Path, weights.Card]:
 
 
 def command(text: str) -> None:
+    said(text)
+
+
+def said(text: str) -> str:
+    """What a command tells people."""
     result = CliRunner().invoke(app, text.split(), catch_exceptions=False)
     assert result.exit_code == 0, result.output
+    return " ".join(result.output.split())
 
 
 def test_train_gan_leaves_weights_that_name_their_parent(tmp_path: Path, parent):
@@ -412,9 +421,27 @@ def test_train_gan_leaves_weights_that_name_their_parent(tmp_path: Path, parent)
     assert (card.name, card.stage, card.recipe["from"]) == ("mine", "gan", "pocket")
     told = {"gan": "lsgan", "lr_d": 1e-4, "warmup": 4, "chroma_weight": 0.5, "stop_when": "l1:1.5,colour:0.3-2"}
     assert told.items() <= card.recipe.items()
-    assert [row["pictures"] for row in loop.read_history(out)] == [0, 4, 8]
+    assert [row["pictures"] for row in sheets.read_history(out)] == [0, 4, 8]
     with pytest.raises(UsageError, match="start from"):
         command(f"train gan --from {folder} --data {photos} --out {folder} --sizes 64")
+
+
+def test_where_no_average_is_better_the_start_is_published_and_it_is_said(
+    tmp_path: Path, parent, monkeypatch: pytest.MonkeyPatch
+):
+    photos, folder, _ = parent
+    worse = iter(0.1 + 0.01 * i for i in range(9))
+    monkeypatch.setattr(gan.loop, "validate", lambda *given: numbers(next(worse), 0.8))
+    told = said(
+        f"train gan --from {folder} --data {photos} --val {photos} --out {tmp_path}/mine --sizes 64 --pictures 8 "
+        "--batch 2 --warmup 4 --validate-every 4 --stop-when l1:1.01,colour:0-2 --precision fp32"
+    )
+    card = weights.read_card(tmp_path / "mine")
+    assert "no average was better" in card.numbers["training"]["unchanged"] and "no average was better" in told
+    assert "--stop-when: ended" in told
+    assert "3 of the held-out ones are learnt from as well" in told
+    ours, theirs = (weights.read_tensors(place / weights.TENSORS) for place in (tmp_path / "mine", folder))
+    assert all(torch.equal(ours[key], theirs[key]) for key in theirs)
 
 
 def test_train_baseline_learns_pix2pix_from_noise(tmp_path: Path, parent, monkeypatch: pytest.MonkeyPatch):

@@ -13,11 +13,11 @@ import torch
 from PIL import Image
 from test_gan import Pocket, SmallJudge
 from test_training import colour_picture
-from typer.testing import CliRunner
+from typer.testing import CliRunner, Result
 
 from archivecolor import networks, weights
 from archivecolor.cli import app
-from archivecolor.errors import UsageError
+from archivecolor.errors import UsageError, WeightsError
 from archivecolor.training import gan, loop, recipe, school, sheets
 from archivecolor.training.recipe import Baseline, Finetuning, Pretraining
 
@@ -72,9 +72,19 @@ precision = "fp32"
 
 
 def call(*words: object) -> str:
+    """What a command answers to programs."""
+    return invoke(*words).stdout
+
+
+def said(*words: object) -> str:
+    """What it tells people, in one line."""
+    return " ".join(invoke(*words).stderr.split())
+
+
+def invoke(*words: object) -> Result:
     result = CliRunner().invoke(app, [str(word) for word in words], catch_exceptions=False)
     assert result.exit_code == 0, result.output
-    return result.stdout
+    return result
 
 
 # Recipes
@@ -116,6 +126,13 @@ def test_each_shipped_weights_folder_has_the_recipe_that_its_card_tells_of(folde
         ("[pretrain]\nlr = 'high'", "must be a number"),
         ("[pretrain]\nencoder = 1", "must be text"),
         ("[pretrain]\naging = 2", "--aging 2"),
+        ("[pretrain]\nseed = -1", "--seed -1"),
+        ("[pretrain]\nchroma_weight = -1", "--chroma-weight -1"),
+        ("[pretrain]\nteacher_sizes = '100'", "--teacher-sizes 100"),
+        ("[pretrain]\nteacher_sizes = 'small'", "--teacher-sizes 'small'"),
+        ("[gan]\nfrom = 'lite'\npictures = 400", "--warmup 480: leaves the U-Net none of the 400"),
+        ("[pretrain]\nsizes = '0'", "--sizes 0"),
+        ("[pretrain]\nsizes = '-64'", "--sizes -64"),
         ("[pretrain]\nsizes = '100'", "--sizes 100"),
         ("[baseline]\nbatch = 0", "--batch 0"),
         ("[gan]\npictures = 5", "nothing to begin with"),
@@ -174,7 +191,7 @@ def test_the_whole_road_on_two_tiny_pictures(photos: Path, road: Path, tmp_path:
 
 def stopping(after: int) -> tuple[loop.Watch, loop.Stop]:
     seen: list[loop.Progress] = []
-    return seen.append, lambda: len(seen) >= after
+    return lambda progress: None if progress.validated else seen.append(progress), lambda: len(seen) >= after
 
 
 # In the pre-training, between the stages, in the adversarial one, in the baseline's.
@@ -224,6 +241,40 @@ def test_a_command_leaves_its_recipe_and_an_old_out_names_its_own(photos: Path, 
     call(*again, "--recipe", tmp_path / "p" / recipe.FILE)
     told = call(*again, "--json")
     assert json.loads(told.splitlines()[-1])["numbers"].keys() == {"pretrain"}
+
+
+@pytest.mark.parametrize(
+    ("table", "kind", "told"),
+    [
+        ("[pretrain]\nmodel = 'resnet50'", UsageError, "--model resnet50: write one of"),
+        ("[pretrain]\nsoft_target = 'nope'", WeightsError, "no weights called 'nope'"),
+        ("[pretrain]\nfrom = 'nope'", WeightsError, "no weights called 'nope'"),
+        ("[pretrain]\n[gan]\nfrom = 'nope'", WeightsError, "no weights called 'nope'"),
+    ],
+)
+def test_a_road_looks_for_all_its_weights_before_it_begins(tmp_path: Path, table: str, kind: type, told: str):
+    (tmp_path / "r.toml").write_text(table)
+    road = recipe.read(tmp_path / "r.toml")
+    with pytest.raises(kind, match=told):
+        school.whole_road(road, tmp_path / "out", school.Room(pytest.fail, torch.device("cpu")))
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_training_that_goes_on_with_other_options_keeps_both(photos: Path, tmp_path: Path):
+    out = tmp_path / "p"
+    words = ("train", "pretrain", "--model", "pocket", "--encoder", "none", "--data", photos, "--val", photos, "--out",
+             out, "--batch", 2, "--sizes", 32, "--precision", "fp32")  # fmt: skip
+    call(*words, "--pictures", 4)
+    told = said(*words, "--pictures", 8, "--lr", "1e-5")
+    assert "goes on with other options. Until picture 4: pictures = 4, lr = 0.0006" in told
+    assert "keeps both" not in said(*words, "--pictures", 8, "--lr", "1e-5")
+    call(*words, "--pictures", 12, "--lr", "1e-5")
+    lines = (out / recipe.FILE).read_text().splitlines()
+    assert lines[:2] == ["# Until picture 4: pictures = 4, lr = 0.0006", "# Until picture 8: pictures = 8"]
+    assert recipe.read(out / recipe.FILE).pretrain == Pretraining(
+        "pocket", encoder="none", batch=2, sizes="32", precision="fp32", pictures=12, lr=1e-5
+    )
+    assert weights.read_card(out).recipe["changed"] == [line.removeprefix("# ") for line in lines[:2]]
 
 
 # Each stage memorises

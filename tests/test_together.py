@@ -33,7 +33,8 @@ out, seen = Path(sys.argv[1]), {{}}
 with together.joined(int(os.environ.get("WORLD_SIZE", 1)), torch.device("cpu")):
     for name in ("pretrain", "gan"):
         def watch(p):
-            seen.setdefault(name, []).append(p.numbers)
+            if not p.validated:
+                seen.setdefault(name, []).append(p.numbers)
         if name == "pretrain":
             step = tiny_step(0)
             step.chroma_weight = 0.5

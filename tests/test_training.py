@@ -38,6 +38,7 @@ from archivecolor.training import (
     features,
     loop,
     plates,
+    pretrain,
     school,
     scoring,
     sheets,
@@ -297,6 +298,8 @@ def losses_of(stage: Stage, step: checkpoint.Step, stop_after: int = 99, fall_at
     losses: list[float] = []
 
     def watch(progress: loop.Progress) -> None:
+        if progress.validated:
+            return
         losses.append(progress.numbers["l1"])
         if len(losses) == fall_at:
             raise RuntimeError("killed")
@@ -338,7 +341,7 @@ from archivecolor.training import loop, sheets
 from test_training import CARD, photo_set, tiny_stage, tiny_step
 sheets.curves = lambda folder: None
 stage = tiny_stage(Path(sys.argv[1]), checkpoint_minutes=0)
-loop.run(stage, tiny_step(0), photo_set(6), photo_set(2), CARD, lambda p: print(p.pictures, flush=True))
+loop.run(stage, tiny_step(0), photo_set(6), photo_set(2), CARD, lambda p: p.validated or print(p.pictures, flush=True))
 """
 
 
@@ -365,7 +368,7 @@ def test_a_finished_training_learns_nothing_more(unbroken: tuple[Path, list[floa
 
 def test_a_training_leaves_history_curves_samples_and_card(unbroken: tuple[Path, list[float]]):
     out, _ = unbroken
-    rows = loop.read_history(out)
+    rows = sheets.read_history(out)
     assert [row["pictures"] for row in rows] == [0, 12, 24]
     assert {"val_l1", "val_psnr_gain", "val_colour"} <= set(rows[-1])
     for name in ("curves.png", "samples.png"):
@@ -373,6 +376,48 @@ def test_a_training_leaves_history_curves_samples_and_card(unbroken: tuple[Path,
     card = weights.check(out)
     assert card.numbers["training"]["pictures"] == 24
     assert card.numbers["training"]["validation"]["val_l1"] == rows[-1]["val_l1"]
+
+
+def test_a_history_forgets_what_a_killed_training_did_not_save(tmp_path: Path):
+    for pictures in (0, 12, 24, 12, 24, 24):
+        sheets.log(tmp_path, {"pictures": pictures, "val_l1": pictures / 100})
+    assert [row["pictures"] for row in sheets.read_history(tmp_path)] == [0, 12, 24]
+
+
+def test_a_watcher_is_told_of_each_validation_when_it_is_made(tmp_path: Path):
+    told: list[loop.Progress] = []
+    stage = tiny_stage(tmp_path)
+    loop.run(stage, tiny_step(0), photo_set(6), photo_set(2), CARD, told.append)
+    validated = [p for p in told if p.validated]
+    assert [p.pictures for p in validated] == [row["pictures"] for row in sheets.read_history(tmp_path)]
+    assert all(p.numbers.keys() == {"val_l1", "val_psnr_gain", "val_colour"} for p in validated)
+    assert {p.size for p in validated} == {stage.validation_size}
+
+
+def test_of_many_held_out_pictures_those_looked_at_are_spread_and_the_others_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    for i in range(6):
+        Image.fromarray(colour_picture(i)).save(tmp_path / f"{i}.png")
+    monkeypatch.setattr(Stage, "validation_pictures", 2)
+    found = school.load_photographs(tmp_path, tmp_path, 64)
+    assert found.held.names == ["0.png", "3.png"]
+    assert found.held.left_out == {"beyond the 2 that validations look at": 4}
+    assert (found.in_both, found.counts()["in_both"]) == (2, 2)
+
+
+def test_a_photograph_in_the_place_of_a_list_is_named(tmp_path: Path):
+    Image.fromarray(colour_picture(0)).save(tmp_path / "a.png")
+    with pytest.raises(NoInputError, match=r"a\.png: is neither a folder nor a text file"):
+        dataset.find(tmp_path / "a.png")
+
+
+def test_a_damaged_download_is_not_loaded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path))
+    (tmp_path / "checkpoints").mkdir()
+    (tmp_path / "checkpoints/resnet18-f37072fd.pth").write_bytes(b"no weights")
+    with pytest.raises(WeightsError, match=r"resnet18-f37072fd\.pth: is damaged"):
+        pretrain.imagenet_resnet18()
 
 
 def test_a_folder_with_another_training_is_refused(unbroken: tuple[Path, list[float]]):
@@ -481,8 +526,9 @@ def test_a_taught_encoder_is_a_file_that_a_unet_starts_from(tmp_path: Path, lite
         torch.manual_seed(seed)
         body, told = Lite0Body(), []
         teacher.teach(
-            stage, teaching, body, lite0, photo_set(4), photo_set(2), card, told.append, lambda: len(told) >= stop_after
-        )
+            stage, teaching, body, lite0, photo_set(4), photo_set(2), card,
+            lambda progress: None if progress.validated else told.append(progress), lambda: len(told) >= stop_after,
+        )  # fmt: skip
         return body, len(told)
 
     first, steps = teach(0, stop_after=1)
@@ -908,6 +954,20 @@ def test_plates_go_alone(tmp_path: Path):
     for words in (f"--data {tmp_path}", "--limit 3", "--confidence", "--write-card"):
         result = CliRunner().invoke(app, ["evaluate", "--plates", str(tmp_path), *words.split()])
         assert "--plates" in str(result.exception)
+
+
+def test_a_film_goes_alone_and_is_there(tmp_path: Path):
+    for words in (
+        f"--data {tmp_path}",
+        f"--plates {tmp_path}",
+        "--limit 3",
+        "--confidence",
+        f"--sheet {tmp_path}/s.png",
+    ):
+        result = CliRunner().invoke(app, ["evaluate", "--film", str(tmp_path / "a.mp4"), *words.split()])
+        assert "--film: goes with" in str(result.exception)
+    result = CliRunner().invoke(app, ["evaluate", "--film", str(tmp_path / "a.mp4")])
+    assert "there is no such film" in str(result.exception)
 
 
 def test_weights_to_go_on_from_have_an_encoder():

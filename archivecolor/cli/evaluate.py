@@ -62,11 +62,14 @@ def evaluate(
 
     Example: archivecolor evaluate --data ./colour_photos --model lite --model ./weights/mine --sheet ./compare.png
     """
+    from archivecolor.errors import UsageError
+
     if film:
+        if data or plates or compare or limit or sheet or write_card or confidence:
+            raise UsageError("--film: goes with --model, --plot, --json, --device and --precision alone")
         _film(film, plot, model, device, precision, as_json)
         return
     from archivecolor import devices, weights
-    from archivecolor.errors import UsageError
     from archivecolor.options import Evaluation
     from archivecolor.training import evaluate as measure
     from archivecolor.training import scoring
@@ -102,6 +105,7 @@ def evaluate(
         print_table(scoring.as_rows(result, asked.compare))
         left_out = ", ".join(f"{count} {reason}" for reason, count in result.left_out.items()) or "none"
         typer.echo(f"{result.pictures} pictures at {result.size} px, {result.precision}; left out: {left_out}")
+        typer.echo(result.protocol)
         if asked.sheet:
             typer.echo(f"{asked.sheet}: rows of grey, {', '.join(asked.models)}, truth")
 
@@ -121,8 +125,8 @@ def _rank(asked: Evaluation, where: torch.device, as_json: bool) -> None:
     else:
         print_table(confidence.as_rows(ranked))
         typer.echo(
-            f"{ranked[0].pictures} pictures at {asked.size} px, {asked.precision}; another model's answer is "
-            f"{', '.join(f'{one.median:g}' for one in ranked)} Lab units away (median)"
+            f"{ranked[0].pictures} pictures at {asked.size} px, {asked.precision}; median doubt "
+            f"{', '.join(f'{one.median:g}' for one in ranked)}"
         )
 
 

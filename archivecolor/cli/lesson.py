@@ -82,7 +82,7 @@ def lesson(
             told.photographs(found)
             return found
 
-        numbers = work(school.Room(photographs, where, told.step, stop))
+        numbers = work(school.Room(photographs, where, told.step, stop, told.line))
         told.say("interrupted" if stop() else "end", {"numbers": numbers})
     if stop():
         raise SystemExit(INTERRUPTED)
@@ -115,6 +115,8 @@ class Report:
         useless = [f"{n} {why}" for side in counts["left_out"].values() for why, n in side.items()]
         text = f"{counts['train']} photographs to learn from, {counts['val']} held out; left out: "
         self.line(text + (", ".join(useless) or "none"))
+        if found.in_both:
+            self.line(f"{found.in_both} of the held-out ones are learnt from as well: what is said of them flatters")
 
     def step(self, p: Seen) -> None:
         """After each step; the bar shows it, and a line is left behind by each validation."""
@@ -122,6 +124,6 @@ class Report:
         note = f"{p.pictures}/{p.total} at {p.size} px, {p.per_second:.1f}/s, {numbers}"
         self.shown.update(self.task, description=p.stage, total=p.total, completed=p.pictures, note=note)
         if p.validated:
-            self.line(f"{p.stage}: {note}")
+            self.line(f"{p.stage}: {p.pictures}/{p.total}, validated at {p.size} px: {numbers}")
             about = {"stage": p.stage, "pictures": p.pictures, "total": p.total, "size": p.size}
             self.say("validation", {**about, "per_second": round(p.per_second, 2), **p.numbers})

@@ -119,7 +119,7 @@ def train_gan(
         str,
         typer.Option(
             help="spectral (PatchGAN with spectral norm), batchnorm (that of pix2pix) or features (judges "
-            "what EfficientNet-Lite0 sees: learns in fewer pictures, and costs less)."
+            "what EfficientNet-Lite0 sees)."
         ),
     ] = GAN.discriminator,
     warmup: Annotated[
@@ -150,8 +150,9 @@ def train_gan(
     """Adversarial fine-tuning: more colour than L1 alone dares. Ctrl-C saves; the same command goes on.
 
     OUT gets the best average: least val_l1 ÷ the start's + |1 - colourfulness ÷ truth's| of all validations within the
-    limits of --stop-when. For a few hundred photographs of one archive, fewer --pictures, --batch 16 and a --warmup of
-    about 160; --sizes as large as 256, where run works; and `archivecolor evaluate --compare` before you use it.
+    limits of --stop-when. For a few hundred photographs of one archive, fewer --pictures, --batch 16, a --warmup of
+    about 160 and --l1-weight 100; --sizes as large as 256, where run works; and `archivecolor evaluate --compare`
+    before you use it.
 
     Example: archivecolor train gan --from lite --data ./colour_photos --out ./weights/mine_gan
     """

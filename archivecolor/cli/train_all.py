@@ -23,8 +23,8 @@ def train_all(
     """The whole road from one recipe: pre-training, adversarial fine-tuning, and pix2pix if the recipe has it.
 
     A recipe has the tables [pretrain], [gan] and [baseline], whose keys are the options of those commands
-    (--chroma-weight is chroma_weight); weights/lite/recipe.toml is one. Each stage leaves a weights folder in
-    OUT/pretrain, OUT/gan, OUT/baseline. Ctrl-C saves; the same command goes on where it stopped.
+    (--chroma-weight is chroma_weight), as in the recipe.toml that every training leaves in its OUT. Each stage leaves
+    a weights folder in OUT/pretrain, OUT/gan, OUT/baseline. Ctrl-C saves; the same command goes on where it stopped.
 
     Example: archivecolor train all --data ./colour_photos --out ./weights/road
     """

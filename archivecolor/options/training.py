@@ -41,15 +41,13 @@ class Stage:
         require(self.pictures > 0, f"--pictures {self.pictures}: must be at least 1")
         require(self.batch > 0, f"--batch {self.batch}: must be at least 1")
         require(self.lr > 0, f"--lr {self.lr}: must be above 0")
+        require(self.seed >= 0, f"--seed {self.seed}: must be 0 or more")
         require(0 <= self.aging <= 1, f"--aging {self.aging}: must be from 0 to 1")
         require(0 <= self.ema < 1, f"--ema {self.ema}: must be from 0 to below 1")
         require(self.validate_every > 0, f"--validate-every {self.validate_every}: must be at least 1")
         stride = 256 if self.model == "pix2pix" else 32
         for side, share in self.sizes:
-            require(
-                side % stride == 0,
-                f"--sizes {side}: {self.model} needs multiples of {stride}",
-            )
+            require(side > 0 and side % stride == 0, f"--sizes {side}: {self.model} needs multiples of {stride}")
             require(share > 0, f"--sizes {side}:{share}: the share must be above 0")
 
 
@@ -151,6 +149,8 @@ class Teaching:
         require(self.pictures >= 0, f"--teacher-pictures {self.pictures}: must be 0 or more")
         require(self.lr > 0, f"--teacher-lr {self.lr}: must be above 0")
         require(self.weight >= 0, f"--teacher-weight {self.weight}: must be 0 or more")
+        for side, _ in self.sizes:
+            require(side > 0 and side % 32 == 0, f"--teacher-sizes {side}: the encoders need multiples of 32")
         require(0 < self.soft_weight <= 1, f"--soft-weight {self.soft_weight}: must be above 0 and at most 1")
         both = bool(self.weight and self.soft_target)
         require(not both, "--teacher-weight: does not go with --soft-target; leave one of them out")
@@ -266,8 +266,8 @@ def parse_stop_when(text: str) -> StopWhen | None:
     return StopWhen(l1, low, high)
 
 
-def parse_sizes(text: str) -> tuple[tuple[int, float], ...]:
-    """`112:0.85,160:0.12,224:0.03` or `256` -> ((128, 0.85), (192, 0.12), (256, 0.03)) or ((256, 1.0),).
+def parse_sizes(text: str, flag: str = "--sizes") -> tuple[tuple[int, float], ...]:
+    """`128:0.85,192:0.12,256:0.03` or `256` -> ((128, 0.85), (192, 0.12), (256, 0.03)) or ((256, 1.0),).
 
     Raises:
         UsageError: it is not of this form.
@@ -276,7 +276,7 @@ def parse_sizes(text: str) -> tuple[tuple[int, float], ...]:
         pairs = [part.split(":") for part in text.split(",")]
         sizes = tuple((int(p[0]), float(p[1]) if len(p) > 1 else 1.0) for p in pairs)
     except (ValueError, IndexError):
-        raise UsageError(f"--sizes {text!r}: write side:share pairs, for example 128:0.85,256:0.15") from None
+        raise UsageError(f"{flag} {text!r}: write side:share pairs, for example 128:0.85,256:0.15") from None
     total = sum(share for _, share in sizes)
-    require(abs(total - 1) < 1e-6, f"--sizes {text!r}: the shares add up to {total:g}, not to 1")
+    require(abs(total - 1) < 1e-6, f"{flag} {text!r}: the shares add up to {total:g}, not to 1")
     return sizes

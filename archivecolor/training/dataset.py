@@ -42,7 +42,12 @@ def find(source: Path) -> list[Path]:
     if source.is_dir():
         paths = sorted(p for p in source.rglob("*") if p.suffix.lower() in SUFFIXES and p.is_file())
     elif source.is_file():
-        lines = source.read_text(encoding="utf-8").splitlines()
+        try:
+            lines = source.read_text(encoding="utf-8").splitlines()
+        except UnicodeDecodeError as error:
+            raise NoInputError(
+                f"{source}: is neither a folder nor a text file; name the folder of the photographs, or a list of them"
+            ) from error
         paths = [source.parent / line.strip() for line in lines if line.strip()]
     else:
         raise NoInputError(f"{source}: no such folder or list of photographs")

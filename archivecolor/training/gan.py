@@ -246,6 +246,10 @@ class GuardedGanStep(GanStep):
         super().__init__(network, asked, lr, precision, device)
         self.guard = Guard(self.network, asked.stop_when, parent)
 
+    def kept(self) -> dict[str, float]:
+        """The numbers of the average that is published."""
+        return {**(self.guard.standing.numbers or {}), "kept_at": self.guard.standing.kept_at}
+
     def modules(self) -> dict[str, nn.Module]:
         return {**super().modules(), "guard": self.guard}
 
@@ -266,6 +270,8 @@ class GuardedGanStep(GanStep):
         training = card["numbers"]["training"] | {"validation": standing.numbers, "kept_at": standing.kept_at}
         if self.guard.collapsed:
             training["stopped"] = f"{Guard.STRIKES} validations in a row were outside the limits"
+        if standing.kept_at == 0:
+            training["unchanged"] = "no average was better than the weights it began from"
         checkpoint.publish(folder, network, self.guard.best.state_dict(), {**card, "numbers": {"training": training}})
 
     def judge(self) -> loop.Judge:

@@ -9,7 +9,6 @@ looks for the learning rate with it, on the same batches, network and loss.
 
 from __future__ import annotations
 
-import json
 import math
 import time
 from collections.abc import Callable, Iterator
@@ -30,15 +29,18 @@ from archivecolor.training.dataset import Batch, PhotoSet, training_batch, valid
 
 @dataclass(frozen=True)
 class Progress:
-    """What a watcher of a training is told after each step."""
+    """What a watcher of a training is told after each step and after each validation."""
 
     stage: str
     pictures: int
     total: int
     size: int
+    """The side in pixels of what was learnt from, or judged."""
     numbers: dict[str, float]
+    """The losses of the step and the last validation's numbers; of a validation, its own alone."""
     per_second: float
     validated: bool
+    """Whether this tells of a validation."""
 
 
 def learning_rate(done: float, peak: float) -> float:
@@ -103,7 +105,7 @@ def run(
     training = _Training(stage, step, held, judge or COLORIZER)
     if training.state.pictures < stage.pictures:
         _train(training, train, watch, stop)
-        training.validate()
+        training.validate(watch)
         training.save()
     training.publish(card)
     together.wait()
@@ -116,16 +118,15 @@ def _train(training: _Training, photos: PhotoSet, watch: Watch, stop: Stop) -> N
     next_validation = -(-first // stage.validate_every) * stage.validate_every
     with _Batches(photos, stage, first) as batches:
         while training.state.pictures < stage.pictures and not together.anyone(stop()):
-            validated = training.state.pictures >= next_validation
-            if validated:
-                training.validate()
+            if training.state.pictures >= next_validation:
+                training.validate(watch)
                 next_validation += stage.validate_every
             batch = next(batches)
             losses = training.learn(batch)
             seen = training.state.pictures
             rate = (seen - first) / (time.monotonic() - started)
             numbers = {**losses, **training.state.numbers}
-            watch(Progress(stage.name, seen, stage.pictures, batch.l_net.shape[-1], numbers, rate, validated))
+            watch(Progress(stage.name, seen, stage.pictures, batch.l_net.shape[-1], numbers, rate, False))
             if training.unsaved_seconds() > stage.checkpoint_minutes * 60:
                 training.save()
 
@@ -158,10 +159,12 @@ class _Training:
         self._mark(seen + self.stage.batch, self.state.numbers)
         return losses
 
-    def validate(self) -> None:
+    def validate(self, watch: Watch) -> None:
         """Judges the average and writes it down: history, curves, samples."""
-        stage = self.stage
-        self._mark(self.state.pictures, self.judge.validate(self.step.network, self.average, self.held, stage))
+        stage, pictures, begun = self.stage, self.state.pictures, time.monotonic()
+        self._mark(pictures, self.judge.validate(self.step.network, self.average, self.held, stage))
+        rate = min(len(self.held), stage.validation_pictures) / (time.monotonic() - begun)
+        watch(Progress(stage.name, pictures, stage.pictures, stage.validation_size, self.state.numbers, rate, True))
         if not together.leads():
             return
         sheets.log(
@@ -247,9 +250,3 @@ def validate(network: nn.Module, average: Average, held: PhotoSet, stage: Stage)
 
 COLORIZER = Judge(validate, sheets.samples, checkpoint.publish)
 """Judges the network by the pictures it colours."""
-
-
-def read_history(folder: Path) -> list[dict[str, float]]:
-    """The rows of `history.jsonl`."""
-    path = folder / sheets.HISTORY
-    return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []

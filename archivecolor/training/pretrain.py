@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from archivecolor import weights
+from archivecolor import files, weights
 from archivecolor.errors import MissingDependencyError, UsageError, WeightsError
 from archivecolor.networks.encoders import Lite0Body, grey_body, imagenet_lite0
 from archivecolor.networks.unet import DynamicUnet
@@ -65,15 +65,21 @@ def start_encoder(network: nn.Module, encoder: str) -> None:
 
 
 def imagenet_resnet18() -> dict[str, torch.Tensor]:
-    """torchvision's ImageNet ResNet18 for one grey channel, downloaded once (hash-checked by torch.hub).
+    """torchvision's ImageNet ResNet18 for one grey channel, downloaded once; its hash, of which its name bears the
+    beginning, is checked each time.
 
     Raises:
-        WeightsError: there is no network.
+        WeightsError: there is no network, or the file is damaged.
     """
     from torchvision.models import ResNet18_Weights
 
     from archivecolor.networks.encoders import ResNet18Body
 
+    place = Path(torch.hub.get_dir()) / "checkpoints" / ResNet18_Weights.IMAGENET1K_V1.url.rpartition("/")[2]
+    if place.exists() and not files.sha256(place).startswith(place.stem.rpartition("-")[2]):
+        raise WeightsError(
+            f"{place}: is damaged, its SHA-256 is not the one in its name; delete it, and it is fetched anew"
+        )
     try:
         whole = ResNet18_Weights.IMAGENET1K_V1.get_state_dict(progress=False, check_hash=True)
     except OSError as error:

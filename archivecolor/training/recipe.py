@@ -12,10 +12,21 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from archivecolor.errors import UsageError
-from archivecolor.options import Adversarial, Appearance, Stage, Teaching, parse_sizes, parse_stop_when, validation_side
+from archivecolor.options import (
+    Adversarial,
+    Appearance,
+    Stage,
+    Teaching,
+    parse_sizes,
+    parse_stop_when,
+    require,
+    validation_side,
+)
 
 SIZES = "128:0.85,192:0.12,256:0.03"
 FILE = "recipe.toml"
+UNTIL = "# Until picture "
+"""How a line begins that tells what an earlier command of the same training had otherwise."""
 
 
 def appearance_of(stage: Pretraining | Finetuning) -> Appearance:
@@ -70,7 +81,7 @@ class Pretraining:
         return "none" if self.model == "pix2pix" or taught else "imagenet"
 
     def teaching(self) -> Teaching:
-        sizes = parse_sizes(self.teacher_sizes)
+        sizes = parse_sizes(self.teacher_sizes, "--teacher-sizes")
         return Teaching(
             self.teacher, self.teacher_pictures, sizes, self.teacher_lr, self.teacher_weight, self.soft_target,
             self.soft_weight,
@@ -91,6 +102,7 @@ class Pretraining:
 
     def stage(self, out: Path, precision: str) -> Stage:
         """The options of the loop; `precision` is decided."""
+        require(self.chroma_weight >= 0, f"--chroma-weight {self.chroma_weight:g}: must be 0 or more")
         sizes = parse_sizes(self.sizes)
         return Stage(
             name="pretrain", model=self.model, out=out, pictures=self.pictures, sizes=sizes, batch=self.batch,
@@ -139,6 +151,10 @@ class Finetuning:
 
     def stage(self, model: str, out: Path, precision: str) -> Stage:
         """The options of the loop, for a network of this name; `precision` is decided."""
+        require(
+            self.warmup < self.pictures,
+            f"--warmup {self.warmup}: leaves the U-Net none of the {self.pictures} --pictures; make it less",
+        )
         own = "256" if model == "pix2pix" else SIZES
         sizes = parse_sizes(own if self.sizes == "auto" else self.sizes)
         return Stage(
@@ -281,6 +297,27 @@ def as_toml(stage: Pretraining | Finetuning | Baseline, command: str) -> str:
     table = next(name for name, kind in STAGES.items() if isinstance(stage, kind))
     lines = [f"# Written by `{command}`.", f"[{table}]"]
     for name, value in asdict(stage).items():
-        text = str(value) if not isinstance(value, str) else '"' + value.replace("\\", "\\\\").replace('"', '\\"') + '"'
-        lines.append(f"{aliases.get(name, name)} = {text}")
+        lines.append(f"{aliases.get(name, name)} = {_written(value)}")
     return "\n".join(lines) + "\n"
+
+
+def changes(before: str, now: str, table: str, pictures: int) -> list[str]:
+    """What the commands of one training had otherwise than its present one, a line for each time they changed.
+
+    Args:
+        before: the recipe file of the last command, with such lines of its own.
+        now: the present recipe.
+        table: the stage.
+        pictures: how many were seen when it changed.
+    """
+    import tomllib
+
+    told = [line for line in before.splitlines() if line.startswith(UNTIL)]
+    old, new = (tomllib.loads(text).get(table, {}) for text in (before, now))
+    other = [f"{key} = {_written(old[key])}" for key in old if old[key] != new.get(key, old[key])]
+    return told + ([f"{UNTIL}{pictures}: {', '.join(other)}"] if other else [])
+
+
+def _written(value: Any) -> str:
+    """A value as TOML has it."""
+    return '"' + value.replace("\\", "\\\\").replace('"', '\\"') + '"' if isinstance(value, str) else str(value)

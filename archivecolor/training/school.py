@@ -15,7 +15,8 @@ import torch
 
 from archivecolor import devices, files, orient, photo, tone, weights
 from archivecolor.errors import UsageError
-from archivecolor.options import LARGEST_VALIDATION, Search, Stage
+from archivecolor.networks import NETWORKS
+from archivecolor.options import LARGEST_VALIDATION, Search, Stage, require
 from archivecolor.training import checkpoint, dataset, features, finder, loop, recipe, teacher, together
 from archivecolor.training.appearance import AppearanceLoss
 from archivecolor.training.dataset import PhotoSet
@@ -45,11 +46,13 @@ class Photographs:
     """What the place they came from is called."""
     train: PhotoSet
     held: PhotoSet
+    in_both: int = 0
+    """How many photographs are on both sides: what a validation says of them flatters."""
 
     def counts(self) -> dict[str, Any]:
         """How many there are on each side, and how many were left out and why."""
         return {
-            "train": len(self.train), "val": len(self.held),
+            "train": len(self.train), "val": len(self.held), "in_both": self.in_both,
             "left_out": {"train": self.train.left_out, "val": self.held.left_out},
         }  # fmt: skip
 
@@ -63,6 +66,8 @@ class Room:
     device: torch.device
     watch: loop.Watch = lambda progress: None
     stop: loop.Stop = lambda: False
+    say: Callable[[str], None] = lambda text: None
+    """Told what a person should know, a line of text each time."""
 
 
 def load_photographs(
@@ -82,12 +87,16 @@ def load_photographs(
     held_paths = dataset.find(val) if val else []
     if not val:
         train_paths, held_paths = dataset.split(train_paths, data)
-    held_paths = held_paths[: Stage.validation_pictures]
+    looked_at = [held_paths[i] for i in dataset.spread(len(held_paths), Stage.validation_pictures)]
+    beyond = set(held_paths) - set(looked_at)
     train = dataset.load(train_paths, read_rgb, short, data, lambda n: seen("reading photographs", n, len(train_paths)))
     held = dataset.load(
-        held_paths, read_rgb, LARGEST_VALIDATION, val or data, lambda n: seen("held-out ones", n, len(held_paths))
+        looked_at, read_rgb, LARGEST_VALIDATION, val or data, lambda n: seen("held-out ones", n, len(looked_at))
     )
-    return Photographs(data.name, train, held)
+    why = f"beyond the {Stage.validation_pictures} that validations look at"
+    held.reasons.update({dataset.name_of(path, val or data): why for path in held_paths if path in beyond})
+    both = {path.resolve() for path in train_paths} & {path.resolve() for path in looked_at}
+    return Photographs(data.name, train, held, len(both))
 
 
 def keep_split(out: Path, photographs: Photographs) -> None:
@@ -131,25 +140,36 @@ def begun_from(origin: str, out: Path) -> Path:
 
 
 def begin(
-    stage: Stage, photographs: Photographs, recipe_text: str, parent: weights.Card | None = None
-) -> dict[str, Any]:
+    stage: Stage, photographs: Photographs, recipe_text: str, say: Callable[[str], None],
+    parent: weights.Card | None = None,
+) -> dict[str, Any]:  # fmt: skip
     """Leaves split and recipe in the folder; what its card says of the training from the start.
 
     Args:
+        say: told when the training goes on with other options than before; the recipe keeps both.
         parent: the card of the weights that it goes on from.
 
     Raises:
         UsageError: the folder holds another training.
     """
-    checkpoint.check(stage)
+    about, path = checkpoint.check(stage), stage.out / recipe.FILE
     keep_split(stage.out, photographs)
+    changed: list[str] = []
+    if about and path.exists():
+        before = path.read_text(encoding="utf-8")
+        changed = recipe.changes(before, recipe_text, stage.name, about["pictures"])
+        if changed and changed[-1] not in before:
+            say(f"goes on with other options. {changed[-1].removeprefix('# ')} ({path} keeps both)")
+    together.wait()
     if together.leads():
-        with files.written_whole(stage.out / recipe.FILE) as part:
-            part.write_text(recipe_text, encoding="utf-8")
-    made_by = {
+        with files.written_whole(path) as part:
+            part.write_text("".join(f"{line}\n" for line in changed) + recipe_text, encoding="utf-8")
+    made_by: dict[str, Any] = {
         "pictures": stage.pictures, "sizes": [list(pair) for pair in stage.sizes], "batch": stage.batch, "lr": stage.lr,
         "aging": stage.aging, "ema": stage.ema, "seed": stage.seed, "precision": stage.precision, **stage.settings,
     }  # fmt: skip
+    if changed:
+        made_by["changed"] = [line.removeprefix("# ") for line in changed]
     train = photographs.train
     descent: dict[str, Any] = {}
     if parent:
@@ -161,8 +181,26 @@ def begin(
     }  # fmt: skip
 
 
+def check_names(road: Recipe) -> None:
+    """Looks now, and not when a stage begins after days, for the network and the weights that a recipe names.
+
+    Raises:
+        UsageError: there is no such network, or it does not take crops of these sizes.
+        WeightsError: there are no such weights.
+    """
+    pretrain, gan = road.pretrain, road.gan
+    if pretrain and not pretrain.origin:
+        require(pretrain.model in NETWORKS, f"--model {pretrain.model}: write one of {', '.join(NETWORKS)}")
+    for name in (pretrain.origin, pretrain.soft_target) if pretrain else ():
+        if name:
+            weights.find(name)
+    if gan and gan.origin:
+        gan.stage(weights.read_card(weights.find(gan.origin)).network, Path(), "fp32")
+
+
 def pretrain(asked: Pretraining, out: Path, recipe_text: str, room: Room) -> dict[str, float]:
     """L1 pre-training; see `archivecolor train pretrain --help`."""
+    check_names(Recipe(recipe_text, pretrain=asked))
     begun, parent = weights.load(begun_from(asked.origin, out)) if asked.origin else (None, None)
     asked = replace(asked, model=parent.network) if parent else asked
     stage = asked.stage(out, devices.choose_precision(asked.precision, room.device))
@@ -180,7 +218,7 @@ def pretrain(asked: Pretraining, out: Path, recipe_text: str, room: Room) -> dic
         finished, _ = weights.load(weights.find(teaching.soft_target))
         soft = SoftTarget(finished, teaching.soft_weight, stage.precision, room.device)
     photographs = room.photographs()
-    card = begin(stage, photographs, recipe_text, parent)
+    card = begin(stage, photographs, recipe_text, room.say, parent)
     if lite0 and teaching.teacher != "none" and teaching.pictures:
         card["recipe"]["taught"] = teacher.teach(
             stage, teaching, teacher.encoder_of(network), lite0, photographs.train, photographs.held, card, room.watch,
@@ -191,7 +229,9 @@ def pretrain(asked: Pretraining, out: Path, recipe_text: str, room: Room) -> dic
     step = Pretrain(network, stage.precision, room.device, asked.chroma_weight, soft, painted)
     if lite0 and teaching.weight:
         step = teacher.GuidedPretrain(network, lite0, teaching.weight, asked.chroma_weight)
-    return loop.run(stage, step, photographs.train, photographs.held, card, room.watch, room.stop)
+    numbers = loop.run(stage, step, photographs.train, photographs.held, card, room.watch, room.stop)
+    room.say(f"{out}: the weights; archivecolor run --model {out}")
+    return numbers
 
 
 def gan(asked: Finetuning, out: Path, recipe_text: str, room: Room) -> dict[str, float]:
@@ -201,11 +241,18 @@ def gan(asked: Finetuning, out: Path, recipe_text: str, room: Room) -> dict[str,
     torch.manual_seed(stage.seed)
     step = GuardedGanStep(network, asked.adversarial(), stage.lr, stage.precision, room.device, parent.sha256)
     photographs = room.photographs()
-    card = begin(stage, photographs, recipe_text, parent)
-    return loop.run(
+    card = begin(stage, photographs, recipe_text, room.say, parent)
+    loop.run(
         stage, step, photographs.train, photographs.held, card, room.watch,
         lambda: room.stop() or step.guard.collapsed, step.judge(),
     )  # fmt: skip
+    kept = step.kept()
+    if step.guard.collapsed:
+        room.say(f"--stop-when: ended, since {step.guard.STRIKES} validations in a row were outside the limits")
+    if kept["kept_at"] == 0:
+        room.say(f"no average was better than the weights it began from, so that {out} holds these")
+    room.say(f"{out}: the weights, as they were at picture {kept['kept_at']}; archivecolor run --model {out}")
+    return kept
 
 
 def baseline(asked: Baseline, out: Path, recipe_text: str, room: Room) -> dict[str, float]:
@@ -215,16 +262,19 @@ def baseline(asked: Baseline, out: Path, recipe_text: str, room: Room) -> dict[s
     network = weights.build(stage.model, stage.out)
     step = GanStep(network, asked.adversarial(), stage.lr, stage.precision, room.device)
     photographs = room.photographs()
-    card = begin(stage, photographs, recipe_text)
-    return loop.run(stage, step, photographs.train, photographs.held, card, room.watch, room.stop)
+    card = begin(stage, photographs, recipe_text, room.say)
+    numbers = loop.run(stage, step, photographs.train, photographs.held, card, room.watch, room.stop)
+    room.say(f"{out}: the weights; archivecolor run --model {out}")
+    return numbers
 
 
 def whole_road(road: Recipe, out: Path, room: Room) -> dict[str, dict[str, float]]:
     """All stages of a recipe, each in a subfolder named after it; the last validation of each that was reached.
 
     Raises:
-        UsageError: the folder holds the road of another recipe.
+        UsageError, WeightsError: the folder holds the road of another recipe; see `check_names`.
     """
+    check_names(road)
     path = out / recipe.FILE
     if path.exists() and path.read_text(encoding="utf-8") != road.text:
         raise UsageError(

@@ -22,10 +22,18 @@ CAPTION_PX = 22
 
 
 def log(folder: Path, row: dict[str, float]) -> None:
-    """Appends one row to the history."""
+    """Adds one row to the history, in the place of those that a training wrote which was killed and did not get so far
+    again until now."""
     folder.mkdir(parents=True, exist_ok=True)
-    with (folder / HISTORY).open("a", encoding="utf-8") as file:
-        file.write(json.dumps(row) + "\n")
+    rows = [*(old for old in read_history(folder) if old["pictures"] < row["pictures"]), row]
+    with files.written_whole(folder / HISTORY) as part:
+        part.write_text("".join(json.dumps(each) + "\n" for each in rows), encoding="utf-8")
+
+
+def read_history(folder: Path) -> list[dict[str, float]]:
+    """The rows of `history.jsonl`."""
+    path = folder / HISTORY
+    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()] if path.exists() else []
 
 
 def curves(folder: Path) -> None:
@@ -35,7 +43,7 @@ def curves(folder: Path) -> None:
     matplotlib.use("agg")
     from matplotlib import pyplot
 
-    rows = [json.loads(line) for line in (folder / HISTORY).read_text(encoding="utf-8").splitlines()]
+    rows = read_history(folder)
     names = [name for name in rows[-1] if name not in ("pictures", "seconds")]
     figure, axes = pyplot.subplots(1, len(names), figsize=(4 * len(names), 3), squeeze=False, layout="constrained")
     for axis, name in zip(axes[0], names, strict=True):
