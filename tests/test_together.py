@@ -11,8 +11,11 @@ from pathlib import Path
 
 import pytest
 import torch
+from PIL import Image
+from test_training import colour_picture
 from torch import nn
 
+from archivecolor import weights
 from archivecolor.errors import UsageError
 from archivecolor.training import together
 
@@ -136,3 +139,20 @@ def test_alone_nothing_is_joined_and_nothing_changes():
         assert together.part(12, 4) == (12, 4)
         assert together.mean_of({"a": 1.0}) == {"a": 1.0}
         assert not together.anyone(False)
+
+
+def test_torchrun_trains_by_the_command_that_the_help_names(tmp_path: Path):
+    photos = tmp_path / "photos"
+    photos.mkdir()
+    for i in range(4):
+        Image.fromarray(colour_picture(i)).save(photos / f"{i}.png")
+    words = (
+        f"-m torch.distributed.run --nproc-per-node 2 --master-port {free_port()} -m archivecolor train pretrain "
+        f"--model lite --encoder none --data {photos} --val {photos} --out {tmp_path}/out --batch 2 --pictures 4 "
+        "--sizes 32 --device cpu --precision fp32 --json"
+    )
+    run = subprocess.run([sys.executable, *words.split()], capture_output=True, text=True, timeout=240)
+    assert run.returncode == 0, run.stderr
+    told = [json.loads(line) for line in run.stdout.splitlines()]
+    assert [row["event"] for row in told] == ["photographs", "validation", "validation", "end"], "one of the two tells"
+    assert weights.check(tmp_path / "out").numbers["training"]["pictures"] == 4
