@@ -65,12 +65,21 @@ def generator_loss(gan: str, fake: Tensor) -> Tensor:
     return -fake.mean()
 
 
+def freeze_norms(network: nn.Module) -> None:
+    """Lets the batch norms of a network go by the statistics that they have, and keep them."""
+    for module in network.modules():
+        if isinstance(module, nn.modules.batchnorm._BatchNorm):
+            module.eval()
+
+
 class GanStep:
     """λ·L1 on ab (`weighted_l1`) + GAN for the U-Net, perhaps with an `AppearanceLoss`, a discriminator beside it; two
     Adams, gradients clipped at norm 1.
 
     The discriminator learns from every batch, the U-Net from those after the warm-up.
     """
+
+    norms_frozen = False
 
     def __init__(self, network: nn.Module, asked: Adversarial, lr: float, precision: str, device: torch.device) -> None:
         self.asked, self.precision, self.device = asked, precision, device
@@ -103,6 +112,8 @@ class GanStep:
         warming = int(self.seen) < self.asked.warmup
         # Frozen means the running statistics as well.
         self.network.train(not warming)
+        if self.norms_frozen:
+            freeze_norms(self.network)
         self.discriminator.train()
         l_net = batch.l_net.to(self.device, memory_format=torch.channels_last)
         truth = batch.ab_net.to(self.device)
@@ -149,6 +160,17 @@ class GanStep:
         return loss
 
 
+COLOUR_WORTH = 0.45
+"""Per cent of L1 that one per cent of colourfulness is worth: about what it costs a network to be bolder without
+knowing more (weights/LOG.md, run 18). With more, the boldest average always wins, and the truest, at the end of the
+cooling, never."""
+
+
+def cost_of(numbers: dict[str, float], start_l1: float) -> float:
+    """What a validation costs; `start_l1` is that of the weights that the training began from."""
+    return numbers["val_l1"] / start_l1 + COLOUR_WORTH * abs(1 - numbers["val_colour"])
+
+
 @dataclass(frozen=True)
 class Standing:
     """What the guard remembers of the validations so far."""
@@ -171,11 +193,10 @@ class Standing:
 class Guard(nn.Module):
     """Keeps the best average, and says when the training has collapsed.
 
-    An average costs val_l1 ÷ the start's val_l1 + |1 - colourfulness ÷ truth's|: one per cent of L1 is worth one of
-    colourfulness. The cheapest within the limits (`StopWhen`) is kept, the start to begin with. A training whose
-    average is outside the limits twice in a row is at its end; once may be the jolt after the warm-up. The start may
-    be less colourful than the lower limit, and a good training may tremble around it on its way up: that limit holds
-    only after it was left behind by a tenth.
+    An average costs val_l1 ÷ the start's val_l1 + `COLOUR_WORTH` · |1 - colourfulness ÷ truth's|. The cheapest within
+    the limits (`StopWhen`) is kept, the start to begin with. A training whose average is outside the limits twice in a
+    row is at its end; once may be the jolt after the warm-up. The start may be less colourful than the lower limit, and
+    a good training may tremble around it on its way up: that limit holds only after it was left behind by a tenth.
 
     A module, so that the checkpoint carries it.
     """
@@ -207,7 +228,7 @@ class Guard(nn.Module):
             return
         start_l1 = old.start_l1 if old.numbers else numbers["val_l1"]
         outside = self.outside(numbers, start_l1)
-        cost = numbers["val_l1"] / start_l1 + abs(1 - numbers["val_colour"])
+        cost = cost_of(numbers, start_l1)
         if not old.numbers or (cost < old.cost and not outside):
             old = replace(old, cost=cost, kept_at=pictures, numbers=numbers)
             self.best.load_state_dict(values)
@@ -238,7 +259,15 @@ class Guard(nn.Module):
 
 
 class GuardedGanStep(GanStep):
-    """The same under a guard. History and samples tell of the present average; what is published is the best one."""
+    """The same of finished weights, under a guard. History and samples tell of the present average; what is published
+    is the best one.
+
+    The U-Net's batch norms keep their statistics. Those of a dozen pictures are a poor stand-in for those of thousands,
+    and of one archive's pictures a wrong one: they take away what these have in common, its colours among it. Measured
+    in weights/LOG.md, run 20.
+    """
+
+    norms_frozen = True
 
     def __init__(
         self, network: nn.Module, asked: Adversarial, lr: float, precision: str, device: torch.device, parent: str
