@@ -103,7 +103,7 @@ class Report:
     def line(self, text: str) -> None:
         """One line above the bar."""
         if not self.quiet:
-            self.shown.console.print(text, highlight=False)
+            self.shown.console.print(text, highlight=False, markup=False, soft_wrap=True)
 
     def reading(self, what: str, done: int, total: int) -> None:
         self.shown.update(self.task, description=what, total=total, completed=done)

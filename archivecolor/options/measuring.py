@@ -20,7 +20,7 @@ class FilmEvaluation:
     """A PNG to draw mean a and b over time in."""
 
     def __post_init__(self) -> None:
-        require(self.film.exists(), f"--film {self.film}: there is no such film")
+        require("%" in self.film.name or self.film.exists(), f"--film {self.film}: there is no such film")
         require(self.plot is None or self.plot.suffix == ".png", f"--plot {self.plot}: must end in .png")
 
 

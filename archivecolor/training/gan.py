@@ -264,7 +264,7 @@ class GuardedGanStep(GanStep):
 
     The U-Net's batch norms keep their statistics. Those of a dozen pictures are a poor stand-in for those of thousands,
     and of one archive's pictures a wrong one: they take away what these have in common, its colours among it. Measured
-    in weights/LOG.md, run 20.
+    in weights/LOG.md, run 19.
     """
 
     norms_frozen = True
@@ -299,7 +299,7 @@ class GuardedGanStep(GanStep):
         training = card["numbers"]["training"] | {"validation": standing.numbers, "kept_at": standing.kept_at}
         if self.guard.collapsed:
             training["stopped"] = f"{Guard.STRIKES} validations in a row were outside the limits"
-        if standing.kept_at == 0:
+        if standing.kept_at == 0 and standing.judged_at > 0:
             training["unchanged"] = "no average was better than the weights it began from"
         checkpoint.publish(folder, network, self.guard.best.state_dict(), {**card, "numbers": {"training": training}})
 

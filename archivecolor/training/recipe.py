@@ -313,9 +313,19 @@ def changes(before: str, now: str, table: str, pictures: int) -> list[str]:
     import tomllib
 
     told = [line for line in before.splitlines() if line.startswith(UNTIL)]
-    old, new = (tomllib.loads(text).get(table, {}) for text in (before, now))
-    other = [f"{key} = {_written(old[key])}" for key in old if old[key] != new.get(key, old[key])]
-    return told + ([f"{UNTIL}{pictures}: {', '.join(other)}"] if other else [])
+    old, new = (options_of(tomllib.loads(text).get(table, {}), table) for text in (before, now))
+    here = f"{UNTIL}{pictures}: "
+    if told and told[-1].startswith(here):  # nothing was learnt since: what holds is what was there before that
+        old |= tomllib.loads(f"options = {{{told.pop().removeprefix(here)}}}")["options"]
+    other = [f"{key} = {_written(value)}" for key, value in old.items() if value != new[key]]
+    return told + ([here + ", ".join(other)] if other else [])
+
+
+def options_of(values: dict[str, Any], table: str) -> dict[str, Any]:
+    """All options of a table by their names in a recipe, with the defaults of those it leaves out."""
+    aliases = {name: alias for alias, name in RENAMED.items()}
+    known = {aliases.get(field.name, field.name): field.default for field in fields(STAGES[table])}
+    return known | {key: value for key, value in values.items() if key in known}
 
 
 def _written(value: Any) -> str:

@@ -181,20 +181,25 @@ def begin(
     }  # fmt: skip
 
 
-def check_names(road: Recipe) -> None:
+def check_names(road: Recipe, made: Path | None = None) -> None:
     """Looks now, and not when a stage begins after days, for the network and the weights that a recipe names.
+
+    Args:
+        made: where the road's own pre-training leaves its weights; they need not be there yet.
 
     Raises:
         UsageError: there is no such network, or it does not take crops of these sizes.
         WeightsError: there are no such weights.
     """
     pretrain, gan = road.pretrain, road.gan
-    if pretrain and not pretrain.origin:
-        require(pretrain.model in NETWORKS, f"--model {pretrain.model}: write one of {', '.join(NETWORKS)}")
-    for name in (pretrain.origin, pretrain.soft_target) if pretrain else ():
-        if name:
-            weights.find(name)
-    if gan and gan.origin:
+    if pretrain:
+        model = weights.read_card(weights.find(pretrain.origin)).network if pretrain.origin else pretrain.model
+        require(model in NETWORKS, f"--model {model}: write one of {', '.join(NETWORKS)}")
+        replace(pretrain, model=model).stage(Path(), "fp32")
+        if pretrain.soft_target:
+            weights.find(pretrain.soft_target)
+    own = bool(pretrain and gan and made and Path(gan.origin).resolve() == made.resolve())
+    if gan and gan.origin and not own:
         gan.stage(weights.read_card(weights.find(gan.origin)).network, Path(), "fp32")
 
 
@@ -249,7 +254,7 @@ def gan(asked: Finetuning, out: Path, recipe_text: str, room: Room) -> dict[str,
     kept = step.kept()
     if step.guard.collapsed:
         room.say(f"--stop-when: ended, since {step.guard.STRIKES} validations in a row were outside the limits")
-    if kept["kept_at"] == 0:
+    if kept["kept_at"] == 0 and step.guard.standing.judged_at > 0:
         room.say(f"no average was better than the weights it began from, so that {out} holds these")
     room.say(f"{out}: the weights, as they were at picture {kept['kept_at']}; archivecolor run --model {out}")
     return kept
@@ -269,12 +274,12 @@ def baseline(asked: Baseline, out: Path, recipe_text: str, room: Room) -> dict[s
 
 
 def whole_road(road: Recipe, out: Path, room: Room) -> dict[str, dict[str, float]]:
-    """All stages of a recipe, each in a subfolder named after it; the last validation of each that was reached.
+    """All stages of a recipe, each in a subfolder named after it; the numbers of what each that was reached has left.
 
     Raises:
         UsageError, WeightsError: the folder holds the road of another recipe; see `check_names`.
     """
-    check_names(road)
+    check_names(road, out / "pretrain")
     path = out / recipe.FILE
     if path.exists() and path.read_text(encoding="utf-8") != road.text:
         raise UsageError(
