@@ -206,8 +206,7 @@ class Colorizer:
         """ab (2, h, w) of the one look at the whole, and the confidence where it is wanted."""
         if not self._confidence:
             return self._looked([(look, frame)], spent)[0], None
-        ab, of_mirrored = self._ask([(look, frame), (look[:, ::-1], frame)], spent)
-        mirrored = of_mirrored[..., ::-1]
+        [(ab, mirrored)] = self._both_ways([(look, frame)], spent)
         [doubted] = doubt.doubt(ab[None], mirrored[None], look[None])
         return _mean(ab, mirrored) if self.options.mirror else ab, doubt.confidence(float(doubted))
 
@@ -253,9 +252,13 @@ class Colorizer:
         """`_ask`, or with `options.mirror` the average of the answers to each look and to its mirror image."""
         if not self.options.mirror:
             return self._ask(looks, spent)
+        return [_mean(ab, mirrored) for ab, mirrored in self._both_ways(looks, spent)]
+
+    def _both_ways(self, looks: list[tuple[Floats, tiles.Frame]], spent: list[float]) -> list[tuple[Floats, Floats]]:
+        """The answers to each look and to its mirror image, the latter turned back."""
         answers = self._ask([*looks, *((look[:, ::-1], frame) for look, frame in looks)], spent)
         pairs = zip(answers[: len(looks)], answers[len(looks) :], strict=True)
-        return [_mean(one, mirrored[..., ::-1]) for one, mirrored in pairs]
+        return [(ab, mirrored[..., ::-1]) for ab, mirrored in pairs]
 
     def _ask(self, looks: list[tuple[Floats, tiles.Frame]], spent: list[float]) -> list[Floats]:
         """L* (h, w) with their frames -> ab (2, h, w), Lab units; all wait in line together."""

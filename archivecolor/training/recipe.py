@@ -214,6 +214,8 @@ STAGES: dict[str, Any] = {"pretrain": Pretraining, "gan": Finetuning, "baseline"
 """The tables of a recipe, in the order in which they are run."""
 RENAMED = {"from": "origin"}
 """Keys of a recipe that Python does not allow as names."""
+KEYS = {name: key for key, name in RENAMED.items()}
+"""The same the other way round."""
 
 
 def default() -> Path:
@@ -293,11 +295,10 @@ def check(recipe: Recipe) -> None:
 
 def as_toml(stage: Pretraining | Finetuning | Baseline, command: str) -> str:
     """A stage that was given by options as a recipe, so that each weights folder says what made it."""
-    aliases = {name: alias for alias, name in RENAMED.items()}
     table = next(name for name, kind in STAGES.items() if isinstance(stage, kind))
     lines = [f"# Written by `{command}`.", f"[{table}]"]
     for name, value in asdict(stage).items():
-        lines.append(f"{aliases.get(name, name)} = {_written(value)}")
+        lines.append(f"{KEYS.get(name, name)} = {_written(value)}")
     return "\n".join(lines) + "\n"
 
 
@@ -323,8 +324,7 @@ def changes(before: str, now: str, table: str, pictures: int) -> list[str]:
 
 def options_of(values: dict[str, Any], table: str) -> dict[str, Any]:
     """All options of a table by their names in a recipe, with the defaults of those it leaves out."""
-    aliases = {name: alias for alias, name in RENAMED.items()}
-    known = {aliases.get(field.name, field.name): field.default for field in fields(STAGES[table])}
+    known = {KEYS.get(field.name, field.name): field.default for field in fields(STAGES[table])}
     return known | {key: value for key, value in values.items() if key in known}
 
 

@@ -235,7 +235,7 @@ def pretrain(asked: Pretraining, out: Path, recipe_text: str, room: Room) -> dic
     if lite0 and teaching.weight:
         step = teacher.GuidedPretrain(network, lite0, teaching.weight, asked.chroma_weight)
     numbers = loop.run(stage, step, photographs.train, photographs.held, card, room.watch, room.stop)
-    room.say(f"{out}: the weights; archivecolor run --model {out}")
+    tell_where(out, room)
     return numbers
 
 
@@ -256,7 +256,7 @@ def gan(asked: Finetuning, out: Path, recipe_text: str, room: Room) -> dict[str,
         room.say(f"--stop-when: ended, since {step.guard.STRIKES} validations in a row were outside the limits")
     if kept["kept_at"] == 0 and step.guard.standing.judged_at > 0:
         room.say(f"no average was better than the weights it began from, so that {out} holds these")
-    room.say(f"{out}: the weights, as they were at picture {kept['kept_at']}; archivecolor run --model {out}")
+    tell_where(out, room, f", as they were at picture {kept['kept_at']}")
     return kept
 
 
@@ -269,8 +269,13 @@ def baseline(asked: Baseline, out: Path, recipe_text: str, room: Room) -> dict[s
     photographs = room.photographs()
     card = begin(stage, photographs, recipe_text, room.say)
     numbers = loop.run(stage, step, photographs.train, photographs.held, card, room.watch, room.stop)
-    room.say(f"{out}: the weights; archivecolor run --model {out}")
+    tell_where(out, room)
     return numbers
+
+
+def tell_where(out: Path, room: Room, seen: str = "") -> None:
+    """Names the weights that a stage has left, and what they are for."""
+    room.say(f"{out}: the weights{seen}; archivecolor run --model {out}")
 
 
 def whole_road(road: Recipe, out: Path, room: Room) -> dict[str, dict[str, float]]:
