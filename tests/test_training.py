@@ -595,6 +595,20 @@ def test_the_learned_colourfulness_is_the_measured_one_and_so_is_psnr():
         assert float(value) == pytest.approx(metrics.psnr(one.numpy(), true.numpy()), abs=0.2)
 
 
+@pytest.mark.parametrize("chroma", [1, 5, 20, 60])
+def test_ciede2000_is_that_of_scikit_image_and_has_a_finite_slope(chroma: float):
+    random = np.random.default_rng(chroma)
+    ab, truth = random.normal(0, chroma, (2, 3, 2, 40, 40))
+    ab[0], truth[:2] = 0, [[[[0]]], [[[-4]]]]
+    wanted = metrics.ciede2000_from_lab(*(np.insert(one, 0, 50, axis=1) for one in (ab, truth)))
+    asked = torch.from_numpy(ab).requires_grad_(True)
+    got = appearance.ciede2000(asked, torch.from_numpy(truth))
+    assert got.detach().mean(dim=(1, 2)).numpy() == pytest.approx(wanted, abs=0.02)
+    got.sum().backward()
+    assert torch.isfinite(asked.grad).all()
+    assert float(asked.grad.abs().max()) < 10
+
+
 def test_a_dull_picture_costs_its_shortfall_squared_and_a_colourful_one_nothing():
     batch = dataset.validation_batch(photo_set(3), 0, 3, 64)
     ab_net = (batch.ab_net * 0.5).requires_grad_(True)
@@ -611,7 +625,7 @@ def test_a_grey_picture_of_a_grey_thing_has_a_finite_slope():
     batch = dataset.validation_batch(photo_set(2), 0, 2, 64)
     batch = replace(batch, ab_net=batch.ab_net * 0, rgb=batch.painted(batch.ab_net * 0))
     grey = torch.zeros_like(batch.ab_net, requires_grad=True)
-    asked = Appearance(psnr_weight=0.02, colour_weight=0.3)
+    asked = Appearance(psnr_weight=0.02, ciede2000_weight=0.01, colour_weight=0.3)
     torch.stack(list(AppearanceLoss(asked, None)(batch, grey).values())).sum().backward()
     assert torch.isfinite(grey.grad).all()
 
@@ -630,18 +644,20 @@ def test_what_is_said_of_the_painted_picture_is_checked():
         Appearance(colour_weight=-1)
     with pytest.raises(UsageError, match="--colour-target 0: must be above 0"):
         Appearance(colour_target=0)
+    assert Appearance(ciede2000_weight=0.01).settings() == {"ciede2000_weight": 0.01}
     assert Appearance(psnr_weight=0.02).settings() == {"psnr_weight": 0.02}
     assert Appearance(colour_weight=0.3).settings() == {"colour_weight": 0.3, "colour_target": 0.9}
 
 
-def test_psnr_and_colourfulness_rise_when_they_are_asked_for():
+def test_psnr_and_colourfulness_rise_and_ciede2000_falls_when_it_is_asked_for():
     """A network that begins grey, on two pictures."""
     batch = dataset.validation_batch(photo_set(2), 0, 2, 64)
     torch.manual_seed(0)
-    asked = Appearance(psnr_weight=0.02, colour_weight=0.3)
+    asked = Appearance(psnr_weight=0.02, ciede2000_weight=0.01, colour_weight=0.3)
     step = Pretrain(NETWORKS["lite"](), "fp32", CPU, painted=AppearanceLoss(asked, None))
     losses = [step(batch, 1e-3) for _ in range(40)]
-    assert set(losses[0]) == {"l1", "psnr", "dull"}
+    assert set(losses[0]) == {"l1", "psnr", "ciede2000", "dull"}
+    assert losses[-1]["ciede2000"] < losses[0]["ciede2000"] - 0.01, "one unit at least"
     assert losses[-1]["psnr"] < losses[0]["psnr"] - 0.02, "one dB at least"
     assert losses[-1]["dull"] < losses[0]["dull"] / 2
 

@@ -11,6 +11,7 @@ from archivecolor.cli.lesson import (
     AsJson,
     Batch,
     ChromaWeight,
+    Ciede2000Weight,
     ColourTarget,
     ColourWeight,
     Data,
@@ -64,6 +65,7 @@ def train_pretrain(
     soft_weight: Annotated[float, typer.Option(help="Share of the soft target in the loss.")] = PRETRAIN.soft_weight,
     feature_weight: FeatureWeight = PRETRAIN.feature_weight,
     psnr_weight: PsnrWeight = PRETRAIN.psnr_weight,
+    ciede2000_weight: Ciede2000Weight = PRETRAIN.ciede2000_weight,
     colour_weight: ColourWeight = PRETRAIN.colour_weight,
     colour_target: ColourTarget = PRETRAIN.colour_target,
     pictures: Pictures = PRETRAIN.pictures,
@@ -91,7 +93,7 @@ def train_pretrain(
         model=model, origin=origin, encoder=encoder, teacher=teacher, teacher_pictures=teacher_pictures,
         teacher_sizes=teacher_sizes, teacher_lr=teacher_lr, teacher_weight=teacher_weight, soft_target=soft_target,
         soft_weight=soft_weight, feature_weight=feature_weight, psnr_weight=psnr_weight,
-        colour_weight=colour_weight, colour_target=colour_target,
+        ciede2000_weight=ciede2000_weight, colour_weight=colour_weight, colour_target=colour_target,
         pictures=pictures, sizes=sizes, batch=batch, lr=lr, aging=aging, chroma_weight=chroma_weight,
         validate_every=validate_every, seed=seed, precision=precision,
     )  # fmt: skip
@@ -113,6 +115,7 @@ def train_gan(
     chroma_weight: ChromaWeight = GAN.chroma_weight,
     feature_weight: FeatureWeight = GAN.feature_weight,
     psnr_weight: PsnrWeight = GAN.psnr_weight,
+    ciede2000_weight: Ciede2000Weight = GAN.ciede2000_weight,
     colour_weight: ColourWeight = GAN.colour_weight,
     colour_target: ColourTarget = GAN.colour_target,
     discriminator: Annotated[
@@ -160,7 +163,8 @@ def train_gan(
 
     asked = Finetuning(
         origin=origin, gan=gan, l1_weight=l1_weight, chroma_weight=chroma_weight, discriminator=discriminator,
-        feature_weight=feature_weight, psnr_weight=psnr_weight, colour_weight=colour_weight,
+        feature_weight=feature_weight, psnr_weight=psnr_weight, ciede2000_weight=ciede2000_weight,
+        colour_weight=colour_weight,
         colour_target=colour_target, warmup=warmup, pictures=pictures, sizes=sizes, batch=batch, lr=lr, lr_d=lr_d,
         aging=aging, ema=ema,
         stop_when=stop_when, validate_every=validate_every, seed=seed, precision=precision,

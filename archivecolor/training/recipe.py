@@ -31,7 +31,9 @@ UNTIL = "# Until picture "
 
 def appearance_of(stage: Pretraining | Finetuning) -> Appearance:
     """The losses of the painted picture that a stage has beside L1."""
-    return Appearance(stage.feature_weight, stage.psnr_weight, stage.colour_weight, stage.colour_target)
+    return Appearance(
+        stage.feature_weight, stage.psnr_weight, stage.ciede2000_weight, stage.colour_weight, stage.colour_target
+    )
 
 
 @dataclass(frozen=True)
@@ -51,6 +53,7 @@ class Pretraining:
     soft_weight: float = 0.5
     feature_weight: float = Appearance.feature_weight
     psnr_weight: float = Appearance.psnr_weight
+    ciede2000_weight: float = Appearance.ciede2000_weight
     colour_weight: float = Appearance.colour_weight
     colour_target: float = Appearance.colour_target
     pictures: int = 160_000
@@ -96,7 +99,8 @@ class Pretraining:
         asked = appearance_of(self)
         if asked.needed and self.teacher_weight:
             raise UsageError(
-                "--teacher-weight: goes with none of --feature-weight, --psnr-weight and --colour-weight; leave it out"
+                "--teacher-weight: goes with none of --feature-weight, --psnr-weight, --ciede2000-weight and "
+                "--colour-weight; leave it out"
             )
         return asked
 
@@ -126,6 +130,7 @@ class Finetuning:
     chroma_weight: float = 0.5
     feature_weight: float = Appearance.feature_weight
     psnr_weight: float = Appearance.psnr_weight
+    ciede2000_weight: float = Appearance.ciede2000_weight
     colour_weight: float = Appearance.colour_weight
     colour_target: float = Appearance.colour_target
     discriminator: str = "spectral"
