@@ -281,14 +281,16 @@ def test_options_under_which_nothing_was_learnt_leave_no_trace():
     """Also where one of the two recipes leaves out what has its default."""
     first = recipe.as_toml(Pretraining(lr=1e-3), "archivecolor train pretrain")
     second = recipe.as_toml(Pretraining(lr=1e-4, sizes="64:0.5,96:0.5"), "archivecolor train pretrain")
-    changed = recipe.changes(first, second, "pretrain", 400)
+    changed = recipe.changes(first, second, "pretrain", "400")
     assert changed == ['# Until picture 400: sizes = "128:0.85,192:0.12,256:0.03", lr = 0.001']
     kept = "".join(f"{line}\n" for line in changed) + second
-    assert recipe.changes(kept, first, "pretrain", 400) == []
-    assert recipe.changes(kept, "[pretrain]\nbatch = 16\n", "pretrain", 400) == [
+    assert recipe.changes(kept, first, "pretrain", "400") == []
+    assert recipe.changes(kept, "[pretrain]\nbatch = 16\n", "pretrain", "400") == [
         "# Until picture 400: batch = 32, lr = 0.001"
     ]
-    assert recipe.changes(kept, first, "pretrain", 800)[1].startswith("# Until picture 800: sizes = ")
+    assert recipe.changes(kept, first, "pretrain", "800")[1].startswith("# Until picture 800: sizes = ")
+    taught = recipe.changes(first, second, "pretrain", "64 of the teaching")
+    assert taught[0].startswith("# Until picture 64 of the teaching: sizes = ")
 
 
 # Each stage memorises

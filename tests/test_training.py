@@ -531,8 +531,10 @@ def test_a_taught_encoder_is_a_file_that_a_unet_starts_from(tmp_path: Path, lite
         )  # fmt: skip
         return body, len(told)
 
+    assert school.seen_so_far(stage) == ""
     first, steps = teach(0, stop_after=1)
     assert steps == 1
+    assert school.seen_so_far(stage) == "4 of the teaching", "a changed option is kept with it in the recipe"
     body, steps = teach(1)
     assert steps == 1
     assert not torch.equal(first.conv_stem.weight, body.conv_stem.weight)

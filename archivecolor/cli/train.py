@@ -154,8 +154,8 @@ def train_gan(
 
     OUT gets the best average: least val_l1 ÷ the start's + 0.45 · |1 - colourfulness ÷ truth's| of all validations
     within the limits of --stop-when. For a few hundred photographs of one archive: --l1-weight 100
-    --psnr-weight 2 --colour-weight 20 --feature-weight 6 --sizes 192:0.6,256:0.4 --batch 16 --warmup 160 --pictures
-    1120 --validate-every 320; and `archivecolor evaluate --compare` before you use it.
+    --psnr-weight 2 --colour-weight 20 --feature-weight 6 --sizes 192:0.6,256:0.4 --batch 16 --warmup 160 --aging 0.3
+    --pictures 1120 --validate-every 320; and `archivecolor evaluate --compare` before you use it.
 
     Example: archivecolor train gan --from lite --data ./colour_photos --out ./weights/mine_gan
     """

@@ -307,20 +307,20 @@ def as_toml(stage: Pretraining | Finetuning | Baseline, command: str) -> str:
     return "\n".join(lines) + "\n"
 
 
-def changes(before: str, now: str, table: str, pictures: int) -> list[str]:
+def changes(before: str, now: str, table: str, seen: str) -> list[str]:
     """What the commands of one training had otherwise than its present one, a line for each time they changed.
 
     Args:
         before: the recipe file of the last command, with such lines of its own.
         now: the present recipe.
         table: the stage.
-        pictures: how many were seen when it changed.
+        seen: how many pictures were when it changed: `400`, or `400 of the teaching`.
     """
     import tomllib
 
     told = [line for line in before.splitlines() if line.startswith(UNTIL)]
     old, new = (options_of(tomllib.loads(text).get(table, {}), table) for text in (before, now))
-    here = f"{UNTIL}{pictures}: "
+    here = f"{UNTIL}{seen}: "
     if told and told[-1].startswith(here):  # nothing was learnt since: what holds is what was there before that
         old |= tomllib.loads(f"options = {{{told.pop().removeprefix(here)}}}")["options"]
     other = [f"{key} = {_written(value)}" for key, value in old.items() if value != new[key]]

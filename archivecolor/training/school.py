@@ -152,12 +152,12 @@ def begin(
     Raises:
         UsageError: the folder holds another training.
     """
-    about, path = checkpoint.check(stage), stage.out / recipe.FILE
+    seen, path = seen_so_far(stage), stage.out / recipe.FILE
     keep_split(stage.out, photographs)
     changed: list[str] = []
-    if about and path.exists():
+    if seen and path.exists():
         before = path.read_text(encoding="utf-8")
-        changed = recipe.changes(before, recipe_text, stage.name, about["pictures"])
+        changed = recipe.changes(before, recipe_text, stage.name, seen)
         if changed and changed[-1] not in before:
             say(f"goes on with other options. {changed[-1].removeprefix('# ')} ({path} keeps both)")
     together.wait()
@@ -179,6 +179,18 @@ def begin(
         **descent, "name": stage.out.name, "network": stage.model, "sha256": "", "stage": stage.name, "recipe": made_by,
         "data": {"folder": photographs.folder, "pictures": len(train), "left_out": train.left_out},
     }  # fmt: skip
+
+
+def seen_so_far(stage: Stage) -> str:
+    """How many pictures the training in the folder has seen, as its recipe says it; empty where none has begun.
+
+    Raises:
+        UsageError: the folder holds another training.
+    """
+    if about := checkpoint.check(stage):
+        return str(about["pictures"])
+    taught = checkpoint.check(replace(stage, name="teach", out=stage.out / teacher.FOLDER))
+    return f"{taught['pictures']} of the teaching" if taught else ""
 
 
 def check_names(road: Recipe, made: Path | None = None) -> None:
