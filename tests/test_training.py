@@ -742,6 +742,9 @@ def test_a_pretraining_goes_on_from_finished_weights(trained: tuple[Path, Path],
     before, after = (weights.load(path)[0].state_dict() for path in (folder, tmp_path / "on"))
     conv = "layers.0.conv_stem.weight"
     assert torch.allclose(before[conv], after[conv], atol=1e-4)
+    means = [key for key in before if key.endswith("running_mean")]
+    assert means
+    assert all(torch.equal(before[key], after[key]) for key in means), "its norms keep their statistics"
     again = CliRunner().invoke(app, [*command, str(folder)])
     assert "choose another folder" in str(again.exception)
 

@@ -82,8 +82,9 @@ def train_pretrain(
 ) -> None:
     """L1 pre-training of a U-Net. Ctrl-C saves; the same command goes on where it stopped.
 
-    The taught encoder is left in OUT/encoder, where --encoder can take it from. Several GPUs or machines:
-    torchrun --nproc-per-node N -m archivecolor train pretrain …, with OUT on a disk that all share.
+    Finished weights that --from names keep the statistics of their batch norms. The taught encoder is left in
+    OUT/encoder, where --encoder can take it from. Several GPUs or machines: torchrun --nproc-per-node N -m archivecolor
+    train pretrain …, with OUT on a disk that all share.
 
     Example: archivecolor train pretrain --model lite --data ./colour_photos --out ./weights/mine
     """

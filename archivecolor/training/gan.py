@@ -26,7 +26,7 @@ from archivecolor.training import checkpoint, loop, sheets, together
 from archivecolor.training.appearance import AppearanceLoss
 from archivecolor.training.checkpoint import Average
 from archivecolor.training.dataset import Batch, PhotoSet
-from archivecolor.training.descent import Descent
+from archivecolor.training.descent import Descent, to_learn
 from archivecolor.training.features import TAPS, Lite0
 from archivecolor.training.loop import autocast
 from archivecolor.training.pretrain import weighted_l1
@@ -63,13 +63,6 @@ def generator_loss(gan: str, fake: Tensor) -> Tensor:
     if gan == "lsgan":
         return (fake - 1).square().mean()
     return -fake.mean()
-
-
-def freeze_norms(network: nn.Module) -> None:
-    """Lets the batch norms of a network go by the statistics that they have, and keep them."""
-    for module in network.modules():
-        if isinstance(module, nn.modules.batchnorm._BatchNorm):
-            module.eval()
 
 
 class GanStep:
@@ -111,9 +104,10 @@ class GanStep:
     def __call__(self, batch: Batch, lr: float) -> dict[str, float]:
         warming = int(self.seen) < self.asked.warmup
         # Frozen means the running statistics as well.
-        self.network.train(not warming)
-        if self.norms_frozen:
-            freeze_norms(self.network)
+        if warming:
+            self.network.eval()
+        else:
+            to_learn(self.network, self.norms_frozen)
         self.discriminator.train()
         l_net = batch.l_net.to(self.device, memory_format=torch.channels_last)
         truth = batch.ab_net.to(self.device)
@@ -262,9 +256,7 @@ class GuardedGanStep(GanStep):
     """The same of finished weights, under a guard. History and samples tell of the present average; what is published
     is the best one.
 
-    The U-Net's batch norms keep their statistics. Those of a dozen pictures are a poor stand-in for those of thousands,
-    and of one archive's pictures a wrong one: they take away what these have in common, its colours among it. Measured
-    in weights/LOG.md, run 19.
+    The U-Net's batch norms keep their statistics (`descent.to_learn`).
     """
 
     norms_frozen = True

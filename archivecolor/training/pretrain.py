@@ -14,7 +14,7 @@ from archivecolor.networks.encoders import Lite0Body, grey_body, imagenet_lite0
 from archivecolor.networks.unet import DynamicUnet
 from archivecolor.training import together
 from archivecolor.training.dataset import Batch
-from archivecolor.training.descent import Descent
+from archivecolor.training.descent import Descent, to_learn
 from archivecolor.training.loop import autocast
 
 
@@ -148,13 +148,14 @@ class SoftTarget:
 
 class Pretrain:
     """L1 on ab (see `weighted_l1`), to the true colours and perhaps to a soft target, perhaps with an `AppearanceLoss`
-    beside it; AdamW, gradients clipped at norm 1."""
+    beside it; AdamW, gradients clipped at norm 1. `norms_frozen`: see `descent.to_learn`."""
 
     def __init__(
         self, network: nn.Module, precision: str, device: torch.device, chroma_weight: float = 0.0,
-        soft: SoftTarget | None = None, painted: Painted | None = None,
+        soft: SoftTarget | None = None, painted: Painted | None = None, norms_frozen: bool = False,
     ) -> None:  # fmt: skip
         self.chroma_weight, self.soft, self.painted = chroma_weight, soft, painted
+        self.norms_frozen = norms_frozen
         self.network = network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.precision, self.device = precision, device
         self.optimizer = torch.optim.AdamW(self.network.parameters(), weight_decay=1e-2)
@@ -179,7 +180,7 @@ class Pretrain:
         return losses | (self.painted(batch, ab_net) if self.painted else {})
 
     def __call__(self, batch: Batch, lr: float) -> dict[str, float]:
-        self.network.train()
+        to_learn(self.network, self.norms_frozen)
         losses = self.losses(batch)
         self.descend(torch.stack(list(losses.values())).sum(), lr)
         return {name: float(loss.detach()) for name, loss in losses.items()}

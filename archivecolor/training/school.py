@@ -243,9 +243,10 @@ def pretrain(asked: Pretraining, out: Path, recipe_text: str, room: Room) -> dic
         )  # fmt: skip
         if together.anyone(room.stop()):
             return {}
-    step = Pretrain(network, stage.precision, room.device, asked.chroma_weight, soft, painted)
+    frozen = parent is not None and "taught" not in card["recipe"]  # an encoder taught anew needs norms to match
+    step = Pretrain(network, stage.precision, room.device, asked.chroma_weight, soft, painted, frozen)
     if lite0 and teaching.weight:
-        step = teacher.GuidedPretrain(network, lite0, teaching.weight, asked.chroma_weight)
+        step = teacher.GuidedPretrain(network, lite0, teaching.weight, asked.chroma_weight, frozen)
     numbers = loop.run(stage, step, photographs.train, photographs.held, card, room.watch, room.stop)
     tell_where(out, room)
     return numbers

@@ -153,8 +153,10 @@ def teach(
 class GuidedPretrain(Pretrain):
     """L1 on ab, and beside it the encoder's cosine distance to the teacher."""
 
-    def __init__(self, network: nn.Module, teacher: Lite0, weight: float, chroma_weight: float) -> None:
-        super().__init__(network, teacher.precision, teacher.device, chroma_weight)
+    def __init__(
+        self, network: nn.Module, teacher: Lite0, weight: float, chroma_weight: float, norms_frozen: bool = False
+    ) -> None:
+        super().__init__(network, teacher.precision, teacher.device, chroma_weight, norms_frozen=norms_frozen)
         self.teacher, self.weight = teacher, weight
         self.body = encoder_of(network)
         self.projections = projections(self.body).to(teacher.device)
