@@ -92,7 +92,7 @@ class Colorizer:
             network, self.card = weights.load(weights.find(str(model)))
             self.stride = STRIDES[self.card.network]
             self.engine = self._computing(network, engine, batch)
-        self._confidence = confidence
+        self._confidence, self._ordinary_doubt = confidence, doubt.ordinary(self.card.numbers)
         self._threads = ThreadPoolExecutor(joblib.cpu_count(), "archivecolor-spread", torch.set_num_threads, (1,))
 
     def _computing(self, network: nn.Module, engine: str, batch: int) -> Engine:
@@ -208,7 +208,8 @@ class Colorizer:
             return self._looked([(look, frame)], spent)[0], None
         [(ab, mirrored)] = self._both_ways([(look, frame)], spent)
         [doubted] = doubt.doubt(ab[None], mirrored[None], look[None])
-        return _mean(ab, mirrored) if self.options.mirror else ab, doubt.confidence(float(doubted))
+        sure = doubt.confidence(float(doubted), self._ordinary_doubt)
+        return _mean(ab, mirrored) if self.options.mirror else ab, sure
 
     def frame_for(self, height: int, width: int) -> tiles.Frame:
         """How small the network sees an upright picture of these proportions."""

@@ -9,14 +9,16 @@ does not judge a single picture.
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
 Floats = NDArray[np.floating]
 
 ORDINARY = 0.138
-"""The median doubt of `lite` over 100 validation photographs, as `archivecolor evaluate --confidence` prints it; the
-confidence is 0.5 there."""
+"""The median doubt of a photograph, at which the confidence is 0.5, of weights whose card does not tell theirs: that of
+`lite` over 100 validation photographs, as `archivecolor evaluate --confidence` prints it."""
 LEAST_CONTRAST = 1.0
 """L*: a picture of less counts as one of so much."""
 
@@ -37,6 +39,14 @@ def doubt(ab: Floats, mirrored: Floats, lightness: Floats) -> Floats:
     return apart(ab, mirrored) / np.maximum(lightness.std(axis=(1, 2)), LEAST_CONTRAST)
 
 
-def confidence(doubted: float) -> float:
+def ordinary(numbers: dict[str, Any]) -> float:
+    """The median doubt by the numbers of a weights card, where `evaluate --confidence --write-card` left it; networks
+    differ in it several times over."""
+    measured = numbers.get("confidence")
+    median = measured.get("median_doubt") if isinstance(measured, dict) else None
+    return float(median) if isinstance(median, int | float) and median > 0 else ORDINARY
+
+
+def confidence(doubted: float, median: float = ORDINARY) -> float:
     """Doubt -> 0 to 1: 1 for none, 0.5 for that of an ordinary photograph, 0 for a boundless one."""
-    return 1 / (1 + doubted / ORDINARY)
+    return 1 / (1 + doubted / median)

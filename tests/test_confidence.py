@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -133,6 +134,33 @@ def test_more_doubt_is_less_confidence(one: float, other: float) -> None:
     low, high = sorted((one, other))
     assert 0 <= doubt.confidence(high) <= doubt.confidence(low) <= 1
     assert doubt.confidence(doubt.ORDINARY) == 0.5
+
+
+def test_a_card_tells_what_is_ordinary_for_its_weights(tmp_path: Path, sided: Path) -> None:
+    assert doubt.ordinary(weights.read_card(sided).numbers) == doubt.ORDINARY
+    words = f"evaluate --confidence --data {colour_photos(tmp_path / 'photos', 5)} --model {sided} --size 64"
+    CliRunner().invoke(cli.app, words.split(), catch_exceptions=False)
+    assert weights.read_card(sided).numbers == {}, "only where it is asked for"
+    told = CliRunner().invoke(cli.app, [*words.split(), "--write-card", "--json"], catch_exceptions=False)
+    measured = weights.read_card(sided).numbers["confidence"]
+    assert (measured["data"], measured["pictures"]) == ("photos", 5)
+    median = json.loads(told.stdout)[0]["median"]
+    assert measured["median_doubt"] == median == doubt.ordinary({"confidence": measured}) != doubt.ORDINARY
+    lopsided = grey(64, 64)
+    lopsided[:, 32:] //= 2
+    found = []
+    for ordinary in (median, 2 * median):
+        card = weights.read_card(sided)
+        numbers = {"confidence": {**measured, "median_doubt": ordinary}}
+        weights.write_card(sided, replace(card, numbers=numbers))
+        with Colorizer(sided, ColorOptions(64), "cpu", "fp32", confidence=True) as colorizer:
+            found.append(colorizer.paint(lopsided).confidence or 0)
+    assert found[0] == pytest.approx(1 / (1 + 2 * (1 / found[1] - 1)))
+
+
+@pytest.mark.parametrize("measured", [None, {}, {"median_doubt": 0}, {"median_doubt": "much"}, []])
+def test_a_card_without_a_median_has_that_of_the_default(measured: object) -> None:
+    assert doubt.ordinary({"confidence": measured}) == doubt.ORDINARY
 
 
 def test_distances_are_in_lab_units() -> None:

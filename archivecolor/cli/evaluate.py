@@ -44,7 +44,12 @@ def evaluate(
     limit: Annotated[int, typer.Option(help="At most so many pictures, spread evenly; 0 for all.")] = 0,
     sheet: Annotated[Path | None, typer.Option(help="PNG to draw: rows of grey, each model, truth.")] = None,
     write_card: Annotated[
-        bool, typer.Option("--write-card", help="Write each model's numbers into its card, as numbers/test.")
+        bool,
+        typer.Option(
+            "--write-card",
+            help="Write each model's numbers into its card, as numbers/test; with --confidence its median doubt, by "
+            "which `run --confidence` then judges.",
+        ),
     ] = False,
     confidence: Annotated[
         bool,
@@ -90,7 +95,7 @@ def evaluate(
         _plates(asked, where, as_json)
         return
     if confidence:
-        _rank(asked, where, as_json)
+        _rank(asked, where, write_card, as_json)
         return
     with bar() as shown:
         task = shown.add_task("colouring", total=None, note="")
@@ -110,7 +115,7 @@ def evaluate(
             typer.echo(f"{asked.sheet}: rows of grey, {', '.join(asked.models)}, truth")
 
 
-def _rank(asked: Evaluation, where: torch.device, as_json: bool) -> None:
+def _rank(asked: Evaluation, where: torch.device, write_card: bool, as_json: bool) -> None:
     from archivecolor.training import confidence
     from archivecolor.training.school import read_rgb
 
@@ -120,6 +125,8 @@ def _rank(asked: Evaluation, where: torch.device, as_json: bool) -> None:
             asked, read_rgb, where,
             lambda what, done, total: shown.update(task, description=what, completed=done, total=total),
         )  # fmt: skip
+    if write_card:
+        confidence.write_cards(ranked, asked)
     if as_json:
         typer.echo(json.dumps([asdict(one) for one in ranked], indent=1))
     else:

@@ -7,15 +7,15 @@ says nothing.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from archivecolor import doubt, lab, metrics
+from archivecolor import doubt, lab, metrics, weights
 from archivecolor.doubt import Floats
 from archivecolor.errors import NoInputError
 from archivecolor.options import Evaluation
@@ -49,7 +49,7 @@ class Ranked:
     ab: dict[str, float | None]
     """With the mean distance in ab."""
     median: float
-    """Of `doubt`: what `doubt.ORDINARY` is on validation photographs."""
+    """Of `doubt`, to four digits: what `doubt.ordinary` finds on the card."""
 
 
 def signs(
@@ -139,7 +139,20 @@ def correlated(name: str, batches: list[dict[str, Floats]]) -> Ranked:
         error: {key: spearman(whole[key], whole[error]) for key in whole if key in SIGNS}
         for error in ("ciede2000", "ab")
     }
-    return Ranked(name, len(whole["ab"]), found["ciede2000"], found["ab"], round(float(np.median(whole["doubt"])), 3))
+    return Ranked(name, len(whole["ab"]), found["ciede2000"], found["ab"], float(f"{np.median(whole['doubt']):.4g}"))
+
+
+def write_cards(ranked: Sequence[Ranked], asked: Evaluation) -> None:
+    """Puts the median doubt of each model into its card, from which `run --confidence` takes it."""
+    for model, one in zip(asked.models, ranked, strict=True):
+        folder = weights.find(model)
+        card = weights.read_card(folder)
+        correlation = one.ciede2000["doubt"]
+        measured = {
+            "data": asked.data.name, "pictures": one.pictures, "median_doubt": one.median,
+            "spearman_ciede2000": None if correlation is None else round(correlation, 2),
+        }  # fmt: skip
+        weights.write_card(folder, replace(card, numbers={**card.numbers, "confidence": measured}))
 
 
 def spearman(one: Floats, other: Floats) -> float | None:
