@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 Floats = NDArray[np.floating]
 
-ORDINARY = 0.138
+ORDINARY = 0.1376
 """The median doubt of a photograph, at which the confidence is 0.5, of weights whose card does not tell theirs: that of
 `lite` over 100 validation photographs, as `archivecolor evaluate --confidence` prints it."""
 LEAST_CONTRAST = 1.0
@@ -42,11 +42,9 @@ def doubt(ab: Floats, mirrored: Floats, lightness: Floats) -> Floats:
 def ordinary(numbers: dict[str, Any]) -> float:
     """The median doubt by the numbers of a weights card, where `evaluate --confidence --write-card` left it; networks
     differ in it several times over."""
-    measured = numbers.get("confidence")
-    median = measured.get("median_doubt") if isinstance(measured, dict) else None
-    return float(median) if isinstance(median, int | float) and median > 0 else ORDINARY
+    return numbers.get("confidence", {}).get("median_doubt") or ORDINARY
 
 
-def confidence(doubted: float, median: float = ORDINARY) -> float:
+def confidence(doubted: float, median: float) -> float:
     """Doubt -> 0 to 1: 1 for none, 0.5 for that of an ordinary photograph, 0 for a boundless one."""
     return 1 / (1 + doubted / median)

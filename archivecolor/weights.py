@@ -6,7 +6,7 @@ Loading checks the hash and every key and shape; nothing is ever unpickled.
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -125,6 +125,17 @@ def load(folder: Path) -> tuple[nn.Module, Card]:
         network = build(card.network, folder)
     fill(network, read_tensors(folder / TENSORS), folder / TENSORS)
     return network.eval(), card
+
+
+def note(model: str, key: str, values: dict[str, Any]) -> None:
+    """Puts numbers into the card of a name or folder, under this key of its `numbers`.
+
+    Raises:
+        WeightsError: there is no such folder, or its card is damaged.
+    """
+    folder = find(model)
+    card = read_card(folder)
+    write_card(folder, replace(card, numbers={**card.numbers, key: values}))
 
 
 def build(name: str, origin: Path | str = "") -> nn.Module:

@@ -137,6 +137,8 @@ def test_each_shipped_weights_folder_has_the_recipe_that_its_card_tells_of(folde
         ("[baseline]\nbatch = 0", "--batch 0"),
         ("[gan]\npictures = 5", "nothing to begin with"),
         ("[pretrain]\n[gan]\nstop_when = 'soon'", "--stop-when"),
+        ("[pretrain]\nnorms = 'cold'", "--norms cold: write one of auto, frozen, learnt"),
+        ("[pretrain]\n[gan]\nnorms = 'auto'", "--norms auto: write one of frozen, learnt"),
         ("[pretrain", "cannot be read as TOML"),
         ("", "holds no stage"),
     ],

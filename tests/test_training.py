@@ -39,6 +39,7 @@ from archivecolor.training import (
     loop,
     plates,
     pretrain,
+    recipe,
     school,
     scoring,
     sheets,
@@ -531,10 +532,8 @@ def test_a_taught_encoder_is_a_file_that_a_unet_starts_from(tmp_path: Path, lite
         )  # fmt: skip
         return body, len(told)
 
-    assert school.seen_so_far(stage) == ""
     first, steps = teach(0, stop_after=1)
     assert steps == 1
-    assert school.seen_so_far(stage) == "4 of the teaching", "a changed option is kept with it in the recipe"
     body, steps = teach(1)
     assert steps == 1
     assert not torch.equal(first.conv_stem.weight, body.conv_stem.weight)
@@ -549,9 +548,30 @@ def test_a_taught_encoder_is_a_file_that_a_unet_starts_from(tmp_path: Path, lite
         start_encoder(network, str(tmp_path / "b"))
 
 
+def test_a_teaching_that_goes_on_with_other_options_or_photographs_is_noticed(tmp_path: Path):
+    stage = tiny_stage(tmp_path, settings={"teacher_pictures": 128})
+    photographs, told = school.Photographs("photos", photo_set(4), photo_set(2)), []
+    old = recipe.as_toml(Pretraining(teacher="lite0", teacher_lr=1e-3), "a command")
+    new = recipe.as_toml(Pretraining(teacher="lite0", teacher_lr=1e-4), "a command")
+    school.begin(stage, photographs, old, told.append)
+    step = Pretrain(ConstantInk(), "fp32", CPU)
+    own = replace(stage, name="teach", out=tmp_path / teacher.FOLDER)
+    checkpoint.save(own.out, own, step, checkpoint.Average(step.network, 0.9), checkpoint.State(64))
+    card = school.begin(stage, photographs, new, told.append)
+    line = "Until picture 64 of the teaching: teacher_lr = 0.001"
+    assert card["recipe"]["changed"] == [line]
+    assert [text.split(" (")[0] for text in told] == [f"goes on with other options. {line}"]
+    with pytest.raises(UsageError, match="began with other photographs"):
+        school.begin(stage, replace(photographs, train=photo_set(3)), new, told.append)
+    untaught = tiny_stage(tmp_path, settings={})
+    assert "changed" not in school.begin(untaught, photographs, old, told.append)["recipe"], "nothing of it was taught"
+
+
 def test_beside_l1_the_teacher_reaches_the_encoder_too(lite0: features.Lite0):
     torch.manual_seed(0)
     step = teacher.GuidedPretrain(NETWORKS["lite"](), lite0, weight=0.1, chroma_weight=0.5)
+    assert step.norms_frozen is False
+    assert teacher.GuidedPretrain(NETWORKS["lite"](), lite0, 0.1, 0.5, norms_frozen=True).norms_frozen
     batch = dataset.validation_batch(photo_set(2), 0, 2, 64)
     losses = [step(batch, 3e-4) for _ in range(4)]
     for name in features.TAPS.values():
@@ -651,7 +671,36 @@ def test_what_is_said_of_the_painted_picture_is_checked():
     assert Appearance(colour_weight=0.3).settings() == {"colour_weight": 0.3, "colour_target": 0.9}
 
 
-def test_psnr_and_colourfulness_rise_and_ciede2000_falls_when_it_is_asked_for():
+def test_ciede2000_alone_leads_to_the_true_colours():
+    batch = dataset.validation_batch(photo_set(2), 0, 2, 64)
+    grey = torch.zeros_like(batch.ab_net, requires_grad=True)
+    adam, loss = torch.optim.Adam([grey], 0.02), AppearanceLoss(Appearance(ciede2000_weight=1.0), None)
+    found = []
+    for _ in range(60):
+        adam.zero_grad()
+        difference = loss(batch, grey)["ciede2000"]
+        difference.backward()
+        adam.step()
+        found.append(float(difference.detach()))
+    assert found[0] > 5
+    assert found[-1] < 1
+
+
+@pytest.mark.parametrize(
+    ("asked", "norms"),
+    [
+        (Pretraining(), "learnt"),
+        (Pretraining(origin="lite"), "frozen"),
+        (Pretraining(origin="lite", norms="learnt"), "learnt"),
+        (Pretraining(origin="lite", teacher="lite0"), "learnt"),
+        (Pretraining(origin="lite", teacher="lite0", teacher_pictures=0, teacher_weight=0.1), "frozen"),
+    ],
+)
+def test_norms_are_frozen_where_they_fit_the_weights(asked: Pretraining, norms: str):
+    assert asked.decided_norms() == asked.stage(Path("x"), "fp32").settings["norms"] == norms
+
+
+def test_psnr_and_colourfulness_rise_and_ciede2000_falls_when_they_are_asked_for():
     """A network that begins grey, on two pictures."""
     batch = dataset.validation_batch(photo_set(2), 0, 2, 64)
     torch.manual_seed(0)
@@ -742,9 +791,14 @@ def test_a_pretraining_goes_on_from_finished_weights(trained: tuple[Path, Path],
     before, after = (weights.load(path)[0].state_dict() for path in (folder, tmp_path / "on"))
     conv = "layers.0.conv_stem.weight"
     assert torch.allclose(before[conv], after[conv], atol=1e-4)
-    means = [key for key in before if key.endswith("running_mean")]
-    assert means
-    assert all(torch.equal(before[key], after[key]) for key in means), "its norms keep their statistics"
+    norms = [key for key in before if key.endswith(("running_mean", "running_var"))]
+    assert norms
+    assert all(torch.equal(before[key], after[key]) for key in norms), "its norms keep their statistics"
+    assert card.recipe["norms"] == "frozen"
+    learnt = [*command, str(tmp_path / "learnt"), "--norms", "learnt"]
+    assert CliRunner().invoke(app, learnt).exit_code == 0
+    after = weights.load(tmp_path / "learnt")[0].state_dict()
+    assert not any(torch.equal(before[key], after[key]) for key in norms)
     again = CliRunner().invoke(app, [*command, str(folder)])
     assert "choose another folder" in str(again.exception)
 

@@ -47,8 +47,8 @@ def evaluate(
         bool,
         typer.Option(
             "--write-card",
-            help="Write each model's numbers into its card, as numbers/test; with --confidence its median doubt, by "
-            "which `run --confidence` then judges.",
+            help="Write each model's numbers into its card, as numbers/test; or, with --confidence, its median doubt "
+            "alone, as numbers/confidence, by which later runs with --confidence judge.",
         ),
     ] = False,
     confidence: Annotated[
@@ -102,8 +102,6 @@ def evaluate(
         result = measure.evaluate(
             asked, read_rgb, where, lambda done, total: shown.update(task, completed=done, total=total)
         )
-    if write_card:
-        scoring.write_cards(result, asked.models)
     if as_json:
         typer.echo(scoring.as_json(result, asked.compare))
     else:
@@ -113,6 +111,8 @@ def evaluate(
         typer.echo(result.protocol)
         if asked.sheet:
             typer.echo(f"{asked.sheet}: rows of grey, {', '.join(asked.models)}, truth")
+    if write_card:
+        scoring.write_cards(result, asked.models)
 
 
 def _rank(asked: Evaluation, where: torch.device, write_card: bool, as_json: bool) -> None:
@@ -125,8 +125,6 @@ def _rank(asked: Evaluation, where: torch.device, write_card: bool, as_json: boo
             asked, read_rgb, where,
             lambda what, done, total: shown.update(task, description=what, completed=done, total=total),
         )  # fmt: skip
-    if write_card:
-        confidence.write_cards(ranked, asked)
     if as_json:
         typer.echo(json.dumps([asdict(one) for one in ranked], indent=1))
     else:
@@ -135,6 +133,8 @@ def _rank(asked: Evaluation, where: torch.device, write_card: bool, as_json: boo
             f"{ranked[0].pictures} pictures at {asked.size} px, {asked.precision}; median doubt "
             f"{', '.join(f'{one.median:g}' for one in ranked)}"
         )
+    if write_card:
+        confidence.write_cards(ranked, asked)
 
 
 def _plates(asked: Evaluation, where: torch.device, as_json: bool) -> None:

@@ -46,7 +46,7 @@ PsnrWeight = Annotated[
     float, typer.Option(help="Weight of each dB of the picture's PSNR; 0.02 times L1's makes it the main thing.")
 ]  # fmt: skip
 Ciede2000Weight = Annotated[
-    float, typer.Option(help="Weight of each unit of the mean CIEDE2000 difference, beside L1.")
+    float, typer.Option(help="Weight of each unit of the mean CIEDE2000 difference; 0.01 times L1's counts like L1.")
 ]  # fmt: skip
 ColourWeight = Annotated[
     float, typer.Option(help="Weight of how far colourfulness stays below --colour-target, squared, beside L1.")

@@ -74,6 +74,13 @@ def train_pretrain(
     lr: Annotated[float, typer.Option(help="Peak learning rate; `train find-lr` suggests one.")] = PRETRAIN.lr,
     aging: Aging = PRETRAIN.aging,
     chroma_weight: ChromaWeight = PRETRAIN.chroma_weight,
+    norms: Annotated[
+        str,
+        typer.Option(
+            help="Batch norms: frozen (they keep their statistics), learnt (those of each batch), or auto: frozen for "
+            "finished weights (--from) whose encoder is not taught anew."
+        ),
+    ] = PRETRAIN.norms,
     validate_every: ValidateEvery = PRETRAIN.validate_every,
     seed: Seed = PRETRAIN.seed,
     device: Device = "auto",
@@ -82,7 +89,7 @@ def train_pretrain(
 ) -> None:
     """L1 pre-training of a U-Net. Ctrl-C saves; the same command goes on where it stopped.
 
-    Finished weights that --from names keep the statistics of their batch norms. The taught encoder is left in
+    The taught encoder is left in
     OUT/encoder, where --encoder can take it from. Several GPUs or machines: torchrun --nproc-per-node N -m archivecolor
     train pretrain …, with OUT on a disk that all share.
 
@@ -96,7 +103,7 @@ def train_pretrain(
         soft_weight=soft_weight, feature_weight=feature_weight, psnr_weight=psnr_weight,
         ciede2000_weight=ciede2000_weight, colour_weight=colour_weight, colour_target=colour_target,
         pictures=pictures, sizes=sizes, batch=batch, lr=lr, aging=aging, chroma_weight=chroma_weight,
-        validate_every=validate_every, seed=seed, precision=precision,
+        norms=norms, validate_every=validate_every, seed=seed, precision=precision,
     )  # fmt: skip
     text = as_toml(asked, "archivecolor train pretrain")
     short = Recipe(text, pretrain=asked).longest_side()
@@ -137,6 +144,12 @@ def train_gan(
     lr: Annotated[float, typer.Option(help="Peak learning rate of the U-Net.")] = GAN.lr,
     lr_d: Annotated[float, typer.Option(help="Peak learning rate of the discriminator.")] = GAN.lr_d,
     aging: Aging = GAN.aging,
+    norms: Annotated[
+        str,
+        typer.Option(
+            help="Batch norms of the U-Net: frozen (they keep their statistics) or learnt (those of each batch)."
+        ),
+    ] = GAN.norms,
     ema: Annotated[float, typer.Option(help="Decay of the average that is judged and published.")] = GAN.ema,
     stop_when: Annotated[
         str,
@@ -165,10 +178,9 @@ def train_gan(
     asked = Finetuning(
         origin=origin, gan=gan, l1_weight=l1_weight, chroma_weight=chroma_weight, discriminator=discriminator,
         feature_weight=feature_weight, psnr_weight=psnr_weight, ciede2000_weight=ciede2000_weight,
-        colour_weight=colour_weight,
-        colour_target=colour_target, warmup=warmup, pictures=pictures, sizes=sizes, batch=batch, lr=lr, lr_d=lr_d,
-        aging=aging, ema=ema,
-        stop_when=stop_when, validate_every=validate_every, seed=seed, precision=precision,
+        colour_weight=colour_weight, colour_target=colour_target, warmup=warmup, pictures=pictures, sizes=sizes,
+        batch=batch, lr=lr, lr_d=lr_d, aging=aging, norms=norms, ema=ema, stop_when=stop_when,
+        validate_every=validate_every, seed=seed, precision=precision,
     )  # fmt: skip
     text = as_toml(asked, "archivecolor train gan")
     short = Recipe(text, gan=asked).longest_side()

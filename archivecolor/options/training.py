@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from archivecolor.errors import UsageError
@@ -98,15 +98,14 @@ class Appearance:
     psnr_weight: float = 0.0
     """Of each dB of PSNR; 0.01 of L1, in the network's range, is about worth one."""
     ciede2000_weight: float = 0.0
-    """Of each unit of the mean CIEDE2000 difference."""
+    """Of each unit of the mean CIEDE2000 difference; with 0.01 of L1's, both count about alike."""
     colour_weight: float = 0.0
     """Of the squared shortfall of colourfulness below `colour_target`."""
     colour_target: float = 0.9
     """Colourfulness ÷ the truth's."""
 
     def __post_init__(self) -> None:
-        for name in ("feature_weight", "psnr_weight", "ciede2000_weight", "colour_weight"):
-            value = getattr(self, name)
+        for name, value in self._weights().items():
             require(value >= 0, f"--{name.replace('_', '-')} {value:g}: must be 0 or more")
         require(0 < self.colour_target <= 1.5, f"--colour-target {self.colour_target:g}: must be above 0, at most 1.5")
 
@@ -118,16 +117,15 @@ class Appearance:
     @property
     def needed(self) -> bool:
         """Whether anything of it counts."""
-        return any((self.feature_weight, self.psnr_weight, self.ciede2000_weight, self.colour_weight))
+        return any(self._weights().values())
 
     def settings(self) -> dict[str, float | str]:
         """For the recipe on the card: what counts, and nothing of the rest."""
-        parts = {
-            "feature_weight": self.feature_weight, "psnr_weight": self.psnr_weight,
-            "ciede2000_weight": self.ciede2000_weight,
-        }  # fmt: skip
-        colour = {"colour_weight": self.colour_weight, "colour_target": self.colour_target}
-        return {**{name: value for name, value in parts.items() if value}, **(colour if self.colour_weight else {})}
+        target = {"colour_target": self.colour_target} if self.colour_weight else {}
+        return {**{name: value for name, value in self._weights().items() if value}, **target}
+
+    def _weights(self) -> dict[str, float]:
+        return {name: value for name, value in asdict(self).items() if name.endswith("_weight")}
 
 
 TEACHERS = ("none", "lite0")

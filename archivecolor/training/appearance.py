@@ -1,7 +1,7 @@
 """What counts of a painted picture as a whole, beside L1 on ab: how it looks, how near it is, how colourful it is.
 
 L1 looks at each pixel alone, and its answer where many colours are possible is their median: nearly grey. The parts
-here look at the picture in sRGB, with its true L*.
+here look at the picture as a whole, with its true L*.
 """
 
 from __future__ import annotations
@@ -52,10 +52,10 @@ def dullness(rgb: Tensor, truth: Tensor, target: float) -> Tensor:
 
 
 def ciede2000(ab: Tensor, truth: Tensor) -> Tensor:
-    """CIEDE2000 (CIE 142-2001, after Sharma, Wu and Dalal 2005) of the colours of each pixel, at the same L*, without
-    bounds to the gamut: (N, H, W); differentiable.
+    """CIEDE2000 (CIE 142-2001, after Sharma, Wu and Dalal 2005) of the colours of each pixel, at the same L*, whether
+    sRGB has them or not: (N, H, W); differentiable.
 
-    G, T and R_T, which turn on hues that a grey has not got, count as constants in the slope; S_C and S_H do not.
+    G, T and R_T count as constants in the slope, since the hue of a grey has none; the chroma in S_C and S_H does not.
 
     Args:
         ab, truth: (N, 2, H, W) in Lab units.
@@ -65,22 +65,24 @@ def ciede2000(ab: Tensor, truth: Tensor) -> Tensor:
         return (a.square() + b.square() + LAB_EPSILON).sqrt()
 
     (a1, b1), (a2, b2) = ab.unbind(1), truth.unbind(1)
+
+    def strong(c: Tensor) -> Tensor:
+        return (1 + (25 / c) ** 7).rsqrt()
+
     with torch.no_grad():
-        seventh = ((chroma(a1, b1) + chroma(a2, b2)) / 2) ** 7
-        stretch = 1.5 - 0.5 * (seventh / (seventh + 25.0**7)).sqrt()
+        stretch = 1.5 - 0.5 * strong((chroma(a1, b1) + chroma(a2, b2)) / 2)
     a1, a2 = a1 * stretch, a2 * stretch
     c1, c2 = chroma(a1, b1), chroma(a2, b2)
     mean = (c1 + c2) / 2
-    # 2 sqrt(C1 C2) sin(dh / 2), squared, without an angle; it has the sign of the turn from one to the other.
+    # 2 sqrt(C1 C2) sin(dh / 2), squared, without an angle.
     hue_squared = (2 * (c1 * c2 - a1 * a2 - b1 * b2)).clamp_min(0)
     with torch.no_grad():
         hue = torch.atan2(b1 / c1 + b2 / c2, a1 / c1 + a2 / c2)
         t = 1 - 0.17 * torch.cos(hue - math.radians(30)) + 0.24 * torch.cos(2 * hue)
         t += 0.32 * torch.cos(3 * hue + math.radians(6)) - 0.20 * torch.cos(4 * hue - math.radians(63))
         blueness = torch.exp(-(((torch.rad2deg(hue) % 360 - 275) / 25) ** 2))
-        seventh = mean**7
-        turned = -2 * (seventh / (seventh + 25.0**7)).sqrt() * torch.sin(math.radians(60) * blueness)
-        turned *= torch.sign(a2 * b1 - a1 * b2)
+        turned = -2 * strong(mean) * torch.sin(math.radians(60) * blueness)
+        turned *= torch.sign(a2 * b1 - a1 * b2)  # which way the hue turns from one to the other
     s_c, s_h = 1 + 0.045 * mean, 1 + 0.015 * mean * t
     d_c, d_h = (c1 - c2) / s_c, (hue_squared + LAB_EPSILON).sqrt() / s_h
     squared = d_c.square() + hue_squared / s_h.square() + turned * d_c * d_h
@@ -92,9 +94,9 @@ class AppearanceLoss:
 
     Seen by EfficientNet-Lite0 it is a perceptual loss (Johnson et al. 2016): L1 forgives a grey lemon as long as lemons
     differ in their yellow; a network that knows lemons does not. PSNR is the logarithm of a picture's error: where a
-    picture can be one of two things, it pays to decide. CIEDE2000 is how far a colour is for the eye, which sees a
-    tinge on a grey thing better than a fault of a strong colour. Colourfulness says how much colour there is to be, and
-    leaves it to the others where.
+    picture can be one of two things, it pays to decide. CIEDE2000 is a colour's error as the eye sees it, which notices
+    a tinge on grey sooner than the same error in a strong colour. Colourfulness says how much colour there is to be,
+    and leaves it to the others where.
     """
 
     def __init__(self, asked: Appearance, lite0: features.Lite0 | None) -> None:

@@ -8,7 +8,7 @@ says nothing.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -144,15 +144,13 @@ def correlated(name: str, batches: list[dict[str, Floats]]) -> Ranked:
 
 def write_cards(ranked: Sequence[Ranked], asked: Evaluation) -> None:
     """Puts the median doubt of each model into its card, from which `run --confidence` takes it."""
-    for model, one in zip(asked.models, ranked, strict=True):
-        folder = weights.find(model)
-        card = weights.read_card(folder)
+    for one in ranked:
         correlation = one.ciede2000["doubt"]
         measured = {
-            "data": asked.data.name, "pictures": one.pictures, "median_doubt": one.median,
+            "data": asked.data.name, "pictures": one.pictures, "size": asked.size, "median_doubt": one.median,
             "spearman_ciede2000": None if correlation is None else round(correlation, 2),
         }  # fmt: skip
-        weights.write_card(folder, replace(card, numbers={**card.numbers, "confidence": measured}))
+        weights.note(one.model, "confidence", measured)
 
 
 def spearman(one: Floats, other: Floats) -> float | None:

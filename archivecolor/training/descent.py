@@ -12,9 +12,9 @@ def to_learn(network: nn.Module, norms_frozen: bool) -> None:
     """Sets a network to learning; with `norms_frozen` its batch norms go by the statistics that they have, and keep
     them.
 
-    So it is for finished weights. The statistics of a dozen pictures are a poor stand-in for those of thousands, and of
-    one archive's pictures a wrong one: they take away what these have in common, its colours among it. Measured in
-    weights/LOG.md, runs 19 and 22.
+    So it is for finished weights. The statistics of a dozen pictures are a poor stand-in for those of thousands, and
+    those of one archive's pictures a wrong one: they take away what these have in common, their colours too. Measured
+    in weights/LOG.md, runs 19 and 22.
     """
     network.train()
     if norms_frozen:

@@ -72,10 +72,11 @@ class GanStep:
     The discriminator learns from every batch, the U-Net from those after the warm-up.
     """
 
-    norms_frozen = False
-
-    def __init__(self, network: nn.Module, asked: Adversarial, lr: float, precision: str, device: torch.device) -> None:
-        self.asked, self.precision, self.device = asked, precision, device
+    def __init__(
+        self, network: nn.Module, asked: Adversarial, lr: float, precision: str, device: torch.device,
+        norms_frozen: bool = False,
+    ) -> None:  # fmt: skip
+        self.asked, self.precision, self.device, self.norms_frozen = asked, precision, device, norms_frozen
         self.lite0 = Lite0(precision, device) if asked.needs_lite0 else None
         self.appearance = AppearanceLoss(asked.appearance, self.lite0) if asked.appearance.needed else None
         self.lr_ratio = asked.lr_d / lr
@@ -254,17 +255,13 @@ class Guard(nn.Module):
 
 class GuardedGanStep(GanStep):
     """The same of finished weights, under a guard. History and samples tell of the present average; what is published
-    is the best one.
-
-    The U-Net's batch norms keep their statistics (`descent.to_learn`).
-    """
-
-    norms_frozen = True
+    is the best one."""
 
     def __init__(
-        self, network: nn.Module, asked: Adversarial, lr: float, precision: str, device: torch.device, parent: str
-    ) -> None:
-        super().__init__(network, asked, lr, precision, device)
+        self, network: nn.Module, asked: Adversarial, lr: float, precision: str, device: torch.device, parent: str,
+        norms_frozen: bool = True,
+    ) -> None:  # fmt: skip
+        super().__init__(network, asked, lr, precision, device, norms_frozen)
         self.guard = Guard(self.network, asked.stop_when, parent)
 
     def kept(self) -> dict[str, float]:

@@ -24,6 +24,8 @@ from archivecolor.options import (
 )
 
 SIZES = "128:0.85,192:0.12,256:0.03"
+NORMS = ("frozen", "learnt")
+"""Of batch norms: they keep the statistics that they have, or take those of each batch and go on learning them."""
 FILE = "recipe.toml"
 UNTIL = "# Until picture "
 """How a line begins that tells what an earlier command of the same training had otherwise."""
@@ -31,9 +33,7 @@ UNTIL = "# Until picture "
 
 def appearance_of(stage: Pretraining | Finetuning) -> Appearance:
     """The losses of the painted picture that a stage has beside L1."""
-    return Appearance(
-        stage.feature_weight, stage.psnr_weight, stage.ciede2000_weight, stage.colour_weight, stage.colour_target
-    )
+    return Appearance(**{part.name: getattr(stage, part.name) for part in fields(Appearance)})
 
 
 @dataclass(frozen=True)
@@ -62,9 +62,21 @@ class Pretraining:
     lr: float = 6e-4
     aging: float = 0.4
     chroma_weight: float = 0.5
+    norms: str = "auto"
     validate_every: int = 8_000
     seed: int = 0
     precision: str = "auto"
+
+    def decided_norms(self) -> str:
+        """`frozen` or `learnt`: as asked; else frozen for finished weights, but not for an encoder that is taught anew,
+        which needs norms that match it.
+
+        Raises:
+            UsageError: it is neither.
+        """
+        require(self.norms in ("auto", *NORMS), f"--norms {self.norms}: write one of auto, {', '.join(NORMS)}")
+        taught = self.teacher != "none" and self.teacher_pictures
+        return self.norms if self.norms != "auto" else "frozen" if self.origin and not taught else "learnt"
 
     def start(self) -> str:
         """The encoder's start, `auto` decided.
@@ -113,8 +125,8 @@ class Pretraining:
             lr=self.lr, aging=self.aging, seed=self.seed, precision=precision, validate_every=self.validate_every,
             validation_size=validation_side(self.model, sizes),
             settings={
-                "encoder": self.start(), "chroma_weight": self.chroma_weight, **self.teaching().settings(),
-                **self.appearance().settings(),
+                "encoder": self.start(), "chroma_weight": self.chroma_weight, "norms": self.decided_norms(),
+                **self.teaching().settings(), **self.appearance().settings(),
             },
         )  # fmt: skip
 
@@ -141,6 +153,7 @@ class Finetuning:
     lr: float = 1e-4
     lr_d: float = 4e-4
     aging: float = 0.4
+    norms: str = "frozen"
     ema: float = 0.999
     stop_when: str = "l1:1.2,colour:0.6-1.15"
     validate_every: int = 2_000
@@ -160,13 +173,14 @@ class Finetuning:
             self.warmup < self.pictures,
             f"--warmup {self.warmup}: leaves the U-Net none of the {self.pictures} --pictures; make it less",
         )
+        require(self.norms in NORMS, f"--norms {self.norms}: write one of {', '.join(NORMS)}")
         own = "256" if model == "pix2pix" else SIZES
         sizes = parse_sizes(own if self.sizes == "auto" else self.sizes)
         return Stage(
             name="gan", model=model, out=out, pictures=self.pictures, sizes=sizes, batch=self.batch,
             lr=self.lr, aging=self.aging, ema=self.ema, seed=self.seed, precision=precision,
             validate_every=self.validate_every, validation_size=validation_side(model, sizes),
-            settings=self.adversarial().settings(),
+            settings={"norms": self.norms, **self.adversarial().settings()},
         )  # fmt: skip
 
 
@@ -314,7 +328,7 @@ def changes(before: str, now: str, table: str, seen: str) -> list[str]:
         before: the recipe file of the last command, with such lines of its own.
         now: the present recipe.
         table: the stage.
-        seen: how many pictures were when it changed: `400`, or `400 of the teaching`.
+        seen: how many pictures had been seen when it changed: `400`, or `400 of the teaching`.
     """
     import tomllib
 

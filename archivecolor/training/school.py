@@ -99,8 +99,11 @@ def load_photographs(
     return Photographs(data.name, train, held, len(both))
 
 
-def keep_split(out: Path, photographs: Photographs) -> None:
+def keep_split(out: Path, photographs: Photographs, begun: bool) -> None:
     """Writes which pictures train and which are held out, and why others are neither, to `split.json`.
+
+    Args:
+        begun: whether the folder holds a training that is to be gone on with.
 
     Raises:
         UsageError: the folder holds a training with other pictures. It could not be gone on with: which picture comes
@@ -109,7 +112,7 @@ def keep_split(out: Path, photographs: Photographs) -> None:
     sides = {"train": photographs.train, "val": photographs.held}
     split = {name: {"pictures": photos.names, "left_out": photos.reasons} for name, photos in sides.items()}
     path = out / SPLIT
-    if path.exists() and (out / checkpoint.FILE).exists():
+    if path.exists() and begun:
         before = json.loads(path.read_text(encoding="utf-8"))
         for name, now in split.items():
             old, new = set(before[name]["pictures"]), set(now["pictures"])
@@ -153,7 +156,7 @@ def begin(
         UsageError: the folder holds another training.
     """
     seen, path = seen_so_far(stage), stage.out / recipe.FILE
-    keep_split(stage.out, photographs)
+    keep_split(stage.out, photographs, bool(seen))
     changed: list[str] = []
     if seen and path.exists():
         before = path.read_text(encoding="utf-8")
@@ -189,6 +192,8 @@ def seen_so_far(stage: Stage) -> str:
     """
     if about := checkpoint.check(stage):
         return str(about["pictures"])
+    if not stage.settings.get("teacher_pictures"):
+        return ""
     taught = checkpoint.check(replace(stage, name="teach", out=stage.out / teacher.FOLDER))
     return f"{taught['pictures']} of the teaching" if taught else ""
 
@@ -237,13 +242,15 @@ def pretrain(asked: Pretraining, out: Path, recipe_text: str, room: Room) -> dic
     photographs = room.photographs()
     card = begin(stage, photographs, recipe_text, room.say, parent)
     if lite0 and teaching.teacher != "none" and teaching.pictures:
-        card["recipe"]["taught"] = teacher.teach(
+        taught = teacher.teach(
             stage, teaching, teacher.encoder_of(network), lite0, photographs.train, photographs.held, card, room.watch,
             room.stop,
         )  # fmt: skip
+        if taught:
+            card["recipe"]["taught"] = taught
         if together.anyone(room.stop()):
             return {}
-    frozen = parent is not None and "taught" not in card["recipe"]  # an encoder taught anew needs norms to match
+    frozen = asked.decided_norms() == "frozen"
     step = Pretrain(network, stage.precision, room.device, asked.chroma_weight, soft, painted, frozen)
     if lite0 and teaching.weight:
         step = teacher.GuidedPretrain(network, lite0, teaching.weight, asked.chroma_weight, frozen)
@@ -257,7 +264,9 @@ def gan(asked: Finetuning, out: Path, recipe_text: str, room: Room) -> dict[str,
     network, parent = weights.load(begun_from(asked.origin, out))
     stage = asked.stage(parent.network, out, devices.choose_precision(asked.precision, room.device))
     torch.manual_seed(stage.seed)
-    step = GuardedGanStep(network, asked.adversarial(), stage.lr, stage.precision, room.device, parent.sha256)
+    step = GuardedGanStep(
+        network, asked.adversarial(), stage.lr, stage.precision, room.device, parent.sha256, asked.norms == "frozen"
+    )
     photographs = room.photographs()
     card = begin(stage, photographs, recipe_text, room.say, parent)
     loop.run(

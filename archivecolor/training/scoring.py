@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -71,16 +71,9 @@ def numbers(one: Scores) -> dict[str, float | None]:
 
 def write_cards(result: Evaluated, models: Sequence[str]) -> None:
     """Puts the numbers into the card of each model, with the protocol they were measured by."""
+    about = {"data": Path(result.data).name, "pictures": result.pictures, "protocol": result.protocol}
     for model, one in zip(models, result.models, strict=True):
-        folder = weights.find(model)
-        card = weights.read_card(folder)
-        test = {
-            "data": Path(result.data).name,
-            "pictures": result.pictures,
-            "protocol": result.protocol,
-            **numbers(one),
-        }
-        weights.write_card(folder, replace(card, numbers={**card.numbers, "test": test}))
+        weights.note(model, "test", {**about, **numbers(one)})
 
 
 def difference(result: Evaluated) -> dict[str, float | None]:
