@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import tomllib
 from dataclasses import replace
 from pathlib import Path
@@ -113,6 +114,19 @@ def test_each_shipped_weights_folder_has_the_recipe_that_its_card_tells_of(folde
     assert {key: card.recipe[key] for key in made_by} == made_by
 
 
+@pytest.mark.parametrize("folder", weights.available(), ids=lambda folder: folder.name)
+def test_the_recipes_of_shipped_weights_go_on_from_one_another(folder: Path):
+    """By the names that the first of them gives to what `train all` leaves."""
+    paths = [*sorted(folder.glob("recipe_?.toml")), folder / recipe.FILE]
+    stages = [road.pretrain or road.gan for road in map(recipe.read, paths)]
+    begun_from = [stage.origin for stage in stages if stage]
+    kinds = ["pretrain" if isinstance(stage, Pretraining) else "gan" for stage in stages]
+    made = [f"of_{path.stem}/{kind}" for path, kind in zip(paths, kinds, strict=True)]
+    assert begun_from == ["", *made[:-1]]
+    told = paths[0].read_text()
+    assert len(paths) == 1 or (f"train all --recipe {paths[0].name} " in told and "--out of_recipe_1" in told)
+
+
 @pytest.mark.parametrize(
     ("text", "told"),
     [
@@ -130,7 +144,7 @@ def test_each_shipped_weights_folder_has_the_recipe_that_its_card_tells_of(folde
         ("[pretrain]\nchroma_weight = -1", "--chroma-weight -1"),
         ("[pretrain]\nteacher_sizes = '100'", "--teacher-sizes 100"),
         ("[pretrain]\nteacher_sizes = 'small'", "--teacher-sizes 'small'"),
-        ("[gan]\nfrom = 'lite'\npictures = 400", "--warmup 480: leaves the U-Net none of the 400"),
+        ("[gan]\nfrom = 'lite'\npictures = 100", "--warmup 160: leaves the U-Net none of the 100"),
         ("[pretrain]\nsizes = '0'", "--sizes 0"),
         ("[pretrain]\nsizes = '-64'", "--sizes -64"),
         ("[pretrain]\nsizes = '100'", "--sizes 100"),
@@ -189,6 +203,18 @@ def test_the_whole_road_on_two_tiny_pictures(photos: Path, road: Path, tmp_path:
         assert {**split["train"]["left_out"], **split["val"]["left_out"]} == {"grey.png": "grey"}
     assert weights.read_card(out / "gan").history == [weights.read_card(out / "pretrain").sha256]
     assert (out / recipe.FILE).read_text() == ROAD
+
+
+def test_the_own_recipe_leads_from_end_to_end(photos: Path, tmp_path: Path):
+    """With its own networks and losses, on small and few pictures."""
+    text = re.sub(r"pictures = \d+", "pictures = 4", recipe.default().read_text(encoding="utf-8"))
+    text = re.sub(r'sizes = "[^"]*"', 'sizes = "64"', re.sub(r"batch = \d+", "batch = 2", text))
+    text = text.replace("[pretrain]", "[pretrain]\nbatch = 2").replace("[gan]", "[gan]\nwarmup = 2")
+    (tmp_path / "r.toml").write_text(text)
+    call("train", "all", "--data", photos, "--val", photos, "--out", tmp_path / "out", "--recipe", tmp_path / "r.toml")
+    card = weights.check(tmp_path / "out/gan")
+    assert (card.network, card.stage, card.recipe["norms"]) == ("lite", "gan", "frozen")
+    assert card.history == [weights.check(tmp_path / "out/pretrain").sha256]
 
 
 def stopping(after: int) -> tuple[loop.Watch, loop.Stop]:

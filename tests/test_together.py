@@ -141,13 +141,21 @@ def test_alone_nothing_is_joined_and_nothing_changes():
         assert not together.anyone(False)
 
 
-def test_torchrun_trains_by_the_command_that_the_help_names(tmp_path: Path):
+LAUNCHERS = {
+    "torchrun": "torch.distributed.run --nproc-per-node 2 --master-port",
+    "accelerate": "accelerate.commands.accelerate_cli launch --cpu --num_processes 2 --num_machines 1 "
+    "--mixed_precision no --dynamo_backend no --num_cpu_threads_per_process 1 --main_process_port",
+}
+
+
+@pytest.mark.parametrize("launcher", LAUNCHERS)
+def test_two_processes_train_by_the_commands_that_the_readme_names(tmp_path: Path, launcher: str):
     photos = tmp_path / "photos"
     photos.mkdir()
     for i in range(4):
         Image.fromarray(colour_picture(i)).save(photos / f"{i}.png")
     words = (
-        f"-m torch.distributed.run --nproc-per-node 2 --master-port {free_port()} -m archivecolor train pretrain "
+        f"-m {LAUNCHERS[launcher]} {free_port()} -m archivecolor train pretrain "
         f"--model lite --encoder none --data {photos} --val {photos} --out {tmp_path}/out --batch 2 --pictures 4 "
         "--sizes 32 --device cpu --precision fp32 --json"
     )

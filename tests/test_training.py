@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import signal
 import subprocess
 import sys
+import time
 from dataclasses import replace
 from pathlib import Path
 from urllib.error import URLError
@@ -23,7 +25,7 @@ from typer.testing import CliRunner
 
 from archivecolor import lab, metrics, weights
 from archivecolor.cli import app
-from archivecolor.errors import NoInputError, UsageError, WeightsError
+from archivecolor.errors import INTERRUPTED, NoInputError, UsageError, WeightsError
 from archivecolor.networks import NETWORKS
 from archivecolor.networks.encoders import Lite0Body, ResNet18Body
 from archivecolor.networks.unet import DynamicUnet, conv_relu
@@ -377,6 +379,77 @@ def test_a_training_leaves_history_curves_samples_and_card(unbroken: tuple[Path,
     card = weights.check(out)
     assert card.numbers["training"]["pictures"] == 24
     assert card.numbers["training"]["validation"]["val_l1"] == rows[-1]["val_l1"]
+
+
+@pytest.mark.filterwarnings("ignore:.*no-op")
+def test_a_state_is_restored_to_where_the_network_computes(tmp_path: Path):
+    """The meta device stands in for a GPU: the file gives tensors of the CPU."""
+    stage, step = tiny_stage(tmp_path), tiny_step(0)
+    checkpoint.save(tmp_path, stage, step, checkpoint.Average(step.network, 0.9), checkpoint.State(4))
+    elsewhere = tiny_step(0)
+    elsewhere.network.to("meta")
+    average = checkpoint.Average(elsewhere.network, 0.9)
+    assert checkpoint.restore(stage, elsewhere, average).pictures == 4
+    assert {value.device.type for value in average.values.values()} == {"meta"}
+    average.update(elsewhere.network)
+
+
+def test_ctrl_c_saves_and_the_same_command_goes_on(tmp_path: Path):
+    photos = tmp_path / "photos"
+    photos.mkdir()
+    for i in range(2):
+        Image.fromarray(colour_picture(i)).save(photos / f"{i}.png")
+    words = (
+        f"-m archivecolor train pretrain --model lite --encoder none --data {photos} --val {photos} "
+        f"--out {tmp_path}/out --batch 2 --sizes 32 --device cpu --precision fp32 --json --pictures"
+    )
+    command = [sys.executable, *words.split()]
+    with subprocess.Popen([*command, "100000"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as child:
+        next(line for line in child.stdout if '"validation"' in line)
+        time.sleep(2)
+        child.send_signal(signal.SIGINT)
+        out, err = child.communicate(timeout=120)
+    assert child.returncode == INTERRUPTED, err
+    assert "stopping: the state is saved" in err
+    assert json.loads(out.splitlines()[-1])["event"] == "interrupted"
+    seen = weights.check(tmp_path / "out").numbers["training"]["pictures"]
+    assert 0 < seen < 100000
+    again = subprocess.run([*command, str(seen + 2)], capture_output=True, text=True, timeout=240)
+    assert again.returncode == 0, again.stderr
+    assert f"Until picture {seen}: pictures = 100000" in " ".join(again.stderr.split())
+    assert [row["pictures"] for row in sheets.read_history(tmp_path / "out")] == [0, seen, seen + 2]
+
+
+def test_a_command_memorises_two_pictures_and_leaves_them_in_its_weights(tmp_path: Path):
+    """From the command to the averaged, rounded and published network; crops differ each time, so not to the pixel."""
+    photos = tmp_path / "photos"
+    photos.mkdir()
+    for i in range(2):
+        Image.fromarray(colour_picture(i, 64, 64)).save(photos / f"{i}.png")
+    words = (
+        f"train pretrain --model lite --encoder none --data {photos} --val {photos} --out {tmp_path}/out --batch 2 "
+        "--sizes 64 --pictures 240 --lr 3e-3 --aging 0 --chroma-weight 0 --precision fp32"
+    )
+    assert CliRunner().invoke(app, words.split(), catch_exceptions=False).exit_code == 0
+    network, _ = weights.load(tmp_path / "out")
+    batch = dataset.validation_batch(dataset.load(dataset.find(photos), school.read_rgb, 64), 0, 2, 64)
+    error = float((loop.predict(network, batch.l_net, "fp32") - batch.ab_net).abs().mean())
+    one_colour = float((batch.ab_net - batch.ab_net.mean((0, 2, 3), keepdim=True)).abs().mean())
+    assert error < 0.55 * one_colour
+
+
+def test_finished_weights_are_not_trained_over(trained: tuple[Path, Path], tmp_path: Path):
+    photos, folder = trained
+    finished = tmp_path / "finished"
+    finished.mkdir()
+    for name in (weights.TENSORS, weights.CARD):
+        (finished / name).write_bytes((folder / name).read_bytes())
+    before = (finished / weights.TENSORS).read_bytes()
+    words = f"train pretrain --encoder none --data {photos} --val {photos} --pictures 2 --batch 2 --sizes 64 --out"
+    result = CliRunner().invoke(app, [*words.split(), str(finished)])
+    assert "holds finished weights and no checkpoint.safetensors" in str(result.exception)
+    assert (finished / weights.TENSORS).read_bytes() == before
+    assert {path.name for path in finished.iterdir()} == {weights.TENSORS, weights.CARD}
 
 
 def test_a_history_forgets_what_a_killed_training_did_not_save(tmp_path: Path):
@@ -1031,12 +1104,26 @@ def test_plates_go_alone(tmp_path: Path):
         assert "--plates" in str(result.exception)
 
 
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        ("--plot p.png", "--plot: goes with --film alone"),
+        ("--confidence --sheet s.png", "--confidence: draws no sheet"),
+        ("--confidence --compare lite lite", "--confidence: draws no sheet"),
+    ],
+)
+def test_what_would_change_nothing_is_refused(tmp_path: Path, words: str, told: str):
+    result = CliRunner().invoke(app, ["evaluate", "--data", str(tmp_path), *words.split()])
+    assert told in str(result.exception)
+
+
 def test_a_film_goes_alone_and_is_there(tmp_path: Path):
     for words in (
         f"--data {tmp_path}",
         f"--plates {tmp_path}",
         "--limit 3",
         "--confidence",
+        "--size 128",
         f"--sheet {tmp_path}/s.png",
     ):
         result = CliRunner().invoke(app, ["evaluate", "--film", str(tmp_path / "a.mp4"), *words.split()])

@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     from archivecolor.options import Evaluation
 
 
+SIZE = 256
+
+
 def evaluate(
     data: Annotated[
         Path | None, typer.Option(help="Folder of colour photographs no model has seen, or a list of them.")
@@ -40,7 +43,7 @@ def evaluate(
             "(compare.png, or --sheet) and a column of differences.",
         ),
     ] = None,
-    size: Annotated[int, typer.Option(help="Side of the centre crops in pixels.")] = 256,
+    size: Annotated[int, typer.Option(help="Side of the centre crops in pixels.")] = SIZE,
     limit: Annotated[int, typer.Option(help="At most so many pictures, spread evenly; 0 for all.")] = 0,
     sheet: Annotated[Path | None, typer.Option(help="PNG to draw: rows of grey, each model, truth.")] = None,
     write_card: Annotated[
@@ -70,7 +73,7 @@ def evaluate(
     from archivecolor.errors import UsageError
 
     if film:
-        if data or plates or compare or limit or sheet or write_card or confidence:
+        if data or plates or compare or limit or sheet or write_card or confidence or size != SIZE:
             raise UsageError("--film: goes with --model, --plot, --json, --device and --precision alone")
         _film(film, plot, model, device, precision, as_json)
         return
@@ -83,6 +86,10 @@ def evaluate(
     source = data or plates
     if source is None or (data and plates):
         raise UsageError("name colour photographs with --data, or plates with --plates, or a colour film with --film")
+    if plot:
+        raise UsageError("--plot: goes with --film alone")
+    if confidence and (sheet or compare):
+        raise UsageError("--confidence: draws no sheet; leave --sheet out, and name the weights with --model")
     if plates and (limit or confidence or write_card):
         raise UsageError("--plates: goes with neither --limit nor --confidence nor --write-card")
     where = devices.choose_device(device)

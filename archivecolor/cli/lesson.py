@@ -25,14 +25,17 @@ Data = Annotated[Path, typer.Option(help="Folder of colour photographs, or a tex
 Out = Annotated[Path, typer.Option(help="Weights folder to write; holds the state to resume from as well.")]
 Val = Annotated[
     Path | None,
-    typer.Option(help="Held-out photographs; a fixed 4 % of --data when left out (of few pictures up to a fifth)."),
+    typer.Option(
+        help="Held-out photographs, of which 256 are looked at; a fixed 4 % of --data when left out (of few up to a "
+        "fifth)."
+    ),
 ]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:n.")]
 Precision = Annotated[str, typer.Option(help="auto, fp32, bf16 or fp16.")]
 Seed = Annotated[int, typer.Option(help="Order, crops and aging depend on it alone.")]
 AsJson = Annotated[bool, typer.Option("--json", help="One JSON line per report on stdout.")]
 Aging = Annotated[float, typer.Option(help="Share of the pictures made to look old, 0 to 1.")]
-Pictures = Annotated[int, typer.Option(help="How many pictures to see.")]
+Pictures = Annotated[int, typer.Option(help="How many pictures to see: each photograph many times, cropped anew.")]
 Batch = Annotated[int, typer.Option(help="Pictures per step, of all processes together.")]
 ValidateEvery = Annotated[int, typer.Option(help="Pictures between validations.")]
 ChromaWeight = Annotated[
@@ -73,8 +76,9 @@ def lesson(
         short: the side of the largest crops.
         work: what is done in the room; its answer is the last report.
     """
-    from archivecolor.training import school, together
+    from archivecolor.training import school, sheets, together
 
+    sheets.check_drawing()
     where, stop = local_device(device), interrupts()
     with together.joined(int(os.environ.get("WORLD_SIZE", "1")), where), bar(together.leads()) as shown:
         told = Report(shown, as_json) if together.leads() else Report(shown, False, quiet=True)
@@ -85,7 +89,7 @@ def lesson(
             told.photographs(found)
             return found
 
-        numbers = work(school.Room(photographs, where, told.step, stop, told.line))
+        numbers = work(school.Room(photographs, where, told.step, told.stopping(stop), told.line))
         told.say("interrupted" if stop() else "end", {"numbers": numbers})
     if stop():
         raise SystemExit(INTERRUPTED)
@@ -107,6 +111,21 @@ class Report:
         """One line above the bar."""
         if not self.quiet:
             self.shown.console.print(text, highlight=False, markup=False, soft_wrap=True)
+
+    def stopping(self, stop: Callable[[], bool]) -> Callable[[], bool]:
+        """`stop`, and a line for people when it first is true."""
+
+        @functools.cache
+        def say() -> None:
+            self.line("stopping: the state is saved, judged once more and published; the same command goes on from it")
+
+        def asked() -> bool:
+            if stop():
+                say()
+                return True
+            return False
+
+        return asked
 
     def reading(self, what: str, done: int, total: int) -> None:
         self.shown.update(self.task, description=what, total=total, completed=done)

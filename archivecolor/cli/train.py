@@ -69,7 +69,13 @@ def train_pretrain(
     colour_weight: ColourWeight = PRETRAIN.colour_weight,
     colour_target: ColourTarget = PRETRAIN.colour_target,
     pictures: Pictures = PRETRAIN.pictures,
-    sizes: Annotated[str, typer.Option(help="side:share pairs, small sides first.")] = PRETRAIN.sizes,
+    sizes: Annotated[
+        str,
+        typer.Option(
+            help="side:share pairs, small sides first, multiples of 32, or one side; auto: 128:0.85,192:0.12,256:0.03, "
+            "pix2pix 256."
+        ),
+    ] = PRETRAIN.sizes,
     batch: Batch = PRETRAIN.batch,
     lr: Annotated[float, typer.Option(help="Peak learning rate; `train find-lr` suggests one.")] = PRETRAIN.lr,
     aging: Aging = PRETRAIN.aging,
@@ -117,9 +123,7 @@ def train_gan(
     out: Out,
     val: Val = None,
     gan: Annotated[str, typer.Option(help="The loss: vanilla, lsgan or hinge.")] = GAN.gan,
-    l1_weight: Annotated[
-        float, typer.Option(help="Weight of L1 beside it; less gives more colour; 100 suits batchnorm.")
-    ] = GAN.l1_weight,
+    l1_weight: Annotated[float, typer.Option(help="Weight of L1 beside it; less gives more colour.")] = GAN.l1_weight,
     chroma_weight: ChromaWeight = GAN.chroma_weight,
     feature_weight: FeatureWeight = GAN.feature_weight,
     psnr_weight: PsnrWeight = GAN.psnr_weight,
@@ -138,7 +142,11 @@ def train_gan(
     ] = GAN.warmup,
     pictures: Pictures = GAN.pictures,
     sizes: Annotated[
-        str, typer.Option(help="side:share pairs, small sides first; auto: 128:0.85,192:0.12,256:0.03, pix2pix 256.")
+        str,
+        typer.Option(
+            help="side:share pairs, small sides first, multiples of 32, or one side; auto: 192:0.6,256:0.4, "
+            "pix2pix 256."
+        ),
     ] = GAN.sizes,
     batch: Batch = GAN.batch,
     lr: Annotated[float, typer.Option(help="Peak learning rate of the U-Net.")] = GAN.lr,
@@ -155,7 +163,7 @@ def train_gan(
         str,
         typer.Option(
             help="Ends a collapsed training: L1 above so many times the start's, or colourfulness outside, twice in a "
-            "row; or never."
+            "row (too little counts once there was a tenth more); or never."
         ),
     ] = GAN.stop_when,
     validate_every: ValidateEvery = GAN.validate_every,
@@ -167,11 +175,11 @@ def train_gan(
     """Adversarial fine-tuning: more colour than L1 alone dares. Ctrl-C saves; the same command goes on.
 
     OUT gets the best average: least val_l1 ÷ the start's + 0.45 · |1 - colourfulness ÷ truth's| of all validations
-    within the limits of --stop-when. For a few hundred photographs of one archive: --l1-weight 100
-    --psnr-weight 2 --colour-weight 20 --feature-weight 6 --sizes 192:0.6,256:0.4 --batch 16 --warmup 160 --aging 0.3
-    --pictures 1120 --validate-every 320; and `archivecolor evaluate --compare` before you use it.
+    within the limits of --stop-when. The defaults are for a few hundred photographs of one archive: a quarter of an
+    hour of lite on one core. For whole collections see the recipe that `train all` begins with. Look at the result
+    with `archivecolor evaluate --compare` before you use it.
 
-    Example: archivecolor train gan --from lite --data ./colour_photos --out ./weights/mine_gan
+    Example: archivecolor train gan --from lite --data ./my_colour_photos --out ./weights/mine
     """
     from archivecolor.training import school
 
@@ -206,7 +214,8 @@ def train_baseline(
 ) -> None:
     """pix2pix from nothing, to compare with: its U-Net and PatchGAN at 256 pixels, both learning from the start.
 
-    As in the paper, but for the cycle of the learning rate and for the average that is published.
+    As in the paper, but for batches of 16, crops of 65 to 100 % of the short side, the cycle of the learning rate,
+    gradients clipped at norm 1, and the average that is published.
 
     Example: archivecolor train baseline --data ./colour_photos --out ./weights/my_baseline
     """

@@ -129,7 +129,7 @@ def restore(stage: Stage, step: Step, average: Average) -> State:
             index, slot = key.split("/")
             slots.setdefault(int(index), {})[slot] = value
         optimizer.load_state_dict({**optimizer.state_dict(), "state": slots})
-    average.values = {k: v.clone() for k, v in _below(tensors, "average/").items()}
+    average.values = {k: v.to(average.values[k].device) for k, v in _below(tensors, "average/").items()}
     average.steps = about["average_steps"]
     return State(about["pictures"], about["numbers"], about["seconds"])
 

@@ -19,15 +19,17 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from archivecolor import lab
+from archivecolor import lab, photo
 from archivecolor.errors import NoInputError, PictureError
 from archivecolor.training.aging import aged_batch
 from archivecolor.training.damage import margin
 
-SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".bmp", ".jp2"}
 VALIDATION_SHARE = 0.04
 FEW_HELD = 16
 """So many pictures are held at least, if that is no more than a fifth."""
+LEAST_CROP = 0.65
+"""Of the short side, what a crop takes at least; at most it takes all."""
+MEAN_CROP = (LEAST_CROP + 1) / 2
 MARGIN_SHARE = 0.15
 """Of the aged pictures, those that get a margin."""
 Bytes = NDArray[np.uint8]
@@ -40,7 +42,7 @@ def find(source: Path) -> list[Path]:
         NoInputError: there are none.
     """
     if source.is_dir():
-        paths = sorted(p for p in source.rglob("*") if p.suffix.lower() in SUFFIXES and p.is_file())
+        paths = sorted(p for p in source.rglob("*") if p.suffix.lower() in photo.SUFFIXES and p.is_file())
     elif source.is_file():
         try:
             lines = source.read_text(encoding="utf-8").splitlines()
@@ -52,7 +54,7 @@ def find(source: Path) -> list[Path]:
     else:
         raise NoInputError(f"{source}: no such folder or list of photographs")
     if not paths:
-        raise NoInputError(f"{source}: holds no photographs ({', '.join(sorted(SUFFIXES))})")
+        raise NoInputError(f"{source}: holds no photographs ({', '.join(sorted(photo.SUFFIXES))})")
     return paths
 
 
@@ -191,7 +193,7 @@ def nothing_useful(count: int, left_out: dict[str, int]) -> NoInputError:
 def random_crop(rgb: Bytes, size: int, random: np.random.Generator) -> Bytes:
     """A square of `size` px cut from 65 to 100 % of the short side, mildly stretched, flipped half of the time."""
     height, width = rgb.shape[:2]
-    side = random.uniform(0.65, 1.0) * min(height, width)
+    side = random.uniform(LEAST_CROP, 1.0) * min(height, width)
     stretch = np.exp(random.uniform(-0.08, 0.08))
     h, w = min(height, round(side * stretch)), min(width, round(side / stretch))
     y, x = random.integers(0, height - h + 1), random.integers(0, width - w + 1)

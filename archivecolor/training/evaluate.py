@@ -226,4 +226,5 @@ ROADS = {
 def captions(models: Sequence[str]) -> list[str]:
     """What stands above the rows of the sheet that compares models: their names and how they were trained."""
     cards = [weights.read_card(weights.find(model)) for model in models]
-    return ["grey", *(f"{card.name}: {ROADS.get(card.stage, card.stage)}" for card in cards), "true colours"]
+    roads = ["L1 fine-tuning" if c.stage == "pretrain" and c.history else ROADS.get(c.stage, c.stage) for c in cards]
+    return ["grey", *(f"{card.name}: {road}" for card, road in zip(cards, roads, strict=True)), "true colours"]

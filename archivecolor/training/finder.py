@@ -1,7 +1,7 @@
 """Looks for a learning rate with fastai's Learner: a short training whose rate grows from step to step (Smith 2017).
 
-It sees the very batches, network, loss, optimiser, precision and clipping of the stage, so that what it suggests holds
-there. Nothing of it is kept.
+It sees the very batches, network, L1, optimiser, precision and clipping of a pre-training, so that what it suggests
+holds there; of the losses that may stand beside L1 it knows nothing. Nothing of it is kept.
 """
 
 from __future__ import annotations

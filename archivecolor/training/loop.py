@@ -105,6 +105,7 @@ def run(
     training = _Training(stage, step, held, judge or COLORIZER)
     if training.state.pictures < stage.pictures:
         _train(training, train, watch, stop)
+        training.save()  # before judging, which takes minutes: who is in haste presses Ctrl-C twice
         training.validate(watch)
         training.save()
     training.publish(card)

@@ -70,9 +70,14 @@ def imagenet_resnet18() -> dict[str, torch.Tensor]:
 
     Raises:
         WeightsError: there is no network, or the file is damaged.
+        MissingDependencyError: torchvision is not installed.
     """
-    from torchvision.models import ResNet18_Weights
-
+    try:
+        from torchvision.models import ResNet18_Weights
+    except ImportError:
+        raise MissingDependencyError(
+            "the ImageNet weights of ResNet18 come from torchvision: pip install 'archivecolor[train]'"
+        ) from None
     from archivecolor.networks.encoders import ResNet18Body
 
     place = Path(torch.hub.get_dir()) / "checkpoints" / ResNet18_Weights.IMAGENET1K_V1.url.rpartition("/")[2]
@@ -82,7 +87,7 @@ def imagenet_resnet18() -> dict[str, torch.Tensor]:
         )
     try:
         whole = ResNet18_Weights.IMAGENET1K_V1.get_state_dict(progress=False, check_hash=True)
-    except OSError as error:
+    except (OSError, RuntimeError) as error:  # the latter: what came has another hash
         url = ResNet18_Weights.IMAGENET1K_V1.url
         raise WeightsError(
             f"torchvision's ResNet18 could not be downloaded from {url} ({error}); "

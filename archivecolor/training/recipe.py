@@ -23,7 +23,9 @@ from archivecolor.options import (
     validation_side,
 )
 
-SIZES = "128:0.85,192:0.12,256:0.03"
+SIZES, FINE_SIZES = "128:0.85,192:0.12,256:0.03", "192:0.6,256:0.4"
+"""Of the crops where nothing else is asked for: of a pre-training, and of an adversarial fine-tuning, which has no time
+to come back from small pictures to those of `run`."""
 NORMS = ("frozen", "learnt")
 """Of batch norms: they keep the statistics that they have, or take those of each batch and go on learning them."""
 FILE = "recipe.toml"
@@ -34,6 +36,11 @@ UNTIL = "# Until picture "
 def appearance_of(stage: Pretraining | Finetuning) -> Appearance:
     """The losses of the painted picture that a stage has beside L1."""
     return Appearance(**{part.name: getattr(stage, part.name) for part in fields(Appearance)})
+
+
+def sizes_of(asked: str, usual: str, model: str) -> tuple[tuple[int, float], ...]:
+    """The sides of the crops and their shares; pix2pix knows one side alone."""
+    return parse_sizes(asked if asked != "auto" else "256" if model == "pix2pix" else usual)
 
 
 @dataclass(frozen=True)
@@ -57,7 +64,7 @@ class Pretraining:
     colour_weight: float = Appearance.colour_weight
     colour_target: float = Appearance.colour_target
     pictures: int = 160_000
-    sizes: str = SIZES
+    sizes: str = "auto"
     batch: int = 32
     lr: float = 6e-4
     aging: float = 0.4
@@ -119,7 +126,7 @@ class Pretraining:
     def stage(self, out: Path, precision: str) -> Stage:
         """The options of the loop; `precision` is decided."""
         require(self.chroma_weight >= 0, f"--chroma-weight {self.chroma_weight:g}: must be 0 or more")
-        sizes = parse_sizes(self.sizes)
+        sizes = sizes_of(self.sizes, SIZES, self.model)
         return Stage(
             name="pretrain", model=self.model, out=out, pictures=self.pictures, sizes=sizes, batch=self.batch,
             lr=self.lr, aging=self.aging, seed=self.seed, precision=precision, validate_every=self.validate_every,
@@ -133,30 +140,31 @@ class Pretraining:
 
 @dataclass(frozen=True)
 class Finetuning:
-    """`archivecolor train gan`."""
+    """`archivecolor train gan`. The defaults are those that brought a few hundred photographs of one archive on
+    (weights/LOG.md, run 19)."""
 
     origin: str = ""
     """`from`: a name or a folder of weights; in a recipe, what `[pretrain]` has made when left out."""
     gan: str = "vanilla"
-    l1_weight: float = 20.0
+    l1_weight: float = 100.0
     chroma_weight: float = 0.5
-    feature_weight: float = Appearance.feature_weight
-    psnr_weight: float = Appearance.psnr_weight
+    feature_weight: float = 6.0
+    psnr_weight: float = 2.0
     ciede2000_weight: float = Appearance.ciede2000_weight
-    colour_weight: float = Appearance.colour_weight
+    colour_weight: float = 20.0
     colour_target: float = Appearance.colour_target
     discriminator: str = "spectral"
-    warmup: int = 480
-    pictures: int = 40_000
+    warmup: int = 160
+    pictures: int = 1_120
     sizes: str = "auto"
-    batch: int = 24
+    batch: int = 16
     lr: float = 1e-4
     lr_d: float = 4e-4
-    aging: float = 0.4
+    aging: float = 0.3
     norms: str = "frozen"
     ema: float = 0.999
     stop_when: str = "l1:1.2,colour:0.6-1.15"
-    validate_every: int = 2_000
+    validate_every: int = 320
     seed: int = 0
     precision: str = "auto"
 
@@ -174,8 +182,7 @@ class Finetuning:
             f"--warmup {self.warmup}: leaves the U-Net none of the {self.pictures} --pictures; make it less",
         )
         require(self.norms in NORMS, f"--norms {self.norms}: write one of {', '.join(NORMS)}")
-        own = "256" if model == "pix2pix" else SIZES
-        sizes = parse_sizes(own if self.sizes == "auto" else self.sizes)
+        sizes = sizes_of(self.sizes, FINE_SIZES, model)
         return Stage(
             name="gan", model=model, out=out, pictures=self.pictures, sizes=sizes, batch=self.batch,
             lr=self.lr, aging=self.aging, ema=self.ema, seed=self.seed, precision=precision,
@@ -224,9 +231,9 @@ class Recipe:
         """Of all crops, in pixels: so large have the decoded photographs to be."""
         listed = [self.pretrain.sizes] if self.pretrain else []
         listed += [self.pretrain.teacher_sizes] if self.pretrain and self.pretrain.teacher != "none" else []
-        listed += [SIZES if self.gan.sizes == "auto" else self.gan.sizes] if self.gan else []
+        listed += [self.gan.sizes] if self.gan else []
         listed += ["256"] if self.baseline else []
-        return max(side for sizes in listed for side, _ in parse_sizes(sizes))
+        return max(side for sizes in listed for side, _ in sizes_of(sizes, "256", ""))
 
 
 STAGES: dict[str, Any] = {"pretrain": Pretraining, "gan": Finetuning, "baseline": Baseline}

@@ -76,7 +76,7 @@ def load_photographs(
     """Decodes all photographs of `data`; the held-out ones are those of `val`, or a fixed part (`dataset.split`).
 
     Args:
-        short: the side of the largest crops; decoded pictures are kept no larger than this.
+        short: the side of the largest crops; decoded pictures are kept no larger than a crop of the mean share needs.
         seen: called with what is being read, how many pictures are through, and of how many.
 
     Raises:
@@ -89,7 +89,10 @@ def load_photographs(
         train_paths, held_paths = dataset.split(train_paths, data)
     looked_at = [held_paths[i] for i in dataset.spread(len(held_paths), Stage.validation_pictures)]
     beyond = set(held_paths) - set(looked_at)
-    train = dataset.load(train_paths, read_rgb, short, data, lambda n: seen("reading photographs", n, len(train_paths)))
+    train = dataset.load(
+        train_paths, read_rgb, round(short / dataset.MEAN_CROP), data,
+        lambda n: seen("reading photographs", n, len(train_paths)),
+    )  # fmt: skip
     held = dataset.load(
         looked_at, read_rgb, LARGEST_VALIDATION, val or data, lambda n: seen("held-out ones", n, len(looked_at))
     )
@@ -153,9 +156,14 @@ def begin(
         parent: the card of the weights that it goes on from.
 
     Raises:
-        UsageError: the folder holds another training.
+        UsageError: the folder holds another training, or finished weights.
     """
     seen, path = seen_so_far(stage), stage.out / recipe.FILE
+    if not seen and (stage.out / weights.CARD).exists():
+        raise UsageError(
+            f"{stage.out}: holds finished weights and no {checkpoint.FILE} to go on from; choose another --out, and to "
+            "train these weights on, name them with --from"
+        )
     keep_split(stage.out, photographs, bool(seen))
     changed: list[str] = []
     if seen and path.exists():
@@ -177,7 +185,7 @@ def begin(
     descent: dict[str, Any] = {}
     if parent:
         made_by["from"] = parent.name
-        descent = {"size": parent.size, "history": [*parent.history, parent.sha256]}
+        descent = {"size": parent.size, "licence": parent.licence, "history": [*parent.history, parent.sha256]}
     return {
         **descent, "name": stage.out.name, "network": stage.model, "sha256": "", "stage": stage.name, "recipe": made_by,
         "data": {"folder": photographs.folder, "pictures": len(train), "left_out": train.left_out},
@@ -237,10 +245,12 @@ def pretrain(asked: Pretraining, out: Path, recipe_text: str, room: Room) -> dic
     painted = AppearanceLoss(appearance, lite0) if appearance.needed else None
     soft = None
     if teaching.soft_target:
-        finished, _ = weights.load(weights.find(teaching.soft_target))
+        finished, its_card = weights.load(weights.find(teaching.soft_target))
         soft = SoftTarget(finished, teaching.soft_weight, stage.precision, room.device)
     photographs = room.photographs()
     card = begin(stage, photographs, recipe_text, room.say, parent)
+    if soft:
+        card["recipe"]["soft_target_sha256"] = its_card.sha256
     if lite0 and teaching.teacher != "none" and teaching.pictures:
         taught = teacher.teach(
             stage, teaching, teacher.encoder_of(network), lite0, photographs.train, photographs.held, card, room.watch,

@@ -71,7 +71,10 @@ def numbers(one: Scores) -> dict[str, float | None]:
 
 def write_cards(result: Evaluated, models: Sequence[str]) -> None:
     """Puts the numbers into the card of each model, with the protocol they were measured by."""
-    about = {"data": Path(result.data).name, "pictures": result.pictures, "protocol": result.protocol}
+    about = {
+        "data": Path(result.data).name, "pictures": result.pictures, "left_out": result.left_out, "size": result.size,
+        "precision": result.precision, "protocol": result.protocol,
+    }  # fmt: skip
     for model, one in zip(models, result.models, strict=True):
         weights.note(model, "test", {**about, **numbers(one)})
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,6 +14,7 @@ from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor, nn
 
 from archivecolor import files
+from archivecolor.errors import MissingDependencyError
 from archivecolor.training import checkpoint
 from archivecolor.training.dataset import PhotoSet, validation_batch
 
@@ -34,6 +36,16 @@ def read_history(folder: Path) -> list[dict[str, float]]:
     """The rows of `history.jsonl`."""
     path = folder / HISTORY
     return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()] if path.exists() else []
+
+
+def check_drawing() -> None:
+    """Looks, before anything is trained, for what draws the curves.
+
+    Raises:
+        MissingDependencyError: it is not installed.
+    """
+    if not importlib.util.find_spec("matplotlib"):
+        raise MissingDependencyError("the curves are drawn by matplotlib: pip install 'archivecolor[train]'")
 
 
 def curves(folder: Path) -> None:
