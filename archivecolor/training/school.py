@@ -182,7 +182,7 @@ def begin(
     if changed:
         made_by["changed"] = [line.removeprefix("# ") for line in changed]
     train = photographs.train
-    descent: dict[str, Any] = {}
+    descent: dict[str, Any] = {"licence": "not stated: that is for who trained them"}
     if parent:
         made_by["from"] = parent.name
         descent = {"size": parent.size, "licence": parent.licence, "history": [*parent.history, parent.sha256]}
