@@ -42,7 +42,9 @@ def doubt(ab: Floats, mirrored: Floats, lightness: Floats) -> Floats:
 def ordinary(numbers: dict[str, Any]) -> float:
     """The median doubt by the numbers of a weights card, where `evaluate --confidence --write-card` left it; networks
     differ in it several times over."""
-    return numbers.get("confidence", {}).get("median_doubt") or ORDINARY
+    measured = numbers.get("confidence")
+    median = measured.get("median_doubt") if isinstance(measured, dict) else None
+    return median if isinstance(median, float) and median > 0 else ORDINARY
 
 
 def confidence(doubted: float, median: float) -> float:

@@ -159,6 +159,11 @@ def test_a_card_tells_what_is_ordinary_for_its_weights(tmp_path: Path, sided: Pa
     assert found[0] == pytest.approx(1 / (1 + 2 * (1 / found[1] - 1)))
 
 
+@pytest.mark.parametrize("measured", [None, {}, {"median_doubt": 0.0}, {"median_doubt": "much"}, []])
+def test_a_card_without_a_median_has_that_of_the_default(measured: object) -> None:
+    assert doubt.ordinary({"confidence": measured}) == doubt.ORDINARY
+
+
 def test_distances_are_in_lab_units() -> None:
     one = torch.zeros(2, 2, 4, 4)
     other = one.clone()

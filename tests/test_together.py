@@ -143,7 +143,7 @@ def test_alone_nothing_is_joined_and_nothing_changes():
 
 LAUNCHERS = {
     "torchrun": "torch.distributed.run --nproc-per-node 2 --master-port",
-    "accelerate": "accelerate.commands.accelerate_cli launch --cpu --num_processes 2 --num_machines 1 "
+    "accelerate": "accelerate.commands.accelerate_cli launch --multi_gpu --num_processes 2 --num_machines 1 "
     "--mixed_precision no --dynamo_backend no --num_cpu_threads_per_process 1 --main_process_port",
 }
 
@@ -161,6 +161,11 @@ def test_two_processes_train_by_the_commands_that_the_readme_names(tmp_path: Pat
     )
     run = subprocess.run([sys.executable, *words.split()], capture_output=True, text=True, timeout=240)
     assert run.returncode == 0, run.stderr
+    uneven = subprocess.run(
+        [sys.executable, *words.replace("--batch 2", "--batch 3").replace("/out", "/uneven").split()],
+        capture_output=True, text=True, timeout=240,
+    )  # fmt: skip
+    assert "2 processes" in uneven.stderr, "there are two indeed"
     told = [json.loads(line) for line in run.stdout.splitlines()]
     assert [row["event"] for row in told] == ["photographs", "validation", "validation", "end"], "one of the two tells"
     assert weights.check(tmp_path / "out").numbers["training"]["pictures"] == 4

@@ -417,10 +417,14 @@ def test_ctrl_c_saves_and_the_same_command_goes_on(tmp_path: Path):
     )
     command = [sys.executable, *words.split()]
     with subprocess.Popen([*command, "100000"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as child:
-        next(line for line in child.stdout if '"validation"' in line)
-        time.sleep(2)
-        child.send_signal(signal.SIGINT)
-        out, err = child.communicate(timeout=120)
+        try:
+            begun = any('"validation"' in line for line in child.stdout)
+            time.sleep(2)
+            child.send_signal(signal.SIGINT)
+            out, err = child.communicate(timeout=120)
+        finally:
+            child.kill()
+    assert begun, err
     assert child.returncode == INTERRUPTED, err
     assert "stopping: the state is saved" in err
     assert json.loads(out.splitlines()[-1])["event"] == "interrupted"
@@ -462,6 +466,24 @@ def test_finished_weights_are_not_trained_over(trained: tuple[Path, Path], tmp_p
     assert "holds finished weights and no checkpoint.safetensors" in str(result.exception)
     assert (finished / weights.TENSORS).read_bytes() == before
     assert {path.name for path in finished.iterdir()} == {weights.TENSORS, weights.CARD}
+
+
+@pytest.mark.parametrize("cut_at", [12, 24])
+def test_a_validation_that_was_cut_short_is_made_up_for(tmp_path: Path, cut_at: int):
+    """The state is saved before the last one, and may be before any."""
+
+    def watch(progress: loop.Progress) -> None:
+        if progress.validated and progress.pictures == cut_at:
+            raise KeyboardInterrupt
+
+    stage = tiny_stage(tmp_path, checkpoint_minutes=0)
+    with pytest.raises(KeyboardInterrupt):
+        loop.run(stage, tiny_step(0), photo_set(6), photo_set(2), CARD, watch)
+    numbers = loop.run(stage, tiny_step(0), photo_set(6), photo_set(2), CARD, lambda progress: None)
+    rows = sheets.read_history(tmp_path)
+    assert [row["pictures"] for row in rows] == [0, 12, 24]
+    assert numbers["val_l1"] == rows[-1]["val_l1"]
+    assert weights.read_card(tmp_path).numbers["training"]["validation"] == numbers
 
 
 def test_a_history_forgets_what_a_killed_training_did_not_save(tmp_path: Path):
@@ -1111,7 +1133,7 @@ def test_evaluate_prints_a_row_for_each_plate_and_model(trained: tuple[Path, Pat
 
 
 def test_plates_go_alone(tmp_path: Path):
-    for words in (f"--data {tmp_path}", "--limit 3", "--confidence", "--write-card"):
+    for words in (f"--data {tmp_path}", "--limit 3", "--confidence", "--write-card", "--compare lite lite"):
         result = CliRunner().invoke(app, ["evaluate", "--plates", str(tmp_path), *words.split()])
         assert "--plates" in str(result.exception)
 

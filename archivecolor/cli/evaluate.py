@@ -90,8 +90,8 @@ def evaluate(
         raise UsageError("--plot: goes with --film alone")
     if confidence and (sheet or compare):
         raise UsageError("--confidence: draws no sheet; leave --sheet out, and name the weights with --model")
-    if plates and (limit or confidence or write_card):
-        raise UsageError("--plates: goes with neither --limit nor --confidence nor --write-card")
+    if plates and (limit or confidence or write_card or compare):
+        raise UsageError("--plates: goes with none of --limit, --confidence, --write-card and --compare")
     where = devices.choose_device(device)
     asked = Evaluation(
         data=source, models=(*(model or []), *(compare or ())) or (weights.DEFAULT_MODEL,), size=size, limit=limit,

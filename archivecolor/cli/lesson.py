@@ -26,8 +26,8 @@ Out = Annotated[Path, typer.Option(help="Weights folder to write; holds the stat
 Val = Annotated[
     Path | None,
     typer.Option(
-        help="Held-out photographs, of which 256 are looked at; a fixed 4 % of --data when left out (of few up to a "
-        "fifth)."
+        help="Held-out photographs, at most 256 of which are looked at; a fixed 4 % of --data when left out (of few up "
+        "to a fifth)."
     ),
 ]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:n.")]

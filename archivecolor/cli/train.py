@@ -95,9 +95,8 @@ def train_pretrain(
 ) -> None:
     """L1 pre-training of a U-Net. Ctrl-C saves; the same command goes on where it stopped.
 
-    The taught encoder is left in
-    OUT/encoder, where --encoder can take it from. Several GPUs or machines: torchrun --nproc-per-node N -m archivecolor
-    train pretrain …, with OUT on a disk that all share.
+    The taught encoder is left in OUT/encoder, where --encoder can take it from. Several GPUs, here as in all stages:
+    torchrun --nproc-per-node N -m archivecolor train pretrain …; README tells of several machines.
 
     Example: archivecolor train pretrain --model lite --data ./colour_photos --out ./weights/mine
     """
@@ -172,7 +171,7 @@ def train_gan(
     precision: Precision = GAN.precision,
     as_json: AsJson = False,
 ) -> None:
-    """Adversarial fine-tuning: more colour than L1 alone dares. Ctrl-C saves; the same command goes on.
+    """Adversarial fine-tuning: truer and surer colours than L1 alone brings. Ctrl-C saves; the same command goes on.
 
     OUT gets the best average: least val_l1 ÷ the start's + 0.45 · |1 - colourfulness ÷ truth's| of all validations
     within the limits of --stop-when. The defaults are for a few hundred photographs of one archive: a quarter of an

@@ -199,7 +199,7 @@ class Adversarial:
     gan: str = "vanilla"
     l1_weight: float = 20.0
     """Of L1 on ab (in the network's range) beside the GAN loss. pix2pix has 100; against the bounded slopes of the
-    spectral discriminator that leaves the U-Net as timid as it was."""
+    spectral discriminator that leaves the U-Net as timid as it was, unless `appearance` asks for more."""
     chroma_weight: float = 0.0
     """How much more a colourful pixel counts in L1, as in the pre-training; 0 as in pix2pix."""
     lr_d: float = 4e-4

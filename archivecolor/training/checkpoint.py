@@ -65,6 +65,8 @@ class State:
     pictures: int = 0
     numbers: dict[str, float] = field(default_factory=dict)
     seconds: float = 0.0
+    judged_at: int = -1
+    """Pictures seen at the validation that `numbers` are of."""
 
 
 def save(folder: Path, stage: Stage, step: Step, average: Average, state: State) -> None:
@@ -76,7 +78,7 @@ def save(folder: Path, stage: Stage, step: Step, average: Average, state: State)
         for index, slots in optimizer.state_dict()["state"].items():
             tensors |= {f"optimizer/{name}/{index}/{slot}": torch.as_tensor(v) for slot, v in slots.items()}
     about = {
-        "pictures": state.pictures, "numbers": state.numbers, "seconds": state.seconds,
+        "pictures": state.pictures, "numbers": state.numbers, "seconds": state.seconds, "judged_at": state.judged_at,
         "average_steps": average.steps, "model": stage.model, "stage": stage.name,
     }  # fmt: skip
     folder.mkdir(parents=True, exist_ok=True)
@@ -131,7 +133,7 @@ def restore(stage: Stage, step: Step, average: Average) -> State:
         optimizer.load_state_dict({**optimizer.state_dict(), "state": slots})
     average.values = {k: v.to(average.values[k].device) for k, v in _below(tensors, "average/").items()}
     average.steps = about["average_steps"]
-    return State(about["pictures"], about["numbers"], about["seconds"])
+    return State(about["pictures"], about["numbers"], about["seconds"], about["judged_at"])
 
 
 def _below(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:

@@ -105,7 +105,8 @@ def run(
     training = _Training(stage, step, held, judge or COLORIZER)
     if training.state.pictures < stage.pictures:
         _train(training, train, watch, stop)
-        training.save()  # before judging, which takes minutes: who is in haste presses Ctrl-C twice
+        training.save()  # before judging, which takes minutes: whoever is in haste presses Ctrl-C twice
+    if training.state.judged_at != training.state.pictures:
         training.validate(watch)
         training.save()
     training.publish(card)
@@ -116,7 +117,7 @@ def run(
 def _train(training: _Training, photos: PhotoSet, watch: Watch, stop: Stop) -> None:
     stage, first, started = training.stage, training.state.pictures, time.monotonic()
     # In step with an unbroken run, so that the curves of a resumed one have the same marks.
-    next_validation = -(-first // stage.validate_every) * stage.validate_every
+    next_validation = (training.state.judged_at // stage.validate_every + 1) * stage.validate_every
     with _Batches(photos, stage, first) as batches:
         while training.state.pictures < stage.pictures and not together.anyone(stop()):
             if training.state.pictures >= next_validation:
@@ -144,8 +145,8 @@ class _Training:
         self.before, self.started = self.state.seconds, time.monotonic()
         self.saved_at = self.started
 
-    def _mark(self, pictures: int, numbers: dict[str, float]) -> None:
-        self.state = checkpoint.State(pictures, numbers, self.before + time.monotonic() - self.started)
+    def _mark(self, pictures: int, numbers: dict[str, float], judged_at: int) -> None:
+        self.state = checkpoint.State(pictures, numbers, self.before + time.monotonic() - self.started, judged_at)
 
     def unsaved_seconds(self) -> float:
         return time.monotonic() - self.saved_at
@@ -157,13 +158,13 @@ class _Training:
         torch.manual_seed(self.stage.seed * 1_000_003 + seen + together.rank())
         losses = together.mean_of(self.step(batch, learning_rate(seen / self.stage.pictures, self.stage.lr)))
         self.average.update(self.step.network)
-        self._mark(seen + self.stage.batch, self.state.numbers)
+        self._mark(seen + self.stage.batch, self.state.numbers, self.state.judged_at)
         return losses
 
     def validate(self, watch: Watch) -> None:
         """Judges the average and writes it down: history, curves, samples."""
         stage, pictures, begun = self.stage, self.state.pictures, time.monotonic()
-        self._mark(pictures, self.judge.validate(self.step.network, self.average, self.held, stage))
+        self._mark(pictures, self.judge.validate(self.step.network, self.average, self.held, stage), pictures)
         rate = min(len(self.held), stage.validation_pictures) / (time.monotonic() - begun)
         watch(Progress(stage.name, pictures, stage.pictures, stage.validation_size, self.state.numbers, rate, True))
         if not together.leads():

@@ -82,6 +82,8 @@ class Pretraining:
             UsageError: it is neither.
         """
         require(self.norms in ("auto", *NORMS), f"--norms {self.norms}: write one of auto, {', '.join(NORMS)}")
+        if self.norms == "frozen" and not self.origin:
+            raise UsageError("--norms frozen: new norms have no statistics to keep; add --from, or leave it out")
         taught = self.teacher != "none" and self.teacher_pictures
         return self.norms if self.norms != "auto" else "frozen" if self.origin and not taught else "learnt"
 
@@ -140,7 +142,7 @@ class Pretraining:
 
 @dataclass(frozen=True)
 class Finetuning:
-    """`archivecolor train gan`. The defaults are those that brought a few hundred photographs of one archive on
+    """`archivecolor train gan`. The defaults are those that served a few hundred photographs of one archive best
     (weights/LOG.md, run 19)."""
 
     origin: str = ""
@@ -233,7 +235,7 @@ class Recipe:
         listed += [self.pretrain.teacher_sizes] if self.pretrain and self.pretrain.teacher != "none" else []
         listed += [self.gan.sizes] if self.gan else []
         listed += ["256"] if self.baseline else []
-        return max(side for sizes in listed for side, _ in sizes_of(sizes, "256", ""))
+        return max(side for sizes in listed for side, _ in sizes_of(sizes, FINE_SIZES, ""))
 
 
 STAGES: dict[str, Any] = {"pretrain": Pretraining, "gan": Finetuning, "baseline": Baseline}

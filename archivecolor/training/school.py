@@ -70,6 +70,11 @@ class Room:
     """Told what a person should know, a line of text each time."""
 
 
+def kept_side(crop: int) -> int:
+    """The short side that photographs are kept at, so that crops of a mean share need not be enlarged."""
+    return round(crop / dataset.MEAN_CROP)
+
+
 def load_photographs(
     data: Path, val: Path | None, short: int, seen: Callable[[str, int, int], None] = lambda what, done, total: None
 ) -> Photographs:
@@ -90,7 +95,7 @@ def load_photographs(
     looked_at = [held_paths[i] for i in dataset.spread(len(held_paths), Stage.validation_pictures)]
     beyond = set(held_paths) - set(looked_at)
     train = dataset.load(
-        train_paths, read_rgb, round(short / dataset.MEAN_CROP), data,
+        train_paths, read_rgb, kept_side(short), data,
         lambda n: seen("reading photographs", n, len(train_paths)),
     )  # fmt: skip
     held = dataset.load(
@@ -156,14 +161,9 @@ def begin(
         parent: the card of the weights that it goes on from.
 
     Raises:
-        UsageError: the folder holds another training, or finished weights.
+        UsageError: the folder holds another training.
     """
     seen, path = seen_so_far(stage), stage.out / recipe.FILE
-    if not seen and (stage.out / weights.CARD).exists():
-        raise UsageError(
-            f"{stage.out}: holds finished weights and no {checkpoint.FILE} to go on from; choose another --out, and to "
-            "train these weights on, name them with --from"
-        )
     keep_split(stage.out, photographs, bool(seen))
     changed: list[str] = []
     if seen and path.exists():
@@ -182,14 +182,33 @@ def begin(
     if changed:
         made_by["changed"] = [line.removeprefix("# ") for line in changed]
     train = photographs.train
-    descent: dict[str, Any] = {"licence": "not stated: that is for who trained them"}
+    descent: dict[str, Any] = {"licence": "not stated: that is for whoever trained them to say"}
     if parent:
         made_by["from"] = parent.name
-        descent = {"size": parent.size, "licence": parent.licence, "history": [*parent.history, parent.sha256]}
+        descent = {"size": parent.size, "licence": begun_under(parent), "history": [*parent.history, parent.sha256]}
     return {
         **descent, "name": stage.out.name, "network": stage.model, "sha256": "", "stage": stage.name, "recipe": made_by,
         "data": {"folder": photographs.folder, "pictures": len(train), "left_out": train.left_out},
     }  # fmt: skip
+
+
+def check_out(stage: Stage) -> None:
+    """Looks, before photographs are read for minutes, whether the stage may write to its folder.
+
+    Raises:
+        UsageError: it holds another training, or finished weights.
+    """
+    if checkpoint.check(stage) is None and (stage.out / weights.CARD).exists():
+        raise UsageError(
+            f"{stage.out}: holds finished weights and no {checkpoint.FILE} to go on from; choose another --out, and to "
+            "train these weights on, name them as what to begin from (--from, or from in a recipe)"
+        )
+
+
+def begun_under(parent: weights.Card) -> str:
+    """The licence of weights that go on from others: theirs holds on, and what comes to it is not ours to say."""
+    known = "not stated: begun from weights under "
+    return parent.licence if parent.licence.startswith("not stated") else known + parent.licence
 
 
 def seen_so_far(stage: Stage) -> str:
@@ -234,6 +253,7 @@ def pretrain(asked: Pretraining, out: Path, recipe_text: str, room: Room) -> dic
     begun, parent = weights.load(begun_from(asked.origin, out)) if asked.origin else (None, None)
     asked = replace(asked, model=parent.network) if parent else asked
     stage = asked.stage(out, devices.choose_precision(asked.precision, room.device))
+    check_out(stage)
     teaching = asked.teaching()
     torch.manual_seed(stage.seed)
     network = weights.build(stage.model, stage.out) if begun is None else begun
@@ -273,6 +293,7 @@ def gan(asked: Finetuning, out: Path, recipe_text: str, room: Room) -> dict[str,
     """Adversarial fine-tuning; see `archivecolor train gan --help`."""
     network, parent = weights.load(begun_from(asked.origin, out))
     stage = asked.stage(parent.network, out, devices.choose_precision(asked.precision, room.device))
+    check_out(stage)
     torch.manual_seed(stage.seed)
     step = GuardedGanStep(
         network, asked.adversarial(), stage.lr, stage.precision, room.device, parent.sha256, asked.norms == "frozen"
@@ -295,6 +316,7 @@ def gan(asked: Finetuning, out: Path, recipe_text: str, room: Room) -> dict[str,
 def baseline(asked: Baseline, out: Path, recipe_text: str, room: Room) -> dict[str, float]:
     """pix2pix from noise; see `archivecolor train baseline --help`."""
     stage = asked.stage(out, devices.choose_precision(asked.precision, room.device))
+    check_out(stage)
     torch.manual_seed(stage.seed)
     network = weights.build(stage.model, stage.out)
     step = GanStep(network, asked.adversarial(), stage.lr, stage.precision, room.device)
@@ -350,6 +372,6 @@ def find_lr(asked: Search, data: Path, device: torch.device, seen: Callable[[str
     start_encoder(network, asked.encoder)
     paths = dataset.chosen(data, asked.steps * asked.stage.batch)
     side = asked.stage.sizes[0][0]
-    photos = dataset.load(paths, read_rgb, side, data, lambda n: seen("reading photographs", n, len(paths)))
+    photos = dataset.load(paths, read_rgb, kept_side(side), data, lambda n: seen("reading photographs", n, len(paths)))
     seen("trying rates", 0, asked.steps)
     return finder.find(network, photos, asked.stage, asked.chroma_weight, asked.steps, device)
