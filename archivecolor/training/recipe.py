@@ -165,7 +165,7 @@ class Finetuning:
     aging: float = 0.3
     norms: str = "frozen"
     ema: float = 0.999
-    stop_when: str = "l1:1.2,colour:0.6-1.15"
+    stop_when: str = "l1:1.2,colour:0.4-1.15"
     validate_every: int = 320
     seed: int = 0
     precision: str = "auto"
