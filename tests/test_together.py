@@ -11,8 +11,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from PIL import Image
-from test_training import colour_picture
+from test_training import photo_folder
 from torch import nn
 
 from archivecolor import weights
@@ -150,10 +149,7 @@ LAUNCHERS = {
 
 @pytest.mark.parametrize("launcher", LAUNCHERS)
 def test_two_processes_train_by_the_commands_that_the_readme_names(tmp_path: Path, launcher: str):
-    photos = tmp_path / "photos"
-    photos.mkdir()
-    for i in range(4):
-        Image.fromarray(colour_picture(i)).save(photos / f"{i}.png")
+    photos = photo_folder(tmp_path / "photos", 4)
     words = (
         f"-m {LAUNCHERS[launcher]} {free_port()} -m archivecolor train pretrain "
         f"--model lite --encoder none --data {photos} --val {photos} --out {tmp_path}/out --batch 2 --pictures 4 "

@@ -66,6 +66,14 @@ def photo_set(count: int, **size: int) -> dataset.PhotoSet:
     return dataset.PhotoSet([colour_picture(i, **size) for i in range(count)], [f"{i}.png" for i in range(count)], {})
 
 
+def photo_folder(folder: Path, count: int, **size: int) -> Path:
+    """The same pictures as files."""
+    folder.mkdir()
+    for i in range(count):
+        Image.fromarray(colour_picture(i, **size)).save(folder / f"{i}.png")
+    return folder
+
+
 class TinyBody(nn.Module):
     """Five halvings in a few hundred thousand parameters, with the dropout that the real encoders lack."""
 
@@ -407,10 +415,7 @@ def test_a_state_is_restored_to_where_the_network_computes(tmp_path: Path):
 
 
 def test_ctrl_c_saves_and_the_same_command_goes_on(tmp_path: Path):
-    photos = tmp_path / "photos"
-    photos.mkdir()
-    for i in range(2):
-        Image.fromarray(colour_picture(i)).save(photos / f"{i}.png")
+    photos = photo_folder(tmp_path / "photos", 2)
     words = (
         f"-m archivecolor train pretrain --model lite --encoder none --data {photos} --val {photos} "
         f"--out {tmp_path}/out --batch 2 --sizes 32 --device cpu --precision fp32 --json --pictures"
@@ -438,10 +443,7 @@ def test_ctrl_c_saves_and_the_same_command_goes_on(tmp_path: Path):
 
 def test_a_command_memorises_two_pictures_and_leaves_them_in_its_weights(tmp_path: Path):
     """From the command to the averaged, rounded and published network; crops differ each time, so not to the pixel."""
-    photos = tmp_path / "photos"
-    photos.mkdir()
-    for i in range(2):
-        Image.fromarray(colour_picture(i, 64, 64)).save(photos / f"{i}.png")
+    photos = photo_folder(tmp_path / "photos", 2, height=64, width=64)
     words = (
         f"train pretrain --model lite --encoder none --data {photos} --val {photos} --out {tmp_path}/out --batch 2 "
         "--sizes 64 --pictures 240 --lr 3e-3 --aging 0 --chroma-weight 0 --precision fp32"
