@@ -12,18 +12,39 @@ from pathlib import Path
 import pytest
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # before anything imports torch
+# Processes that tests start find `support` too; what pytest itself has of it comes from pyproject.toml.
+os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(Path(__file__).parent), os.environ.get("PYTHONPATH")]))
 
 
 @pytest.fixture
 def ink(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A weights folder of `doubles.ConstantInk`, whose network is known for the length of the test."""
-    from doubles import ConstantInk, save_ink
+    """A weights folder of `support.doubles.ConstantInk`, whose network is known for the length of the test."""
+    from support.doubles import ConstantInk, save_ink
 
     from archivecolor import networks
 
     monkeypatch.setitem(networks.NETWORKS, "ink", ConstantInk)
     monkeypatch.setitem(networks.STRIDES, "ink", 32)
     return save_ink(tmp_path / "weights" / "inky")
+
+
+@pytest.fixture(scope="session")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """A folder of photographs, and a lite trained on them for two steps by the command, its encoder taught before."""
+    from support.tiny_training import photo_folder
+    from typer.testing import CliRunner
+
+    from archivecolor.cli import app
+
+    root = tmp_path_factory.mktemp("command")
+    photos = photo_folder(root / "photos", 3)
+    arguments = (
+        f"train pretrain --data {photos} --val {photos} --out {root}/lite --pictures 4 --batch 2 --sizes 64 "
+        "--teacher lite0 --teacher-pictures 2 --teacher-sizes 64 --teacher-weight 0.1 --precision fp32"
+    )
+    result = CliRunner().invoke(app, arguments.split(), catch_exceptions=False)
+    assert result.exit_code == 0, result.output
+    return photos, root / "lite"
 
 
 @pytest.fixture

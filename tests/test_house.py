@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pytest
 from PIL import Image
+from support.paths import ROOT
 
-ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / "archivecolor"
 FLOORS = (
     ("errors", "numbered"),

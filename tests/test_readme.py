@@ -8,19 +8,16 @@ import re
 import shlex
 import subprocess
 import sys
-import textwrap
 from pathlib import Path
 
 import pytest
+from support.paths import ROOT
+from support.readme_commands import README, blocks, matches, on_ray, prints, told
 from typer.testing import CliRunner
 
 from archivecolor import cli, photo, run, supervise, weights
-from archivecolor.decisions import FORMAT
 from archivecolor.options import DEFAULT_MODEL
 from archivecolor.provenance import merge, read_rows
-
-ROOT = Path(__file__).parents[1]
-README = (ROOT / "README.md").read_text(encoding="utf-8")
 
 
 def commands() -> list[list[str]]:
@@ -103,50 +100,9 @@ def test_what_the_readme_links_to_is_there() -> None:
     assert [t for t in targets if not (ROOT / t).exists()] == []
 
 
-# --- what the README says that commands print -------------------------------------------------------------------------
-
-
-def blocks(mark: str) -> list[list[str]]:
-    """The indented blocks of the README behind this remark, line by line."""
-    found = re.findall(rf"^<!-- {mark} -->\n\n((?:    .*\n)+)", README, re.MULTILINE)
-    return [textwrap.dedent(block).splitlines() for block in found]
-
-
-def told(block: list[str]) -> list[tuple[str, list[str]]]:
-    """Each command with the lines that it is said to print."""
-    made: list[tuple[str, list[str]]] = []
-    for line in block:
-        if line.startswith("    "):
-            made[-1][1].append(line.strip())
-        else:
-            made.append((line, []))
-    return made
-
-
-def matches(shown: str, line: str) -> bool:
-    """Whether a line is as it is shown; "…" stands for anything, a blank for any number of them."""
-    parts = (re.escape(part) for part in shown.split("…"))
-    pattern = ".*".join(parts).replace("\\ ", " ")
-    return re.fullmatch(re.sub(" +", " +", pattern), line.strip()) is not None
-
-
-def decide(out: Path, path: Path) -> None:
-    """What the README says of the page: the cat is rejected, the cup accepted."""
-    rows = read_rows(out)
-    made = [
-        {"input": name, "decision": word, "output_sha256": rows[name].output_sha256, "note": ""}
-        for name, word in (("animals/cat.png", "rejected"), ("things/cup_16bit.tif", "accepted"))
-    ]
-    path.write_text(json.dumps({"format": FORMAT, "collection": "", "decisions": made}))
-
-
-def on_ray(block: list[str]) -> bool:
-    return any("--on ray" in line for line in block)
-
-
 @pytest.mark.parametrize(
     "block", [b for b in blocks("printed") if not on_ray(b)], ids=lambda block: block[0][13:60]
-)  # those for Ray are in test_cluster.py, which starts one
+)  # those for Ray are in test_ray.py, which starts one
 def test_commands_print_what_the_readme_shows(
     block: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -154,20 +110,6 @@ def test_commands_print_what_the_readme_shows(
     monkeypatch.setattr(supervise, "drive", run.drive)
     monkeypatch.chdir(tmp_path)
     prints(block)
-
-
-def prints(block: list[str]) -> None:
-    """Types the commands of a block, in this folder, and compares."""
-    Path("examples").symlink_to(ROOT / "examples")
-    for command, shown in told(block):
-        if "decisions.json" in command and not Path("decisions.json").exists():
-            decide(Path("color"), Path("decisions.json"))
-        result = CliRunner().invoke(cli.app, shlex.split(command)[1:])
-        assert result.exit_code == 0, result.output
-        printed = result.output.replace(f"{Path.cwd()}/", "").splitlines()
-        lines = iter(sorted(printed) if "--json" in command else printed)
-        for line in shown:
-            assert any(matches(line, one) for one in lines), (command, line, result.output)
 
 
 def test_the_readme_shows_what_each_of_these_prints() -> None:

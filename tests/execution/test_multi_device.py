@@ -1,0 +1,155 @@
+"""several: a run on more than one device is the same run: the same files and rows, one manifest, one end."""
+
+from __future__ import annotations
+
+import io
+import os
+import sys
+import threading
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
+
+import joblib
+import pytest
+from support.doubles import colour, contents, save_grey_tree
+from support.paths import SUPPORT
+
+import archivecolor
+from archivecolor import run
+from archivecolor.errors import NoInputError, OutputError, UsageError
+from archivecolor.options import ColorOptions, Disclosure, RunOptions, Shard
+from archivecolor.provenance import DONE, MANIFEST, Record, read_rows
+from archivecolor.provenance.record import line
+from archivecolor.provenance.shards import manifest_of
+from archivecolor.supervise import child, drive, parent, several
+
+pytestmark = pytest.mark.skipif(os.name != "posix", reason="elsewhere a run has no process of its own")
+
+CHILD = (sys.executable, str(SUPPORT / "deadly_child.py"), "real")
+"""Which knows the ink."""
+LIGHT = (*CHILD[:-1], "light")
+"""Which starts in a moment and keeps only the manifest."""
+
+
+@pytest.fixture
+def options(src: Path, out: Path, ink: Path) -> RunOptions:
+    return RunOptions(
+        (str(src),), out, str(ink), ColorOptions(64), "cpu,cpu", "fp32", workers=1, disclosure=Disclosure(sidecar=False)
+    )
+
+
+class Heard:
+    """What a terminal would show."""
+
+    def __init__(self) -> None:
+        self.names: list[str] = []
+        self.total = 0
+        self.passed_over: list[str] = []
+
+    def watch(self, name: str, row: Record | None, total: int) -> None:
+        self.names.append(name)
+        self.total = total
+
+    def pass_over(self, path: Path) -> None:
+        self.passed_over.append(path.name)
+
+
+def test_two_processes_do_what_one_does(options: RunOptions, src: Path, out: Path, ink: Path, tmp_path: Path) -> None:
+    save_grey_tree(src, 9)
+    (src / "notes.txt").write_text("no picture")
+    heard = Heard()
+    rows = drive(options, heard.watch, lambda: False, heard.pass_over, CHILD)
+    assert [row.input for row in rows] == sorted(heard.names)
+    assert {row.status for row in rows} == {DONE}
+    assert (len(rows), heard.total, heard.passed_over) == (9, 9, ["notes.txt"])
+    assert read_rows(out) == {row.input: row for row in rows}
+    colour(src, out=tmp_path / "alone", model=ink)
+    assert contents(out, lambda p: p.name == MANIFEST) == contents(tmp_path / "alone", lambda p: p.name == MANIFEST)
+    again = Heard()
+    assert drive(options, again.watch, lambda: False, again.pass_over, CHILD) == rows
+
+
+def test_what_other_shares_left_is_joined_before(options: RunOptions, src: Path, out: Path) -> None:
+    """Killed on three devices, gone on with on two."""
+    save_grey_tree(src, 6)
+    left = Record("a", "/elsewhere/a.png", "a.png", DONE)
+    out.mkdir()
+    (out / manifest_of(Shard(2, 3))).write_text(line(left))
+    rows = drive(options, Heard().watch, lambda: False, Heard().pass_over, CHILD)
+    assert set(read_rows(out)) == {"a", *(row.input for row in rows)}
+
+
+def test_a_list_on_standard_input_reaches_all(
+    options: RunOptions, src: Path, out: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    paths = save_grey_tree(src, 5)
+    listed = io.BytesIO("".join(f"{path}\n" for path in paths).encode())
+    monkeypatch.setattr(sys, "stdin", SimpleNamespace(buffer=listed))
+    rows = drive(replace(options, inputs=("-",)), Heard().watch, lambda: False, Heard().pass_over, CHILD)
+    assert [row.status for row in rows] == [DONE] * 5
+
+
+def test_what_is_wrong_with_one_device_ends_all(options: RunOptions, src: Path) -> None:
+    save_grey_tree(src, 40)
+    heard, before = Heard(), set(threading.enumerate())  # an earlier test's may be waiting for the end of the process
+    with pytest.raises(UsageError, match="abacus"):
+        drive(replace(options, device="cpu,abacus"), heard.watch, lambda: False, heard.pass_over, CHILD)
+    assert not any(t.name.startswith("ThreadPool") for t in set(threading.enumerate()) - before)
+
+
+def test_what_is_refused_leaves_nothing_behind(options: RunOptions, src: Path, out: Path) -> None:
+    save_grey_tree(src, 3)
+    before = contents(src)
+    with pytest.raises(OutputError, match="source"):
+        drive(replace(options, out=src / "color"), Heard().watch, lambda: False, Heard().pass_over, LIGHT)
+    assert contents(src) == before and not (src / "color").exists()
+    with pytest.raises(NoInputError):
+        drive(replace(options, inputs=(str(src / "none"),)), Heard().watch, lambda: False, Heard().pass_over, LIGHT)
+    assert not out.exists()
+
+
+def test_workers_cores_and_memory_are_shared_out(options: RunOptions, monkeypatch: pytest.MonkeyPatch) -> None:
+    given: list[RunOptions] = []
+
+    def noting(own: RunOptions, *rest: object) -> list[Record]:
+        given.append(own)
+        return []
+
+    monkeypatch.setattr(parent, "drive", noting)
+    for workers in (0, 1, 7):
+        several.drive(replace(options, device="cpu,cpu,cpu", workers=workers), *[lambda *_: False] * 3)
+    assert [(own.workers, own.beside) for own in given] == [(0, 3)] * 3 + [(1, 3)] * 3 + [(2, 3)] * 3
+    limits: list[float] = []
+    monkeypatch.setattr(run.Room, "of", lambda megapixels: limits.append(megapixels))
+    assert list(run.work([], None, replace(given[0], workers=1), None)) == []  # type: ignore[arg-type]
+    assert limits == [run.IN_FLIGHT_MEGAPIXELS / 3]
+    monkeypatch.setenv("LOKY_MAX_CPU_COUNT", "")
+    monkeypatch.delenv("LOKY_MAX_CPU_COUNT")
+    cores = joblib.cpu_count()
+    child._keep_to(1)
+    assert joblib.cpu_count() == cores
+    child._keep_to(2)
+    assert joblib.cpu_count() == max(1, cores // 2)
+
+
+def test_from_python_it_is_one_device_and_several_are_named(src: Path, out: Path, ink: Path) -> None:
+    save_grey_tree(src, 1)
+    with pytest.raises(UsageError, match=r"--device cpu,cpu: several.*command line"):
+        archivecolor.run(src, out=out, model=str(ink), device="cpu,cpu")
+    assert not out.exists()
+
+
+def test_asked_to_stop_all_stop(options: RunOptions, src: Path, out: Path) -> None:
+    save_grey_tree(src, 60)
+    heard = Heard()
+    rows = drive(options, heard.watch, lambda: len(heard.names) >= 4, heard.pass_over, CHILD)
+    assert 4 <= len(rows) < 60
+    assert set(read_rows(out)) >= {row.input for row in rows}
+
+
+def test_it_goes_neither_with_shards_nor_with_ray(out: Path) -> None:
+    with pytest.raises(UsageError, match=r"--device cpu,cpu.*--shard"):
+        RunOptions(("a",), out, device="cpu,cpu", shard=Shard(1, 2))
+    with pytest.raises(UsageError, match=r"--device cpu,cpu.*--on ray"):
+        RunOptions(("a",), out, device="cpu,cpu", on="ray")

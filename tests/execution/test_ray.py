@@ -1,0 +1,294 @@
+"""A real Ray with two actors, one of which is killed in mid-run; and what a cluster can have wrong."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import sys
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image
+from support.doubles import colour, contents, save_grey_tree
+from support.paths import ROOT, TESTS
+from support.readme_commands import blocks, on_ray, prints
+
+from archivecolor import run
+from archivecolor.cluster import driver
+from archivecolor.cluster import worker as worker_room
+from archivecolor.cluster.ledger import Ledger, Post
+from archivecolor.errors import MissingDependencyError, OutputError, UsageError
+from archivecolor.jobs import Job
+from archivecolor.options import ColorOptions, Disclosure, RunOptions
+from archivecolor.provenance import DONE, FAILED, LOCK, MANIFEST, STARTED, Identity, Manifest, Record, read_rows
+
+needs_ray = pytest.mark.skipif(
+    importlib.util.find_spec("ray") is None, reason="Ray is not installed: nothing is tested"
+)
+
+
+def options(src: Path, out: Path, ink: Path, **more: Any) -> RunOptions:
+    given = {"workers": 1, "disclosure": Disclosure(sidecar=False), "on": "ray", **more}
+    return RunOptions((str(src),), out, str(ink), ColorOptions(64), "cpu", "fp32", **given)
+
+
+def drive(asked: RunOptions, watch: Any = lambda name, row, total: None, stop: Any = lambda: False) -> list[Record]:
+    return driver.drive(asked, watch, stop, lambda path: None, parcel=4)
+
+
+def pictures(out: Path) -> dict[str, bytes]:
+    return contents(out, lambda path: path.name == MANIFEST)
+
+
+@pytest.fixture
+def ray(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+    """A Ray of two processors, whose actors are deadly."""
+    import ray as library
+    from support.deadly_worker import DeadlyWorker
+
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(TESTS), str(ROOT), os.environ.get("PYTHONPATH", "")]))
+    monkeypatch.setenv("RAY_USAGE_STATS_ENABLED", "0")
+    monkeypatch.setenv("ARCHIVECOLOR_TEST_BIRTHS", str(tmp_path / "births"))
+    monkeypatch.setenv("ARCHIVECOLOR_TEST_PICTURES", "21")
+    (tmp_path / "births").mkdir()
+    monkeypatch.setattr(driver, "Worker", DeadlyWorker)
+    library.init(num_cpus=2, include_dashboard=False, object_store_memory=100 * 1024**2, log_to_driver=False)
+    yield library
+    library.shutdown()
+
+
+@needs_ray
+def test_an_actor_killed_in_mid_run_costs_nothing_and_nothing_is_there_twice(
+    ray: Any, src: Path, out: Path, ink: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The one start of Ray that the tests pay for: everything that needs it is asked of it here."""
+    from support.films import save_film
+
+    for i in range(2):  # each of them waits for all of the photographs
+        save_film(src / f"a{i}.mkv", [20 * k + i for k in range(6)])
+    save_grey_tree(src, 20)
+    Image.open(src / "box1/01.png").rotate(180).save(src / "box1/once.png")
+    (src / "broken.png").write_bytes(b"\x89PNG no more")
+    alone = {row.input: row for row in colour(src, out=tmp_path / "alone", model=ink)}
+    monkeypatch.chdir(tmp_path)
+    seen: list[str] = []
+    rows = drive(options(src, Path("out"), ink), lambda name, row, total: seen.append(name))
+    assert len(list((tmp_path / "births").iterdir())) >= 3, "two actors, and one more for the one that died"
+    assert sorted(seen) == sorted(alone), "each picture is heard of once"
+    assert [row.input for row in rows] == list(alone), "in input order"
+    assert {row.input: replace(row, seconds={}) for row in rows} == {
+        name: replace(row, seconds={}) for name, row in alone.items()
+    }
+    assert len((out / MANIFEST).read_text().splitlines()) == 24
+    assert {row.status for row in rows if row.film} == {DONE} and seen[-1].endswith(".mkv")
+    assert pictures(out) == pictures(tmp_path / "alone")
+
+    again: dict[str, Any] = {}
+    run.drive(options(src, out, ink), lambda name, row, total: again.update({name: row}))
+    assert {name for name, row in again.items() if row} == {"broken.png"}, "one machine goes on where many stopped"
+
+    with Manifest(out), pytest.raises(OutputError, match="another run"):
+        drive(options(src, out, ink))
+    elsewhere = options(src, tmp_path / "stopped", ink)
+    assert drive(elsewhere, stop=lambda: True) == [], "asked to stop at once, no picture is taken in hand"
+    assert not (tmp_path / "stopped" / LOCK).exists()
+
+    on_a_cluster = [block for block in blocks("printed") if on_ray(block)]
+    assert on_a_cluster
+    for block in on_a_cluster:
+        prints(block)
+
+
+def _given_out(
+    todo: list[Job], actors: int, asked: RunOptions, monkeypatch: pytest.MonkeyPatch
+) -> tuple[list[str], dict[int, list[str]]]:
+    """The order of outcomes, and by the number of actors what each lane was given."""
+    lanes: dict[int, list[str]] = {}
+
+    def lane(ray: Any, parcels: Any, orders: Any, post: Any, need: Any, size: int) -> Any:
+        lanes.setdefault(size, []).extend(job.name for part in parcels for job in part)
+        for part in parcels:
+            yield from ((job.name, None) for job in part)
+
+    monkeypatch.setattr(driver, "_lane", lane)
+    monkeypatch.setattr(driver, "_room", lambda ray, options: ({}, actors))
+    orders = worker_room.Orders(asked, "", "", Path(), "")
+    return [name for name, _ in driver._outcomes(None, todo, orders, None, 2)], lanes  # type: ignore[arg-type]
+
+
+def test_films_have_actors_of_their_own_or_come_last(
+    src: Path, out: Path, ink: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names = ["1.mkv", "2.png", "3.png", "4.mp4", "5.png"]
+    todo = [Job(src / name, name, out / name) for name in names]
+    asked = options(src, out, ink)
+    order, _ = _given_out(todo, 1, asked, monkeypatch)
+    assert order == ["2.png", "3.png", "5.png", "1.mkv", "4.mp4"]
+    order, lanes = _given_out(todo, 8, asked, monkeypatch)
+    assert sorted(order) == names
+    assert lanes == {2: ["1.mkv", "4.mp4"], 6: ["2.png", "3.png", "5.png"]}
+    _, lanes = _given_out(todo[1:3], 8, asked, monkeypatch)
+    assert lanes == {8: ["2.png", "3.png"]}, "without films, all of it is for photographs"
+
+
+def test_few_pictures_are_shared_out_among_all_actors(
+    src: Path, out: Path, ink: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sizes: list[int] = []
+
+    def lane(ray: Any, parcels: Any, orders: Any, post: Any, need: Any, size: int) -> Any:
+        sizes.extend(len(part) for part in parcels)
+        yield from ()
+
+    monkeypatch.setattr(driver, "_lane", lane)
+    monkeypatch.setattr(driver, "_room", lambda ray, options: ({}, 4))
+    todo = [Job(src / f"{i}.png", f"{i}.png", out / f"{i}.png") for i in range(40)]
+    orders = worker_room.Orders(options(src, out, ink), "", "", Path(), "")
+    for count in (40, 3, 1):
+        list(driver._outcomes(None, todo[:count], orders, None, 64))  # type: ignore[arg-type]
+    assert sizes == [5] * 8 + [1] * 3 + [1]
+
+
+def test_what_goes_wrong_in_one_lane_ends_the_run() -> None:
+    def broken() -> Iterator[int]:
+        yield 1
+        raise OutputError("no room")
+
+    with pytest.raises(OutputError, match="no room"):
+        list(driver._together(iter([2, 3]), broken()))
+    assert sorted(driver._together(iter([2, 3]), iter([1]))) == [1, 2, 3]
+
+
+def test_without_ray_the_command_is_named(src: Path, out: Path, ink: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "ray", None)
+    with pytest.raises(MissingDependencyError, match=r"pip install 'archivecolor\[ray\]'"):
+        drive(options(src, out, ink))
+    assert not out.exists()
+
+
+@needs_ray
+def test_an_address_where_nobody_answers(src: Path, out: Path, ink: Path) -> None:
+    save_grey_tree(src, 1)
+    with pytest.raises(UsageError, match=r"--address 127\.0\.0\.1:9"):
+        drive(options(src, out, ink, address="127.0.0.1:9"))
+    assert not out.exists()
+
+
+def test_an_output_folder_that_is_another_one_on_the_workers_machine(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(OutputError, match="is not seen from here"):
+        worker_room.check_place(str(tmp_path / "nowhere"), Path("out/lock"), "12")
+    with pytest.raises(OutputError, match="is not seen from here"):
+        worker_room.check_place(str(tmp_path), Path("out/lock"), "12")
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out/lock").write_text("13")
+    with pytest.raises(OutputError, match="share it between them"):
+        worker_room.check_place(str(tmp_path), Path("out/lock"), "12")
+    worker_room.check_place(str(tmp_path), Path("out/lock"), "13")
+
+
+def test_a_source_that_a_worker_does_not_see(tmp_path: Path) -> None:
+    job = Job(tmp_path / "a.png", "a.png", tmp_path / "out/a.png")
+    failed = Record("a.png", str(job.source), None, FAILED, "the file is not there (any more)")
+    told = worker_room.seen_from_here(job, failed)
+    assert "does not see" in told.reason and str(job.source) in told.reason
+    job.source.touch()
+    assert worker_room.seen_from_here(job, failed) == failed
+    assert worker_room.seen_from_here(job, None) is None
+
+
+class Direct:
+    """Stands for Ray, and for the handle of an actor, where all are in one process."""
+
+    def __init__(self, ledger: Ledger) -> None:
+        self.answer = self
+        self.ledger = ledger
+
+    def remote(self, *given: Any) -> Any:
+        return self.ledger.answer(*given)
+
+    def get(self, answer: Any) -> Any:
+        return answer
+
+
+@pytest.fixture
+def ledger(src: Path, out: Path, ink: Path) -> Iterator[Ledger]:
+    made = Ledger(options(src, out, ink), str(Path.cwd()))
+    made.open()
+    yield made
+    made.close()
+
+
+def worker(ledger: Ledger, monkeypatch: pytest.MonkeyPatch, **orders: Any) -> worker_room.Worker:
+    monkeypatch.setattr(worker_room, "library", lambda: Direct(ledger))
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    given = {
+        "options": ledger.options, "folder": str(Path.cwd()), "lock": ledger.manifest.own_lock,
+        "words": str(os.getpid()), "weights_sha256": "", **orders,
+    }  # fmt: skip
+    return worker_room.Worker(worker_room.Orders(**given), Direct(ledger))
+
+
+def test_a_picture_that_kills_again_and_again_is_given_up_by_name(
+    src: Path, out: Path, ink: Path, ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from archivecolor import weights
+    from archivecolor.run import find_jobs
+
+    save_grey_tree(src, 4)
+    jobs = find_jobs(ledger.options)
+    able = worker(ledger, monkeypatch, weights_sha256=weights.check(ink).sha256)
+    for _ in range(3):
+        ledger.take(jobs[0].name)  # and never let go: its actor died
+    ledger.take(jobs[2].name)
+    outcomes = able._do(jobs)
+    assert [name for name, _ in outcomes] == [jobs[i].name for i in (0, 1, 3, 2)], "suspects are last, and alone"
+    assert [row.status for _, row in outcomes] == [FAILED, DONE, DONE, DONE]
+    assert "3 workers died over it" in outcomes[0][1].reason
+    assert set(ledger.in_hand) == {jobs[0].name}
+    assert ledger.manifest.rows[jobs[1].name].status == STARTED, "before it was written, the manifest knew of it"
+    ledger.stop()
+    assert able._do(jobs[1:]) == []
+
+
+def test_what_hinders_a_worker_is_its_answer(
+    src: Path, ledger: Ledger, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    jobs = [Job(tmp_path / "a.png", "a.png", tmp_path / "a.png")]
+    [(name, fault)] = worker(ledger, monkeypatch)._do(jobs)
+    assert (name, "are not those of the driver" in str(fault)) == ("a.png", True)
+    [(_, fault)] = worker(ledger, monkeypatch, words="another")._do(jobs)
+    assert isinstance(fault, OutputError) and "share it between them" in str(fault)
+
+
+def test_what_the_ledger_refuses_is_raised_where_it_was_asked(
+    out: Path, ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from archivecolor.errors import PictureError
+
+    (out / "a.png").write_bytes(b"somebody's")
+    post = Post(Direct(ledger), Direct(ledger))
+    with pytest.raises(PictureError, match="was not made by this program"):
+        post.begin("a.png", "/scans/a.png", out / "a.png")
+    assert post.settled("a.png", "", Identity("", "")) is False
+    assert read_rows(out) == {}
+
+
+def test_the_room_on_a_cluster(src: Path, out: Path, ink: Path) -> None:
+    class Has:
+        def __init__(self, **has: float) -> None:
+            self.cluster_resources = lambda: has
+
+    asked = options(src, out, ink, workers=0)
+    assert driver._room(Has(CPU=10), asked) == ({"num_cpus": 4}, 2)
+    assert driver._room(Has(CPU=2), asked) == ({"num_cpus": 2}, 1)
+    assert driver._room(Has(CPU=16), replace(asked, workers=8)) == ({"num_cpus": 8}, 2)
+    assert driver._room(Has(CPU=64, GPU=8), asked) == ({"num_cpus": 4}, 16), "--device cpu was asked for"
+    assert driver._room(Has(CPU=64, GPU=8), replace(asked, device="auto")) == ({"num_gpus": 1, "num_cpus": 1}, 8)
+    assert driver._room(Has(CPU=4), replace(asked, device="auto"))[0] == {"num_cpus": 4}
+    assert driver._room(Has(CPU=4), replace(asked, device="cuda"))[0]["num_gpus"] == 1, "it may come up later"

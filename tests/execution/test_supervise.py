@@ -1,0 +1,286 @@
+"""supervise: a working process that is really killed costs the picture that killed it, and nothing else."""
+
+from __future__ import annotations
+
+import os
+import pickle
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from support.doubles import colour, contents, save_grey_tree
+from support.paths import ROOT, SUPPORT
+
+from archivecolor.errors import ArchivecolorError, NoInputError, OutputError, StoppedError
+from archivecolor.options import ColorOptions, Disclosure, RunOptions
+from archivecolor.provenance import DONE, FAILED, LOCK, MANIFEST, Record, read_rows
+from archivecolor.supervise import drive
+from archivecolor.supervise.parent import CHILD
+
+pytestmark = pytest.mark.skipif(os.name != "posix", reason="elsewhere a run has no process of its own")
+DEADLY = (sys.executable, str(SUPPORT / "deadly_child.py"))
+LIGHT, REAL = (*DEADLY, "light"), (*DEADLY, "real")
+
+
+@pytest.fixture
+def options(src: Path, out: Path, ink: Path) -> RunOptions:
+    return RunOptions(
+        (str(src),), out, str(ink), ColorOptions(64), "cpu", "fp32", workers=2, disclosure=Disclosure(sidecar=False)
+    )
+
+
+class Seen:
+    """Hears what a terminal would show."""
+
+    def __init__(self) -> None:
+        self.names: list[str] = []
+        self.passed_over: list[str] = []
+
+    def watch(self, name: str, row: Record | None, total: int) -> None:
+        self.names.append(name)
+
+    def pass_over(self, path: Path) -> None:
+        self.passed_over.append(path.name)
+
+
+def go(
+    options: RunOptions, seen: Seen, stop: Callable[[], bool] = lambda: False, child: Sequence[str] = LIGHT
+) -> dict[str, Record]:
+    return {row.input: row for row in drive(options, seen.watch, stop, seen.pass_over, child)}
+
+
+def name_it(path: Path, word: str) -> str:
+    path.rename(path.with_stem(word))
+    return f"{path.parent.name}/{word}{path.suffix}"
+
+
+def test_a_decoder_that_crashes_costs_one_picture(
+    options: RunOptions, src: Path, out: Path, ink: Path, tmp_path: Path
+) -> None:
+    """For real: a segmentation fault in the thread that decodes, while the others are at work."""
+    paths = save_grey_tree(src, 8)
+    deadly = name_it(paths[2], "segfault")
+    seen = Seen()
+    rows = go(options, seen, child=REAL)
+    assert {name: row.status for name, row in rows.items() if row.status != DONE} == {deadly: FAILED}
+    assert "SIGSEGV" in rows[deadly].reason
+    assert (len(rows), sorted(seen.names)) == (8, sorted(rows))
+    assert read_rows(out) == rows
+    assert not (out / LOCK).exists()
+    colour(src, out=tmp_path / "here", model=ink)  # nothing kills in this process
+    expected = contents(tmp_path / "here", lambda path: path.name == MANIFEST)
+    del expected[deadly]
+    assert contents(out, lambda path: path.name == MANIFEST) == expected
+
+
+def test_those_that_kill_fail_by_name_those_that_were_near_do_not(options: RunOptions, src: Path, out: Path) -> None:
+    paths = save_grey_tree(src, 12)
+    (src / "notes.txt").write_text("no picture")
+    deadly = {name_it(paths[1], "segfault"): "SIGSEGV", name_it(paths[8], "kill"): "SIGKILL"}
+    innocent = name_it(paths[5], "once")
+    seen = Seen()
+    rows = go(options, seen)
+    assert {name for name, row in rows.items() if row.status == FAILED} == set(deadly)
+    assert all(sign in rows[name].reason for name, sign in deadly.items())
+    assert rows[innocent].status == DONE
+    assert sorted(seen.names) == sorted(rows), "each is shown once, however many processes it took"
+    assert len(rows) == 12
+    assert seen.passed_over == ["notes.txt"]
+    assert read_rows(out) == rows
+
+
+def test_two_that_kill_side_by_side(options: RunOptions, src: Path) -> None:
+    paths = save_grey_tree(src, 3)
+    deadly = {name_it(paths[0], "segfault"), name_it(paths[2], "kill")}
+    rows = go(options, Seen())
+    assert {name for name, row in rows.items() if row.status == FAILED} == deadly
+    assert len(rows) == 3
+
+
+def test_a_list_on_standard_input_is_there_for_the_second_child_too(
+    options: RunOptions, src: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    paths = save_grey_tree(src, 3)
+    paths[1] = paths[1].rename(paths[1].with_name("kill.png"))
+    (tmp_path / "list").write_text("\n".join(map(str, paths)))
+    with (tmp_path / "list").open() as stdin:
+        monkeypatch.setattr("sys.stdin", stdin)
+        rows = go(replace(options, inputs=("-",)), Seen())
+    assert sorted(row.status for row in rows.values()) == [DONE, DONE, FAILED]
+
+
+def test_errors_of_the_child_are_those_of_the_run(options: RunOptions, src: Path, out: Path) -> None:
+    with pytest.raises(NoInputError, match="no pictures"):
+        go(options, Seen())
+    save_grey_tree(src, 1)
+    with pytest.raises(OutputError, match="source folder"):
+        go(replace(options, out=src / "below"), Seen())
+
+
+@pytest.mark.parametrize(
+    ("command", "words"),
+    [("raise KeyError('a fault')", "ended with code 1"), ("import os; os.abort()", "SIGABRT")],
+)
+def test_a_child_that_dies_over_nothing_is_not_started_for_ever(
+    options: RunOptions, src: Path, command: str, words: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    save_grey_tree(src, 1)
+    seen = Seen()
+    with pytest.raises(ArchivecolorError, match=words):
+        drive(options, seen.watch, lambda: False, seen.pass_over, (sys.executable, "-c", command))
+    assert seen.names == []
+
+
+def test_a_fault_of_the_program_is_not_tried_again_and_again(options: RunOptions, src: Path) -> None:
+    paths = save_grey_tree(src, 9)
+    name_it(paths[4], "bug")
+    seen = Seen()
+    with pytest.raises(ArchivecolorError, match="ended with code 1"):
+        go(options, seen)
+    assert len(seen.names) < 9
+
+
+def test_a_stop_reaches_the_child_and_what_is_in_hand_is_finished(
+    options: RunOptions, src: Path, out: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DEADLY_DELAY_S", "0.03")
+    save_grey_tree(src, 40)
+    seen = Seen()
+    rows = go(options, seen, lambda: bool(seen.names))
+    assert 0 < len(rows) < 40
+    assert {row.status for row in rows.values()} == {DONE}
+
+
+def test_a_child_that_somebody_else_asks_to_stop(
+    options: RunOptions, src: Path, out: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The pid that a second run is told is the child's, and a user may send it a SIGTERM."""
+    monkeypatch.setenv("DEADLY_DELAY_S", "0.03")
+    save_grey_tree(src, 40)
+    seen = Seen()
+
+    def watch(name: str, row: Record | None, total: int) -> None:
+        if not seen.names:
+            os.kill(int((out / LOCK).read_text()), signal.SIGTERM)
+        seen.names.append(name)
+
+    with pytest.raises(StoppedError) as caught:
+        drive(options, watch, lambda: False, seen.pass_over, LIGHT)
+    assert caught.value.exit_code == 130
+    assert 0 < len(read_rows(out)) < 40
+    assert {row.status for row in read_rows(out).values()} == {DONE}
+
+
+WATCHED = """
+import pickle, sys
+from archivecolor.cli.say import interrupts
+from archivecolor.supervise import drive
+options, child = pickle.load(sys.stdin.buffer)
+asked = interrupts()
+def stop():
+    if asked():
+        print("asked", flush=True)
+    return asked()
+drive(options, lambda *_: print("one more", flush=True), stop, print, child)
+sys.exit(130 if asked() else 0)
+"""
+
+
+@contextmanager
+def at_work(options: RunOptions, **popen: Any) -> Iterator[subprocess.Popen[bytes]]:
+    """A parent whose child has just finished its first picture."""
+    environment = {**os.environ, "DEADLY_DELAY_S": "0.03"}
+    with subprocess.Popen(
+        [sys.executable, "-c", WATCHED], stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment, cwd=ROOT,
+        **popen,
+    ) as parent:  # fmt: skip
+        assert parent.stdin is not None
+        assert parent.stdout is not None
+        pickle.dump((options, LIGHT), parent.stdin)
+        parent.stdin.close()
+        parent.stdout.readline()
+        yield parent
+        parent.kill()
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("whom", ["parent", "group"])
+def test_a_first_signal_finishes_what_is_in_hand(
+    options: RunOptions, src: Path, out: Path, number: signal.Signals, whom: str
+) -> None:
+    """To the parent alone, as `kill` sends it; to all, as a terminal and a batch system do."""
+    save_grey_tree(src, 100)
+    with at_work(options, start_new_session=True) as parent:
+        (os.killpg if whom == "group" else os.kill)(parent.pid, number)
+        assert parent.wait(60) == 130
+    assert 0 < len(read_rows(out)) < 100
+    assert {row.status for row in read_rows(out).values()} == {DONE}
+    assert not (out / LOCK).exists()
+
+
+def test_a_second_signal_ends_it_at_once(options: RunOptions, src: Path, out: Path) -> None:
+    paths = save_grey_tree(src, 40)
+    name_it(paths[2], "hangs")
+    with at_work(options) as parent:
+        child = int((out / LOCK).read_text())
+        parent.send_signal(signal.SIGINT)
+        assert parent.stdout is not None
+        while parent.stdout.readline() != b"asked\n":
+            assert parent.poll() is None, "it should wait for the picture in hand"
+        parent.send_signal(signal.SIGINT)
+        assert parent.wait(30) == -signal.SIGINT
+    wait_for_the_end(child)
+
+
+def wait_for_the_end(pid: int) -> None:
+    deadline = time.monotonic() + 30
+    while Path(f"/proc/{pid}").exists() and "zombie" not in Path(f"/proc/{pid}/status").read_text():
+        assert time.monotonic() < deadline, "it works on, unseen"
+        time.sleep(0.02)
+
+
+def test_a_child_does_not_outlive_its_parent(options: RunOptions, src: Path, out: Path) -> None:
+    save_grey_tree(src, 100)
+    with at_work(options) as parent:
+        child = int((out / LOCK).read_text())
+        parent.kill()
+    wait_for_the_end(child)
+    assert len(read_rows(out)) < 100
+
+
+def test_the_real_command_works_in_a_child(src: Path, out: Path) -> None:
+    """The shipped weights, the command line as it is, Ctrl-C as a terminal sends it: to the whole process group."""
+    save_grey_tree(src, 60)
+    command = [sys.executable, "-m", "archivecolor", "run", str(src), "--out", str(out), "--size", "64", "--device",
+               "cpu", "--json"]  # fmt: skip
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=ROOT, start_new_session=True
+    ) as run:
+        assert run.stdout is not None
+        first = run.stdout.readline()
+        os.killpg(run.pid, signal.SIGINT)
+        _, said = run.communicate(timeout=120)
+    assert '"status": "done"' in first
+    assert run.returncode == 130
+    assert "Traceback" not in said
+    assert "goes on from here" in " ".join(said.split())
+    rows = read_rows(out)
+    assert 0 < len(rows) < 60
+    assert {row.status for row in rows.values()} == {DONE}
+
+
+def test_the_parent_imports_nothing_heavy() -> None:
+    code = "import archivecolor.supervise, archivecolor.batch_view, sys; print(*sys.modules)"
+    loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT).stdout
+    assert set(loaded.split()) & {"torch", "numpy", "cv2", "joblib", "PIL", "tifffile"} == set()
+
+
+def test_the_child_is_this_interpreter() -> None:
+    assert CHILD[0] == sys.executable

@@ -1,0 +1,40 @@
+"""Segments and packets: every frame once, none across a cut, decoding times that rise."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from hypothesis import given
+from hypothesis import strategies as st
+
+from archivecolor.film import segments, write
+from archivecolor.film.survey import Survey
+
+
+def test_another_option_begins_a_folder_anew(tmp_path: Path) -> None:
+    one = segments.WorkFolder(tmp_path / "a.mp4", "key")
+    one.save_survey(Survey([1, 2], [0.0, 0.0], [1.0, 1.0]))
+    assert segments.WorkFolder(tmp_path / "a.mp4", "key").survey() == one.survey()
+    assert segments.WorkFolder(tmp_path / "a.mp4", "other").survey() is None
+
+
+@given(st.lists(st.integers(1, 50), min_size=1, max_size=40), st.integers(0, 4), st.randoms())
+def test_decoding_times_rise_and_never_come_after_the_frame_is_shown(steps: list[int], far: int, chance: Any) -> None:
+    shown = np.cumsum(steps).tolist()
+    order = sorted(range(len(shown)), key=lambda i: i + chance.uniform(0, far))
+    pts = [shown[i] for i in order]
+    dts = write.decoding_times(pts, 20)
+    assert all(one < other for one, other in pairwise(dts))
+    assert all(d <= p for d, p in zip(dts, pts, strict=True))
+
+
+@given(st.lists(st.integers(1, 400), max_size=6), st.integers(1, 400), st.integers(1, 15))
+def test_segments_cover_every_frame_once_and_never_cross_a_cut(cuts: list[int], frames: int, eights: int) -> None:
+    found = Survey(pts=list(range(frames)), cuts=cuts)
+    parts = found.segments(8 * eights, 8)
+    assert [i for part in parts for i in range(part.start, part.end)] == list(range(frames))
+    assert all(part.shot_start <= part.start < part.end <= part.shot_end for part in parts)
+    assert all((part.start - part.shot_start) % 8 == 0 and part.end - part.start <= 8 * eights for part in parts)

@@ -1,0 +1,59 @@
+"""--engine openvino: the same colours, from several threads at once; and a plain word where it is not installed."""
+
+from __future__ import annotations
+
+import sys
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pytest
+import torch
+from support.doubles import grey
+
+from archivecolor import Colorizer
+from archivecolor.colorize import Samples
+from archivecolor.errors import MissingDependencyError, UsageError
+from archivecolor.metrics import ciede2000
+from archivecolor.networks import NETWORKS
+from archivecolor.openvino_network import OpenVinoNetwork
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_the_colours_are_those_of_torch(precision: str) -> None:
+    pytest.importorskip("openvino")
+    samples = grey(220, 330)
+
+    def coloured(engine: str) -> Samples:
+        with Colorizer("lite", device="cpu", precision=precision, engine=engine) as colorizer:
+            return colorizer.colorize(samples)
+
+    exact, given = coloured("torch"), coloured("openvino")
+    assert ciede2000(given / 255.0, exact / 255.0) < 0.5
+    assert np.ptp(given.astype(int), axis=-1).max() > 0, "it has colour"
+
+
+def test_many_threads_and_sizes() -> None:
+    pytest.importorskip("openvino")
+    torch.manual_seed(1)
+    network = NETWORKS["lite"]().eval()
+    stand_in = OpenVinoNetwork(network, "fp32", 32)
+    asked = [torch.rand(1, 1, 64 + 32 * (i % 3), 96) for i in range(9)]
+    with ThreadPoolExecutor(3) as threads:
+        answers = list(threads.map(stand_in, asked))
+    with torch.inference_mode():
+        for x, answer in zip(asked, answers, strict=True):
+            torch.testing.assert_close(answer, network(x), rtol=0, atol=2e-3)
+
+
+def test_without_it_the_way_out_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "openvino", None)
+    with pytest.raises(MissingDependencyError, match=r"archivecolor\[openvino\].*--engine torch"):
+        Colorizer("lite", device="cpu", engine="openvino")
+
+
+def test_it_is_for_cpus_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    from archivecolor import devices
+
+    monkeypatch.setattr(devices, "choose_device", lambda asked: torch.device("meta"))
+    with pytest.raises(UsageError, match="--device cpu"):
+        Colorizer("lite", precision="fp32", engine="openvino")

@@ -1,0 +1,30 @@
+"""Options of trainings: what follows from them and what is refused."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from archivecolor.errors import UsageError
+from archivecolor.options import Appearance, parse_sizes, validation_side
+from archivecolor.training.recipe import Pretraining
+
+
+def test_validations_look_at_the_largest_side_that_is_trained_at():
+    sizes = parse_sizes("64:0.5,192:0.5")
+    assert (validation_side("lite", sizes), validation_side("lite", sizes[:1])) == (192, 128)
+    assert validation_side("pix2pix") == 256
+    assert Pretraining(sizes="192:0.6,256:0.4").stage(Path("x"), "fp32").validation_size == 256
+
+
+def test_what_is_said_of_the_painted_picture_is_checked():
+    with pytest.raises(UsageError, match="--teacher-weight: goes with none of"):
+        Pretraining(teacher="lite0", teacher_weight=0.1, psnr_weight=0.02).appearance()
+    with pytest.raises(UsageError, match="--colour-weight -1: must be 0 or more"):
+        Appearance(colour_weight=-1)
+    with pytest.raises(UsageError, match="--colour-target 0: must be above 0"):
+        Appearance(colour_target=0)
+    assert Appearance(ciede2000_weight=0.01).settings() == {"ciede2000_weight": 0.01}
+    assert Appearance(psnr_weight=0.02).settings() == {"psnr_weight": 0.02}
+    assert Appearance(colour_weight=0.3).settings() == {"colour_weight": 0.3, "colour_target": 0.9}

@@ -1,0 +1,73 @@
+"""photo.thumbnail: upright, sRGB, of the size asked for, and decoded small where the file allows it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import tifffile
+from PIL import Image
+from support.doubles import colourful, grey
+
+from archivecolor import orient, photo
+from archivecolor.errors import PictureError
+from archivecolor.photo import reduced as module
+
+
+def soft(height: int, width: int) -> np.ndarray:
+    return cv2.resize(colourful(30, 40), (width, height), interpolation=cv2.INTER_CUBIC)
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_a_jpeg_is_upright_and_small(tmp_path: Path, orientation: int) -> None:
+    stored = soft(480, 720)
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    Image.fromarray(stored).save(tmp_path / "a.jpg", quality=95, exif=exif)
+    small = photo.thumbnail(tmp_path / "a.jpg", 90)
+    seen = orient.upright(stored, orientation, (0, 1))
+    assert small.shape == ((60, 90, 3) if orientation < 5 else (90, 60, 3))
+    wanted = cv2.resize(np.ascontiguousarray(seen), small.shape[1::-1], interpolation=cv2.INTER_AREA)
+    assert np.abs(small.astype(int) - wanted).mean() < 4
+
+
+def test_a_jpeg_is_decoded_at_a_fraction_of_its_size(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    Image.fromarray(soft(800, 1200)).save(tmp_path / "a.jpg")
+    decoded = []
+    whole = module.page_with_envelope
+    monkeypatch.setattr(module, "page_with_envelope", lambda image: decoded.append(image.size) or whole(image))
+    photo.thumbnail(tmp_path / "a.jpg", 150)
+    photo.thumbnail(tmp_path / "a.jpg", 151)
+    photo.thumbnail(tmp_path / "a.jpg", 4000)
+    assert decoded == [(150, 100), (300, 200), (1200, 800)]
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+def test_other_files_and_small_ones(tmp_path: Path, dtype: type) -> None:
+    tifffile.imwrite(tmp_path / "a.tif", grey(200, 300, dtype))
+    assert photo.thumbnail(tmp_path / "a.tif", 75).shape == (50, 75, 3)
+    assert photo.thumbnail(tmp_path / "a.tif", 500).shape == (200, 300, 3)
+    assert photo.thumbnail(tmp_path / "a.tif", 50).dtype == np.uint8
+
+
+def test_a_large_tiff_is_reduced_while_it_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    tifffile.imwrite(tmp_path / "a.tif", soft(1200, 1800)[..., 0], rowsperstrip=64)
+    whole = photo.thumbnail(tmp_path / "a.tif", 150)
+    monkeypatch.setattr(module, "HELD_MEGAPIXELS", 1.0)
+    held = []
+    read = module.read
+    monkeypatch.setattr(module, "read", lambda *given: held.append(read(*given)) or held[-1])
+    strips = photo.thumbnail(tmp_path / "a.tif", 150)
+    assert held[0].pages[0].scan is not None and held[0].pages[0].samples.size < 1200 * 1800 / 3
+    assert strips.shape == whole.shape == (100, 150, 3)
+    assert np.abs(strips.astype(int) - whole).mean() < 2
+
+
+def test_a_damaged_jpeg_says_what_reading_says(tmp_path: Path) -> None:
+    Image.fromarray(grey(200, 300)).save(tmp_path / "a.jpg")
+    whole = (tmp_path / "a.jpg").read_bytes()
+    (tmp_path / "a.jpg").write_bytes(whole[:100])
+    with pytest.raises(PictureError):
+        photo.thumbnail(tmp_path / "a.jpg", 50)

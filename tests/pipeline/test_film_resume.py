@@ -1,0 +1,208 @@
+"""Films that are damaged, killed anywhere, and taken up again."""
+
+from __future__ import annotations
+
+import errno
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import av
+import numpy as np
+import pytest
+from support.coloured_films import VARIABLE, colour_film
+from support.doubles import colour
+from support.films import facts, save_film
+
+from archivecolor import bag, verify
+from archivecolor.errors import OutputError
+from archivecolor.film import segments, write
+from archivecolor.options import ColorOptions, FilmOptions, RunOptions
+from archivecolor.provenance import DONE, FAILED
+from archivecolor.run import drive
+
+# --- damage -----------------------------------------------------------------------------------------------------------
+
+
+def spoiled(path: Path, numbers: tuple[int, ...]) -> Path:
+    """The same film with the bytes of some picture packets replaced by rubbish."""
+    with av.open(str(path)) as film:
+        stream = film.streams.video[0]
+        places = [(p.pos, p.size) for p in film.demux(stream) if p.size]
+    content = bytearray(path.read_bytes())
+    for number in numbers:
+        start, size = places[number]
+        content[start : start + size] = b"\x00\x00\x00\x01\x09" + b"\xff" * (size - 5)
+    path.write_bytes(content)
+    return path
+
+
+@pytest.mark.parametrize(("how", "stand_in"), [("repeat", 4), ("grey", None)])
+def test_frames_that_cannot_be_decoded_are_replaced_and_counted(
+    src: Path, out: Path, ink: Path, how: str, stand_in: int | None
+) -> None:
+    source = save_film(src / "reel.mp4", VARIABLE, sound=True, g="1", bf="0")
+    whole = facts(source)
+    spoiled(source, (5, 6, 12))
+    row = colour_film(source, out, ink, film=FilmOptions(master=True, on_bad_frame=how))
+    after = facts(out / "reel.mp4.mkv")
+    assert row.status == DONE, row.reason
+    assert row.film["bad_frames"] == 3
+    assert "3 frames could not be decoded" in row.notes[0]
+    assert len(after.pts) == len(VARIABLE)
+    assert [s[0] for s in after.sound] == [s[0] for s in whole.sound]
+    expected = whole.luma[stand_in] if stand_in is not None else np.full_like(whole.luma[0], 128)
+    assert np.array_equal(after.luma[5], expected)
+    assert np.array_equal(after.luma[6], expected)
+    assert np.array_equal(after.luma[7], whole.luma[7])
+
+
+def test_of_a_truncated_film_comes_out_what_is_there(src: Path, out: Path, ink: Path) -> None:
+    source = save_film(src / "reel.mp4", g="1")
+    with av.open(str(source)) as film, av.open(str(src / "cut.mkv"), "w") as made:
+        twin = made.add_stream_from_template(film.streams.video[0])
+        for packet in film.demux(video=0):
+            if packet.size:
+                packet.stream = twin
+                made.mux(packet)
+    source.unlink()
+    cut = src / "cut.mkv"
+    content = cut.read_bytes()
+    cut.write_bytes(content[: len(content) * 6 // 10])
+    row = colour_film(cut, out, ink)
+    assert row.status == FAILED
+    assert "what is there was coloured" in row.reason
+    assert 3 < len(facts(out / "cut.mkv").pts) < 24
+    made_at = (out / "cut.mkv").stat().st_mtime_ns
+    assert colour_film(cut, out, ink) == row
+    assert (out / "cut.mkv").stat().st_mtime_ns == made_at
+
+
+def test_what_is_no_film_is_a_row_with_a_reason(src: Path, out: Path, ink: Path) -> None:
+    (src / "empty.mkv").write_bytes(b"")
+    (src / "rubbish.mp4").write_bytes(bytes(range(256)) * 40)
+    rows = colour(src, out=out, model=ink)
+    assert [row.status for row in rows] == [FAILED, FAILED]
+    assert all("not a film that FFmpeg can read" in row.reason for row in rows)
+
+
+# --- killed and taken up again ----------------------------------------------------------------------------------------
+
+
+class Killed(BaseException):
+    """Stands for the end of the process."""
+
+
+def test_killed_at_any_write_and_taken_up_again_the_film_is_the_same(
+    src: Path, tmp_path: Path, ink: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = save_film(src / "reel.mp4", sorted({*range(0, 44 * 20, 20), 33}), cuts=(13, 30), sound=True)
+    monkeypatch.setattr("archivecolor.reel.way.LONGEST_SEGMENT", 8)
+    colour_film(source, tmp_path / "never", ink)
+    never = (tmp_path / "never/reel.mp4").read_bytes()
+    own = segments.WorkFolder.save
+    left = [0]
+
+    def dies(*given: Any) -> None:
+        left[0] -= 1
+        if left[0] < 0:
+            raise Killed
+        own(*given)
+
+    out = tmp_path / "out"
+    monkeypatch.setattr(segments.WorkFolder, "save", dies)
+    for more in (0, 2, 3):
+        left[0] = more
+        with pytest.raises(Killed):
+            colour_film(source, out, ink, workers=1)
+        assert not (out / "reel.mp4").exists()
+        assert len(list(out.glob(".*archivecolor-film/*.packets"))) >= more
+    left[0] = 1000
+    assert colour_film(source, out, ink).status == DONE
+    assert (out / "reel.mp4").read_bytes() == never
+    assert not list(out.glob(".*archivecolor-film"))
+
+
+def test_asked_to_stop_it_leaves_what_it_has_and_goes_on_from_there(
+    src: Path, out: Path, ink: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from archivecolor.options import ColorOptions, RunOptions
+    from archivecolor.run import drive
+
+    save_film(src / "reel.mp4", list(range(0, 40 * 20, 20)))
+    monkeypatch.setattr("archivecolor.reel.way.LONGEST_SEGMENT", 8)
+    options = RunOptions((str(src),), out, str(ink), ColorOptions(64), device="cpu", precision="fp32")
+    seen: list[tuple[str, str, int, int, float]] = []
+    (row,) = drive(
+        options,
+        stop=lambda: any(s[1] == "colouring" and s[2] >= 16 for s in seen),
+        film_watch=lambda *s: seen.append(s),
+    )
+    assert row.status == FAILED
+    assert "interrupted after 16 of 40 frames" in row.reason
+    seen.clear()
+    (row,) = drive(options, film_watch=lambda *s: seen.append(s))
+    assert row.status == DONE
+    assert [s[2] for s in seen if s[1] == "colouring"] == [16, 24, 32]
+    assert seen[-1][1:4] == ("joining", 40, 40)
+
+
+def test_a_film_that_is_written_to_while_it_is_coloured_is_not_said_to_be_done(
+    src: Path, out: Path, ink: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source, join = save_film(src / "reel.mkv", range(0, 400, 40)), write.join
+
+    def join_and_change(*given: Any) -> Any:
+        made = join(*given)
+        source.write_bytes(source.read_bytes() + b"more")
+        return made
+
+    monkeypatch.setattr(write, "join", join_and_change)
+    row = colour_film(source, out, ink)
+    assert row.status == FAILED and "written to" in row.reason
+    assert not (out / "reel.mkv").exists()
+
+
+def test_a_full_disk_is_no_fault_of_the_film(src: Path, out: Path, ink: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    source = save_film(src / "reel.mkv", range(0, 400, 40))
+
+    def full(*_: Any, **__: Any) -> Any:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(write, "join", full)
+        with pytest.raises(OutputError, match=r"reel\.mkv.*free some space"):
+            colour_film(source, out, ink)
+    with monkeypatch.context() as patch:
+        patch.setattr(np, "savez", full)
+        with pytest.raises(OutputError, match="free some space"):
+            colour_film(source, out, ink, film=FilmOptions(steady=0.5))
+    assert colour_film(source, out, ink).status == DONE
+
+
+def test_pieces_of_a_film_are_seen_by_verify_and_bag_and_outlive_no_run(src: Path, out: Path, ink: Path) -> None:
+    save_film(src / "reel.mkv", range(0, 8000, 40), cuts=(90,))
+    asked: list[int] = []
+
+    def stop() -> bool:
+        asked.append(1)
+        return len(asked) > 203
+
+    color = ColorOptions(64)
+    options = RunOptions((str(src),), out, str(ink), color, "cpu", "fp32", film=FilmOptions(every="1"))
+    drive(options, stop=stop)
+    assert [f for f in verify.verify(out).findings if "not finished" in f.detail], "there are pieces"
+    with pytest.raises(OutputError, match="not finished"):
+        bag.bag(out, out.with_name("bag"))
+    drive(replace(options, suffix="_c"))
+    assert [path.name for path in out.iterdir() if path.name.startswith(".")] == []
+    assert verify.verify(out).sound
+
+
+def test_a_truncated_film_is_left_alone_by_the_next_run(src: Path, out: Path, ink: Path) -> None:
+    source = save_film(src / "reel.mkv", range(0, 4000, 40))
+    source.write_bytes(source.read_bytes()[: source.stat().st_size * 2 // 3])
+    first = colour_film(source, out, ink, mirror=True)
+    assert first.status == FAILED and first.output
+    assert first.notes[-1] == "--mirror is for photographs"
+    assert colour_film(source, out, ink, mirror=True) == first

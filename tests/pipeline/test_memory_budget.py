@@ -1,0 +1,97 @@
+"""No more pictures are in memory than the budget allows."""
+
+from __future__ import annotations
+
+import random
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+from support.doubles import (
+    save_grey_tree,
+)
+from support.runs import Colour
+
+from archivecolor import photo
+from archivecolor.pace import Budget
+from archivecolor.provenance import DONE
+
+# --- memory -----------------------------------------------------------------------------------------------------------
+
+
+def test_the_budget_is_never_exceeded_and_large_ones_go_alone() -> None:
+    budget, held, turn = Budget(10), [0.0], threading.Lock()
+    wrong: list[float] = []
+
+    def take(size: float) -> None:
+        with budget.held(size):
+            with turn:
+                held[0] += size
+                if held[0] > 10 and held[0] != size:
+                    wrong.append(held[0])
+            time.sleep(0.002)
+            with turn:
+                held[0] -= size
+
+    sizes = [
+        random.Random(i).choice([0.125, 3.25, 6, 25]) for i in range(60)
+    ]  # exact in binary: their sums do not drift
+    threads = [threading.Thread(target=take, args=(size,)) for size in sizes]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(20)
+        assert not thread.is_alive(), "someone waits for ever"
+    assert wrong == []
+
+
+def test_the_budget_gives_back_after_an_error() -> None:
+    budget = Budget(1)
+    for _ in range(3):
+        with pytest.raises(ValueError, match="x"), budget.held(0.7):
+            raise ValueError("x")
+    with budget.held(25):
+        pass
+
+
+def test_no_more_pictures_are_in_memory_than_the_budget_allows(
+    go: Colour, src: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    save_grey_tree(src, 12)
+    monkeypatch.setattr("archivecolor.run.IN_FLIGHT_MEGAPIXELS", 2.5 * 40 * 56 / 1e6)  # two of them, not three
+    inside, most, turn = [0], [0], threading.Lock()
+    read, write = photo.read, photo.write
+
+    def counted_read(*given: Any) -> Any:
+        with turn:
+            inside[0] += 1
+            most[0] = max(most[0], inside[0])
+        time.sleep(0.01)
+        return read(*given)
+
+    def counted_write(*given: Any) -> Any:
+        with turn:
+            inside[0] -= 1
+        return write(*given)
+
+    monkeypatch.setattr(photo, "read", counted_read)
+    monkeypatch.setattr(photo, "write", counted_write)
+    assert {row.status for row in go(workers=6)} == {DONE}
+    assert most[0] == 2
+
+
+def test_pictures_that_fit_are_held_together() -> None:
+    budget, both = Budget(10), threading.Barrier(2, timeout=10)
+
+    def take() -> None:
+        with budget.held(5):
+            both.wait()
+
+    threads = [threading.Thread(target=take) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(15)
+    assert not both.broken

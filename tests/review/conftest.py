@@ -1,0 +1,75 @@
+"""Fixtures of the review."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image
+from support.doubles import colour, colourful, grey, save_grey_tree
+from support.review_page import CHROMIUM, NAMES, PATIENCE_MS
+
+from archivecolor import report
+from archivecolor.options import ReportOptions
+
+
+@pytest.fixture
+def reviewed(src: Path, out: Path, ink: Path) -> Path:
+    """A run over four grey pictures, one in colour and one that is none."""
+    save_grey_tree(src, 4)
+    Image.fromarray(colourful()).save(src / "colour.png")
+    (src / "broken.jpg").write_bytes(b"\xff\xd8\xff\xe0 no picture")
+    colour(src, out=out, model=ink)
+    return out
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Any]:
+    """A headless Chromium: the system's, or the one that playwright has fetched."""
+    try:
+        from playwright.sync_api import sync_playwright
+    except ImportError:
+        pytest.skip("NO BROWSER: pip install playwright, and see below for Chromium")
+    with sync_playwright() as playwright:
+        own = Path(playwright.chromium.executable_path)
+        found = CHROMIUM or (str(own) if own.exists() else None)
+        if found is None:
+            pytest.skip("NO BROWSER: apt-get install chromium, or python -m playwright install chromium")
+        chromium = playwright.chromium.launch(executable_path=found, args=["--no-sandbox"])
+        yield chromium
+        chromium.close()
+
+
+@pytest.fixture
+def page(browser: Any) -> Iterator[Any]:
+    """A page of its own context, which fails on any script error, dialog or request that leaves the disk."""
+    context = browser.new_context(viewport={"width": 1100, "height": 800}, accept_downloads=True)
+    context.set_default_timeout(PATIENCE_MS)
+    made = context.new_page()
+    faults: list[str] = []
+    made.on("pageerror", lambda error: faults.append(str(error)))
+    made.on("console", lambda said: faults.append(said.text) if said.type == "error" else None)
+    made.on("dialog", lambda asked: (faults.append(f"dialog: {asked.message}"), asked.dismiss()))
+    made.on(
+        "request", lambda asked: None if asked.url.startswith(("file:", "data:", "blob:")) else faults.append(asked.url)
+    )
+    yield made
+    context.close()
+    assert faults == []
+
+
+@pytest.fixture
+def reported(src: Path, out: Path, ink: Path) -> Path:
+    """A run over small pictures of awkward names, one in colour and one that is none, and its report."""
+    for i, name in enumerate(NAMES):
+        (src / name).parent.mkdir(exist_ok=True)
+        Image.fromarray(grey(120, 160, seed=i)).save(src / name)
+    Image.fromarray(grey(120, 160, seed=9)).save(Path(os.fsdecode(os.fsencode(src) + b"/caf\xe9.png")))
+    Image.fromarray(colourful()).save(src / "colour.png")
+    (src / "broken.jpg").write_bytes(b"\xff\xd8\xff\xe0 no picture")
+    colour(src, out=out, model=ink)
+    report.report(ReportOptions(out))
+    return out

@@ -1,0 +1,110 @@
+"""Several colourings of one picture on one sheet; the mirror image's second opinion."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import tifffile
+import torch
+from PIL import Image
+from support.doubles import INK, grey, lab_of, save_ink
+from torch import Tensor, nn
+
+from archivecolor import Colorizer, networks, weights
+from archivecolor.candidates import GAP, LABEL, sheet
+from archivecolor.errors import OutputError, UsageError
+from archivecolor.options import CandidateOptions, ColorOptions
+
+
+class LeftIsRed(nn.Module):
+    """Red towards the left of what it sees, green towards the right: its mirror image disagrees with it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.depth = nn.Parameter(torch.tensor([0.3]))
+
+    def forward(self, l_net: Tensor) -> Tensor:
+        n, _, h, w = l_net.shape
+        across = l_net.new_tensor(np.linspace(1, -1, w)).expand(n, 1, h, w)
+        return self.depth * across.repeat(1, 2, 1, 1) * l_net.new_tensor([1.0, 0.0]).view(1, 2, 1, 1)
+
+
+def options(picture: Path, out: Path, model: Path, **given: Any) -> CandidateOptions:
+    asked = {"sizes": (64, 128), "strengths": (0.5, 1.0), "side": 120, "device": "cpu", "precision": "fp32", **given}
+    return CandidateOptions(picture, out, (str(model),), **asked)
+
+
+def test_the_sheet_shows_every_way_over_its_flags(tmp_path: Path, ink: Path) -> None:
+    Image.fromarray(grey(80, 120)).save(tmp_path / "a.png")
+    labels = sheet(options(tmp_path / "a.png", tmp_path / "deep/sheet.png", ink))
+    flags = [
+        f"--model {ink} --size {size} --strength {rest}" for size in (64, 128) for rest in ("0.5", "1", "1 --mirror")
+    ]
+    assert labels == ["a.png", *flags]
+    with Image.open(tmp_path / "deep/sheet.png") as image:
+        shown = np.asarray(image)
+    width, height = 120 + GAP, 80 + LABEL + GAP
+    assert shown.shape == (3 * height + GAP, 3 * width + GAP, 3)
+
+    def chroma(place: int) -> float:
+        y, x = GAP + (place + 2) // 3 * height, GAP + (place + 2) % 3 * width * (place > 0)
+        return float(np.hypot(*lab_of(shown[y : y + 80, x : x + 120])[..., 1:].mean(axis=(0, 1))))
+
+    full = float(np.hypot(*INK))
+    found = [chroma(place) / full for place in range(7)]
+    assert np.abs(np.array(found) - [0, 0.5, 1, 1, 0.5, 1, 1]).max() < 0.06
+
+
+def test_a_turned_scan_of_16_bit_is_shown_upright(tmp_path: Path, ink: Path) -> None:
+    tifffile.imwrite(tmp_path / "a.tif", grey(60, 90, dtype=np.uint16), extratags=[(274, "H", 1, 6, True)])
+    sheet(options(tmp_path / "a.tif", tmp_path / "s.png", ink, sizes=(64,), strengths=(1.0,), side=100))
+    with Image.open(tmp_path / "s.png") as image:
+        assert image.size == (2 * (60 + GAP) + GAP, 2 * (90 + LABEL + GAP) + GAP), (
+            "the scan above, two colourings below"
+        )
+
+
+def test_what_cannot_be_asked_for(tmp_path: Path, ink: Path) -> None:
+    Image.fromarray(grey()).save(tmp_path / "a.png")
+    for wrong in ({"sizes": ()}, {"sizes": (10,)}, {"strengths": (3.0,)}, {"side": 10}):
+        with pytest.raises(UsageError):
+            options(tmp_path / "a.png", tmp_path / "s.png", ink, **wrong)
+    with pytest.raises(UsageError, match=r"must end in \.png"):
+        options(tmp_path / "a.png", tmp_path / "s.jpg", ink)
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises(OutputError):
+        sheet(options(tmp_path / "a.png", tmp_path / "file/s.png", ink, sizes=(64,)))
+
+
+@pytest.fixture
+def lopsided(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ink: Path) -> Path:
+    monkeypatch.setitem(networks.NETWORKS, "lopsided", LeftIsRed)
+    monkeypatch.setitem(networks.STRIDES, "lopsided", 32)
+    weights.save(tmp_path / "lopsided", LeftIsRed(), {"name": "lopsided", "network": "lopsided", "stage": "imported"})
+    return tmp_path / "lopsided"
+
+
+@pytest.mark.parametrize("shape", [(64, 64), (64, 300)], ids=["one look", "tiles"])
+def test_with_its_mirror_image_left_and_right_are_coloured_alike(lopsided: Path, shape: tuple[int, int]) -> None:
+    samples = np.full(shape, 128, np.uint8)
+
+    def red(mirror: bool) -> Any:
+        with Colorizer(lopsided, ColorOptions(64, mirror=mirror), "cpu", "fp32") as colorizer:
+            return lab_of(colorizer.colorize(samples))[..., 1].mean(axis=0)
+
+    alone, averaged = red(False), red(True)
+    assert alone[:8].mean() > 15 > -15 > alone[-8:].mean()
+    assert np.abs(averaged).max() < 1.5
+
+
+def test_mirror_changes_nothing_for_a_network_that_sees_no_sides(ink: Path, tmp_path: Path) -> None:
+    samples = grey(70, 90)
+    tilted = save_ink(tmp_path / "tilted", tilt=(5.0, -5.0))
+    made = []
+    for mirror in (False, True):
+        with Colorizer(tilted, ColorOptions(64, mirror=mirror), "cpu", "fp32") as colorizer:
+            made.append(colorizer.colorize(samples, orientation=6))
+    assert np.abs(made[0].astype(int) - made[1]).max() <= 1

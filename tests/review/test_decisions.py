@@ -1,0 +1,128 @@
+"""Decisions: the rejected are done again, and what was overtaken is told."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image
+from support.doubles import colour, contents, grey, save_grey_tree, save_ink
+from support.review_data import data_of, decide, options
+
+from archivecolor import batch_view, provenance, rehearsal, report
+from archivecolor.decisions import read
+from archivecolor.errors import NoInputError, UsageError
+from archivecolor.options import Disclosure, ReportOptions
+from archivecolor.provenance import Manifest, Record
+from archivecolor.run import drive
+
+
+def test_redo_does_the_rejected_again_and_nothing_else(reviewed: Path, src: Path, ink: Path, tmp_path: Path) -> None:
+    before = provenance.read_rows(reviewed)
+    chosen = decide(tmp_path / "decisions.json", reviewed, **{"00": "rejected", "01": "accepted", "02": "rejected"})
+    other = save_ink(tmp_path / "other", (-10.0, 15.0))
+    told: list[str] = []
+    drive(options(src, reviewed, other, chosen, 0.8), lambda name, row, total: told.append(name))
+    after = provenance.read_rows(reviewed)
+    assert sorted(told) == ["box0/00.tif", "box0/02.png"]
+    assert {name for name in after if after[name] != before[name]} == set(told)
+    redone = after["box0/02.png"]
+    assert (redone.status, redone.redone, redone.output) == ("done", True, before["box0/02.png"].output)
+    assert redone.weights_sha256 != before["box0/02.png"].weights_sha256
+    assert redone.output_sha256 != before["box0/02.png"].output_sha256
+    assert len((reviewed / "manifest.jsonl").read_text().splitlines()) == 6, "one row per input, still"
+
+
+def test_a_later_plain_run_lets_be_what_was_redone(reviewed: Path, src: Path, ink: Path, tmp_path: Path) -> None:
+    chosen = decide(tmp_path / "d.json", reviewed, **{"02": "rejected"})
+    drive(options(src, reviewed, ink, chosen, 0.5))
+    redone = contents(reviewed, lambda p: p.suffix == ".jsonl")
+    told: list[Any] = []
+    drive(options(src, reviewed, ink), lambda name, row, total: told.append(row) if name != "broken.jpg" else None)
+    assert told == [None] * 5
+    assert contents(reviewed, lambda p: p.suffix == ".jsonl") == redone
+    Image.fromarray(grey(seed=77)).save(src / "box0/02.png")
+    drive(options(src, reviewed, ink))
+    assert not provenance.read_rows(reviewed)["box0/02.png"].redone, "another source is another picture"
+
+
+def test_a_rehearsal_of_redo_names_the_rejected(
+    reviewed: Path, src: Path, ink: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    chosen = decide(tmp_path / "d.json", reviewed, **{"02": "rejected"})
+    rehearsal.rehearse(options(src, reviewed, ink, chosen, 0.5), False)
+    assert capsys.readouterr().out.startswith("colour again (other options): ")
+    drive(options(src, reviewed, ink, chosen, 0.5))
+    rehearsal.rehearse(options(src, reviewed, ink), False)
+    assert "other options" not in capsys.readouterr().out
+
+
+def test_a_decision_that_was_overtaken_is_told_and_not_obeyed(
+    reviewed: Path, src: Path, ink: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    old = decide(tmp_path / "old.json", reviewed, **{"00": "rejected", "02": "rejected"})
+    drive(options(src, reviewed, ink, decide(tmp_path / "new.json", reviewed, **{"02": "rejected"}), 0.5))
+    by_hand = provenance.read_rows(reviewed)["box0/02.png"]
+    rehearsal.rehearse(options(src, reviewed, ink, old, 1.5), False)
+    said = capsys.readouterr().out.splitlines()
+    assert [line.split(":")[0] for line in said] == [
+        "colour again (other options)", "leave as it is (done again since it was rejected; decide anew)",
+    ]  # fmt: skip
+    for overwrite in (False, True):
+        asked = replace(options(src, reviewed, ink, old, 1.5), overwrite=overwrite)
+        assert batch_view.show(asked, False, False, False, lambda: False, plain_drive) == 0
+        told = capsys.readouterr().err
+        assert "left as it is box0/02.png: done again since it was rejected" in told
+        assert ("left as it is box0/00.tif" in told) == overwrite, "the second time it has been done again, too"
+    after = provenance.read_rows(reviewed)
+    assert after["box0/02.png"] == by_hand
+    assert after["box0/00.tif"].redone
+    (reviewed / "box0/02.png").unlink()
+    with Manifest(reviewed) as manifest:
+        manifest.append(replace(by_hand, status="failed"))
+    drive(options(src, reviewed, ink, old, 1.5))
+    assert provenance.read_rows(reviewed)["box0/02.png"].status == "done", "a result that failed overtakes nothing"
+
+
+def plain_drive(*given: Any, film_watch: Any) -> list[Record]:
+    asked, watch, stop, passed_over = given
+    return drive(asked, watch, stop, passed_over, film_watch=film_watch)
+
+
+def test_each_picture_says_the_term_that_it_bears(src: Path, out: Path, ink: Path) -> None:
+    save_grey_tree(src, 2)
+    told = Disclosure("algorithmicallyEnhanced", sidecar=False)
+    colour(src / "box0", out=out, model=ink, disclosure=told)
+    assert [row.source_type for row in provenance.read_rows(out).values()] == ["algorithmicallyEnhanced"]
+    folder = report.report(ReportOptions(out)).parent
+    data = data_of(folder)
+    assert [making[-1] for making in data["makings"]] == ["algorithmicallyEnhanced"]
+    page = (folder / "index.html").read_text(encoding="utf-8")
+    assert "algorithmicallyEnhanced" in page and "compositeWithTrainedAlgorithmicMedia" not in page
+
+
+def test_redo_without_anything_to_do_says_why(reviewed: Path, src: Path, ink: Path, tmp_path: Path) -> None:
+    with pytest.raises(NoInputError, match="rejects nothing"):
+        drive(options(src, reviewed, ink, decide(tmp_path / "d.json", reviewed, **{"02": "accepted"})))
+    rejected = decide(tmp_path / "d.json", reviewed, **{"02": "rejected"})
+    with pytest.raises(NoInputError, match="among the inputs"):
+        drive(options(src / "box1", reviewed, ink, rejected))
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "[]", "{}", '{"format": "other", "decisions": []}', '{"format": "archivecolor decisions 1", "decisions": [3]}',
+     '{"format": "archivecolor decisions 1", "decisions": [{"input": "a"}]}',
+     '{"format": "archivecolor decisions 1", "decisions": [{"input": "a", "decision": "maybe", "output_sha256": ""}]}',
+     '{"format": "archivecolor decisions 1", "decisions":'
+     ' [{"input": "a", "decision": "rejected", "output_sha256": ""}]}',
+     '{"format": "archivecolor decisions 1", "decisions": [{"input": 1, "decision": "", "output_sha256": ""}]}'],
+)  # fmt: skip
+def test_what_is_no_decisions_file_is_refused(tmp_path: Path, text: str) -> None:
+    (tmp_path / "d.json").write_text(text)
+    with pytest.raises(UsageError, match=r"--redo .*d\.json"):
+        read(tmp_path / "d.json", "--redo")
+    with pytest.raises(UsageError, match="cannot be read"):
+        read(tmp_path / "nowhere.json", "--redo")

@@ -1,0 +1,51 @@
+"""Export: the accepted with their sidecars, and nothing else."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from support.doubles import contents
+from support.review_data import decide, options
+
+from archivecolor.errors import NoInputError, OutputError
+from archivecolor.export import export
+from archivecolor.run import drive
+
+
+def test_export_copies_the_accepted_with_their_sidecars(reviewed: Path, tmp_path: Path) -> None:
+    (reviewed / "box0/00.tif.json").write_text('{\n "made_by": "archivecolor 0", "of": "00.tif"}')
+    (reviewed / "box1/01.png.json").write_text("somebody else's")
+    chosen = decide(tmp_path / "d.json", reviewed, **{"00": "accepted", "01": "accepted", "02": "rejected"})
+    assert export(reviewed, chosen, tmp_path / "to") == (2, 0, [])
+    copied = contents(tmp_path / "to")
+    assert copied == {
+        name: (reviewed / name).read_bytes() for name in ("box0/00.tif", "box0/00.tif.json", "box1/01.png")
+    }
+    assert export(reviewed, chosen, tmp_path / "to") == (0, 2, [])
+
+
+def test_export_leaves_out_what_is_not_what_was_accepted(reviewed: Path, src: Path, ink: Path, tmp_path: Path) -> None:
+    chosen = decide(
+        tmp_path / "d.json", reviewed, **{"00": "accepted", "01": "accepted", "02": "accepted", "03": "accepted"}
+    )
+    drive(options(src, reviewed, ink, decide(tmp_path / "r.json", reviewed, **{"00": "rejected"}), 0.5))
+    (reviewed / "box1/01.png").write_bytes(b"changed by somebody")
+    (tmp_path / "to/box1").mkdir(parents=True)
+    (tmp_path / "to/box1/03.tif").write_text("of somebody else")
+    copied, there, left = export(reviewed, chosen, tmp_path / "to")
+    assert (copied, there) == (1, 0)
+    reasons = dict(left)
+    assert "coloured again since it was accepted" in reasons["box0/00.tif"]
+    assert "not what the run wrote" in reasons["box1/01.png"]
+    assert "another file" in reasons["box1/03.tif"]
+    assert (tmp_path / "to/box1/03.tif").read_text() == "of somebody else"
+
+
+def test_export_into_the_outputs_is_refused(reviewed: Path, tmp_path: Path) -> None:
+    chosen = decide(tmp_path / "d.json", reviewed, **{"00": "accepted"})
+    for to in (reviewed, reviewed / "copy", tmp_path):
+        with pytest.raises(OutputError, match="--to"):
+            export(reviewed, chosen, to)
+    with pytest.raises(NoInputError, match="accepts nothing"):
+        export(reviewed, decide(tmp_path / "d.json", reviewed, **{"00": "rejected"}), tmp_path / "to")

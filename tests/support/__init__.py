@@ -1,0 +1,1 @@
+"""What the tests share: doubles, small pictures and films, and programs of their own."""

@@ -1,0 +1,97 @@
+"""A child of `archivecolor.supervise` that is killed over certain pictures: what one does is in its name.
+
+`segfault` crashes as a decoder would, `kill` is what the system does when memory runs out, `once` kills unless it was
+tried before, `hangs` takes its time. Called as `deadly_child.py real FD` it colours, with the ink and a decoder made
+deadly; as `deadly_child.py light FD` it only keeps the manifest, and so starts in a moment.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import signal
+import sys
+import time
+import types
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from archivecolor import jobs
+from archivecolor.options import RunOptions
+from archivecolor.provenance import DONE, FAILED, Aftermath, Manifest, Record
+from archivecolor.supervise import child
+
+DELAY_S = float(os.environ.get("DEADLY_DELAY_S", "0"))
+
+
+def perhaps_die(path: Path) -> None:
+    if "hangs" in path.name:
+        time.sleep(60)
+    if "bug" in path.name:
+        raise KeyError("a fault of the program's own")
+    if "segfault" in path.name:
+        ctypes.string_at(0)
+    if "kill" in path.name:
+        os.kill(os.getpid(), signal.SIGKILL)
+    if "once" in path.name and not (tried := path.parent.parent.parent / f"{path.name}.tried").exists():
+        tried.touch()
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
+def light_drive(
+    options: RunOptions,
+    watch: Any,
+    stop: Any,
+    passed_over: Any,
+    film_watch: Any,
+    begun: Callable[[str], None],
+    known: Aftermath,
+) -> list[Record]:
+    """What `run.drive` promises, one picture after the other and without a picture; three are in hand at a time."""
+    todo = jobs.find(options.inputs, options.out, lambda path: path.suffix != ".txt", passed_over=passed_over)
+    with Manifest(options.out) as manifest:
+
+        def settle(job: jobs.Job, status: str, reason: str = "") -> None:
+            manifest.append(Record(job.name, str(job.source), None, status, reason))
+            watch(job.name, manifest.rows[job.name], len(todo))
+
+        left = [job for job in todo if job.name not in known.settled]
+        for job in left:
+            if job.name in known.killers:
+                settle(job, FAILED, known.killers[job.name])
+        left = [job for job in left if job.name not in known.killers]
+        first = [job for job in left if job.name in known.suspects]
+        rest = [job for job in left if job.name not in known.suspects]
+        for group in [*([job] for job in first), *(rest[i : i + 3] for i in range(0, len(rest), 3))]:
+            if stop():
+                break
+            for job in group:
+                begun(job.name)
+            for job in group:
+                perhaps_die(job.source)
+                time.sleep(DELAY_S)
+                settle(job, DONE)
+        return [manifest.rows[job.name] for job in todo if job.name in manifest.rows]
+
+
+def make_real() -> None:
+    from archivecolor import photo
+    from support.doubles import register_ink
+
+    register_ink()
+    read = photo.read
+
+    def deadly(path: Path, *rest: Any) -> Any:
+        perhaps_die(path)
+        return read(path, *rest)
+
+    photo.read = deadly
+
+
+if sys.argv[1] == "real":
+    make_real()
+else:
+    sys.modules["archivecolor.run"] = types.ModuleType("archivecolor.run")
+    sys.modules["archivecolor.run"].drive = light_drive  # type: ignore[attr-defined]
+child.main(int(sys.argv[2]))

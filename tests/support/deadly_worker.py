@@ -1,0 +1,41 @@
+"""An actor of `archivecolor.cluster` that knows the ink, is killed over a picture named `once`, the first time,
+and colours a film only when so many pictures are there as the environment says."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from pathlib import Path
+from typing import Any
+
+from archivecolor import photo, reel
+from archivecolor.cluster.worker import Worker
+from support.doubles import ConstantInk, register_ink
+
+
+class DeadlyWorker(Worker):
+    def __init__(self, *given: Any) -> None:
+        register_ink()
+        ConstantInk.delay_s = 0.02
+        read = photo.read
+
+        def deadly(path: Path, *rest: Any) -> Any:
+            if "once" in path.name and not (tried := path.parent.parent / f"{path.name}.tried").exists():
+                tried.touch()
+                os.kill(os.getpid(), signal.SIGKILL)
+            return read(path, *rest)
+
+        photo.read = deadly
+        color = reel.color_job
+
+        def patient(*given: Any) -> Any:
+            out, end = given[4].out, time.monotonic() + 90
+            while len([*out.rglob("*.png"), *out.rglob("*.tif")]) < int(os.environ["ARCHIVECOLOR_TEST_PICTURES"]):
+                assert time.monotonic() < end, "the film held the photographs back"
+                time.sleep(0.05)
+            return color(*given)
+
+        reel.color_job = patient
+        (Path(os.environ["ARCHIVECOLOR_TEST_BIRTHS"]) / str(os.getpid())).touch()
+        super().__init__(*given)

@@ -1,0 +1,31 @@
+"""Fixtures of the trainings."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+from support.pocket_gan import Pocket, SmallJudge
+from support.tiny_training import CPU
+
+from archivecolor import networks
+from archivecolor.training import (
+    features,
+    gan,
+    sheets,
+)
+
+
+@pytest.fixture(scope="module")
+def lite0() -> features.Lite0:
+    return features.Lite0("fp32", CPU)
+
+
+@pytest.fixture(scope="module")
+def pocket_networks() -> Iterator[None]:
+    """The small networks, and no curves: matplotlib would take longer than all else."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(networks.NETWORKS, "pocket", Pocket)
+        patch.setattr(gan, "PatchDiscriminator", SmallJudge)
+        patch.setattr(sheets, "curves", lambda folder: None)
+        yield

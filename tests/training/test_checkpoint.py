@@ -1,0 +1,207 @@
+"""A training that is stopped or killed goes on where it was; what it leaves behind."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from PIL import Image
+from support.tiny_training import CARD, photo_folder, photo_set, tiny_stage, tiny_step
+from typer.testing import CliRunner
+
+from archivecolor import weights
+from archivecolor.cli import app
+from archivecolor.errors import INTERRUPTED, UsageError
+from archivecolor.options import Stage
+from archivecolor.training import (
+    checkpoint,
+    loop,
+    sheets,
+)
+
+# The loop
+
+
+def losses_of(stage: Stage, step: checkpoint.Step, stop_after: int = 99, fall_at: int = 99) -> list[float]:
+    """Runs a training; stops it politely after so many steps, or kills it in the middle of one."""
+    losses: list[float] = []
+
+    def watch(progress: loop.Progress) -> None:
+        if progress.validated:
+            return
+        losses.append(progress.numbers["l1"])
+        if len(losses) == fall_at:
+            raise RuntimeError("killed")
+
+    loop.run(stage, step, photo_set(6), photo_set(2), CARD, watch, lambda: len(losses) >= stop_after)
+    return losses
+
+
+@pytest.fixture(scope="module")
+def unbroken(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[float]]:
+    out = tmp_path_factory.mktemp("unbroken")
+    return out, losses_of(tiny_stage(out), tiny_step(0))
+
+
+def test_a_stopped_training_goes_on_bit_for_bit(tmp_path: Path, unbroken: tuple[Path, list[float]]):
+    reference, losses = unbroken
+    assert len(losses) == 6
+    first = losses_of(tiny_stage(tmp_path), tiny_step(0), stop_after=3)
+    # Another start: everything must come from the checkpoint.
+    rest = losses_of(tiny_stage(tmp_path), tiny_step(1))
+    assert first + rest == losses
+    assert (tmp_path / weights.TENSORS).read_bytes() == (reference / weights.TENSORS).read_bytes()
+
+
+def test_a_killed_training_goes_on_from_its_last_checkpoint(tmp_path: Path, unbroken: tuple[Path, list[float]]):
+    reference, losses = unbroken
+    stage = tiny_stage(tmp_path, checkpoint_minutes=0)  # after every step
+    with pytest.raises(RuntimeError, match="killed"):
+        losses_of(stage, tiny_step(0), fall_at=5)
+    assert losses_of(stage, tiny_step(1)) == losses[4:]
+    assert (tmp_path / weights.TENSORS).read_bytes() == (reference / weights.TENSORS).read_bytes()
+
+
+CHILD = """
+import sys
+from pathlib import Path
+from archivecolor.training import loop, sheets
+from support.tiny_training import CARD, photo_set, tiny_stage, tiny_step
+sheets.curves = lambda folder: None
+stage = tiny_stage(Path(sys.argv[1]), checkpoint_minutes=0)
+loop.run(stage, tiny_step(0), photo_set(6), photo_set(2), CARD, lambda p: p.validated or print(p.pictures, flush=True))
+"""
+
+
+def test_after_kill_9_a_training_goes_on_to_the_same_weights(tmp_path: Path, unbroken: tuple[Path, list[float]]):
+    reference, losses = unbroken
+    child = subprocess.Popen([sys.executable, "-c", CHILD, str(tmp_path)], stdout=subprocess.PIPE, text=True)
+    assert child.stdout
+    told = [child.stdout.readline() for _ in range(4)]
+    child.kill()
+    child.wait()
+    assert told[-1] == "16\n"
+    rest = losses_of(tiny_stage(tmp_path), tiny_step(1))
+    assert 0 < len(rest) <= 3  # the third step was saved before the fourth began
+    assert rest == losses[-len(rest) :]
+    assert (tmp_path / weights.TENSORS).read_bytes() == (reference / weights.TENSORS).read_bytes()
+
+
+def test_a_finished_training_learns_nothing_more(unbroken: tuple[Path, list[float]]):
+    out, _ = unbroken
+    before = (out / weights.TENSORS).read_bytes()
+    assert losses_of(tiny_stage(out), tiny_step(1)) == []
+    assert (out / weights.TENSORS).read_bytes() == before
+
+
+def test_a_training_leaves_history_curves_samples_and_card(unbroken: tuple[Path, list[float]]):
+    out, _ = unbroken
+    rows = sheets.read_history(out)
+    assert [row["pictures"] for row in rows] == [0, 12, 24]
+    assert {"val_l1", "val_psnr_gain", "val_colour"} <= set(rows[-1])
+    for name in ("curves.png", "samples.png"):
+        Image.open(out / name).verify()
+    card = weights.check(out)
+    assert card.numbers["training"]["pictures"] == 24
+    assert card.numbers["training"]["validation"]["val_l1"] == rows[-1]["val_l1"]
+
+
+@pytest.mark.filterwarnings("ignore:.*no-op")
+def test_a_state_is_restored_to_where_the_network_computes(tmp_path: Path):
+    """The meta device stands in for a GPU: the file gives tensors of the CPU."""
+    stage, step = tiny_stage(tmp_path), tiny_step(0)
+    checkpoint.save(tmp_path, stage, step, checkpoint.Average(step.network, 0.9), checkpoint.State(4))
+    elsewhere = tiny_step(0)
+    elsewhere.network.to("meta")
+    average = checkpoint.Average(elsewhere.network, 0.9)
+    assert checkpoint.restore(stage, elsewhere, average).pictures == 4
+    assert {value.device.type for value in average.values.values()} == {"meta"}
+    average.update(elsewhere.network)
+
+
+def test_ctrl_c_saves_and_the_same_command_goes_on(tmp_path: Path):
+    photos = photo_folder(tmp_path / "photos", 2)
+    words = (
+        f"-m archivecolor train pretrain --model lite --encoder none --data {photos} --val {photos} "
+        f"--out {tmp_path}/out --batch 2 --sizes 32 --device cpu --precision fp32 --json --pictures"
+    )
+    command = [sys.executable, *words.split()]
+    with subprocess.Popen([*command, "100000"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as child:
+        try:
+            begun = any('"validation"' in line for line in child.stdout)
+            time.sleep(2)
+            child.send_signal(signal.SIGINT)
+            out, err = child.communicate(timeout=120)
+        finally:
+            child.kill()
+    assert begun, err
+    assert child.returncode == INTERRUPTED, err
+    assert "stopping: the state is saved" in err
+    assert json.loads(out.splitlines()[-1])["event"] == "interrupted"
+    seen = weights.check(tmp_path / "out").numbers["training"]["pictures"]
+    assert 0 < seen < 100000
+    again = subprocess.run([*command, str(seen + 2)], capture_output=True, text=True, timeout=240)
+    assert again.returncode == 0, again.stderr
+    assert f"Until picture {seen}: pictures = 100000" in " ".join(again.stderr.split())
+    assert [row["pictures"] for row in sheets.read_history(tmp_path / "out")] == [0, seen, seen + 2]
+
+
+def test_finished_weights_are_not_trained_over(trained: tuple[Path, Path], tmp_path: Path):
+    photos, folder = trained
+    finished = tmp_path / "finished"
+    finished.mkdir()
+    for name in (weights.TENSORS, weights.CARD):
+        (finished / name).write_bytes((folder / name).read_bytes())
+    before = (finished / weights.TENSORS).read_bytes()
+    words = f"train pretrain --encoder none --data {photos} --val {photos} --pictures 2 --batch 2 --sizes 64 --out"
+    result = CliRunner().invoke(app, [*words.split(), str(finished)])
+    assert "holds finished weights and no checkpoint.safetensors" in str(result.exception)
+    assert (finished / weights.TENSORS).read_bytes() == before
+    assert {path.name for path in finished.iterdir()} == {weights.TENSORS, weights.CARD}
+
+
+@pytest.mark.parametrize("cut_at", [12, 24])
+def test_a_validation_that_was_cut_short_is_made_up_for(tmp_path: Path, cut_at: int):
+    """The state is saved before the last one, and may be before any."""
+
+    def watch(progress: loop.Progress) -> None:
+        if progress.validated and progress.pictures == cut_at:
+            raise KeyboardInterrupt
+
+    stage = tiny_stage(tmp_path, checkpoint_minutes=0)
+    with pytest.raises(KeyboardInterrupt):
+        loop.run(stage, tiny_step(0), photo_set(6), photo_set(2), CARD, watch)
+    numbers = loop.run(stage, tiny_step(0), photo_set(6), photo_set(2), CARD, lambda progress: None)
+    rows = sheets.read_history(tmp_path)
+    assert [row["pictures"] for row in rows] == [0, 12, 24]
+    assert numbers["val_l1"] == rows[-1]["val_l1"]
+    assert weights.read_card(tmp_path).numbers["training"]["validation"] == numbers
+
+
+def test_a_history_forgets_what_a_killed_training_did_not_save(tmp_path: Path):
+    for pictures in (0, 12, 24, 12, 24, 24):
+        sheets.log(tmp_path, {"pictures": pictures, "val_l1": pictures / 100})
+    assert [row["pictures"] for row in sheets.read_history(tmp_path)] == [0, 12, 24]
+
+
+def test_a_watcher_is_told_of_each_validation_when_it_is_made(tmp_path: Path):
+    told: list[loop.Progress] = []
+    stage = tiny_stage(tmp_path)
+    loop.run(stage, tiny_step(0), photo_set(6), photo_set(2), CARD, told.append)
+    validated = [p for p in told if p.validated]
+    assert [p.pictures for p in validated] == [row["pictures"] for row in sheets.read_history(tmp_path)]
+    assert all(p.numbers.keys() == {"val_l1", "val_psnr_gain", "val_colour"} for p in validated)
+    assert {p.size for p in validated} == {stage.validation_size}
+
+
+def test_a_folder_with_another_training_is_refused(unbroken: tuple[Path, list[float]]):
+    out, _ = unbroken
+    with pytest.raises(UsageError, match="another --out"):
+        losses_of(tiny_stage(out, name="gan"), tiny_step(0))
+    with pytest.raises(UsageError, match="another --out"):
+        losses_of(tiny_stage(out, model="resnet18"), tiny_step(0))

@@ -1,0 +1,149 @@
+"""What a training takes in: which photographs, how they are split, which batches they become."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import joblib
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from support.tiny_training import colour_picture, photo_set
+
+from archivecolor import lab
+from archivecolor.errors import NoInputError
+from archivecolor.options import Stage
+from archivecolor.training import (
+    dataset,
+    school,
+)
+
+# What goes in
+
+
+@pytest.fixture
+def mixed_folder(tmp_path: Path) -> Path:
+    """Three good photographs (one in a subfolder) and one of every kind that cannot teach colour."""
+    folder = tmp_path / "mixed"
+    (folder / "sub").mkdir(parents=True)
+    tone = np.linspace(0, 255, 96, dtype=np.uint8)
+    grey = np.repeat(np.tile(tone, (72, 1))[..., None], 3, axis=2)
+    sepia = (grey * [1.0, 0.8, 0.55]).astype(np.uint8)
+    pictures = {
+        "a.png": colour_picture(1), "b.png": colour_picture(2), "sub/c.jpg": colour_picture(3),
+        "grey.png": grey, "sepia.png": sepia, "small.png": colour_picture(4, height=40),
+    }  # fmt: skip
+    for name, rgb in pictures.items():
+        Image.fromarray(rgb).save(folder / name)
+    (folder / "broken.jpg").write_bytes((folder / "sub/c.jpg").read_bytes()[:300])
+    (folder / "notes.txt").write_text("not a picture")
+    return folder
+
+
+def test_what_cannot_teach_colour_is_left_out_and_counted(mixed_folder: Path):
+    seen: list[int] = []
+    photos = dataset.load(dataset.find(mixed_folder), school.read_rgb, 64, mixed_folder, seen.append)
+    assert photos.names == ["a.png", "b.png", "sub/c.jpg"]
+    assert photos.reasons["broken.jpg"] == "unreadable"
+    assert photos.left_out == {"grey": 1, "tinted in one tone": 1, "under 64 pixels": 1, "unreadable": 1}
+    assert all(min(rgb.shape[:2]) == 64 for rgb in photos.pictures)
+    assert seen == list(range(1, 8))
+
+
+def test_nothing_usable_is_an_error_that_counts_the_reasons(mixed_folder: Path):
+    with pytest.raises(NoInputError, match="1 grey"):
+        dataset.load([mixed_folder / "grey.png"], school.read_rgb, 64)
+    with pytest.raises(NoInputError):
+        dataset.find(mixed_folder / "nowhere")
+
+
+def test_a_list_names_photographs_relative_to_itself(mixed_folder: Path):
+    (mixed_folder / "list.txt").write_text("sub/c.jpg\n\na.png\n")
+    assert dataset.find(mixed_folder / "list.txt") == [mixed_folder / "sub/c.jpg", mixed_folder / "a.png"]
+
+
+def test_the_split_depends_on_names_alone():
+    names = [Path(f"/photos/{i:04}.jpg") for i in range(2000)]
+    train, held = dataset.split(names, Path("/photos"))
+    assert not set(train) & set(held)
+    assert sorted(train + held) == names
+    assert 0.02 < len(held) / len(names) < 0.06
+    moved = [Path("/elsewhere") / path.name for path in reversed(names[:500])]
+    _, held_moved = dataset.split(moved, Path("/elsewhere"))
+    assert {p.name for p in held_moved} == {p.name for p in held} & {p.name for p in moved}
+
+
+@pytest.mark.parametrize(("count", "expected"), [(1, 0), (2, 1), (3, 1), (10, 2), (60, 12), (300, 16)])
+def test_of_few_pictures_more_than_the_share_is_held(count: int, expected: int):
+    names = [Path(f"/photos/{i:04}.jpg") for i in range(count)]
+    train, held = dataset.split(names, Path("/photos"))
+    assert sorted(train + held) == names
+    assert expected <= len(held) <= expected + count * 0.05
+
+
+def test_a_batch_is_a_function_of_seed_and_place():
+    photos = photo_set(5)
+
+    def batch(start: int, seed: int = 0) -> dataset.Batch:
+        return dataset.training_batch(photos, start, 4, 32, 0.5, seed)
+
+    first, later = batch(0), batch(8)
+    for name in ("l_net", "ab_net", "rgb"):
+        assert torch.equal(getattr(batch(8), name), getattr(later, name))
+        assert not torch.equal(getattr(first, name), getattr(later, name))
+        assert not torch.equal(getattr(batch(8, seed=1), name), getattr(later, name))
+
+
+def test_every_epoch_shows_every_photograph_once():
+    flat = [np.full((64, 64, 3), i * 20, np.uint8) for i in range(6)]
+    photos = dataset.PhotoSet(flat, [str(i) for i in range(6)], {})
+    for epoch in range(3):
+        shown = dataset.training_batch(photos, epoch * 6, 6, 32, 0.0, 0).rgb[:, 0, 0, 0] * 255 / 20
+        assert sorted(shown.round().int().tolist()) == list(range(6))
+
+
+def test_a_batch_holds_the_lab_of_its_pictures():
+    batch = dataset.validation_batch(photo_set(3), 0, 3, 64)
+    assert batch.l_net.shape == (3, 1, 64, 64)
+    assert batch.ab_net.shape == (3, 2, 64, 64)
+    rgb = lab.srgb_from_lab(lab.lab_from_net(batch.l_net, batch.ab_net))
+    assert (rgb - batch.rgb).abs().max() < 1e-3
+
+
+def test_of_many_held_out_pictures_those_looked_at_are_spread_and_the_others_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    for i in range(6):
+        Image.fromarray(colour_picture(i)).save(tmp_path / f"{i}.png")
+    monkeypatch.setattr(Stage, "validation_pictures", 2)
+    found = school.load_photographs(tmp_path, tmp_path, 64)
+    assert found.held.names == ["0.png", "3.png"]
+    assert found.held.left_out == {"beyond the 2 that validations look at": 4}
+    assert (found.in_both, found.counts()["in_both"]) == (2, 2)
+
+
+def test_a_photograph_in_the_place_of_a_list_is_named(tmp_path: Path):
+    Image.fromarray(colour_picture(0)).save(tmp_path / "a.png")
+    with pytest.raises(NoInputError, match=r"a\.png: is neither a folder nor a text file"):
+        dataset.find(tmp_path / "a.png")
+
+
+def test_evaluation_holds_no_more_pictures_than_it_works_on(tmp_path: Path):
+    (tmp_path / "list.txt").write_text("\n".join(f"{i}.png" for i in range(200)))
+    read: list[str] = []
+
+    def picture(path: Path) -> np.ndarray:
+        read.append(path.name)
+        return colour_picture(int(path.stem) % 7)
+
+    paths = dataset.find(tmp_path / "list.txt")
+    for taken, (path, rgb, reason) in enumerate(dataset.stream(paths, picture, 64)):
+        assert path == paths[taken]
+        assert rgb is not None, reason
+        assert len(read) <= taken + 3 * joblib.cpu_count() + 1
+
+
+def test_a_sample_is_spread_evenly_and_fixed():
+    assert dataset.spread(5, 12) == [0, 1, 2, 3, 4]
+    assert dataset.spread(100, 4) == [0, 25, 50, 75]
