@@ -17,17 +17,18 @@ __version__ = "0.1.0"
 __all__ = ["ColorOptions", "Colorizer", "Record", "RunOptions", "run"]
 
 if TYPE_CHECKING:
-    from archivecolor.colorize import Colorizer
+    from archivecolor.inference.colorizer import Colorizer
     from archivecolor.options import ColorOptions, RunOptions
+    from archivecolor.pipeline.runner import run
     from archivecolor.provenance import Record
-    from archivecolor.run import run
 
-_HOMES = {"ColorOptions": "options", "Colorizer": "colorize", "Record": "provenance", "RunOptions": "options"}
+_HOMES = {
+    "ColorOptions": "options", "Colorizer": "inference.colorizer", "Record": "provenance", "RunOptions": "options",
+    "run": "pipeline.runner",
+}  # fmt: skip
 
 
 def __getattr__(name: str) -> Any:
-    if name == "run":
-        return importlib.import_module("archivecolor.run")
     if name in _HOMES:
         return getattr(importlib.import_module(f"archivecolor.{_HOMES[name]}"), name)
     raise AttributeError(f"module 'archivecolor' has no attribute {name!r}")

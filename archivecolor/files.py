@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from archivecolor import numbered
+from archivecolor import sequences
 
 PART_SUFFIX = ".archivecolor-part"
 LONGEST_NAME = 255
@@ -29,7 +29,7 @@ def part_path(target: Path) -> Path:
 
 
 @contextmanager
-def written_whole(target: Path, durable: bool = True) -> Iterator[Path]:
+def atomic_write(target: Path, durable: bool = True) -> Iterator[Path]:
     """Yields a temporary path beside `target`; when the block ends well, it is flushed to disk and takes the name.
 
     When the block raises, the temporary file is removed and `target` is what it was before.
@@ -45,12 +45,12 @@ def written_whole(target: Path, durable: bool = True) -> Iterator[Path]:
                 os.fsync(file.fileno())
         os.replace(part, target)
         if durable:
-            sync_folder(target.parent)
+            fsync_folder(target.parent)
     finally:
         part.unlink(missing_ok=True)
 
 
-def sync_folder(folder: Path) -> None:
+def fsync_folder(folder: Path) -> None:
     """Makes the new name itself survive a power cut (POSIX only; elsewhere folders cannot be opened)."""
     if os.name != "posix":
         return
@@ -68,8 +68,8 @@ def sha256(path: Path) -> str:
     Raises:
         OSError: it cannot be read; FileNotFoundError also when there is no file of a pattern.
     """
-    if numbered.is_pattern(path):
-        found = numbered.members(path)
+    if sequences.is_pattern(path):
+        found = sequences.frame_paths(path)
         if not found:
             raise FileNotFoundError(errno.ENOENT, "there is no file of this number pattern", str(path))
         return hashlib.sha256(b"".join(_listed(each) for each in found)).hexdigest()
@@ -82,7 +82,7 @@ def _listed(path: Path) -> bytes:
 
 
 @dataclass(frozen=True)
-class Seen:
+class SourceSnapshot:
     """A file, or numbered files, as it was when it was hashed: whoever reads it afterwards can tell whether it is the
     same still."""
 
@@ -93,14 +93,14 @@ class Seen:
     """Whether it had been written to just before: then its times are too coarse to tell a further change."""
 
     @classmethod
-    def of(cls, path: Path) -> Seen:
+    def of(cls, path: Path) -> SourceSnapshot:
         """Hashes a file.
 
         Raises:
             OSError: it cannot be read.
         """
         state = _state(path)
-        changed = max((each.stat().st_ctime for each in numbered.members(path)), default=0.0)
+        changed = max((each.stat().st_ctime for each in sequences.frame_paths(path)), default=0.0)
         return cls(path, sha256(path), state, time.time() - changed < _JUST_NOW_S)
 
     def still(self) -> bool:
@@ -114,7 +114,7 @@ class Seen:
 
 def _state(path: Path) -> tuple[object, ...]:
     """What changes whenever a file is written to or replaced: nobody can set the ctime."""
-    if numbered.is_pattern(path):
-        return tuple((each.name, *_state(each)) for each in numbered.members(path))
+    if sequences.is_pattern(path):
+        return tuple((each.name, *_state(each)) for each in sequences.frame_paths(path))
     status = path.stat()
     return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns

@@ -195,7 +195,7 @@ def save(folder: Path, network: nn.Module, card: dict[str, Any]) -> Card:
         key: (value.half() if value.dim() > 1 else value).contiguous().cpu()
         for key, value in network.state_dict().items()
     }
-    with files.written_whole(folder / TENSORS) as part:
+    with files.atomic_write(folder / TENSORS) as part:
         save_file(tensors, part)
         part.chmod(0o644)  # safetensors makes its files private
     full = Card(**{**card, "sha256": files.sha256(folder / TENSORS)})
@@ -205,9 +205,9 @@ def save(folder: Path, network: nn.Module, card: dict[str, Any]) -> Card:
 
 def write_card(folder: Path, card: Card) -> None:
     """Writes `card.json`, and `CARD.md` from the same values, so that the two never say different things."""
-    with files.written_whole(folder / CARD) as part:
+    with files.atomic_write(folder / CARD) as part:
         part.write_text(json.dumps(asdict(card), indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-    with files.written_whole(folder / CARD_TEXT) as part:
+    with files.atomic_write(folder / CARD_TEXT) as part:
         part.write_text(card_text(card, (folder / FAILURES).exists()), encoding="utf-8")
 
 

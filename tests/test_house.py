@@ -17,27 +17,15 @@ from support.paths import ROOT
 
 PACKAGE = ROOT / "archivecolor"
 FLOORS = (
-    ("errors", "numbered"),
-    ("options", "lab", "files", "orient", "devices", "heap", "pace", "decisions"),
-    (
-        "networks",
-        "tiles",
-        "chroma",
-        "tone",
-        "metrics",
-        "mark",
-        "openvino_network",
-        "kernel",
-        "guidance",
-        "doubt",
-        "steady",
-        "conveyor",
-    ),
-    ("photo", "jobs", "weights", "provenance", "engine", "painting"),
-    ("colorize", "outputs", "reference", "envelope", "film"),
-    ("large", "reel"),
-    ("run", "training", "verify", "bag"),
-    ("batch_view", "rehearsal", "supervise", "bench", "report", "export", "candidates", "cluster"),
+    ("errors", "sequences"),
+    ("options", "files"),
+    ("networks", "imaging"),
+    ("weights", "photo", "provenance"),
+    ("film",),
+    ("inference",),
+    ("pipeline", "training"),
+    ("evaluation", "execution", "preservation"),
+    ("bench", "review"),
     ("cli",),
     ("__main__",),
 )
@@ -139,11 +127,11 @@ def test_no_cycle_not_even_inside_a_package() -> None:
 @pytest.mark.parametrize(
     ("module", "line"),
     [
-        ("archivecolor.lab", "from archivecolor import colorize"),
-        ("archivecolor.lab", "def f():\n    import archivecolor.run"),
-        ("archivecolor.jobs", "from archivecolor.provenance import Record"),
+        ("archivecolor.imaging.lab", "from archivecolor.inference import colorizer"),
+        ("archivecolor.imaging.lab", "def f():\n    import archivecolor.pipeline.runner"),
+        ("archivecolor.photo.page", "from archivecolor.provenance import Record"),
         ("archivecolor.errors", "from . import files"),
-        ("archivecolor.photo.page", "from ..run import drive"),
+        ("archivecolor.photo.page", "from ..pipeline.runner import drive"),
         ("archivecolor.networks", "from archivecolor.photo import read"),
     ],
 )
@@ -165,7 +153,8 @@ def test_every_foreign_import_is_a_declared_dependency() -> None:
     core = names(project["dependencies"])
     extras = {key: core | names(needed) for key, needed in project["optional-dependencies"].items()}
     wider = {
-        "archivecolor.training": "train", "archivecolor.provenance.credentials": "c2pa", "archivecolor.bag": "bag",
+        "archivecolor.training": "train", "archivecolor.evaluation": "train",
+        "archivecolor.provenance.credentials": "c2pa", "archivecolor.preservation.bag": "bag",
         "archivecolor.film": "video",
     }  # fmt: skip
     undeclared = {}

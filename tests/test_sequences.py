@@ -9,20 +9,20 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from archivecolor import files, numbered
+from archivecolor import files, sequences
 
 
 def test_a_pattern_stands_for_its_files_in_the_order_of_their_numbers(tmp_path: Path) -> None:
     for name in ("a_08.png", "a_09.png", "a_10.png", "a_100.png", "a_010.png", "a_1.png", "a_x.png", "b_08.png"):
         (tmp_path / name).write_bytes(name.encode())
-    found = numbered.numbered(tmp_path / "a_%02d.png")
+    found = sequences.frame_paths_by_number(tmp_path / "a_%02d.png")
     assert {n: p.name for n, p in found.items()} == {8: "a_08.png", 9: "a_09.png", 10: "a_10.png", 100: "a_100.png"}
     assert list(found) == [8, 9, 10, 100]
-    assert [p.name for p in numbered.members(tmp_path / "a_%d.png")] == ["a_1.png", "a_10.png", "a_100.png"]
-    assert numbered.gaps(found) == [(11, 99)]
-    assert numbered.span(tmp_path / "a_%02d.png", found) == "a_08-100.png"
+    assert [p.name for p in sequences.frame_paths(tmp_path / "a_%d.png")] == ["a_1.png", "a_10.png", "a_100.png"]
+    assert sequences.missing_ranges(found) == [(11, 99)]
+    assert sequences.name_with_range(tmp_path / "a_%02d.png", found) == "a_08-100.png"
     (tmp_path / "a_%02d.png").write_bytes(b"a file of that very name")
-    assert numbered.members(tmp_path / "a_%02d.png") == [tmp_path / "a_%02d.png"]
+    assert sequences.frame_paths(tmp_path / "a_%02d.png") == [tmp_path / "a_%02d.png"]
 
 
 @given(st.sets(st.integers(0, 10**7), min_size=1, max_size=20), st.integers(1, 9), st.sampled_from(["", "r2_f.", "x"]))
@@ -30,13 +30,13 @@ def test_names_gathered_by_their_number_are_named_again_by_their_pattern(
     numbers: set[int], width: int, before: str
 ) -> None:
     names = [f"{before}{n:0{width}d}.tif" for n in sorted(numbers)]
-    ((pattern, gathered),) = numbered.patterns(names).items()
+    ((pattern, gathered),) = sequences.find_patterns(names).items()
     assert sorted(gathered) == sorted(names)
-    assert {numbered.name_of(Path(pattern), n) for n in numbers} == set(names)
+    assert {sequences.frame_name(Path(pattern), n) for n in numbers} == set(names)
 
 
 def test_numbers_that_do_not_agree_and_names_without_one_stay_single() -> None:
-    assert numbered.patterns(["a1.tif", "a01.tif", "b.tif", "100%d.tif"]) == {
+    assert sequences.find_patterns(["a1.tif", "a01.tif", "b.tif", "100%d.tif"]) == {
         name: [name] for name in ("a1.tif", "a01.tif", "b.tif", "100%d.tif")
     }
 
@@ -49,7 +49,7 @@ def test_the_hash_of_a_sequence_is_that_of_the_list_of_sha256sum(tmp_path: Path)
         listed += f"{hashlib.sha256(bytes([n]) * 9).hexdigest()}  f_{n}.dpx\n".encode()
     pattern = tmp_path / "f_%d.dpx"
     assert files.sha256(pattern) == hashlib.sha256(listed).hexdigest()
-    seen = files.Seen.of(pattern)
+    seen = files.SourceSnapshot.of(pattern)
     assert seen.still()
     (tmp_path / "f_4.dpx").write_bytes(b"4")
     assert not seen.still()

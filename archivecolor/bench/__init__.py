@@ -11,12 +11,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from archivecolor import heap
 from archivecolor.bench.claims import Claim, all_claims, at_most
 from archivecolor.bench.draw import chart, edges
 from archivecolor.bench.flat import Flat, cost_of_many
 from archivecolor.bench.pictures import given_or_made
 from archivecolor.bench.stages import STAGES, Measured, measure
+from archivecolor.inference import malloc
 from archivecolor.options import BenchOptions
 
 __all__ = ["STAGES", "Claim", "Flat", "Measured", "Report", "bench"]
@@ -37,7 +37,7 @@ def bench(options: BenchOptions, say: Callable[[str], None] = lambda what: None)
     Raises:
         NoInputError, PictureError, WeightsError, UsageError: it cannot be measured.
     """
-    heap.keep()  # as the process does that works for `run`
+    malloc.keep_freed_memory()  # as the process does that works for `run`
     with tempfile.TemporaryDirectory(prefix="archivecolor-bench-") as name:
         work = Path(name)
         if options.flat:

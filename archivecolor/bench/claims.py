@@ -17,11 +17,12 @@ import numpy as np
 import torch
 from PIL import Image
 
-from archivecolor import chroma, devices, lab, tone
 from archivecolor.bench.pictures import SMALLEST, colour_scene, made
 from archivecolor.bench.stages import Measured
-from archivecolor.colorize import Colorizer
-from archivecolor.painting import Painting
+from archivecolor.imaging import guided_filter, lab, luminance
+from archivecolor.imaging.merge import LuminanceMerge
+from archivecolor.inference import devices
+from archivecolor.inference.colorizer import Colorizer
 from archivecolor.provenance import read_rows
 
 REPEATS = 3
@@ -134,9 +135,9 @@ def small_colours(side: int) -> tuple[Any, Any]:
 
 def our_way(samples: Any, guide: Any, ab: Any) -> Any:
     """Samples -> sRGB as this package does it, on one thread."""
-    reader = tone.lightness_reader(samples.dtype, samples.ndim == 2, None)
-    spread = chroma.spread(guide, ab, *samples.shape[:2])
-    return Painting(reader, spread, 0.0).rows(samples, 0)[0]
+    reader = luminance.lightness_function(samples.dtype, samples.ndim == 2, None)
+    spread = guided_filter.upsample_chroma(guide, ab, *samples.shape[:2])
+    return LuminanceMerge(reader, spread, 0.0).rows(samples, 0)[0]
 
 
 def usual_way(samples: Any, ab: Any) -> Any:

@@ -10,9 +10,10 @@ import numpy as np
 import torch
 from PIL import Image, ImageDraw, ImageFont
 
-from archivecolor import files, lab
+from archivecolor import files
 from archivecolor.bench.claims import our_way
 from archivecolor.bench.stages import STAGES, Measured
+from archivecolor.imaging import lab
 
 _INKS = ("#4477aa", "#66ccee", "#cc3311", "#bbbbbb", "#009988", "#ee7733", "#aa3377")
 _ROW, _LEFT, _WIDTH = 54, 330, 1180
@@ -83,5 +84,5 @@ def _enlarged(picture: Any, factor: int) -> Any:
 
 
 def _save(picture: Any, path: Path) -> None:
-    with files.written_whole(path) as part:
+    with files.atomic_write(path) as part:
         Image.fromarray(picture).save(part, format="png")

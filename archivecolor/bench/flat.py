@@ -12,11 +12,11 @@ from PIL import Image
 from archivecolor.bench.memory import now_megabytes, peak_megabytes, reset_peak
 from archivecolor.bench.pictures import made
 from archivecolor.bench.stages import check
-from archivecolor.colorize import Colorizer
-from archivecolor.jobs import Job
+from archivecolor.inference.colorizer import Colorizer
 from archivecolor.options import ColorOptions, RunOptions
+from archivecolor.pipeline.inputs import Job
+from archivecolor.pipeline.runner import work
 from archivecolor.provenance import DONE, MANIFEST, Manifest, Record
-from archivecolor.run import work
 
 
 @dataclass(frozen=True)

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 from PIL import Image
 
-from archivecolor import jobs, photo
+from archivecolor import photo
 from archivecolor.errors import NoInputError
+from archivecolor.imaging.arrays import ByteArray, Samples
+from archivecolor.pipeline import inputs
 
 SIZES = ((1600, 1200), (4000, 3000), (8160, 6120))
 """Width and height of the generated pictures: 2, 12 and 50 megapixels."""
@@ -19,7 +19,7 @@ SMALLEST = "2 MP JPEG"
 """What the group of the first is called."""
 
 
-def colour_scene() -> NDArray[np.uint8]:
+def colour_scene() -> ByteArray:
     """A colour photograph, sRGB (H, W, 3): NASA's portrait of Eileen Collins, public domain, shipped by scikit-image
     with its package."""
     from skimage import data
@@ -27,7 +27,7 @@ def colour_scene() -> NDArray[np.uint8]:
     return np.asarray(data.astronaut())  # type: ignore[no-untyped-call]
 
 
-def made(width: int, height: int, seed: int) -> NDArray[Any]:
+def made(width: int, height: int, seed: int) -> Samples:
     """A grey picture, uint8 (height, width), with the detail and the grain of a scan."""
     scene = np.rot90(cv2.cvtColor(colour_scene(), cv2.COLOR_RGB2GRAY), seed % 4)
     large = cv2.resize(np.ascontiguousarray(scene), (width, height), interpolation=cv2.INTER_CUBIC)
@@ -43,7 +43,7 @@ def given_or_made(folder: Path | None, count: int, megapixels: tuple[int, ...], 
         NoInputError: the folder holds no picture.
     """
     if folder is not None:
-        own = [job.source for job in jobs.find((str(folder),), work / "none", photo.is_picture)]
+        own = [job.source for job in inputs.find_inputs((str(folder),), work / "none", photo.is_picture)]
         if not own:
             raise NoInputError(f"{folder}: no picture in it")
         return {folder.name: own[:: max(1, len(own) // count)][:count]}

@@ -22,15 +22,15 @@ import torch
 
 from archivecolor import files, photo
 from archivecolor.bench.memory import peak_megabytes, reset_peak
-from archivecolor.colorize import Colorizer, Painted
 from archivecolor.errors import PictureError
-from archivecolor.jobs import Job
-from archivecolor.large import PaintedScan
+from archivecolor.imaging.merge import BAND_PIXELS, STRIP_PIXELS, LuminanceMerge, merge_rows
+from archivecolor.inference.colorizer import ColorizedImage, Colorizer
 from archivecolor.options import BenchOptions, RunOptions
-from archivecolor.painting import BAND_PIXELS, STRIP_PIXELS, Painting, lay
 from archivecolor.photo import Photo
+from archivecolor.pipeline.inputs import Job
+from archivecolor.pipeline.large import ColorizedScan
+from archivecolor.pipeline.runner import TOOL, disclosed_photo, is_monochrome, work
 from archivecolor.provenance import DONE, Manifest, Record
-from archivecolor.run import TOOL, dress, is_monochrome, work
 
 STAGES = ("decode", "look", "network", "lightness", "paint", "encode", "hash")
 """`look`: is it in colour, and the small copy; `paint`: colours spread onto L* and merged with it; `hash`: SHA-256 of
@@ -139,8 +139,8 @@ class _Picture:
         self.path, self.colorizer, self.options = path, colorizer, options
         self.target = out / path.name
         self.source: Photo
-        self.paintings: list[Painting] = []
-        self.painted: list[Painted | PaintedScan | None] = []
+        self.paintings: list[LuminanceMerge] = []
+        self.painted: list[ColorizedImage | ColorizedScan | None] = []
 
     def decode(self) -> list[tuple[str, float]]:
         torch.set_num_threads(1)
@@ -160,7 +160,7 @@ class _Picture:
         for page, painting in zip(self.source.pages, self.paintings, strict=True):
             seconds += full_size(page.samples, painting)
             rgb, worst = painting.rows(page.samples, 0)
-            self.painted.append(Painted(rgb, worst))
+            self.painted.append(ColorizedImage(rgb, worst))
         return seconds
 
     def encode(self) -> list[tuple[str, float]]:
@@ -168,7 +168,7 @@ class _Picture:
         seconds, _ = timed(
             lambda: photo.write(
                 self.target,
-                dress(self.source, self.painted, self.colorizer, kind, self.options.disclosure),
+                disclosed_photo(self.source, self.painted, self.colorizer, kind, self.options.disclosure),
                 kind,
                 self.options.quality,
                 TOOL,
@@ -183,7 +183,7 @@ class _Picture:
         return [("hash", seconds)]
 
 
-def full_size(samples: Any, painting: Painting) -> list[tuple[str, float]]:
+def full_size(samples: Any, painting: LuminanceMerge) -> list[tuple[str, float]]:
     """The two parts of the full-size pass on one thread, in bands and strips as the pass itself goes."""
     seconds = dict.fromkeys(("lightness", "paint"), 0.0)
     tall, step = (max(1, pixels // samples.shape[1]) for pixels in (BAND_PIXELS, STRIP_PIXELS))
@@ -194,7 +194,7 @@ def full_size(samples: Any, painting: Painting) -> list[tuple[str, float]]:
             seconds["paint"] += band_s
             for top in range(begin, end, step):
                 light_s, light = timed(partial(painting.lightness_of, samples[top : min(top + step, end)]))
-                paint_s, _ = timed(partial(lay, band, light, top, np.empty((*light.shape, 3), samples.dtype)))
+                paint_s, _ = timed(partial(merge_rows, band, light, top, np.empty((*light.shape, 3), samples.dtype)))
                 seconds["lightness"] += light_s
                 seconds["paint"] += paint_s
     return list(seconds.items())

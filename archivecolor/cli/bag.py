@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from archivecolor.cli.say import bar
+from archivecolor.cli.console import progress_bar
 
 
 def bag(
@@ -21,9 +21,9 @@ def bag(
 
     Example: archivecolor bag ./color --out ./color_bag
     """
-    from archivecolor import bag as make
+    from archivecolor.preservation import bag as make
 
-    with bar() as shown:
+    with progress_bar() as shown:
         task = shown.add_task("copying", total=None, note="")
         watch = lambda done, total: shown.update(task, completed=done, total=total)  # noqa: E731
         events = make.bag(folder, out, organization, watch)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from archivecolor.cli.say import print_table
+from archivecolor.cli.console import print_table
 from archivecolor.options import BenchOptions
 
 if TYPE_CHECKING:

@@ -25,8 +25,8 @@ def candidates(
 
     Example: archivecolor candidates ./old_photos/people/portrait.jpg --out ./candidates.png
     """
-    from archivecolor import candidates as room
     from archivecolor.options import CandidateOptions
+    from archivecolor.review import candidates as room
 
     plain = CandidateOptions(picture, out)
     options = CandidateOptions(

@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from archivecolor.cli.say import bar, print_table
+from archivecolor.cli.console import print_table, progress_bar
 
 if TYPE_CHECKING:
     import torch
     from rich.progress import Progress, TaskID
 
-    from archivecolor.options import Evaluation
+    from archivecolor.options import EvaluationOptions
 
 
 SIZE = 256
@@ -77,11 +77,12 @@ def evaluate(
             raise UsageError("--film: goes with --model, --plot, --json, --device and --precision alone")
         _film(film, plot, model, device, precision, as_json)
         return
-    from archivecolor import devices, weights
-    from archivecolor.options import Evaluation
-    from archivecolor.training import evaluate as measure
-    from archivecolor.training import scoring
-    from archivecolor.training.school import read_rgb
+    from archivecolor import weights
+    from archivecolor.evaluation import evaluate as measure
+    from archivecolor.evaluation import scoring
+    from archivecolor.inference import devices
+    from archivecolor.options import EvaluationOptions
+    from archivecolor.training.trainer import read_rgb
 
     source = data or plates
     if source is None or (data and plates):
@@ -93,7 +94,7 @@ def evaluate(
     if plates and (limit or confidence or write_card or compare):
         raise UsageError("--plates: goes with none of --limit, --confidence, --write-card and --compare")
     where = devices.choose_device(device)
-    asked = Evaluation(
+    asked = EvaluationOptions(
         data=source, models=(*(model or []), *(compare or ())) or (weights.DEFAULT_MODEL,), size=size, limit=limit,
         sheet=sheet or (Path("compare.png") if compare else None), compare=compare is not None,
         precision=devices.choose_precision(precision, where),
@@ -104,7 +105,7 @@ def evaluate(
     if confidence:
         _rank(asked, where, write_card, as_json)
         return
-    with bar() as shown:
+    with progress_bar() as shown:
         task = shown.add_task("colouring", total=None, note="")
         result = measure.evaluate(
             asked, read_rgb, where, lambda done, total: shown.update(task, completed=done, total=total)
@@ -122,11 +123,11 @@ def evaluate(
         scoring.write_cards(result, asked.models)
 
 
-def _rank(asked: Evaluation, where: torch.device, write_card: bool, as_json: bool) -> None:
-    from archivecolor.training import confidence
-    from archivecolor.training.school import read_rgb
+def _rank(asked: EvaluationOptions, where: torch.device, write_card: bool, as_json: bool) -> None:
+    from archivecolor.evaluation import confidence
+    from archivecolor.training.trainer import read_rgb
 
-    with bar() as shown:
+    with progress_bar() as shown:
         task = shown.add_task("", total=None, note="")
         ranked = confidence.rank(
             asked, read_rgb, where,
@@ -144,11 +145,11 @@ def _rank(asked: Evaluation, where: torch.device, write_card: bool, as_json: boo
         confidence.write_cards(ranked, asked)
 
 
-def _plates(asked: Evaluation, where: torch.device, as_json: bool) -> None:
-    from archivecolor.training import plates
-    from archivecolor.training.school import read_rgb
+def _plates(asked: EvaluationOptions, where: torch.device, as_json: bool) -> None:
+    from archivecolor.evaluation import plates
+    from archivecolor.training.trainer import read_rgb
 
-    with bar() as shown:
+    with progress_bar() as shown:
         task = shown.add_task("colouring", total=None, note="")
         scores = plates.evaluate(
             asked, read_rgb, where, lambda done, total: shown.update(task, completed=done, total=total)
@@ -164,13 +165,13 @@ def _film(film: Path, plot: Path | None, models: list[str] | None, device: str, 
     import json
 
     from archivecolor import weights
-    from archivecolor.colorize import Colorizer
-    from archivecolor.options import FilmEvaluation
-    from archivecolor.training import film_measures
+    from archivecolor.evaluation import film_measures
+    from archivecolor.inference.colorizer import Colorizer
+    from archivecolor.options import FilmEvaluationOptions
 
-    asked = FilmEvaluation(film, plot=plot)
+    asked = FilmEvaluationOptions(film, plot=plot)
     for model in models or [weights.DEFAULT_MODEL]:
-        with bar() as shown, Colorizer(model, device=device, precision=precision) as colorizer:
+        with progress_bar() as shown, Colorizer(model, device=device, precision=precision) as colorizer:
             task = shown.add_task(model, total=None, note="")
             show = partial(_show, shown, task)
             result = film_measures.evaluate_film(asked, colorizer, show)

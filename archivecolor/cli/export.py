@@ -17,7 +17,7 @@ def export(
 
     Example: archivecolor export ./color --accepted ./decisions.json --to ./delivery
     """
-    from archivecolor import export as room
+    from archivecolor.review import export as room
 
     copied, there, left = room.export(out, accepted, to)
     for name, reason in left:

@@ -8,8 +8,8 @@ from typing import Annotated
 
 import typer
 
-from archivecolor.cli.lesson import Aging, ChromaWeight, Data, Device, Precision, Seed, local_device
-from archivecolor.cli.say import bar
+from archivecolor.cli.console import progress_bar
+from archivecolor.cli.training_session import Aging, ChromaWeight, Data, Device, Precision, Seed, local_device
 from archivecolor.training.recipe import Pretraining
 
 PRETRAIN = Pretraining()
@@ -36,25 +36,25 @@ def train_find_lr(
 
     Example: archivecolor train find-lr --data ./colour_photos --model lite --plot ./rates.png
     """
-    from archivecolor import devices
-    from archivecolor.options import Search, Stage
-    from archivecolor.training import finder, school
+    from archivecolor.inference import devices
+    from archivecolor.options import LrSearchOptions, StageOptions
+    from archivecolor.training import lr_finder, trainer
 
     where = local_device(device)
-    stage = Stage(
+    stage = StageOptions(
         name="pretrain", model=model, out=Path(), sizes=((size, 1.0),), batch=batch, aging=aging, seed=seed,
         precision=devices.choose_precision(precision, where),
     )  # fmt: skip
     start = Pretraining(model=model, encoder=encoder).start()
-    with bar() as shown:
+    with progress_bar() as shown:
         task = shown.add_task("", total=None, note="")
-        found = school.find_lr(
-            Search(stage, start, chroma_weight, steps, plot), data, where,
+        found = trainer.find_lr(
+            LrSearchOptions(stage, start, chroma_weight, steps, plot), data, where,
             lambda what, done, total: shown.update(task, description=what, completed=done, total=total),
         )  # fmt: skip
     if plot:
-        finder.plot(found, plot)
-    told = finder.report(found)
+        lr_finder.plot(found, plot)
+    told = lr_finder.report(found)
     if as_json:
         typer.echo(json.dumps(told))
     else:

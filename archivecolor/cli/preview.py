@@ -7,8 +7,8 @@ from typing import Annotated
 
 import typer
 
-from archivecolor.cli.lesson import Data
-from archivecolor.cli.say import bar
+from archivecolor.cli.console import progress_bar
+from archivecolor.cli.training_session import Data
 
 
 def train_preview(
@@ -23,12 +23,12 @@ def train_preview(
 
     Example: archivecolor train preview --data ./colour_photos --out ./sheet.png
     """
-    from archivecolor.options import Preview
+    from archivecolor.options import PreviewOptions
     from archivecolor.training import preview
-    from archivecolor.training.school import read_rgb
+    from archivecolor.training.trainer import read_rgb
 
-    asked = Preview(data, out, count, times, size, seed)
-    with bar() as shown:
+    asked = PreviewOptions(data, out, count, times, size, seed)
+    with progress_bar() as shown:
         task = shown.add_task("reading", total=None, note="")
         number = preview.preview(asked, read_rgb, lambda n: shown.update(task, completed=n))
     typer.echo(f"{out}: {number} photographs in true colours, in grey, and aged {times} times")

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from archivecolor.cli.say import bar
+from archivecolor.cli.console import progress_bar
 
 
 def report(
@@ -24,11 +24,11 @@ def report(
 
     Example: archivecolor report ./color --to ./color-report
     """
-    from archivecolor import report as room
     from archivecolor.options import ReportOptions
+    from archivecolor.review import report as room
 
     options = ReportOptions(out, to, view, workers)
-    with bar() as shown:
+    with progress_bar() as shown:
         task = shown.add_task("reducing", total=None, note="")
         index = room.report(options, lambda done, total: shown.update(task, completed=done, total=total))
     typer.echo(index)

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from archivecolor.cli.say import interrupts
+from archivecolor.cli.console import catch_interrupts
 from archivecolor.options import DEFAULT_MODEL, SOURCE_TYPES
 
 
@@ -141,12 +141,13 @@ def run(
 
     Example: archivecolor run ./old_photos --out ./color
     """
-    from archivecolor import batch_view, supervise
+    from archivecolor.cli import progress
+    from archivecolor.execution import multi_device
     from archivecolor.options import ColorOptions, Disclosure, FilmOptions, RunOptions, parse_hint, parse_shard
 
     reference = None
     if palette:  # reading a picture takes torch, which otherwise only the working process imports
-        from archivecolor.reference import read_palette
+        from archivecolor.pipeline.reference_palette import read_palette
 
         reference = read_palette(palette, palette_strength)
     color = ColorOptions(size, strength, tiles, reference, tuple(map(parse_hint, hint or ())), mirror)
@@ -165,12 +166,12 @@ def run(
         ),
     )  # fmt: skip
     if dry_run:
-        from archivecolor import rehearsal
+        from archivecolor.pipeline import dry_run as planning
 
-        raise SystemExit(rehearsal.rehearse(options, as_json))
-    drive: batch_view.Drive = supervise.drive
+        raise SystemExit(planning.print_dry_run(options, as_json))
+    drive: progress.Drive = multi_device.drive
     if on == "ray":
-        from archivecolor import cluster
+        from archivecolor.execution import ray
 
-        drive = cluster.drive
-    raise SystemExit(batch_view.show(options, as_json, quiet, verbose, interrupts(), drive))
+        drive = ray.drive
+    raise SystemExit(progress.show(options, as_json, quiet, verbose, catch_interrupts(), drive))

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from archivecolor.cli.lesson import (
+from archivecolor.cli.training_session import (
     Aging,
     AsJson,
     Batch,
@@ -24,7 +24,7 @@ from archivecolor.cli.lesson import (
     Seed,
     Val,
     ValidateEvery,
-    lesson,
+    training_session,
 )
 from archivecolor.training.recipe import Baseline, Finetuning, Pretraining, Recipe, as_toml
 
@@ -100,7 +100,7 @@ def train_pretrain(
 
     Example: archivecolor train pretrain --model lite --data ./colour_photos --out ./weights/mine
     """
-    from archivecolor.training import school
+    from archivecolor.training import trainer
 
     asked = Pretraining(
         model=model, origin=origin, encoder=encoder, teacher=teacher, teacher_pictures=teacher_pictures,
@@ -112,7 +112,7 @@ def train_pretrain(
     )  # fmt: skip
     text = as_toml(asked, "archivecolor train pretrain")
     short = Recipe(text, pretrain=asked).longest_side()
-    lesson(data, val, short, device, as_json, lambda room: school.pretrain(asked, out, text, room))
+    training_session(data, val, short, device, as_json, lambda room: trainer.pretrain(asked, out, text, room))
 
 
 @app.command("gan")
@@ -180,7 +180,7 @@ def train_gan(
 
     Example: archivecolor train gan --from lite --data ./my_colour_photos --out ./weights/mine
     """
-    from archivecolor.training import school
+    from archivecolor.training import trainer
 
     asked = Finetuning(
         origin=origin, gan=gan, l1_weight=l1_weight, chroma_weight=chroma_weight, discriminator=discriminator,
@@ -191,7 +191,7 @@ def train_gan(
     )  # fmt: skip
     text = as_toml(asked, "archivecolor train gan")
     short = Recipe(text, gan=asked).longest_side()
-    lesson(data, val, short, device, as_json, lambda room: school.gan(asked, out, text, room))
+    training_session(data, val, short, device, as_json, lambda room: trainer.gan(asked, out, text, room))
 
 
 @app.command("baseline")
@@ -218,11 +218,11 @@ def train_baseline(
 
     Example: archivecolor train baseline --data ./colour_photos --out ./weights/my_baseline
     """
-    from archivecolor.training import school
+    from archivecolor.training import trainer
 
     asked = Baseline(
         gan=gan, l1_weight=l1_weight, pictures=pictures, batch=batch, lr=lr, aging=aging,
         validate_every=validate_every, seed=seed, precision=precision,
     )  # fmt: skip
     text = as_toml(asked, "archivecolor train baseline")
-    lesson(data, val, 256, device, as_json, lambda room: school.baseline(asked, out, text, room))
+    training_session(data, val, 256, device, as_json, lambda room: trainer.baseline(asked, out, text, room))

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from archivecolor.cli.lesson import AsJson, Data, Device, Val, lesson
+from archivecolor.cli.training_session import AsJson, Data, Device, Val, training_session
 
 
 def train_all(
@@ -29,8 +29,8 @@ def train_all(
     Example: archivecolor train all --data ./colour_photos --out ./weights/road
     """
     from archivecolor.training import recipe as recipes
-    from archivecolor.training import school
+    from archivecolor.training import trainer
 
     path = recipe or (out / recipes.FILE if (out / recipes.FILE).exists() else recipes.default())
     road = recipes.read(path)
-    lesson(data, val, road.longest_side(), device, as_json, lambda room: school.whole_road(road, out, room))
+    training_session(data, val, road.longest_side(), device, as_json, lambda room: trainer.whole_road(road, out, room))

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from archivecolor.cli.say import bar, print_table
+from archivecolor.cli.console import print_table, progress_bar
 from archivecolor.errors import PictureError
 
 
@@ -23,9 +23,9 @@ def verify(
 
     Example: archivecolor verify ./color --sample 50
     """
-    from archivecolor import verify as check
+    from archivecolor.preservation import verify as check
 
-    with bar() as shown:
+    with progress_bar() as shown:
         task = shown.add_task("hashing", total=None, note="")
         verdict = check.verify(out, sample, lambda done, total: shown.update(task, completed=done, total=total), seed)
     if as_json:

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from archivecolor.cli.say import print_table
+from archivecolor.cli.console import print_table
 
 app = typer.Typer(no_args_is_help=False, invoke_without_command=True, rich_markup_mode=None,
                           help="List, show, check, mix and import weights.")  # fmt: skip

@@ -14,18 +14,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
-from archivecolor import lab
 from archivecolor.errors import UnreadableError, UnsupportedError
+from archivecolor.imaging import lab
+from archivecolor.imaging.arrays import FloatArray, Samples
 from archivecolor.options import DPX_CURVES
-
-Samples = NDArray[Any]
-Floats = NDArray[np.float32]
 
 LOG, LINEAR, VIDEO = DPX_CURVES[1:]
 MAGICS = {b"SDPX": ">", b"XPDS": "<"}
@@ -206,7 +202,7 @@ def _unpacked(stored: Samples, header: Dpx, row: int) -> Samples:
 
 
 @lru_cache(maxsize=8)
-def light_table(bits: int, curve: str, low: tuple[int, float], high: tuple[int, float]) -> Floats:
+def light_table(bits: int, curve: str, low: tuple[int, float], high: tuple[int, float]) -> FloatArray:
     """Code -> light, 1 for white; what lies above white and below black is kept."""
     codes = np.arange(1 << bits, dtype=np.float64)
     if curve == LOG:
@@ -244,7 +240,7 @@ def _video_range(bits: int, low: tuple[int, float], high: tuple[int, float]) -> 
     return studio if (low[0], high[0]) == studio else (0, (1 << bits) - 1)
 
 
-def table_of(header: Dpx, curve: str) -> Floats:
+def table_of(header: Dpx, curve: str) -> FloatArray:
     """`light_table` of a file."""
     return light_table(header.bits, curve, header.low, header.high)
 

@@ -10,18 +10,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
-from archivecolor import lab, painting
-from archivecolor.chroma import Spread
-
-Samples = NDArray[Any]
-Floats = NDArray[np.float32]
+from archivecolor.imaging import lab, merge
+from archivecolor.imaging.arrays import FloatArray, Samples
+from archivecolor.imaging.guided_filter import UpsampledChroma
 
 _BT601, _BT709 = (0.299, 0.114), (0.2126, 0.0722)
 _WEIGHTS = {1: _BT709, 4: (0.30, 0.11), 5: _BT601, 6: _BT601, 7: (0.212, 0.087), 9: (0.2627, 0.0593)}
@@ -54,7 +50,7 @@ class Tags:
 
 
 @lru_cache(maxsize=8)
-def lightness_table(tags: Tags, depth: int) -> Floats:
+def lightness_table(tags: Tags, depth: int) -> FloatArray:
     """L* of every luma code of a grey pixel, through the curve of sRGB, which video curves are shown by."""
     black, white = tags.luma_range(depth)
     codes = torch.arange(1 << depth, dtype=torch.float64)
@@ -96,7 +92,7 @@ def _pairs_of_fields(rows: Samples) -> Samples:
 
 
 def chroma_planes(
-    luma: Samples, spread: Spread, tags: Tags, depth: int, layout: str, interlaced: bool = False
+    luma: Samples, spread: UpsampledChroma, tags: Tags, depth: int, layout: str, interlaced: bool = False
 ) -> tuple[Samples, Samples]:
     """Luma codes (H, W) and a spread made for the chroma planes' size -> the planes Cb and Cr, same dtype."""
     at_chroma = luma_at_chroma(luma, layout, interlaced)
@@ -118,7 +114,7 @@ def colour_differences(
     Y' + the differences stay within [0, 1] in all of R', G', B'.
     """
     kr, kb = weights
-    colour = lab.srgb_from_linear(painting.light(lightness, ab))
+    colour = lab.srgb_from_linear(merge.merge_linear(lightness, ab))
     own = kr * colour[0] + (1 - kr - kb) * colour[1] + kb * colour[2]
     away = colour - own
     room = torch.where(away > 0, 1 - luma, luma)

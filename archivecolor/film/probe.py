@@ -6,7 +6,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from archivecolor import numbered
+from archivecolor import sequences
 
 SUFFIXES = frozenset(
     (
@@ -35,7 +35,7 @@ def is_frame(path: Path) -> bool:
 
 def is_numbered(path: Path) -> bool:
     """Whether a film's frames are files of their own: a number pattern, or a single frame."""
-    return numbered.is_pattern(path) or is_frame(path)
+    return sequences.is_pattern(path) or is_frame(path)
 
 
 def is_film(path: Path) -> bool:

@@ -13,15 +13,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from archivecolor.film.header import Film, has_luma, opened, pyav
+from archivecolor.imaging.arrays import Samples
 
 if TYPE_CHECKING:
     from av.container import InputContainer
     from av.video import VideoFrame
 
-Samples = NDArray[Any]
 
 _PLANAR = ("yuv", "gray")
 

@@ -9,10 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import cv2
-import numpy as np
-from numpy.typing import NDArray
 
 from archivecolor.errors import MissingDependencyError, UsageError
+from archivecolor.imaging.arrays import ByteArray
 
 DETECT_HEIGHT = 144
 """Lines of the copy in which cuts are looked for."""
@@ -44,7 +43,7 @@ class ShotFinder:
         self._detector = AdaptiveDetector(min_scene_len=SHORTEST_SHOT, luma_only=True, min_content_val=LEAST_CHANGE)
         self.cuts: list[int] = []
 
-    def see(self, index: int, grey: NDArray[np.uint8]) -> None:
+    def see(self, index: int, grey: ByteArray) -> None:
         """One frame, (H, W), small."""
         found = self._detector.process_frame(self._timecode(index, self._rate), cv2.cvtColor(grey, cv2.COLOR_GRAY2BGR))
         self.cuts += [cut.frame_num for cut in found]

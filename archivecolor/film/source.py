@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Protocol
 
 from archivecolor.film.header import Film, open_film
+from archivecolor.film.image_sequence import StillsReader, open_stills
 from archivecolor.film.probe import is_numbered
 from archivecolor.film.read import Frame, Reader
-from archivecolor.film.stills import StillsReader, open_stills
 from archivecolor.options import FilmOptions
 
 

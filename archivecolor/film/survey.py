@@ -11,14 +11,14 @@ from typing import Any
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
-from archivecolor import tone
 from archivecolor.film.header import Film
 from archivecolor.film.planes import lightness_table
 from archivecolor.film.read import Frame
 from archivecolor.film.shots import DETECT_HEIGHT, ShotFinder, shots
 from archivecolor.film.source import Source, frames_of
+from archivecolor.imaging import luminance
+from archivecolor.imaging.arrays import Samples
 
 COLOUR_EVERY = 24
 """Frames between two looks at whether the film is in colour."""
@@ -123,7 +123,7 @@ def survey(
     )
 
 
-def _small(luma: NDArray[Any]) -> NDArray[Any]:
+def _small(luma: Samples) -> Samples:
     height = min(DETECT_HEIGHT, luma.shape[0])
     width = max(1, round(luma.shape[1] * height / luma.shape[0]))
     return cv2.resize(luma, (width, height), interpolation=cv2.INTER_AREA)
@@ -135,7 +135,7 @@ def has_colour(frame: Frame) -> bool:
     width = max(16, 160 * frame.picture.width // max(frame.picture.width, frame.picture.height))
     height = max(16, 160 * frame.picture.height // max(frame.picture.width, frame.picture.height))
     rgb = frame.picture.reformat(width, height, "rgb24").to_ndarray()
-    return tone.residual_chroma(rgb) >= tone.MONOCHROME_CHROMA
+    return luminance.residual_chroma(rgb) >= luminance.MONOCHROME_CHROMA
 
 
 def _ended_early(film: Film, reader: Source, found: Survey) -> str:

@@ -13,19 +13,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from archivecolor.errors import UnsupportedError
 from archivecolor.film.header import Film, pyav
 from archivecolor.film.planes import LAYOUTS, Tags
-from archivecolor.film.segments import Stored
 from archivecolor.film.timecode import earlier
+from archivecolor.film.work_folder import StoredPacket
+from archivecolor.imaging.arrays import Samples
 
 if TYPE_CHECKING:
     from av.container import InputContainer, OutputContainer
     from av.packet import Packet
 
-Samples = NDArray[Any]
 
 ENCODER_THREADS = 1
 """The encoder works beside the network, and several films beside each other."""
@@ -171,12 +170,12 @@ def settings(coding: Coding) -> str:
     return f"{_ENCODERS[coding.codec][0]} {sorted(_options(coding).items())} {coding.pix_fmt}"
 
 
-def encode(coding: Coding, frames: Iterable[tuple[int, Sequence[Samples]]]) -> list[Stored]:
+def encode(coding: Coding, frames: Iterable[tuple[int, Sequence[Samples]]]) -> list[StoredPacket]:
     """Frames as (pts, planes Y, Cb, Cr) -> the packets of one closed segment."""
     av = pyav()
     context = av.CodecContext.create(_ENCODERS[coding.codec][0], "w")
     _set_up(context, coding)
-    packets: list[Stored] = []
+    packets: list[StoredPacket] = []
     fields = Fields(coding.film) if coding.film.interlaced else None
     for pts, planes in frames:
         frame = picture(coding, planes)
@@ -207,9 +206,9 @@ class Fields:
         return self._graph.vpull()
 
 
-def _stored(packet: Packet[Any]) -> Stored:
+def _stored(packet: Packet[Any]) -> StoredPacket:
     assert packet.pts is not None
-    return Stored(packet.pts, packet.is_keyframe, bytes(packet))
+    return StoredPacket(packet.pts, packet.is_keyframe, bytes(packet))
 
 
 def picture(coding: Coding, planes: Sequence[Samples]) -> Any:
@@ -237,7 +236,7 @@ def decoding_times(pts: Sequence[int], ticks: int) -> list[int]:
 
 
 def join(
-    coding: Coding, target: Path, times: Sequence[int], packets: Iterable[Stored], said: dict[str, str],
+    coding: Coding, target: Path, times: Sequence[int], packets: Iterable[StoredPacket], said: dict[str, str],
     later: Fraction = Fraction(0),
 ) -> tuple[str, ...]:  # fmt: skip
     """Writes the film: the encoded packets between all other streams of the source.
@@ -411,7 +410,7 @@ def _time_note(coding: Coding, out: OutputContainer) -> list[str]:
 
 
 def _timed(
-    coding: Coding, stream: Any, times: Sequence[int], packets: Iterable[Stored]
+    coding: Coding, stream: Any, times: Sequence[int], packets: Iterable[StoredPacket]
 ) -> Iterator[tuple[Fraction, int, Packet[Any]]]:
     """The picture packets with all their times, ready to be muxed; the first two values order them among others."""
     av = pyav()

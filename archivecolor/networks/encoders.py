@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
-from archivecolor.networks.first import he_normal_
+from archivecolor.networks.initialization import he_normal_
 
 
 class BasicBlock(nn.Module):

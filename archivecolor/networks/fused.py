@@ -13,11 +13,11 @@ from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
+from archivecolor.imaging.arrays import ByteArray
 from archivecolor.networks.encoders import Lite0Body, ResNet18Body, SamePadConv2d, SeparableConv
 from archivecolor.networks.unet import DynamicUnet
 
@@ -103,7 +103,7 @@ class _Filters:
         return self._ordered[shape]
 
 
-def _memory(ordered: Tensor) -> NDArray[np.uint8]:
+def _memory(ordered: Tensor) -> ByteArray:
     """The bytes of a tensor in an order of oneDNN's own."""
     block = (ctypes.c_uint8 * _onednn._nbytes(ordered)).from_address(_onednn.data_ptr(ordered))
     return np.frombuffer(block, np.uint8)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from archivecolor.networks.first import he_normal_
+from archivecolor.networks.initialization import he_normal_
 
 STRIDE = 32
 """Height and width of an input must be multiples of this: the encoders halve five times."""

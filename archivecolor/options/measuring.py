@@ -7,11 +7,11 @@ from pathlib import Path
 
 from archivecolor.options.film import FilmOptions
 from archivecolor.options.require import require
-from archivecolor.options.running import ENGINES
+from archivecolor.options.run import ENGINES
 
 
 @dataclass(frozen=True)
-class FilmEvaluation:
+class FilmEvaluationOptions:
     """A colour film to be coloured from its luma and compared."""
 
     film: Path
@@ -61,7 +61,7 @@ class BenchOptions:
 
 
 @dataclass(frozen=True)
-class Evaluation:
+class EvaluationOptions:
     """What to measure, and on what."""
 
     data: Path

@@ -11,7 +11,7 @@ from archivecolor.options.require import require
 
 
 @dataclass(frozen=True)
-class Stage:
+class StageOptions:
     """One stage of a training."""
 
     name: str
@@ -52,7 +52,7 @@ class Stage:
 
 
 @dataclass(frozen=True)
-class Preview:
+class PreviewOptions:
     """A sheet of photographs as the network sees them."""
 
     data: Path
@@ -73,10 +73,10 @@ class Preview:
 
 
 @dataclass(frozen=True)
-class Search:
+class LrSearchOptions:
     """A look for the learning rate of a pre-training."""
 
-    stage: Stage
+    stage: StageOptions
     """Of its sizes, the first is used."""
     encoder: str = "imagenet"
     chroma_weight: float = 0.5
@@ -90,7 +90,7 @@ class Search:
 
 
 @dataclass(frozen=True)
-class Appearance:
+class AppearanceOptions:
     """What counts of the painted picture beside L1 on ab (`training.appearance`); a part of weight 0 is left out."""
 
     feature_weight: float = 0.0
@@ -132,7 +132,7 @@ TEACHERS = ("none", "lite0")
 
 
 @dataclass(frozen=True)
-class Teaching:
+class DistillationOptions:
     """How the encoder is taught before, and perhaps beside, the pre-training."""
 
     teacher: str = "none"
@@ -193,7 +193,7 @@ class StopWhen:
 
 
 @dataclass(frozen=True)
-class Adversarial:
+class AdversarialOptions:
     """How a U-Net and a discriminator learn against each other."""
 
     gan: str = "vanilla"
@@ -211,7 +211,7 @@ class Adversarial:
     EfficientNet-Lite0 sees."""
     stop_when: StopWhen | None = StopWhen()
     """None: never."""
-    appearance: Appearance = Appearance()
+    appearance: AppearanceOptions = AppearanceOptions()
 
     def __post_init__(self) -> None:
         require(self.gan in GANS, f"--gan {self.gan}: write one of {', '.join(GANS)}")

@@ -8,7 +8,7 @@ import importlib
 from functools import lru_cache
 from typing import Any
 
-from archivecolor.photo.page import Samples
+from archivecolor.imaging.arrays import Samples
 
 _SUCCESS = 0
 _START_OF_SCAN, _COMMENT = 0xDA, 0xFE

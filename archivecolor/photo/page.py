@@ -8,9 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from numpy.typing import NDArray
-
-Samples = NDArray[Any]
+from archivecolor.imaging.arrays import Samples
 
 # LittleCMS's built-in sRGB, kept as bytes so that every version of it writes the same file; dated 2026-01-01.
 SRGB_ICC = base64.b64decode(

@@ -11,9 +11,10 @@ import imagecodecs
 import numpy as np
 
 from archivecolor.errors import UnreadableError, UnsupportedError
-from archivecolor.photo import boxes, exif, limits
+from archivecolor.imaging.arrays import Samples
+from archivecolor.photo import containers, exif, limits
 from archivecolor.photo import samples as convert
-from archivecolor.photo.page import Page, Photo, Samples
+from archivecolor.photo.page import Page, Photo
 from archivecolor.photo.read_pillow import opened, page_of
 
 _GREY, _RGB, _PALETTE = 0, 2, 3
@@ -24,7 +25,7 @@ _SYCC, _CMYK = 18, 12
 
 def read_png(data: bytes, max_megapixels: float) -> Photo:
     """PNG of 1 to 16 bits, grey, palette or RGB, with alpha or a transparent colour."""
-    chunks = list(boxes.png_chunks(data))
+    chunks = list(containers.png_chunks(data))
     if not chunks or chunks[0][0] != b"IHDR" or len(chunks[0][1]) < 13:
         raise UnreadableError(limits.DAMAGED)
     width, height, bits, colour = struct.unpack(">IIBB", chunks[0][1][:10])
@@ -34,7 +35,7 @@ def read_png(data: bytes, max_megapixels: float) -> Photo:
     _check_png_sums(data)
     # without the ancillary chunks no library has a reason to touch a sample, nor to stumble over a damaged text
     wanted = (*_PNG_PIXELS, b"tRNS") if colour == _PALETTE else _PNG_PIXELS
-    bare = boxes.PNG_MAGIC + b"".join(boxes.png_chunk(*chunk) for chunk in chunks if chunk[0] in wanted)
+    bare = containers.PNG_MAGIC + b"".join(containers.png_chunk(*chunk) for chunk in chunks if chunk[0] in wanted)
     page = _png_16(bare) if bits == 16 else _png_8(bare, max_megapixels, bits, colour)
     frames = next((int.from_bytes(content[:4], "big") for name, content in chunks if name == b"acTL"), 1)
     if frames > 1:
@@ -59,17 +60,17 @@ def _png_16(data: bytes) -> Page:
 
 def _check_png_sums(data: bytes) -> None:
     """Re-made chunks get new checksums, and Pillow leaves those of IDAT unread: the stored ones are compared here."""
-    at = len(boxes.PNG_MAGIC)
-    for name, content in boxes.png_chunks(data):
+    at = len(containers.PNG_MAGIC)
+    for name, content in containers.png_chunks(data):
         end = at + 12 + len(content)
-        if data[at:end] != boxes.png_chunk(name, content) and name in _PNG_PIXELS[:3]:
+        if data[at:end] != containers.png_chunk(name, content) and name in _PNG_PIXELS[:3]:
             raise UnreadableError(limits.TRUNCATED if end > len(data) else limits.DAMAGED)
         at = end
 
 
 def _png_enveloped(page: Page, data: bytes, chunks: dict[bytes, bytes], kind: tuple[int, int]) -> Page:
     """The page with its metadata; `chunks` holds the first of each name."""
-    texts = boxes.png_texts(data)
+    texts = containers.png_texts(data)
     block = chunks.get(b"eXIf") or _raw_profile(texts, b"exif") or _raw_profile(texts, b"APP1")
     block = block.removeprefix(b"Exif\0\0") if block else None
     block = block if block and block[:4] in (b"II*\0", b"MM\0*") else None
@@ -80,7 +81,7 @@ def _png_enveloped(page: Page, data: bytes, chunks: dict[bytes, bytes], kind: tu
         exif=block,
         orientation=exif.orientation(block),
         dpi=_png_dpi(chunks.get(b"pHYs")) or exif.dpi(block),
-        xmp=texts.get(boxes.XMP_KEYWORD),
+        xmp=texts.get(containers.XMP_KEYWORD),
         iptc=_png_iptc(texts),
         description=description,
         tags=tuple((tag, "s", 0, texts[key], True) for key, tag in _PNG_TAGS.items() if texts.get(key)),
@@ -112,14 +113,14 @@ def _png_icc(chunk: bytes | None) -> bytes | None:
     if chunk is None:
         return None
     try:
-        return boxes.inflated(chunk.partition(b"\0")[2][1:])
+        return containers.inflated(chunk.partition(b"\0")[2][1:])
     except Exception:  # a broken profile must not cost the picture: with_profile notes it
         return b"damaged"
 
 
 def _raw_profile(texts: dict[bytes, bytes], kind: bytes) -> bytes | None:
     try:
-        return boxes.from_raw_profile(texts[b"Raw profile type " + kind])
+        return containers.from_raw_profile(texts[b"Raw profile type " + kind])
     except (KeyError, ValueError):
         return None
 
@@ -128,7 +129,7 @@ def _png_iptc(texts: dict[bytes, bytes]) -> bytes | None:
     raw = _raw_profile(texts, b"iptc")
     if raw is None or raw[:1] == b"\x1c":
         return raw
-    return boxes.iptc_from_photoshop(raw)
+    return containers.iptc_from_photoshop(raw)
 
 
 _SPACE = re.compile(rb"\s")
@@ -197,13 +198,13 @@ def _pnm_page(values: Samples, top: int) -> Page:
 
 def read_jp2(data: bytes, max_megapixels: float) -> Photo:
     """JPEG 2000, as JP2 or JPX file or bare codestream, of 8 to 16 bits."""
-    top_level = list(boxes.boxes(data)) if data[4:8] == b"jP  " else []
+    top_level = list(containers.boxes(data)) if data[4:8] == b"jP  " else []
     start, end = next(((a, b) for name, a, b in top_level if name == b"jp2c"), (0, len(data)))
     header = {
         name: data[a:b]
         for outer, begin, stop in reversed(top_level)
         if outer == b"jp2h"
-        for name, a, b in reversed(list(boxes.boxes(data, begin, stop)))
+        for name, a, b in reversed(list(containers.boxes(data, begin, stop)))
     }
     codestream = data[start:end]
     bits = _check_codestream(codestream, max_megapixels)
@@ -245,13 +246,13 @@ def _jp2_enveloped(
     page: Page, data: bytes, top_level: list[tuple[bytes, int, int]], header: dict[bytes, bytes]
 ) -> Page:
     uuids = {data[a : a + 16]: data[a + 16 : b] for name, a, b in top_level if name == b"uuid"}
-    block = uuids.get(boxes.UUID_EXIF, b"").removeprefix(b"Exif\0\0") or None
+    block = uuids.get(containers.UUID_EXIF, b"").removeprefix(b"Exif\0\0") or None
     block = block if block and block[:4] in (b"II*\0", b"MM\0*") else None
     page = replace(
         page,
         exif=block,
-        xmp=uuids.get(boxes.UUID_XMP),
-        iptc=uuids.get(boxes.UUID_IPTC),
+        xmp=uuids.get(containers.UUID_XMP),
+        iptc=uuids.get(containers.UUID_IPTC),
         dpi=_jp2_dpi(header.get(b"res ", b"")) or exif.dpi(block),
         description=exif.text(block, exif.DESCRIPTION),
     )
@@ -261,7 +262,7 @@ def _jp2_enveloped(
 
 def _jp2_dpi(superbox: bytes) -> tuple[float, float] | None:
     """Pixels per inch from the capture resolution, else the display resolution; both are stored per metre."""
-    found = {name: superbox[a:b] for name, a, b in boxes.boxes(superbox)}
+    found = {name: superbox[a:b] for name, a, b in containers.boxes(superbox)}
     content = found.get(b"resc") or found.get(b"resd") or b""
     if len(content) < 10:
         return None

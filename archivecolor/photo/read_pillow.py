@@ -18,9 +18,10 @@ import numpy as np
 from PIL import Image, UnidentifiedImageError
 
 from archivecolor.errors import TooLargeError, UnreadableError, UnsupportedError
+from archivecolor.imaging.arrays import Samples
 from archivecolor.photo import exif, jpeg_data, limits
 from archivecolor.photo import samples as convert
-from archivecolor.photo.page import Page, Photo, Samples
+from archivecolor.photo.page import Page, Photo
 
 _NAMES = {"JPEG": "jpeg", "MPO": "jpeg", "DIB": "bmp", "PPM": "pnm", "JPEG2000": "jp2"}
 _DRAWINGS = {"EPS", "WMF", "MPEG", "HDF5", "GRIB", "BUFR", "PDF"}

@@ -9,9 +9,10 @@ import imagecodecs
 import numpy as np
 
 from archivecolor.errors import UnreadableError, UnsupportedError
-from archivecolor.photo import boxes, exif, limits
+from archivecolor.imaging.arrays import Samples
+from archivecolor.photo import containers, exif, limits
 from archivecolor.photo import samples as convert
-from archivecolor.photo.page import Page, Photo, Samples
+from archivecolor.photo.page import Page, Photo
 
 _BITMAP, _GREY, _INDEXED, _RGB, _CMYK, _DUOTONE, _LAB = 0, 1, 2, 3, 4, 8, 9
 _COLOURS = {_BITMAP: 1, _GREY: 1, _INDEXED: 1, _RGB: 3, _CMYK: 4, _DUOTONE: 1, _LAB: 3}
@@ -29,7 +30,7 @@ def read_psd(data: bytes, max_megapixels: float) -> Photo:
     if not 0 < channels <= 56 or channels < _COLOURS[mode] or (bits == 1) != (mode == _BITMAP):
         raise UnreadableError(limits.DAMAGED)
     palette, resources, layers, at = _sections(data)
-    known = dict(reversed(list(boxes.photoshop_resources(resources))))
+    known = dict(reversed(list(containers.photoshop_resources(resources))))
     if known.get(_VERSION, b"\0\0\0\0\1")[4:5] == b"\0":
         raise UnsupportedError(
             "a Photoshop document without a flattened picture: save it with 'Maximize Compatibility', or as TIFF"

@@ -12,10 +12,11 @@ import tifffile
 from PIL import Image
 
 from archivecolor.errors import PictureError, UnreadableError, UnsupportedError
+from archivecolor.imaging.arrays import Samples
 from archivecolor.options import Strips
 from archivecolor.photo import limits
 from archivecolor.photo import samples as convert
-from archivecolor.photo.page import Page, Photo, Samples, Scan
+from archivecolor.photo.page import Page, Photo, Scan
 from archivecolor.photo.strips import Reduced, bands
 from archivecolor.photo.tiff_tags import enveloped, value_of
 

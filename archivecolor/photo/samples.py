@@ -7,7 +7,8 @@ from dataclasses import replace
 import imagecodecs
 import numpy as np
 
-from archivecolor.photo.page import SRGB_ICC, Page, Samples
+from archivecolor.imaging.arrays import Samples
+from archivecolor.photo.page import SRGB_ICC, Page
 
 _XYZ_D50_TO_RGB = np.array(
     [[3.1338561, -1.6168667, -0.4906146], [-0.9787684, 1.9161415, 0.0334540], [0.0719453, -0.2289914, 1.4052427]]

@@ -7,11 +7,11 @@ from typing import Any
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
 from archivecolor.errors import UnreadableError
+from archivecolor.imaging.arrays import DoubleArray, Samples
 from archivecolor.photo import limits
-from archivecolor.photo.page import BAND_ROWS, Samples
+from archivecolor.photo.page import BAND_ROWS
 
 
 def bands(page: Any, tif: Any) -> Iterator[Samples]:
@@ -93,7 +93,7 @@ class Reduced:
         share = min(0.5, short_side / min(height, width))
         self._size = max(1, round(height * share)), max(1, round(width * share))
         self._step = height / self._size[0]
-        self._sum: NDArray[np.float64] | None = None
+        self._sum: DoubleArray | None = None
         self._top = 0
         self._dtype = np.dtype(np.uint8)
 

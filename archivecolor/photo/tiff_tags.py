@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from archivecolor.photo import boxes, exif
+from archivecolor.photo import containers, exif
 from archivecolor.photo import samples as convert
 from archivecolor.photo.page import Page
 
@@ -109,7 +109,7 @@ def _iptc(tif: Any, page: Any) -> bytes | None:
     tag = page.tags.get(33723)
     if tag is None:
         resources = _raw(value_of(page, 34377))
-        return boxes.iptc_from_photoshop(resources) if resources else None
+        return containers.iptc_from_photoshop(resources) if resources else None
     if isinstance(tag.value, bytes):
         return tag.value or None
     values = tag.value if isinstance(tag.value, tuple) else (tag.value,)

@@ -13,12 +13,13 @@ import imagecodecs
 import numpy as np
 from PIL import Image
 
-from archivecolor import orient
 from archivecolor.errors import OutputError, UnsupportedError
-from archivecolor.files import written_whole
-from archivecolor.photo import boxes, exif
+from archivecolor.files import atomic_write
+from archivecolor.imaging.arrays import Samples
+from archivecolor.imaging.orientation import to_upright
+from archivecolor.photo import containers, exif
 from archivecolor.photo import samples as convert
-from archivecolor.photo.page import FORMAT_SUFFIXES, SRGB_ICC, Page, Photo, Samples
+from archivecolor.photo.page import FORMAT_SUFFIXES, SRGB_ICC, Page, Photo
 from archivecolor.photo.write_tiff import write_tiff
 
 _LOSSY_SOURCES = {"heic", "pcd", "jxl", "mpo"}
@@ -86,7 +87,7 @@ def write(
 def _stored(path: Path, writer: Callable[[Path], tuple[str, ...]]) -> tuple[str, ...]:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with written_whole(path) as part:
+        with atomic_write(path) as part:
             return writer(part)
     except OSError as error:
         cause = error.strerror or str(error)
@@ -181,7 +182,7 @@ def _jpeg(page: Page, photo: Photo, quality: int, software: str) -> Encoded:
         if packet is not None and len(packet) > _SEGMENT:
             more += (f"{name} not carried by JPEG: over 64 KiB",)
             packets[name] = None
-    iptc = boxes.photoshop_iptc(packets["IPTC"]) if packets["IPTC"] else None
+    iptc = containers.photoshop_iptc(packets["IPTC"]) if packets["IPTC"] else None
     options = {  # its own Huffman tables would make a slightly smaller file for far more time of encoding
         "quality": quality,
         "subsampling": 0,  # chroma at full size: the colour is what is new in the picture
@@ -199,18 +200,18 @@ def _png(page: Page, photo: Photo, quality: int, software: str) -> Encoded:
     block, notes = exif_block(page, software)
     parts = []
     if page.icc is not None:
-        parts.append(boxes.png_chunk(b"iCCP", b"ICC profile\0\0" + boxes.deflated(page.icc)))
+        parts.append(containers.png_chunk(b"iCCP", b"ICC profile\0\0" + containers.deflated(page.icc)))
     if page.dpi is not None:
-        parts.append(boxes.png_chunk(b"pHYs", struct.pack(">IIB", *(round(v / 0.0254) for v in page.dpi), 1)))
+        parts.append(containers.png_chunk(b"pHYs", struct.pack(">IIB", *(round(v / 0.0254) for v in page.dpi), 1)))
     if block is not None:
-        parts.append(boxes.png_chunk(b"eXIf", block))
+        parts.append(containers.png_chunk(b"eXIf", block))
     if page.xmp is not None:
-        parts.append(boxes.png_text(boxes.XMP_KEYWORD, page.xmp))
+        parts.append(containers.png_text(containers.XMP_KEYWORD, page.xmp))
     if page.iptc is not None:
-        parts.append(boxes.png_raw_profile(b"iptc", boxes.photoshop_iptc(page.iptc, heading=b"")))
-    parts += [boxes.png_text(key, text) for key, text in _png_texts(page, software)]
+        parts.append(containers.png_raw_profile(b"iptc", containers.photoshop_iptc(page.iptc, heading=b"")))
+    parts += [containers.png_text(key, text) for key, text in _png_texts(page, software)]
     # the header chunk must come first; text chunks may stand anywhere
-    return boxes.png_spliced(bytes(imagecodecs.png_encode(_stacked(page), level=6)), b"".join(parts)), notes
+    return containers.png_spliced(bytes(imagecodecs.png_encode(_stacked(page), level=6)), b"".join(parts)), notes
 
 
 def _png_texts(page: Page, software: str) -> list[tuple[bytes, bytes]]:
@@ -278,25 +279,29 @@ def _jp2(page: Page, photo: Photo, quality: int, software: str) -> Encoded:
     block, notes = exif_block(page, software)
     stacked = _stacked(page)
     data = imagecodecs.jpeg2k_encode(stacked, level=0, codecformat="jp2", reversible=True)
-    packets = [(boxes.UUID_EXIF, block), (boxes.UUID_XMP, page.xmp), (boxes.UUID_IPTC, page.iptc)]
-    tail = b"".join(boxes.box(b"uuid", name + packet) for name, packet in packets if packet)
+    packets = [(containers.UUID_EXIF, block), (containers.UUID_XMP, page.xmp), (containers.UUID_IPTC, page.iptc)]
+    tail = b"".join(containers.box(b"uuid", name + packet) for name, packet in packets if packet)
     return _with_jp2_header(bytes(data), page, stacked) + tail, notes
 
 
 def _with_jp2_header(data: bytes, page: Page, stacked: Samples) -> bytes:
     """The JP2 with profile, alpha and resolution in its header box."""
-    _, start, end = next(box for box in boxes.boxes(data) if box[0] == b"jp2h")
-    parts = b"".join(boxes.box(name, data[a:b]) for name, a, b in boxes.boxes(data, start, end) if name != b"colr")
+    _, start, end = next(box for box in containers.boxes(data) if box[0] == b"jp2h")
+    parts = b"".join(
+        containers.box(name, data[a:b]) for name, a, b in containers.boxes(data, start, end) if name != b"colr"
+    )
     enumerated = 16 if page.samples.ndim == 3 else 17
     colr = b"\2\0\0" + page.icc if page.icc is not None else struct.pack(">BBBI", 1, 0, 0, enumerated)
-    parts += boxes.box(b"colr", colr)
+    parts += containers.box(b"colr", colr)
     if page.alpha is not None:
         colours = stacked.shape[2] - 1
         rows = [(i, 0, i + 1) for i in range(colours)] + [(colours, 1, 0)]
-        parts += boxes.box(b"cdef", struct.pack(">H", len(rows)) + b"".join(struct.pack(">3H", *row) for row in rows))
+        parts += containers.box(
+            b"cdef", struct.pack(">H", len(rows)) + b"".join(struct.pack(">3H", *row) for row in rows)
+        )
     if page.dpi is not None:
-        parts += boxes.box(b"res ", boxes.box(b"resc", boxes.jp2_resolution(page.dpi)))
-    return data[: start - 8] + boxes.box(b"jp2h", parts) + data[end:]
+        parts += containers.box(b"res ", containers.box(b"resc", containers.jp2_resolution(page.dpi)))
+    return data[: start - 8] + containers.box(b"jp2h", parts) + data[end:]
 
 
 _ENCODERS: dict[str, Callable[[Page, Photo, int, str], Encoded]] = {
@@ -310,4 +315,4 @@ _ENCODERS: dict[str, Callable[[Page, Photo, int, str], Encoded]] = {
 
 
 def _upright(samples: Samples, orientation: int) -> Samples:
-    return np.ascontiguousarray(orient.upright(samples, orientation, axes=(0, 1)))
+    return np.ascontiguousarray(to_upright(samples, orientation, axes=(0, 1)))

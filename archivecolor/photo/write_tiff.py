@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 import tifffile
 
+from archivecolor.imaging.arrays import Samples
 from archivecolor.photo import exif, exiftool
-from archivecolor.photo.page import BAND_ROWS, Page, Photo, Samples, Scan
+from archivecolor.photo.page import BAND_ROWS, Page, Photo, Scan
 from archivecolor.photo.strips import tiled
 
 _BIG = 3_900_000_000

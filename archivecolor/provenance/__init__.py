@@ -3,64 +3,55 @@
 from __future__ import annotations
 
 from archivecolor.provenance.credentials import check_credentials, sign
-from archivecolor.provenance.disclosure import (
-    SOURCE_TYPE,
-    TERMS,
-    caption,
-    disclosure,
-    has_caption,
-    own_source_type,
-)
-from archivecolor.provenance.lock import LOCK
-from archivecolor.provenance.manifest import Keeper, Manifest, all_there, merge
-from archivecolor.provenance.premis import premis
-from archivecolor.provenance.record import (
+from archivecolor.provenance.disclosure import SOURCE_TYPE, TERMS, caption, disclosure, has_caption, own_source_type
+from archivecolor.provenance.locks import LOCK
+from archivecolor.provenance.manifest import Manifest, ManifestWriter, merge, output_exists
+from archivecolor.provenance.records import (
     DONE,
     FAILED,
     MANIFEST,
-    MOVED_ON,
     SKIPPED,
     STARTED,
-    Aftermath,
-    FilmWatch,
+    SUPERSEDED,
+    CrashReport,
+    FilmProgressCallback,
     Identity,
     Record,
-    moved_on,
+    is_superseded,
     totals,
 )
-from archivecolor.provenance.rows import Rows
+from archivecolor.provenance.row_index import RowIndex
 from archivecolor.provenance.shards import known_rows, manifest_of, read_rows, unmerged
-from archivecolor.provenance.sidecar import is_sidecar, sidecar_of, write_sidecar
+from archivecolor.provenance.sidecars import is_sidecar, sidecar_of, write_sidecar
 
 __all__ = [
     "DONE",
     "FAILED",
     "LOCK",
     "MANIFEST",
-    "MOVED_ON",
     "SKIPPED",
     "SOURCE_TYPE",
     "STARTED",
+    "SUPERSEDED",
     "TERMS",
-    "Aftermath",
-    "FilmWatch",
+    "CrashReport",
+    "FilmProgressCallback",
     "Identity",
-    "Keeper",
     "Manifest",
+    "ManifestWriter",
     "Record",
-    "Rows",
-    "all_there",
+    "RowIndex",
     "caption",
     "check_credentials",
     "disclosure",
     "has_caption",
     "is_sidecar",
+    "is_superseded",
     "known_rows",
     "manifest_of",
     "merge",
-    "moved_on",
+    "output_exists",
     "own_source_type",
-    "premis",
     "read_rows",
     "sidecar_of",
     "sign",

@@ -65,7 +65,7 @@ def sign(
     try:
         with source.open("rb") as original:
             _add_parent(builder, source, original, source_format, about_source)
-        with files.written_whole(target) as part, target.open("rb") as unsigned, part.open("w+b") as signed:
+        with files.atomic_write(target) as part, target.open("rb") as unsigned, part.open("w+b") as signed:
             builder.sign(_signer(library, options.c2pa), MIME_TYPES[kind], unsigned, signed)
     except (OSError, library.C2paError.Io) as error:
         raise OutputError(f"{target}: cannot be signed ({error}); free some space or choose another --out") from error

@@ -17,17 +17,17 @@ from pathlib import Path
 from types import TracebackType
 from typing import Protocol
 
-from archivecolor import files, numbered
+from archivecolor import files, sequences
 from archivecolor.errors import NoInputError, OutputError, PictureError
 from archivecolor.options import Shard
-from archivecolor.provenance.lock import LOCK, Lock
-from archivecolor.provenance.record import DONE, MANIFEST, SKIPPED, STARTED, Identity, Record, line
-from archivecolor.provenance.rows import Layers, Rows
+from archivecolor.provenance.locks import LOCK, Lock
+from archivecolor.provenance.records import DONE, MANIFEST, SKIPPED, STARTED, Identity, Record, line
+from archivecolor.provenance.row_index import LayeredRows, RowIndex
 from archivecolor.provenance.shards import finished, join, lock_of, manifest_of, refuse_other_shares, unmerged
-from archivecolor.provenance.sidecar import is_sidecar, sidecar_of
+from archivecolor.provenance.sidecars import is_sidecar, sidecar_of
 
 
-class Keeper(Protocol):
+class ManifestWriter(Protocol):
     """What the way of a picture asks of the manifest, wherever that is kept."""
 
     def settled(self, name: str, source_sha256: str, identity: Identity, redo: bool = False) -> bool:
@@ -70,8 +70,10 @@ class Manifest:
                     _remove(folder.rglob(f".*{files.PART_SUFFIX}"))
                     join(folder)
                 self._cut_torn_line()
-                self._own = Rows(self.path)
-                self.rows: Mapping[str, Record] = Layers(self._own, Rows(folder / MANIFEST)) if shard else self._own
+                self._own = RowIndex(self.path)
+                self.rows: Mapping[str, Record] = (
+                    LayeredRows(self._own, RowIndex(folder / MANIFEST)) if shard else self._own
+                )
                 if shard:
                     self._remove_own_parts()
                 self._file = self.path.open("ab")
@@ -148,8 +150,8 @@ class Manifest:
         row = self.rows.get(name)
         output = target.relative_to(self.folder).as_posix()
         made_before = row is not None and output in (row.output, *row.earlier)
-        pattern = frames and numbered.is_pattern(target)
-        there = numbered.exists(target) if pattern else target.is_file()
+        pattern = frames and sequences.is_pattern(target)
+        there = sequences.exists(target) if pattern else target.is_file()
         ours = [(target, pattern, there and not made_before)]
         if self.sidecars:
             beside = sidecar_of(target)
@@ -174,10 +176,10 @@ class Manifest:
             parts = ((claim.rpartition("/"), owner) for claim, owner in claims.items())
             return (owner for (place, _, other), owner in parts if owner != name and place == folder and shares(other))
 
-        meets = partial(numbered.overlap, own) if is_pattern else partial(_fitted, own)
+        meets = partial(sequences.overlap, own) if is_pattern else partial(_fitted, own)
         owner = next(others(self._begun_patterns, meets), name)
         if is_pattern:
-            owner = next(others(self._begun, partial(numbered.fits, own)), owner)
+            owner = next(others(self._begun, partial(sequences.matches, own)), owner)
         if owner == name:
             owner = (self._begun_patterns if is_pattern else self._begun).setdefault(output, name)
         return owner
@@ -189,9 +191,9 @@ class Manifest:
         """
         for name, source in sources.items():
             row = self.rows.get(name)
-            if row is None or row.status != DONE or row.source == str(source) or not numbered.exists(Path(row.source)):
+            if row is None or row.status != DONE or row.source == str(source) or not sequences.exists(Path(row.source)):
                 continue
-            if numbered.exists(source) and files.sha256(source) != files.sha256(Path(row.source)):
+            if sequences.exists(source) and files.sha256(source) != files.sha256(Path(row.source)):
                 raise OutputError(
                     f"{self.folder}: {row.output} is there already, made from {row.source}; choose another --out for "
                     f"{source}, or --overwrite to replace it"
@@ -209,21 +211,23 @@ class Manifest:
             return False
         if row.status == SKIPPED or row.output is None:
             return row.status == SKIPPED
-        return all_there(self.folder, row) and (not self.sidecars or is_sidecar(sidecar_of(self.folder / row.output)))
+        return output_exists(self.folder, row) and (
+            not self.sidecars or is_sidecar(sidecar_of(self.folder / row.output))
+        )
 
     def _compact(self) -> None:
         """Leaves one row per input, whole or not at all. What was begun and not finished counts as failed."""
-        with files.written_whole(self.path) as part, part.open("wb") as file:
+        with files.atomic_write(self.path) as part, part.open("wb") as file:
             file.writelines(line(finished(row)).encode() for row in self._own.newest())
 
 
-def all_there(folder: Path, row: Record) -> bool:
+def output_exists(folder: Path, row: Record) -> bool:
     """Whether a row's output is there, with all frames where it is numbered files."""
     if row.output is None:
         return False
     output = folder / row.output
-    if row.film and numbered.is_pattern(output):
-        return len(numbered.members(output)) == row.film.get("frames")
+    if row.film and sequences.is_pattern(output):
+        return len(sequences.frame_paths(output)) == row.film.get("frames")
     return output.is_file()
 
 
@@ -245,7 +249,7 @@ def merge(folder: Path) -> tuple[int, int]:
 
 
 def _fitted(name: str, pattern: str) -> bool:
-    return numbered.fits(pattern, name)
+    return sequences.matches(pattern, name)
 
 
 def _held(undo: ExitStack, lock: Lock) -> Lock:

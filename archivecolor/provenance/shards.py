@@ -11,8 +11,8 @@ from pathlib import Path
 from archivecolor import files
 from archivecolor.errors import NoInputError, OutputError
 from archivecolor.options import Shard
-from archivecolor.provenance.record import FAILED, MANIFEST, STARTED, Record, line
-from archivecolor.provenance.rows import Layers, Rows
+from archivecolor.provenance.records import FAILED, MANIFEST, STARTED, Record, line
+from archivecolor.provenance.row_index import LayeredRows, RowIndex
 
 _NAME = re.compile(r"manifest\.(\d+)-of-(\d+)\.jsonl")
 _LOCKS = ".archivecolor.*-of-*.lock"
@@ -58,13 +58,13 @@ def read_rows(folder: Path) -> dict[str, Record]:
             f"{folder}: {len(waiting)} of its shards not merged yet ({waiting[0].name}{', …' * (len(waiting) > 1)}); "
             f"type: archivecolor manifest merge {folder}"
         )
-    return {row.input: finished(row) for row in Rows(folder / MANIFEST).newest()}
+    return {row.input: finished(row) for row in RowIndex(folder / MANIFEST).newest()}
 
 
 def known_rows(folder: Path, shard: Shard | None = None) -> Mapping[str, Record]:
     """The rows that a run, or a shard of one, would find if it began now."""
     own = [folder / manifest_of(shard)] if shard else unmerged(folder)
-    return Layers(*map(Rows, own), Rows(folder / MANIFEST))
+    return LayeredRows(*map(RowIndex, own), RowIndex(folder / MANIFEST))
 
 
 def finished(row: Record) -> Record:
@@ -80,9 +80,9 @@ def join(folder: Path) -> None:
     removing the others costs nothing: joining them again gives the same."""
     waiting = unmerged(folder)
     if waiting:
-        shards = [Rows(path) for path in waiting]
-        before = (row for row in Rows(folder / MANIFEST).newest() if not any(row.input in rows for rows in shards))
-        with files.written_whole(folder / MANIFEST) as part, part.open("wb") as file:
+        shards = [RowIndex(path) for path in waiting]
+        before = (row for row in RowIndex(folder / MANIFEST).newest() if not any(row.input in rows for rows in shards))
+        with files.atomic_write(folder / MANIFEST) as part, part.open("wb") as file:
             for row in itertools.chain(before, *(rows.newest() for rows in shards)):
                 file.write(line(finished(row)).encode())
     _remove([*waiting, *folder.glob(_LOCKS)])

@@ -11,18 +11,17 @@ import cv2
 import numpy as np
 import torch
 from numpy.random import Generator
-from numpy.typing import NDArray
 from torch import Tensor
 
-from archivecolor.lab import LUMA, lightness_from_luminance
+from archivecolor.imaging.arrays import FloatArray
+from archivecolor.imaging.lab import LUMA, lightness_from_luminance
 from archivecolor.training import damage
 
-Floats = NDArray[np.float32]
 ORTHOCHROMATIC = (0.02, 0.50, 0.48)
 RED_SENSITIVE = (0.50, 0.40, 0.10)
 
 
-def emulsion(linear: Tensor, random: Generator) -> Floats:
+def emulsion(linear: Tensor, random: Generator) -> FloatArray:
     """Linear RGB (3, H, W) -> l, as an emulsion of random colour response sees it.
 
     Orthochromatic film and plates hardly see red and see blue skies as white; panchromatic film sees all, some of it
@@ -34,19 +33,19 @@ def emulsion(linear: Tensor, random: Generator) -> Floats:
     return np.asarray(lightness_from_luminance(y).numpy() / 100, np.float32)
 
 
-def fade(light: Floats, random: Generator) -> Floats:
+def fade(light: FloatArray, random: Generator) -> FloatArray:
     """Contrast, exposure and a loss of range: blacks that went grey, whites that yellowed into grey."""
     gamma = np.float32(np.exp(random.uniform(-0.45, 0.45)))
     black, white = np.float32(random.uniform(-0.06, 0.22)), np.float32(random.uniform(0.72, 1.06))
     return black + (white - black) * light.clip(0, 1) ** gamma
 
 
-def blur(light: Floats, random: Generator) -> Floats:
+def blur(light: FloatArray, random: Generator) -> FloatArray:
     """A soft lens: a Gaussian of up to 1.3 pixels."""
     return np.asarray(cv2.GaussianBlur(light, (7, 7), random.uniform(0.1, 1.3)), np.float32)
 
 
-def grain(light: Floats, random: Generator) -> Floats:
+def grain(light: FloatArray, random: Generator) -> FloatArray:
     """Silver grain: noise strongest in the mid-tones, partly clumped."""
     height, width = light.shape
     fine = random.standard_normal((height, width), np.float32)
@@ -64,7 +63,7 @@ STEPS = (
 """In the order in which a photograph meets them, from the camera to the scanner's file; and how often each does."""
 
 
-def age(linear: Tensor, light: Floats, random: Generator) -> Floats:
+def age(linear: Tensor, light: FloatArray, random: Generator) -> FloatArray:
     """The luminance of one old picture, in [0, 1].
 
     Args:

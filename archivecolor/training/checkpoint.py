@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from archivecolor import files, weights
 from archivecolor.errors import UsageError
-from archivecolor.options import Stage
+from archivecolor.options import StageOptions
 from archivecolor.training.dataset import Batch
 
 FILE = "checkpoint.safetensors"
@@ -69,7 +69,7 @@ class State:
     """Pictures seen at the validation that `numbers` are of."""
 
 
-def save(folder: Path, stage: Stage, step: Step, average: Average, state: State) -> None:
+def save(folder: Path, stage: StageOptions, step: Step, average: Average, state: State) -> None:
     """Writes networks, average and optimiser state, all in the precision they are trained in."""
     tensors: dict[str, Tensor] = {f"average/{key}": value for key, value in average.values.items()}
     for name, module in step.modules().items():
@@ -82,11 +82,11 @@ def save(folder: Path, stage: Stage, step: Step, average: Average, state: State)
         "average_steps": average.steps, "model": stage.model, "stage": stage.name,
     }  # fmt: skip
     folder.mkdir(parents=True, exist_ok=True)
-    with files.written_whole(folder / FILE) as part:
+    with files.atomic_write(folder / FILE) as part:
         save_file({k: v.contiguous().cpu() for k, v in tensors.items()}, part, {"about": json.dumps(about)})
 
 
-def check(stage: Stage) -> dict[str, Any] | None:
+def check(stage: StageOptions) -> dict[str, Any] | None:
     """What the checkpoint in `stage.out` says of itself, or None where there is none.
 
     Raises:
@@ -105,7 +105,7 @@ def check(stage: Stage) -> dict[str, Any] | None:
     return about
 
 
-def restore(stage: Stage, step: Step, average: Average) -> State:
+def restore(stage: StageOptions, step: Step, average: Average) -> State:
     """Fills everything from the checkpoint in `stage.out`, if there is one.
 
     Raises:

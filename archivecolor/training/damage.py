@@ -9,16 +9,15 @@ from __future__ import annotations
 import cv2
 import numpy as np
 from numpy.random import Generator
-from numpy.typing import NDArray
 
-Floats = NDArray[np.float32]
-Bytes = NDArray[np.uint8]
+from archivecolor.imaging.arrays import ByteArray, DoubleArray, FloatArray
+
 DEEPEST_MARGIN = 0.2
 """Share of the shorter side that one margin covers at most."""
 _FRACTION_BITS = 4  # OpenCV draws at sixteenths of a pixel
 
 
-def _curve(height: int, width: int, start: NDArray[np.float64], angle: float, length: float, bend: float) -> Bytes:
+def _curve(height: int, width: int, start: DoubleArray, angle: float, length: float, bend: float) -> ByteArray:
     """A thin bent line as a mask (H, W): 255 where it runs. `start` is (x, y), in pixels as `length`."""
     steps = np.linspace(0, length, 6)
     along, across = np.array([np.cos(angle), np.sin(angle)]), np.array([-np.sin(angle), np.cos(angle)])
@@ -29,13 +28,13 @@ def _curve(height: int, width: int, start: NDArray[np.float64], angle: float, le
     return mask
 
 
-def _covered(light: Floats, mask: Bytes, value: float, opacity: float) -> Floats:
+def _covered(light: FloatArray, mask: ByteArray, value: float, opacity: float) -> FloatArray:
     """The picture with `value` laid over it where the mask is."""
     cover = mask.astype(np.float32) * np.float32(opacity / 255)
     return light + cover * (np.float32(value) - light)
 
 
-def scratches(light: Floats, random: Generator) -> Floats:
+def scratches(light: FloatArray, random: Generator) -> FloatArray:
     """One to four hairlines across the picture, most of them along the film's way; light or dark."""
     height, width = light.shape
     mask = np.zeros((height, width), np.uint8)
@@ -48,7 +47,7 @@ def scratches(light: Floats, random: Generator) -> Floats:
     return _covered(light, mask, float(random.random() < 0.7), random.uniform(0.15, 0.85))
 
 
-def dust(light: Floats, random: Generator) -> Floats:
+def dust(light: FloatArray, random: Generator) -> FloatArray:
     """Up to 25 specks and two hairs; white, as dust on a negative prints, or dark."""
     height, width = light.shape
     side = min(height, width)
@@ -66,7 +65,7 @@ def dust(light: Floats, random: Generator) -> Floats:
     return _covered(light, mask, float(random.random() < 0.6), random.uniform(0.4, 1.0))
 
 
-def halftone(light: Floats, random: Generator) -> Floats:
+def halftone(light: FloatArray, random: Generator) -> FloatArray:
     """A printer's screen of 2.5 to 5 pixels at an angle, as it shows once a printed page was reduced in size."""
     height, width = light.shape
     turn, frequency = random.uniform(0, np.pi / 2), 2 * np.pi / random.uniform(2.5, 5.0)
@@ -78,7 +77,7 @@ def halftone(light: Floats, random: Generator) -> Floats:
     return light + strength * (dots - light)
 
 
-def jpeg(light: Floats, random: Generator) -> Floats:
+def jpeg(light: FloatArray, random: Generator) -> FloatArray:
     """The blocks and ringing of a small file: quality 15 to 70."""
     quality = int(random.integers(15, 71))
     samples = np.rint(light.clip(0, 1) * 255).astype(np.uint8)
@@ -86,14 +85,14 @@ def jpeg(light: Floats, random: Generator) -> Floats:
     return np.asarray(cv2.imdecode(packed, cv2.IMREAD_GRAYSCALE), np.float32) / np.float32(255)
 
 
-def _edge(length: int, depth: float, roughness: float, random: Generator) -> NDArray[np.float64]:
+def _edge(length: int, depth: float, roughness: float, random: Generator) -> DoubleArray:
     """How far a margin reaches in at `length` places, in pixels: a little slanted, and as rough as asked."""
     slant = np.linspace(random.uniform(0.8, 1.2), random.uniform(0.8, 1.2), length)
     walk = np.cumsum(random.standard_normal(length)) * roughness / np.sqrt(length)
     return np.asarray(depth * slant + walk - walk.mean())
 
 
-def margin(rgb: Bytes, random: Generator) -> Bytes:
+def margin(rgb: ByteArray, random: Generator) -> ByteArray:
     """The picture with a margin on one to four sides: the black of film, the white of paper, or a torn edge.
 
     This is drawn into the true colours and not only into the luminance: where a margin lies there is no picture, and

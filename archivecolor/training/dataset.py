@@ -16,11 +16,12 @@ import cv2
 import joblib
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
-from archivecolor import lab, photo
+from archivecolor import photo
 from archivecolor.errors import NoInputError, PictureError
+from archivecolor.imaging import lab
+from archivecolor.imaging.arrays import ByteArray
 from archivecolor.training.aging import aged_batch
 from archivecolor.training.damage import margin
 
@@ -32,7 +33,6 @@ LEAST_CROP = 0.65
 MEAN_CROP = (LEAST_CROP + 1) / 2
 MARGIN_SHARE = 0.15
 """Of the aged pictures, those that get a margin."""
-Bytes = NDArray[np.uint8]
 
 
 def find(source: Path) -> list[Path]:
@@ -80,7 +80,7 @@ def name_of(path: Path, root: Path) -> str:
     return path.relative_to(root).as_posix() if path.is_relative_to(root) else path.as_posix()
 
 
-def why_useless(rgb: Bytes) -> str | None:
+def why_useless(rgb: ByteArray) -> str | None:
     """The reason why a picture cannot teach colour, or None: too small, grey, or tinted in one tone."""
     if min(rgb.shape[:2]) < 64:
         return "under 64 pixels"
@@ -100,7 +100,7 @@ def why_useless(rgb: Bytes) -> str | None:
 class PhotoSet:
     """Decoded photographs: `pictures[i]` is uint8 (H, W, 3), its short side at most `short`."""
 
-    pictures: list[Bytes]
+    pictures: list[ByteArray]
     names: list[str]
     reasons: dict[str, str]
     """Why pictures of the source are not in the set, by name."""
@@ -125,11 +125,11 @@ def chosen(data: Path, limit: int) -> list[Path]:
     return [paths[i] for i in spread(len(paths), limit or len(paths))]
 
 
-Read = Callable[[Path], Bytes]
+Read = Callable[[Path], ByteArray]
 """Gives the sRGB picture of a path; raises `PictureError` where it cannot."""
 
 
-def decode(path: Path, read: Read, short: int) -> tuple[Bytes | None, str]:
+def decode(path: Path, read: Read, short: int) -> tuple[ByteArray | None, str]:
     """A picture reduced to `short` pixels on the short side, or None and the reason why it is useless."""
     try:
         rgb = read(path)
@@ -144,10 +144,10 @@ def decode(path: Path, read: Read, short: int) -> tuple[Bytes | None, str]:
     return rgb, ""
 
 
-def stream(paths: Sequence[Path], read: Read, short: int) -> Iterator[tuple[Path, Bytes | None, str]]:
+def stream(paths: Sequence[Path], read: Read, short: int) -> Iterator[tuple[Path, ByteArray | None, str]]:
     """Decodes pictures in threads, in order; never more than a few ahead of what was taken."""
     threads = joblib.cpu_count()
-    waiting: deque[tuple[Path, Future[tuple[Bytes | None, str]]]] = deque()
+    waiting: deque[tuple[Path, Future[tuple[ByteArray | None, str]]]] = deque()
     with ThreadPoolExecutor(threads) as pool:
         for path in paths:
             waiting.append((path, pool.submit(decode, path, read, short)))
@@ -190,7 +190,7 @@ def nothing_useful(count: int, left_out: dict[str, int]) -> NoInputError:
     return NoInputError(f"none of the {count} pictures can teach colour ({reasons})")
 
 
-def random_crop(rgb: Bytes, size: int, random: np.random.Generator) -> Bytes:
+def random_crop(rgb: ByteArray, size: int, random: np.random.Generator) -> ByteArray:
     """A square of `size` px cut from 65 to 100 % of the short side, mildly stretched, flipped half of the time."""
     height, width = rgb.shape[:2]
     side = random.uniform(LEAST_CROP, 1.0) * min(height, width)
@@ -202,7 +202,7 @@ def random_crop(rgb: Bytes, size: int, random: np.random.Generator) -> Bytes:
     return np.asarray(crop[:, ::-1] if random.random() < 0.5 else crop, np.uint8)
 
 
-def centre_crop(rgb: Bytes, size: int) -> Bytes:
+def centre_crop(rgb: ByteArray, size: int) -> ByteArray:
     """The middle square, resized to `size`."""
     side = min(rgb.shape[:2])
     y, x = (rgb.shape[0] - side) // 2, (rgb.shape[1] - side) // 2
@@ -226,7 +226,7 @@ class Batch:
         return lab.srgb_from_lab(lab.lab_from_net(self.l_true.to(ab_net.device), ab_net))
 
 
-def to_batch(crops: Sequence[Bytes], randoms: Sequence[np.random.Generator | None]) -> Batch:
+def to_batch(crops: Sequence[ByteArray], randoms: Sequence[np.random.Generator | None]) -> Batch:
     """uint8 pictures (H, W, 3) of one size -> a batch; those that have a generator are made to look old by it."""
     rgb = torch.from_numpy(np.stack(crops)).permute(0, 3, 1, 2).float() / 255
     linear = lab.linear_from_srgb(rgb)
@@ -235,7 +235,9 @@ def to_batch(crops: Sequence[Bytes], randoms: Sequence[np.random.Generator | Non
     return Batch(old * 2 - 1, l_true, ab_net.contiguous(), rgb)
 
 
-def aged_or_not(crop: Bytes, aging: float, random: np.random.Generator) -> tuple[Bytes, np.random.Generator | None]:
+def aged_or_not(
+    crop: ByteArray, aging: float, random: np.random.Generator
+) -> tuple[ByteArray, np.random.Generator | None]:
     """The crop, perhaps with a margin, and its generator if it is to be aged: a share `aging` of all is."""
     if random.random() >= aging:
         return crop, None

@@ -19,16 +19,16 @@ from torch.nn import functional as F  # noqa: N812
 
 from archivecolor.errors import UsageError
 from archivecolor.networks.encoders import Lite0Body
-from archivecolor.networks.feature_judge import FeatureDiscriminator
+from archivecolor.networks.feature_discriminator import FeatureDiscriminator
 from archivecolor.networks.patchgan import PatchDiscriminator
-from archivecolor.options import Adversarial, Stage, StopWhen
-from archivecolor.training import checkpoint, loop, sheets, together
-from archivecolor.training.appearance import AppearanceLoss
+from archivecolor.options import AdversarialOptions, StageOptions, StopWhen
+from archivecolor.training import checkpoint, distributed, figures, loop
+from archivecolor.training.appearance_loss import AppearanceLoss
 from archivecolor.training.checkpoint import Average
 from archivecolor.training.dataset import Batch, PhotoSet
-from archivecolor.training.descent import Descent, to_learn
-from archivecolor.training.features import TAPS, Lite0
+from archivecolor.training.lite0_features import TAPS, Lite0
 from archivecolor.training.loop import autocast
+from archivecolor.training.optim_step import OptimStep, trainable_parameters
 from archivecolor.training.pretrain import weighted_l1
 
 BETAS = (0.5, 0.999)
@@ -73,7 +73,7 @@ class GanStep:
     """
 
     def __init__(
-        self, network: nn.Module, asked: Adversarial, lr: float, precision: str, device: torch.device,
+        self, network: nn.Module, asked: AdversarialOptions, lr: float, precision: str, device: torch.device,
         norms_frozen: bool = False,
     ) -> None:  # fmt: skip
         self.asked, self.precision, self.device, self.norms_frozen = asked, precision, device, norms_frozen
@@ -92,8 +92,8 @@ class GanStep:
         self.discriminator.register_buffer("seen", self.seen)
         self.optimizer = torch.optim.Adam(self.network.parameters(), betas=BETAS)
         self.optimizer_d = torch.optim.Adam(self.discriminator.parameters(), betas=BETAS)
-        self.descend = Descent(self.optimizer, precision, device)
-        self.descend_d = Descent(self.optimizer_d, precision, device)
+        self.descend = OptimStep(self.optimizer, precision, device)
+        self.descend_d = OptimStep(self.optimizer_d, precision, device)
 
     def modules(self) -> dict[str, nn.Module]:
         scales = self.descend.modules() | self.descend_d.modules("scale_d")
@@ -108,7 +108,7 @@ class GanStep:
         if warming:
             self.network.eval()
         else:
-            to_learn(self.network, self.norms_frozen)
+            trainable_parameters(self.network, self.norms_frozen)
         self.discriminator.train()
         l_net = batch.l_net.to(self.device, memory_format=torch.channels_last)
         truth = batch.ab_net.to(self.device)
@@ -121,7 +121,7 @@ class GanStep:
             seen = self.appearance(batch, ab_net) if self.appearance else {}
             beside = torch.stack([self.asked.l1_weight * l1, *seen.values()]).sum()
             losses |= {**seen, "gan": self.learn_to_paint(batch, ab_net, beside, lr)}
-        self.seen += len(l_net) * together.size()
+        self.seen += len(l_net) * distributed.world_size()
         return {name: float(loss.detach()) for name, loss in losses.items()}
 
     def logits(self, batch: Batch, ab_net: Tensor) -> Tensor:
@@ -167,7 +167,7 @@ def cost_of(numbers: dict[str, float], start_l1: float) -> float:
 
 
 @dataclass(frozen=True)
-class Standing:
+class AverageState:
     """What the guard remembers of the validations so far."""
 
     judged_at: int = -1
@@ -185,7 +185,7 @@ class Standing:
     """Validations outside the limits, one after the other."""
 
 
-class Guard(nn.Module):
+class EarlyStopping(nn.Module):
     """Keeps the best average, and says when the training has collapsed.
 
     An average costs val_l1 ÷ the start's val_l1 + `COLOUR_WORTH` · |1 - colourfulness ÷ truth's|. The cheapest within
@@ -202,7 +202,7 @@ class Guard(nn.Module):
     def __init__(self, network: nn.Module, limits: StopWhen | None, parent: str) -> None:
         super().__init__()
         self.best = copy.deepcopy(network).requires_grad_(False)
-        self.limits, self.parent, self.standing = limits, parent, Standing()
+        self.limits, self.parent, self.standing = limits, parent, AverageState()
 
     @property
     def collapsed(self) -> bool:
@@ -250,7 +250,7 @@ class Guard(nn.Module):
                 f"--from: the training in --out began from the weights {about['parent'][:16]}…, not from "
                 f"{self.parent[:16]}…; repeat the first command, or choose another --out"
             )
-        self.standing = Standing(**about["standing"])
+        self.standing = AverageState(**about["standing"])
 
 
 class GuardedGanStep(GanStep):
@@ -258,11 +258,11 @@ class GuardedGanStep(GanStep):
     is the best one."""
 
     def __init__(
-        self, network: nn.Module, asked: Adversarial, lr: float, precision: str, device: torch.device, parent: str,
-        norms_frozen: bool = True,
+        self, network: nn.Module, asked: AdversarialOptions, lr: float, precision: str, device: torch.device,
+        parent: str, norms_frozen: bool = True,
     ) -> None:  # fmt: skip
         super().__init__(network, asked, lr, precision, device, norms_frozen)
-        self.guard = Guard(self.network, asked.stop_when, parent)
+        self.guard = EarlyStopping(self.network, asked.stop_when, parent)
 
     def kept(self) -> dict[str, float]:
         """The numbers of the average that is published."""
@@ -271,7 +271,7 @@ class GuardedGanStep(GanStep):
     def modules(self) -> dict[str, nn.Module]:
         return {**super().modules(), "guard": self.guard}
 
-    def validate(self, network: nn.Module, average: Average, held: PhotoSet, stage: Stage) -> dict[str, float]:
+    def validate(self, network: nn.Module, average: Average, held: PhotoSet, stage: StageOptions) -> dict[str, float]:
         """The numbers of the average, and how many pictures the one that is kept had seen.
 
         The guard hears only of validations that an unbroken training has too, not of the one that Ctrl-C causes: else
@@ -287,10 +287,10 @@ class GuardedGanStep(GanStep):
         standing = self.guard.standing
         training = card["numbers"]["training"] | {"validation": standing.numbers, "kept_at": standing.kept_at}
         if self.guard.collapsed:
-            training["stopped"] = f"{Guard.STRIKES} validations in a row were outside the limits"
+            training["stopped"] = f"{EarlyStopping.STRIKES} validations in a row were outside the limits"
         if standing.kept_at == 0 and standing.judged_at > 0:
             training["unchanged"] = "no average was better than the weights it began from"
         checkpoint.publish(folder, network, self.guard.best.state_dict(), {**card, "numbers": {"training": training}})
 
-    def judge(self) -> loop.Judge:
-        return loop.Judge(self.validate, sheets.samples, self.publish)
+    def judge(self) -> loop.Validator:
+        return loop.Validator(self.validate, figures.samples, self.publish)

@@ -20,9 +20,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from archivecolor import metrics
-from archivecolor.options import Stage
-from archivecolor.training import checkpoint, sheets, together
+from archivecolor.imaging import metrics
+from archivecolor.options import StageOptions
+from archivecolor.training import checkpoint, distributed, figures
 from archivecolor.training.checkpoint import Average, Step
 from archivecolor.training.dataset import Batch, PhotoSet, training_batch, validation_batch
 
@@ -72,10 +72,10 @@ Stop = Callable[[], bool]
 
 
 @dataclass(frozen=True)
-class Judge:
+class Validator:
     """What becomes of a stage's averaged network besides being trained."""
 
-    validate: Callable[[nn.Module, Average, PhotoSet, Stage], dict[str, float]]
+    validate: Callable[[nn.Module, Average, PhotoSet, StageOptions], dict[str, float]]
     """The numbers of the average on the held-out pictures."""
     show: Callable[[Path, nn.Module, dict[str, Tensor], PhotoSet], None]
     """Leaves something to look at in the folder."""
@@ -84,14 +84,14 @@ class Judge:
 
 
 def run(
-    stage: Stage,
+    stage: StageOptions,
     step: Step,
     train: PhotoSet,
     held: PhotoSet,
     card: dict[str, Any],
     watch: Watch,
     stop: Stop = lambda: False,
-    judge: Judge | None = None,
+    judge: Validator | None = None,
 ) -> dict[str, float]:
     """Trains until `stage.pictures` were seen or `stop()` is true; saves its state and the weights either way.
 
@@ -101,7 +101,7 @@ def run(
     Returns:
         The last validation's numbers.
     """
-    together.check_batch(stage.batch)
+    distributed.check_batch(stage.batch)
     training = _Training(stage, step, held, judge or COLORIZER)
     if training.state.pictures < stage.pictures:
         _train(training, train, watch, stop)
@@ -110,7 +110,7 @@ def run(
         training.validate(watch)
         training.save()
     training.publish(card)
-    together.wait()
+    distributed.barrier()
     return training.state.numbers
 
 
@@ -119,7 +119,7 @@ def _train(training: _Training, photos: PhotoSet, watch: Watch, stop: Stop) -> N
     # In step with an unbroken run, so that the curves of a resumed one have the same marks.
     next_validation = (training.state.judged_at // stage.validate_every + 1) * stage.validate_every
     with _Batches(photos, stage, first) as batches:
-        while training.state.pictures < stage.pictures and not together.anyone(stop()):
+        while training.state.pictures < stage.pictures and not distributed.any_process(stop()):
             if training.state.pictures >= next_validation:
                 training.validate(watch)
                 next_validation += stage.validate_every
@@ -136,12 +136,12 @@ def _train(training: _Training, photos: PhotoSet, watch: Watch, stop: Stop) -> N
 class _Training:
     """What changes while a stage runs: the networks, their average, and how far they are."""
 
-    def __init__(self, stage: Stage, step: Step, held: PhotoSet, judge: Judge) -> None:
+    def __init__(self, stage: StageOptions, step: Step, held: PhotoSet, judge: Validator) -> None:
         self.stage, self.step, self.held, self.judge = stage, step, held, judge
         self.average = Average(step.network, stage.ema)
         self.state = checkpoint.restore(stage, step, self.average)
-        together.check_same(self.state.pictures, "how far the training is")
-        together.align(step.modules().values())
+        distributed.check_equal_on_all(self.state.pictures, "how far the training is")
+        distributed.broadcast_parameters(step.modules().values())
         self.before, self.started = self.state.seconds, time.monotonic()
         self.saved_at = self.started
 
@@ -155,8 +155,8 @@ class _Training:
         """One step; the losses."""
         seen = self.state.pictures
         # Dropout, too, depends on nothing but the place in the training: a resumed one draws what it would have drawn.
-        torch.manual_seed(self.stage.seed * 1_000_003 + seen + together.rank())
-        losses = together.mean_of(self.step(batch, learning_rate(seen / self.stage.pictures, self.stage.lr)))
+        torch.manual_seed(self.stage.seed * 1_000_003 + seen + distributed.rank())
+        losses = distributed.mean_of(self.step(batch, learning_rate(seen / self.stage.pictures, self.stage.lr)))
         self.average.update(self.step.network)
         self._mark(seen + self.stage.batch, self.state.numbers, self.state.judged_at)
         return losses
@@ -167,22 +167,22 @@ class _Training:
         self._mark(pictures, self.judge.validate(self.step.network, self.average, self.held, stage), pictures)
         rate = min(len(self.held), stage.validation_pictures) / (time.monotonic() - begun)
         watch(Progress(stage.name, pictures, stage.pictures, stage.validation_size, self.state.numbers, rate, True))
-        if not together.leads():
+        if not distributed.is_main_process():
             return
-        sheets.log(
+        figures.log(
             stage.out, {"pictures": self.state.pictures, "seconds": round(self.state.seconds), **self.state.numbers}
         )
-        sheets.curves(stage.out)
+        figures.curves(stage.out)
         self.judge.show(stage.out, self.step.network, self.average.values, self.held)
 
     def save(self) -> None:
-        if together.leads():
+        if distributed.is_main_process():
             checkpoint.save(self.stage.out, self.stage, self.step, self.average, self.state)
         self.saved_at = time.monotonic()
 
     def publish(self, card: dict[str, Any]) -> None:
         """The weights of the average, with what the training cost."""
-        if not together.leads():
+        if not distributed.is_main_process():
             return
         hours = round(self.state.seconds / 3600, 2)
         training = {"pictures": self.state.pictures, "hours": hours, "validation": self.state.numbers}
@@ -194,13 +194,13 @@ class _Training:
 class _Batches:
     """Prepares the next batch in a thread while the network works on this one."""
 
-    def __init__(self, photos: PhotoSet, stage: Stage, start: int) -> None:
+    def __init__(self, photos: PhotoSet, stage: StageOptions, start: int) -> None:
         self.photos, self.stage, self.position = photos, stage, start
         self.pool = ThreadPoolExecutor(1)
 
     def _make(self, position: int) -> Batch:
         size = size_at(position / self.stage.pictures, self.stage.sizes)
-        start, count = together.part(position, self.stage.batch)
+        start, count = distributed.local_slice(position, self.stage.batch)
         return training_batch(self.photos, start, count, size, self.stage.aging, self.stage.seed)
 
     def __enter__(self) -> Iterator[Batch]:
@@ -227,7 +227,7 @@ def predict(network: nn.Module, l_net: Tensor, precision: str) -> Tensor:
     return ab_net.float().cpu()
 
 
-def validate(network: nn.Module, average: Average, held: PhotoSet, stage: Stage) -> dict[str, float]:
+def validate(network: nn.Module, average: Average, held: PhotoSet, stage: StageOptions) -> dict[str, float]:
     """L1 of ab_net, PSNR gained over the grey picture (dB) and colourfulness ÷ truth's, of the average on held-out
     pictures at `stage.validation_size`."""
     with checkpoint.borrowed(network, average.values):
@@ -250,5 +250,5 @@ def validate(network: nn.Module, average: Average, held: PhotoSet, stage: Stage)
     }
 
 
-COLORIZER = Judge(validate, sheets.samples, checkpoint.publish)
+COLORIZER = Validator(validate, figures.samples, checkpoint.publish)
 """Judges the network by the pictures it colours."""

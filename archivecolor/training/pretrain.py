@@ -12,10 +12,10 @@ from archivecolor import files, weights
 from archivecolor.errors import MissingDependencyError, UsageError, WeightsError
 from archivecolor.networks.encoders import Lite0Body, grey_body, imagenet_lite0
 from archivecolor.networks.unet import DynamicUnet
-from archivecolor.training import together
+from archivecolor.training import distributed
 from archivecolor.training.dataset import Batch
-from archivecolor.training.descent import Descent, to_learn
 from archivecolor.training.loop import autocast
+from archivecolor.training.optim_step import OptimStep, trainable_parameters
 
 
 def lite0_checkpoint() -> dict[str, torch.Tensor]:
@@ -123,7 +123,7 @@ def weighted_l1(ab_net: torch.Tensor, truth: torch.Tensor, chroma_weight: float)
     if chroma_weight == 0:
         return error.mean()
     weight = 1 + chroma_weight * truth.norm(dim=1, keepdim=True) / TYPICAL_CHROMA
-    return (error * (weight / together.mean(weight.mean()))).mean()
+    return (error * (weight / distributed.mean(weight.mean()))).mean()
 
 
 class SoftTarget:
@@ -151,7 +151,7 @@ class SoftTarget:
         return ab_net.float()
 
 
-class Pretrain:
+class PretrainStep:
     """L1 on ab (see `weighted_l1`), to the true colours and perhaps to a soft target, perhaps with an `AppearanceLoss`
     beside it; AdamW, gradients clipped at norm 1. `norms_frozen`: see `descent.to_learn`."""
 
@@ -164,7 +164,7 @@ class Pretrain:
         self.network = network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.precision, self.device = precision, device
         self.optimizer = torch.optim.AdamW(self.network.parameters(), weight_decay=1e-2)
-        self.descend = Descent(self.optimizer, precision, device)
+        self.descend = OptimStep(self.optimizer, precision, device)
 
     def modules(self) -> dict[str, nn.Module]:
         return {"network": self.network, **self.descend.modules()}
@@ -185,7 +185,7 @@ class Pretrain:
         return losses | (self.painted(batch, ab_net) if self.painted else {})
 
     def __call__(self, batch: Batch, lr: float) -> dict[str, float]:
-        to_learn(self.network, self.norms_frozen)
+        trainable_parameters(self.network, self.norms_frozen)
         losses = self.losses(batch)
         self.descend(torch.stack(list(losses.values())).sum(), lr)
         return {name: float(loss.detach()) for name, loss in losses.items()}

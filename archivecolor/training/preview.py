@@ -7,13 +7,14 @@ from collections.abc import Callable
 import numpy as np
 import torch
 
-from archivecolor import lab
-from archivecolor.options import Preview
-from archivecolor.training import dataset, sheets
-from archivecolor.training.dataset import Bytes, Read
+from archivecolor.imaging import lab
+from archivecolor.imaging.arrays import ByteArray
+from archivecolor.options import PreviewOptions
+from archivecolor.training import dataset, figures
+from archivecolor.training.dataset import Read
 
 
-def rows_of(crops: list[Bytes], times: int, seed: int) -> list[list[Bytes]]:
+def rows_of(crops: list[ByteArray], times: int, seed: int) -> list[list[ByteArray]]:
     """Rows of tiles: the true pictures, plain grey, then each of them aged `times` times."""
     plain = dataset.to_batch(crops, [None] * len(crops))
     rows = [[*crops], _grey(plain.l_net)]
@@ -23,12 +24,12 @@ def rows_of(crops: list[Bytes], times: int, seed: int) -> list[list[Bytes]]:
     return rows
 
 
-def _grey(l_net: torch.Tensor) -> list[Bytes]:
+def _grey(l_net: torch.Tensor) -> list[ByteArray]:
     rgb = lab.srgb_from_lab(lab.lab_from_net(l_net, torch.zeros_like(l_net).repeat(1, 2, 1, 1)))
-    return [sheets.to_bytes(picture) for picture in rgb]
+    return [figures.to_bytes(picture) for picture in rgb]
 
 
-def preview(asked: Preview, read: Read, seen: Callable[[int], None] = lambda n: None) -> int:
+def preview(asked: PreviewOptions, read: Read, seen: Callable[[int], None] = lambda n: None) -> int:
     """Writes the sheet from photographs spread evenly over the source; how many it shows.
 
     Raises:
@@ -39,5 +40,5 @@ def preview(asked: Preview, read: Read, seen: Callable[[int], None] = lambda n: 
     wanted = [paths[i] for i in dataset.spread(len(paths), 2 * asked.count)]
     photos = dataset.load(wanted, read, asked.size, asked.data, seen)
     crops = [dataset.centre_crop(photos.pictures[i], asked.size) for i in dataset.spread(len(photos), asked.count)]
-    sheets.write(asked.sheet, rows_of(crops, asked.times, asked.seed))
+    figures.write(asked.sheet, rows_of(crops, asked.times, asked.seed))
     return len(crops)

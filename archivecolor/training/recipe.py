@@ -13,10 +13,10 @@ from typing import Any, TypeVar
 
 from archivecolor.errors import UsageError
 from archivecolor.options import (
-    Adversarial,
-    Appearance,
-    Stage,
-    Teaching,
+    AdversarialOptions,
+    AppearanceOptions,
+    DistillationOptions,
+    StageOptions,
     parse_sizes,
     parse_stop_when,
     require,
@@ -33,9 +33,9 @@ UNTIL = "# Until picture "
 """How a line begins that tells what an earlier command of the same training had otherwise."""
 
 
-def appearance_of(stage: Pretraining | Finetuning) -> Appearance:
+def appearance_of(stage: Pretraining | Finetuning) -> AppearanceOptions:
     """The losses of the painted picture that a stage has beside L1."""
-    return Appearance(**{part.name: getattr(stage, part.name) for part in fields(Appearance)})
+    return AppearanceOptions(**{part.name: getattr(stage, part.name) for part in fields(AppearanceOptions)})
 
 
 def sizes_of(asked: str, usual: str, model: str) -> tuple[tuple[int, float], ...]:
@@ -58,11 +58,11 @@ class Pretraining:
     teacher_weight: float = 0.0
     soft_target: str = ""
     soft_weight: float = 0.5
-    feature_weight: float = Appearance.feature_weight
-    psnr_weight: float = Appearance.psnr_weight
-    ciede2000_weight: float = Appearance.ciede2000_weight
-    colour_weight: float = Appearance.colour_weight
-    colour_target: float = Appearance.colour_target
+    feature_weight: float = AppearanceOptions.feature_weight
+    psnr_weight: float = AppearanceOptions.psnr_weight
+    ciede2000_weight: float = AppearanceOptions.ciede2000_weight
+    colour_weight: float = AppearanceOptions.colour_weight
+    colour_target: float = AppearanceOptions.colour_target
     pictures: int = 160_000
     sizes: str = "auto"
     batch: int = 32
@@ -104,14 +104,14 @@ class Pretraining:
         taught = self.model == "resnet18" and self.teacher != "none"
         return "none" if self.model == "pix2pix" or taught else "imagenet"
 
-    def teaching(self) -> Teaching:
+    def teaching(self) -> DistillationOptions:
         sizes = parse_sizes(self.teacher_sizes, "--teacher-sizes")
-        return Teaching(
+        return DistillationOptions(
             self.teacher, self.teacher_pictures, sizes, self.teacher_lr, self.teacher_weight, self.soft_target,
             self.soft_weight,
         )  # fmt: skip
 
-    def appearance(self) -> Appearance:
+    def appearance(self) -> AppearanceOptions:
         """The losses of the painted picture.
 
         Raises:
@@ -125,11 +125,11 @@ class Pretraining:
             )
         return asked
 
-    def stage(self, out: Path, precision: str) -> Stage:
+    def stage(self, out: Path, precision: str) -> StageOptions:
         """The options of the loop; `precision` is decided."""
         require(self.chroma_weight >= 0, f"--chroma-weight {self.chroma_weight:g}: must be 0 or more")
         sizes = sizes_of(self.sizes, SIZES, self.model)
-        return Stage(
+        return StageOptions(
             name="pretrain", model=self.model, out=out, pictures=self.pictures, sizes=sizes, batch=self.batch,
             lr=self.lr, aging=self.aging, seed=self.seed, precision=precision, validate_every=self.validate_every,
             validation_size=validation_side(self.model, sizes),
@@ -152,9 +152,9 @@ class Finetuning:
     chroma_weight: float = 0.5
     feature_weight: float = 6.0
     psnr_weight: float = 2.0
-    ciede2000_weight: float = Appearance.ciede2000_weight
+    ciede2000_weight: float = AppearanceOptions.ciede2000_weight
     colour_weight: float = 20.0
-    colour_target: float = Appearance.colour_target
+    colour_target: float = AppearanceOptions.colour_target
     discriminator: str = "spectral"
     warmup: int = 160
     pictures: int = 1_120
@@ -170,14 +170,14 @@ class Finetuning:
     seed: int = 0
     precision: str = "auto"
 
-    def adversarial(self) -> Adversarial:
+    def adversarial(self) -> AdversarialOptions:
         limits = parse_stop_when(self.stop_when)
-        return Adversarial(
+        return AdversarialOptions(
             self.gan, self.l1_weight, self.chroma_weight, self.lr_d, self.warmup, self.discriminator, limits,
             appearance_of(self),
         )  # fmt: skip
 
-    def stage(self, model: str, out: Path, precision: str) -> Stage:
+    def stage(self, model: str, out: Path, precision: str) -> StageOptions:
         """The options of the loop, for a network of this name; `precision` is decided."""
         require(
             self.warmup < self.pictures,
@@ -185,7 +185,7 @@ class Finetuning:
         )
         require(self.norms in NORMS, f"--norms {self.norms}: write one of {', '.join(NORMS)}")
         sizes = sizes_of(self.sizes, FINE_SIZES, model)
-        return Stage(
+        return StageOptions(
             name="gan", model=model, out=out, pictures=self.pictures, sizes=sizes, batch=self.batch,
             lr=self.lr, aging=self.aging, ema=self.ema, seed=self.seed, precision=precision,
             validate_every=self.validate_every, validation_size=validation_side(model, sizes),
@@ -207,12 +207,14 @@ class Baseline:
     seed: int = 0
     precision: str = "auto"
 
-    def adversarial(self) -> Adversarial:
-        return Adversarial(self.gan, self.l1_weight, lr_d=self.lr, warmup=0, discriminator="batchnorm", stop_when=None)
+    def adversarial(self) -> AdversarialOptions:
+        return AdversarialOptions(
+            self.gan, self.l1_weight, lr_d=self.lr, warmup=0, discriminator="batchnorm", stop_when=None
+        )
 
-    def stage(self, out: Path, precision: str) -> Stage:
+    def stage(self, out: Path, precision: str) -> StageOptions:
         """The options of the loop; `precision` is decided."""
-        return Stage(
+        return StageOptions(
             name="baseline", model="pix2pix", out=out, pictures=self.pictures, sizes=((256, 1.0),), batch=self.batch,
             lr=self.lr, aging=self.aging, seed=self.seed, precision=precision, validate_every=self.validate_every,
             validation_size=validation_side("pix2pix"), settings=self.adversarial().settings(),

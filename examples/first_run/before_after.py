@@ -12,7 +12,9 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from archivecolor import orient, photo, tone
+from archivecolor import photo
+from archivecolor.imaging import luminance
+from archivecolor.imaging.orientation import to_upright
 
 HERE = Path(__file__).parent
 HEIGHT, GAP = 240, 6
@@ -21,7 +23,7 @@ HEIGHT, GAP = 240, 6
 def shown(path: Path) -> Image.Image:
     """A picture upright, as sRGB, `HEIGHT` pixels high."""
     page = photo.read(path).pages[0]
-    rgb = orient.upright(tone.srgb_bytes(page.samples, page.icc), page.orientation, axes=(0, 1))
+    rgb = to_upright(luminance.to_srgb8(page.samples, page.icc), page.orientation, axes=(0, 1))
     image = Image.fromarray(np.ascontiguousarray(rgb))
     return image.resize((round(image.width * HEIGHT / image.height), HEIGHT), Image.Resampling.LANCZOS)
 

@@ -16,9 +16,12 @@ from support.command_line import call, exit_code, verbs
 from support.doubles import colourful, grey, save_grey_tree
 from support.paths import ROOT
 
-from archivecolor import batch_view, rehearsal, run, supervise
+from archivecolor.cli import progress
 from archivecolor.errors import ArchivecolorError, UnsupportedError
+from archivecolor.execution import supervise
 from archivecolor.options import Disclosure, RunOptions, Shard
+from archivecolor.pipeline import dry_run as planning
+from archivecolor.pipeline import runner
 
 
 @pytest.mark.parametrize("verb", verbs(), ids=" ".join)
@@ -53,8 +56,8 @@ FLAGS: dict[str, tuple[str, Any]] = {
 def asked(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     """What the verb `run` hands on, instead of a run."""
     seen: list[Any] = []
-    monkeypatch.setattr(batch_view, "show", lambda *given: seen.append(given) or 0)
-    monkeypatch.setattr(rehearsal, "rehearse", lambda *given: seen.append(given) or 0)
+    monkeypatch.setattr(progress, "show", lambda *given: seen.append(given) or 0)
+    monkeypatch.setattr(planning, "print_dry_run", lambda *given: seen.append(given) or 0)
     return seen
 
 
@@ -181,7 +184,7 @@ def test_a_wrong_value_is_a_usage_error_that_names_the_flag(
     tmp_path: Path, flag: str, text: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Also one that only the working process sees; that such errors come back from it is in test_supervise.py."""
-    monkeypatch.setattr(supervise, "drive", run.drive)
+    monkeypatch.setattr(supervise, "drive", runner.drive)
     Image.fromarray(grey()).save(tmp_path / "a.png")
     result = call("run", str(tmp_path / "a.png"), "--out", str(tmp_path / "out"), flag, *text.split())
     assert isinstance(result.exception, ArchivecolorError)
@@ -192,7 +195,7 @@ def test_a_wrong_value_is_a_usage_error_that_names_the_flag(
 @pytest.fixture
 def scans(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Three scans, to be coloured in this process: a child would not know the ink (but see test_supervise.py)."""
-    monkeypatch.setattr(supervise, "drive", run.drive)
+    monkeypatch.setattr(supervise, "drive", runner.drive)
     save_grey_tree(tmp_path / "scans", 3)
     return tmp_path / "scans"
 

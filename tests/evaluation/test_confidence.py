@@ -17,14 +17,16 @@ from support.doubles import ConstantInk, contents, grey
 from torch import Tensor, nn
 from typer.testing import CliRunner
 
-from archivecolor import Colorizer, cli, doubt, lab, networks, weights
-from archivecolor.engine import Engine
+from archivecolor import Colorizer, cli, networks, weights
 from archivecolor.errors import NoInputError
-from archivecolor.options import ColorOptions, Disclosure, Evaluation, RunOptions
+from archivecolor.evaluation import confidence
+from archivecolor.imaging import lab
+from archivecolor.inference.batching import BatchScheduler
+from archivecolor.inference.confidence import USUAL_MEDIAN, confidence_from, median_disagreement, mirror_disagreement
+from archivecolor.options import ColorOptions, Disclosure, EvaluationOptions, RunOptions
+from archivecolor.pipeline.runner import drive
 from archivecolor.provenance import read_rows
-from archivecolor.run import drive
-from archivecolor.training import confidence
-from archivecolor.training.school import read_rgb
+from archivecolor.training.trainer import read_rgb
 
 
 class Sided(nn.Module):
@@ -54,7 +56,7 @@ def colour_photos(folder: Path, count: int) -> Path:
 
 def test_signs_of_doubt_rank_as_the_error_does(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(confidence, "load_networks", lambda *given: {"sided": Sided(), "opposite": Opposite()})
-    asked = Evaluation(colour_photos(tmp_path / "photos", 10), ("sided", "opposite"), size=64)
+    asked = EvaluationOptions(colour_photos(tmp_path / "photos", 10), ("sided", "opposite"), size=64)
     sided, opposite = confidence.rank(asked, read_rgb, torch.device("cpu"))
     assert (sided.model, sided.pictures) == ("sided", 10)
     assert min(sided.ab[sign] or 0 for sign in ("doubt", "mirror", "models")) > 0.9
@@ -110,8 +112,8 @@ def test_the_average_with_the_mirror_image_is_as_sure_and_costs_no_further_look(
 ) -> None:
     lopsided = grey(64, 64)
     lopsided[:, 32:] //= 2
-    looks, submit = [], Engine.submit
-    monkeypatch.setattr(Engine, "submit", lambda self, look: looks.append(look) or submit(self, look))
+    looks, submit = [], BatchScheduler.submit
+    monkeypatch.setattr(BatchScheduler, "submit", lambda self, look: looks.append(look) or submit(self, look))
     with Colorizer(sided, ColorOptions(64, mirror=True), "cpu", "fp32", confidence=True) as unsure:
         painted = unsure.paint(lopsided)
     assert len(looks) == 2
@@ -126,18 +128,20 @@ def test_the_same_disagreement_weighs_more_where_there_is_little_to_see() -> Non
     mirrored[:, 0] = 2
     lightness = np.full((3, 4, 4), 50.0)
     lightness[1, ::2], lightness[2, ::2] = 30, 10  # standard deviations of 10 and 20 L*
-    assert doubt.doubt(ab, mirrored, lightness) == pytest.approx([2, 0.2, 0.1]), "a flat picture counts as one of 1 L*"
+    assert mirror_disagreement(ab, mirrored, lightness) == pytest.approx([2, 0.2, 0.1]), (
+        "a flat picture counts as one of 1 L*"
+    )
 
 
 @given(st.floats(0, 1e6), st.floats(0, 1e6))
 def test_more_doubt_is_less_confidence(one: float, other: float) -> None:
     low, high = sorted((one, other))
-    assert 0 <= doubt.confidence(high, 0.1) <= doubt.confidence(low, 0.1) <= 1
-    assert doubt.confidence(0.1, 0.1) == 0.5
+    assert 0 <= confidence_from(high, 0.1) <= confidence_from(low, 0.1) <= 1
+    assert confidence_from(0.1, 0.1) == 0.5
 
 
 def test_a_card_tells_what_is_ordinary_for_its_weights(tmp_path: Path, sided: Path) -> None:
-    assert doubt.ordinary(weights.read_card(sided).numbers) == doubt.ORDINARY
+    assert median_disagreement(weights.read_card(sided).numbers) == USUAL_MEDIAN
     words = f"evaluate --confidence --data {colour_photos(tmp_path / 'photos', 5)} --model {sided} --size 64"
     CliRunner().invoke(cli.app, words.split(), catch_exceptions=False)
     assert weights.read_card(sided).numbers == {}, "only where it is asked for"
@@ -145,7 +149,7 @@ def test_a_card_tells_what_is_ordinary_for_its_weights(tmp_path: Path, sided: Pa
     measured = weights.read_card(sided).numbers["confidence"]
     assert (measured["data"], measured["pictures"]) == ("photos", 5)
     median = json.loads(told.stdout)[0]["median"]
-    assert measured["median_doubt"] == median == doubt.ordinary({"confidence": measured}) != doubt.ORDINARY
+    assert measured["median_doubt"] == median == median_disagreement({"confidence": measured}) != USUAL_MEDIAN
     lopsided = grey(64, 64)
     lopsided[:, 32:] //= 2
     found = []
@@ -161,7 +165,7 @@ def test_a_card_tells_what_is_ordinary_for_its_weights(tmp_path: Path, sided: Pa
 
 @pytest.mark.parametrize("measured", [None, {}, {"median_doubt": 0.0}, {"median_doubt": "much"}, []])
 def test_a_card_without_a_median_has_that_of_the_default(measured: object) -> None:
-    assert doubt.ordinary({"confidence": measured}) == doubt.ORDINARY
+    assert median_disagreement({"confidence": measured}) == USUAL_MEDIAN
 
 
 def test_distances_are_in_lab_units() -> None:
@@ -175,7 +179,9 @@ def test_too_few_pictures_cannot_be_ranked(tmp_path: Path, monkeypatch: pytest.M
     monkeypatch.setattr(confidence, "load_networks", lambda *given: {"ink": ConstantInk(), "sided": Sided()})
     with pytest.raises(NoInputError, match="too few"):
         confidence.rank(
-            Evaluation(colour_photos(tmp_path / "p", 2), ("ink", "sided"), size=64), read_rgb, torch.device("cpu")
+            EvaluationOptions(colour_photos(tmp_path / "p", 2), ("ink", "sided"), size=64),
+            read_rgb,
+            torch.device("cpu"),
         )
 
 

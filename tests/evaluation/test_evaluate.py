@@ -16,15 +16,10 @@ from typer.testing import CliRunner
 from archivecolor import weights
 from archivecolor.cli import app
 from archivecolor.errors import NoInputError, UsageError
+from archivecolor.evaluation import evaluate, scoring
 from archivecolor.networks import NETWORKS
-from archivecolor.options import Evaluation
-from archivecolor.training import (
-    dataset,
-    evaluate,
-    school,
-    scoring,
-    sheets,
-)
+from archivecolor.options import EvaluationOptions
+from archivecolor.training import dataset, figures, trainer
 
 
 def test_evaluate_prints_json_and_draws_a_sheet(trained: tuple[Path, Path], tmp_path: Path):
@@ -46,7 +41,7 @@ def test_two_weights_are_compared_on_a_captioned_sheet(trained: tuple[Path, Path
     table = CliRunner().invoke(app, words, catch_exceptions=False)
     assert "second - first" in table.stdout
     sheet = Image.open("compare.png")
-    assert sheet.size == (3 * 68, 4 * (68 + sheets.CAPTION_PX))
+    assert sheet.size == (3 * 68, 4 * (68 + figures.CAPTION_PX))
     assert evaluate.captions(["lite", str(folder)])[1] == "lite: with adversarial training"
     told = json.loads(CliRunner().invoke(app, [*words, "--json"]).stdout)
     gain = told["models"][str(folder)]["colour_ratio"] - told["models"]["lite"]["colour_ratio"]
@@ -130,14 +125,14 @@ def test_half_the_colour_is_in_between(judged: dict[str, scoring.Scores]):
 def test_what_cannot_be_evaluated_is_refused(trained: tuple[Path, Path]):
     photos, folder = trained
     with pytest.raises(UsageError, match="twice"):
-        Evaluation(photos, ("lite", "lite"))
+        EvaluationOptions(photos, ("lite", "lite"))
     with pytest.raises(UsageError, match="--compare"):
-        Evaluation(photos, ("lite", "resnet18", "mine"), compare=True)
+        EvaluationOptions(photos, ("lite", "resnet18", "mine"), compare=True)
     with pytest.raises(UsageError, match="--size 100"):
-        Evaluation(photos, ("lite",), size=100)
+        EvaluationOptions(photos, ("lite",), size=100)
     (photos.parent / "one.txt").write_text("photos/0.png\n")
     with pytest.raises(NoInputError, match="at least two"):
-        evaluate.evaluate(Evaluation(photos.parent / "one.txt", (str(folder),), size=64), school.read_rgb, CPU)
+        evaluate.evaluate(EvaluationOptions(photos.parent / "one.txt", (str(folder),), size=64), trainer.read_rgb, CPU)
 
 
 def test_a_network_for_other_sizes_is_refused(tmp_path: Path):

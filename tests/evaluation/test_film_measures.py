@@ -11,7 +11,7 @@ from PIL import Image
 from support.command_line import call, exit_code
 from support.films import save_film
 
-from archivecolor.training import film_measures
+from archivecolor.evaluation import film_measures
 
 
 def test_a_colour_film_is_measured_beside_grey_and_truth(tmp_path: Path, ink: Path) -> None:

@@ -13,16 +13,11 @@ from support.doubles import ConstantInk
 from support.tiny_training import colour_picture
 from typer.testing import CliRunner
 
-from archivecolor import lab
 from archivecolor.cli import app
 from archivecolor.errors import NoInputError
-from archivecolor.training import (
-    dataset,
-    evaluate,
-    plates,
-    school,
-    sheets,
-)
+from archivecolor.evaluation import evaluate, plates
+from archivecolor.imaging import lab
+from archivecolor.training import dataset, figures, trainer
 
 # Plates
 
@@ -39,7 +34,7 @@ def test_a_plate_is_coloured_from_what_it_saw_and_judged_on_the_true_lightness(t
     save_plates(tmp_path)
     kinds = plates.find(tmp_path)
     assert {name: len(found) for name, found in kinds.items()} == {plates.TRUE_LIGHTNESS: 2, "blue": 2}
-    batch = plates.batch_of(kinds["blue"][0], 64, school.read_rgb)
+    batch = plates.batch_of(kinds["blue"][0], 64, trainer.read_rgb)
     grey = dataset.centre_crop(np.repeat(colour_picture(0, 80, 70)[..., 2:], 3, axis=2), 64)
     assert torch.equal(batch.l_net, dataset.to_batch([grey], [None]).l_net)
     assert not torch.allclose(batch.l_net, batch.l_true, atol=0.02)
@@ -66,7 +61,7 @@ def test_evaluate_prints_a_row_for_each_plate_and_model(trained: tuple[Path, Pat
         (plates.TRUE_LIGHTNESS, str(folder), 2), ("blue", str(folder), 2)
     ]  # fmt: skip
     # Two plates, each with the model below it, and the truth.
-    assert Image.open(tmp_path / "s.png").size == (2 * 68, 5 * (68 + sheets.CAPTION_PX))
+    assert Image.open(tmp_path / "s.png").size == (2 * 68, 5 * (68 + figures.CAPTION_PX))
     table = CliRunner().invoke(app, f"evaluate --plates {tmp_path} --model lite --size 64".split()).stdout
     assert "blue" in table
     assert "pictures" in table
@@ -84,4 +79,4 @@ def test_plates_that_do_not_fit_are_refused(tmp_path: Path):
     save_plates(tmp_path)
     Image.new("L", (10, 10)).save(tmp_path / "p0__input_blue.png")
     with pytest.raises(NoInputError, match=r"p0__input_blue.png: is not of the size"):
-        plates.batch_of(plates.find(tmp_path)["blue"][0], 64, school.read_rgb)
+        plates.batch_of(plates.find(tmp_path)["blue"][0], 64, trainer.read_rgb)

@@ -18,11 +18,14 @@ from support.paths import SUPPORT
 import archivecolor
 from archivecolor import run
 from archivecolor.errors import NoInputError, OutputError, UsageError
+from archivecolor.execution import multi_device
+from archivecolor.execution.multi_device import drive
+from archivecolor.execution.supervise import child, parent
 from archivecolor.options import ColorOptions, Disclosure, RunOptions, Shard
+from archivecolor.pipeline import runner
 from archivecolor.provenance import DONE, MANIFEST, Record, read_rows
-from archivecolor.provenance.record import line
+from archivecolor.provenance.records import line
 from archivecolor.provenance.shards import manifest_of
-from archivecolor.supervise import child, drive, parent, several
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="elsewhere a run has no process of its own")
 
@@ -118,12 +121,12 @@ def test_workers_cores_and_memory_are_shared_out(options: RunOptions, monkeypatc
 
     monkeypatch.setattr(parent, "drive", noting)
     for workers in (0, 1, 7):
-        several.drive(replace(options, device="cpu,cpu,cpu", workers=workers), *[lambda *_: False] * 3)
+        multi_device.drive(replace(options, device="cpu,cpu,cpu", workers=workers), *[lambda *_: False] * 3)
     assert [(own.workers, own.beside) for own in given] == [(0, 3)] * 3 + [(1, 3)] * 3 + [(2, 3)] * 3
     limits: list[float] = []
     monkeypatch.setattr(run.Room, "of", lambda megapixels: limits.append(megapixels))
-    assert list(run.work([], None, replace(given[0], workers=1), None)) == []  # type: ignore[arg-type]
-    assert limits == [run.IN_FLIGHT_MEGAPIXELS / 3]
+    assert list(runner.work([], None, replace(given[0], workers=1), None)) == []  # type: ignore[arg-type]
+    assert limits == [runner.IN_FLIGHT_MEGAPIXELS / 3]
     monkeypatch.setenv("LOKY_MAX_CPU_COUNT", "")
     monkeypatch.delenv("LOKY_MAX_CPU_COUNT")
     cores = joblib.cpu_count()
@@ -136,7 +139,7 @@ def test_workers_cores_and_memory_are_shared_out(options: RunOptions, monkeypatc
 def test_from_python_it_is_one_device_and_several_are_named(src: Path, out: Path, ink: Path) -> None:
     save_grey_tree(src, 1)
     with pytest.raises(UsageError, match=r"--device cpu,cpu: several.*command line"):
-        archivecolor.run(src, out=out, model=str(ink), device="cpu,cpu")
+        archivecolor.pipeline.runner(src, out=out, model=str(ink), device="cpu,cpu")
     assert not out.exists()
 
 

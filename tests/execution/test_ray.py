@@ -16,13 +16,13 @@ from support.doubles import colour, contents, save_grey_tree
 from support.paths import ROOT, TESTS
 from support.readme_commands import blocks, on_ray, prints
 
-from archivecolor import run
-from archivecolor.cluster import driver
-from archivecolor.cluster import worker as worker_room
-from archivecolor.cluster.ledger import Ledger, Post
 from archivecolor.errors import MissingDependencyError, OutputError, UsageError
-from archivecolor.jobs import Job
+from archivecolor.execution.ray import driver
+from archivecolor.execution.ray import worker as worker_room
+from archivecolor.execution.ray.manifest_actor import ManifestActor, ManifestClient
 from archivecolor.options import ColorOptions, Disclosure, RunOptions
+from archivecolor.pipeline import runner
+from archivecolor.pipeline.inputs import Job
 from archivecolor.provenance import DONE, FAILED, LOCK, MANIFEST, STARTED, Identity, Manifest, Record, read_rows
 
 needs_ray = pytest.mark.skipif(
@@ -87,7 +87,7 @@ def test_an_actor_killed_in_mid_run_costs_nothing_and_nothing_is_there_twice(
     assert pictures(out) == pictures(tmp_path / "alone")
 
     again: dict[str, Any] = {}
-    run.drive(options(src, out, ink), lambda name, row, total: again.update({name: row}))
+    runner.drive(options(src, out, ink), lambda name, row, total: again.update({name: row}))
     assert {name for name, row in again.items() if row} == {"broken.png"}, "one machine goes on where many stopped"
 
     with Manifest(out), pytest.raises(OutputError, match="another run"):
@@ -115,7 +115,7 @@ def _given_out(
 
     monkeypatch.setattr(driver, "_lane", lane)
     monkeypatch.setattr(driver, "_room", lambda ray, options: ({}, actors))
-    orders = worker_room.Orders(asked, "", "", Path(), "")
+    orders = worker_room.WorkerSetup(asked, "", "", Path(), "")
     return [name for name, _ in driver._outcomes(None, todo, orders, None, 2)], lanes  # type: ignore[arg-type]
 
 
@@ -146,7 +146,7 @@ def test_few_pictures_are_shared_out_among_all_actors(
     monkeypatch.setattr(driver, "_lane", lane)
     monkeypatch.setattr(driver, "_room", lambda ray, options: ({}, 4))
     todo = [Job(src / f"{i}.png", f"{i}.png", out / f"{i}.png") for i in range(40)]
-    orders = worker_room.Orders(options(src, out, ink), "", "", Path(), "")
+    orders = worker_room.WorkerSetup(options(src, out, ink), "", "", Path(), "")
     for count in (40, 3, 1):
         list(driver._outcomes(None, todo[:count], orders, None, 64))  # type: ignore[arg-type]
     assert sizes == [5] * 8 + [1] * 3 + [1]
@@ -205,7 +205,7 @@ def test_a_source_that_a_worker_does_not_see(tmp_path: Path) -> None:
 class Direct:
     """Stands for Ray, and for the handle of an actor, where all are in one process."""
 
-    def __init__(self, ledger: Ledger) -> None:
+    def __init__(self, ledger: ManifestActor) -> None:
         self.answer = self
         self.ledger = ledger
 
@@ -217,28 +217,28 @@ class Direct:
 
 
 @pytest.fixture
-def ledger(src: Path, out: Path, ink: Path) -> Iterator[Ledger]:
-    made = Ledger(options(src, out, ink), str(Path.cwd()))
+def ledger(src: Path, out: Path, ink: Path) -> Iterator[ManifestActor]:
+    made = ManifestActor(options(src, out, ink), str(Path.cwd()))
     made.open()
     yield made
     made.close()
 
 
-def worker(ledger: Ledger, monkeypatch: pytest.MonkeyPatch, **orders: Any) -> worker_room.Worker:
+def worker(ledger: ManifestActor, monkeypatch: pytest.MonkeyPatch, **orders: Any) -> worker_room.Worker:
     monkeypatch.setattr(worker_room, "library", lambda: Direct(ledger))
     monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
     given = {
         "options": ledger.options, "folder": str(Path.cwd()), "lock": ledger.manifest.own_lock,
         "words": str(os.getpid()), "weights_sha256": "", **orders,
     }  # fmt: skip
-    return worker_room.Worker(worker_room.Orders(**given), Direct(ledger))
+    return worker_room.Worker(worker_room.WorkerSetup(**given), Direct(ledger))
 
 
 def test_a_picture_that_kills_again_and_again_is_given_up_by_name(
-    src: Path, out: Path, ink: Path, ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+    src: Path, out: Path, ink: Path, ledger: ManifestActor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from archivecolor import weights
-    from archivecolor.run import find_jobs
+    from archivecolor.pipeline.runner import find_jobs
 
     save_grey_tree(src, 4)
     jobs = find_jobs(ledger.options)
@@ -257,7 +257,7 @@ def test_a_picture_that_kills_again_and_again_is_given_up_by_name(
 
 
 def test_what_hinders_a_worker_is_its_answer(
-    src: Path, ledger: Ledger, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    src: Path, ledger: ManifestActor, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     jobs = [Job(tmp_path / "a.png", "a.png", tmp_path / "a.png")]
     [(name, fault)] = worker(ledger, monkeypatch)._do(jobs)
@@ -267,12 +267,12 @@ def test_what_hinders_a_worker_is_its_answer(
 
 
 def test_what_the_ledger_refuses_is_raised_where_it_was_asked(
-    out: Path, ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+    out: Path, ledger: ManifestActor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from archivecolor.errors import PictureError
 
     (out / "a.png").write_bytes(b"somebody's")
-    post = Post(Direct(ledger), Direct(ledger))
+    post = ManifestClient(Direct(ledger), Direct(ledger))
     with pytest.raises(PictureError, match="was not made by this program"):
         post.begin("a.png", "/scans/a.png", out / "a.png")
     assert post.settled("a.png", "", Identity("", "")) is False

@@ -19,10 +19,10 @@ from support.doubles import colour, contents, save_grey_tree
 from support.paths import ROOT, SUPPORT
 
 from archivecolor.errors import ArchivecolorError, NoInputError, OutputError, StoppedError
+from archivecolor.execution.multi_device import drive
+from archivecolor.execution.supervise.parent import CHILD
 from archivecolor.options import ColorOptions, Disclosure, RunOptions
 from archivecolor.provenance import DONE, FAILED, LOCK, MANIFEST, Record, read_rows
-from archivecolor.supervise import drive
-from archivecolor.supervise.parent import CHILD
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="elsewhere a run has no process of its own")
 DEADLY = (sys.executable, str(SUPPORT / "deadly_child.py"))
@@ -277,7 +277,7 @@ def test_the_real_command_works_in_a_child(src: Path, out: Path) -> None:
 
 
 def test_the_parent_imports_nothing_heavy() -> None:
-    code = "import archivecolor.supervise, archivecolor.batch_view, sys; print(*sys.modules)"
+    code = "import archivecolor.execution.supervise, archivecolor.cli.progress, sys; print(*sys.modules)"
     loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT).stdout
     assert set(loaded.split()) & {"torch", "numpy", "cv2", "joblib", "PIL", "tifffile"} == set()
 

@@ -15,10 +15,10 @@ from hypothesis import strategies as st
 from PIL import Image
 from support.films import facts, save_film, scene
 
-from archivecolor import lab
 from archivecolor.errors import PictureError
 from archivecolor.film import dpx
-from archivecolor.film.contact import COUNT, sheet, stills, telling
+from archivecolor.film.thumbnails import COUNT, representative_frames, sheet, stills
+from archivecolor.imaging import lab
 from archivecolor.options import FilmOptions
 
 
@@ -26,7 +26,7 @@ from archivecolor.options import FilmOptions
 def test_first_frames_of_shots_come_first_and_gaps_are_filled(lengths: list[int]) -> None:
     ends = np.cumsum(lengths).tolist()
     shots = list(zip([0, *ends], ends, strict=False))
-    chosen = telling(shots)
+    chosen = representative_frames(shots)
     starts = [start for start, _ in shots]
     assert chosen == sorted(set(chosen)) and chosen[0] >= 0 and chosen[-1] < ends[-1]
     assert len(chosen) == min(COUNT, ends[-1])
@@ -34,7 +34,7 @@ def test_first_frames_of_shots_come_first_and_gaps_are_filled(lengths: list[int]
 
 
 def test_a_single_shot_is_looked_at_all_along() -> None:
-    chosen = telling([(0, 900)])
+    chosen = representative_frames([(0, 900)])
     assert max(b - a for a, b in zip(chosen, [*chosen[1:], 900], strict=True)) <= 225
 
 

@@ -13,10 +13,10 @@ import torch
 from support.doubles import colourful
 from support.reels import SIZE, save_dpx, television
 
-from archivecolor import chroma
 from archivecolor.errors import UnreadableError, UnsupportedError
 from archivecolor.film import dpx
-from archivecolor.reel import in_files
+from archivecolor.imaging import guided_filter
+from archivecolor.pipeline.film import image_sequence_sink
 
 # --- DPX --------------------------------------------------------------------------------------------------------------
 
@@ -135,8 +135,8 @@ def test_what_lies_beyond_black_and_white_is_kept(curve: str, black: int, white:
     header = header if curve == dpx.LOG else television(header)
     table = dpx.table_of(header, curve)
     codes = np.arange(1024)[None]
-    warm = chroma.spread(np.full((8, 8), 50, np.float32), np.full((2, 8, 8), 25, np.float32), 1, 1024)
-    rgb, worst = in_files.merged(table[codes], warm, dpx.coder(header, curve), table)
+    warm = guided_filter.upsample_chroma(np.full((8, 8), 50, np.float32), np.full((2, 8, 8), 25, np.float32), 1, 1024)
+    rgb, worst = image_sequence_sink.merge_dpx_light(table[codes], warm, dpx.coder(header, curve), table)
     assert worst < 0.15
     outside = (codes[0] <= black) | (codes[0] >= white)
     assert np.array_equal(rgb[0, outside], np.repeat(codes[0, outside, None], 3, axis=1))
@@ -146,10 +146,12 @@ def test_what_lies_beyond_black_and_white_is_kept(curve: str, black: int, white:
 def test_clipping_beyond_black_and_white_is_measured() -> None:
     header = television(dpx.blank(1024, 1, 10, 1))
     table, coder = dpx.table_of(header, dpx.VIDEO), dpx.coder(header, dpx.VIDEO)
-    none = chroma.spread(np.full((8, 8), 50, np.float32), np.zeros((2, 8, 8), np.float32), 1, 1024)
+    none = guided_filter.upsample_chroma(np.full((8, 8), 50, np.float32), np.zeros((2, 8, 8), np.float32), 1, 1024)
     codes = {"white": np.full((1, 1024), 1000), "black": np.full((1, 1024), 10)}
     for at, beyond in codes.items():
-        _, worst = in_files.merged(table[beyond], none, lambda light: coder(light.clamp(0, 1)), table)
+        _, worst = image_sequence_sink.merge_dpx_light(
+            table[beyond], none, lambda light: coder(light.clamp(0, 1)), table
+        )
         assert worst > 2, at
 
 

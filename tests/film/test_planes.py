@@ -9,8 +9,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from archivecolor import lab
 from archivecolor.film import planes, write
+from archivecolor.imaging import lab
 
 # --- planes -----------------------------------------------------------------------------------------------------------
 

@@ -10,15 +10,15 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from archivecolor.film import segments, write
+from archivecolor.film import work_folder, write
 from archivecolor.film.survey import Survey
 
 
 def test_another_option_begins_a_folder_anew(tmp_path: Path) -> None:
-    one = segments.WorkFolder(tmp_path / "a.mp4", "key")
+    one = work_folder.WorkFolder(tmp_path / "a.mp4", "key")
     one.save_survey(Survey([1, 2], [0.0, 0.0], [1.0, 1.0]))
-    assert segments.WorkFolder(tmp_path / "a.mp4", "key").survey() == one.survey()
-    assert segments.WorkFolder(tmp_path / "a.mp4", "other").survey() is None
+    assert work_folder.WorkFolder(tmp_path / "a.mp4", "key").survey() == one.survey()
+    assert work_folder.WorkFolder(tmp_path / "a.mp4", "other").survey() is None
 
 
 @given(st.lists(st.integers(1, 50), min_size=1, max_size=40), st.integers(0, 4), st.randoms())

@@ -9,7 +9,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from archivecolor import chroma
+from archivecolor.imaging import guided_filter
 
 SIDES, LARGE = st.integers(1, 40), st.integers(1, 90)
 
@@ -24,7 +24,7 @@ def colours(height: int, width: int, seed: int) -> np.ndarray:
 
 def whole(small_l: np.ndarray, ab: np.ndarray, full_l: np.ndarray) -> np.ndarray:
     """The colour map spread onto all of the full-size L*."""
-    return chroma.spread(small_l, ab, *full_l.shape).rows(torch.from_numpy(full_l), 0).numpy()
+    return guided_filter.upsample_chroma(small_l, ab, *full_l.shape).rows(torch.from_numpy(full_l), 0).numpy()
 
 
 @settings(max_examples=40, deadline=None)
@@ -61,7 +61,7 @@ def test_colour_comes_from_the_neighbourhood_only() -> None:
 @given(st.integers(1, 60), st.integers(1, 20), st.integers(1, 17))
 def test_strip_by_strip_is_the_same_as_at_once(height: int, width: int, strip: int) -> None:
     full = guide(height, width, 3)
-    spread = chroma.spread(guide(9, 7, 4), colours(9, 7, 5), height, width)
+    spread = guided_filter.upsample_chroma(guide(9, 7, 4), colours(9, 7, 5), height, width)
     parts = [spread.rows(torch.from_numpy(full[top : top + strip]), top) for top in range(0, height, strip)]
     at_once = spread.rows(torch.from_numpy(full), 0)
     torch.testing.assert_close(torch.cat(parts, dim=1), at_once, rtol=0, atol=1e-4)

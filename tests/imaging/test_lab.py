@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from skimage.color import lab2rgb, rgb2lab
 
-from archivecolor import lab
+from archivecolor.imaging import lab
 
 LADDER = torch.linspace(0, 1, 4097)
 

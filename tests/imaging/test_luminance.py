@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from PIL import ImageCms
 from support.doubles import colourful, grey, lightness
 
-from archivecolor import tone
 from archivecolor.errors import UnreadableError
+from archivecolor.imaging import luminance
 from archivecolor.photo import SRGB_ICC
 
 DEPTHS = [np.uint8, np.uint16]
@@ -20,7 +20,7 @@ GAMMA_22 = imagecodecs.cms_profile("gray", gamma=2.2)
 
 
 def read(samples: np.ndarray, icc: bytes | None = None) -> np.ndarray:
-    return tone.lightness_reader(samples.dtype, samples.ndim == 2, icc)(samples)
+    return luminance.lightness_function(samples.dtype, samples.ndim == 2, icc)(samples)
 
 
 def ramp(dtype: type) -> np.ndarray:
@@ -133,17 +133,17 @@ cv2.circle(COLOUR["a red coat on a grey street"], (80, 60), 30, (190, 40, 40), -
 
 @pytest.mark.parametrize("name", MONOCHROME)
 def test_what_holds_one_tint_per_tone_is_monochrome(name: str) -> None:
-    assert tone.residual_chroma(MONOCHROME[name]) < tone.MONOCHROME_CHROMA
+    assert luminance.residual_chroma(MONOCHROME[name]) < luminance.MONOCHROME_CHROMA
 
 
 @pytest.mark.parametrize("name", COLOUR)
 def test_what_holds_colours_is_not(name: str) -> None:
-    assert tone.residual_chroma(COLOUR[name]) > tone.MONOCHROME_CHROMA
+    assert luminance.residual_chroma(COLOUR[name]) > luminance.MONOCHROME_CHROMA
 
 
 @pytest.mark.parametrize("shape", [(1, 500), (500, 1), (2, 2), (3, 97)])
 def test_any_shape_can_be_judged(shape: tuple[int, int]) -> None:
-    assert tone.residual_chroma(np.stack([grey(*shape)] * 3, axis=-1)) < 0.5
+    assert luminance.residual_chroma(np.stack([grey(*shape)] * 3, axis=-1)) < 0.5
 
 
 @settings(max_examples=40, deadline=None)
@@ -151,10 +151,10 @@ def test_any_shape_can_be_judged(shape: tuple[int, int]) -> None:
 def test_every_picture_is_legible_to_the_network(low: float, width: float, seed: int) -> None:
     high = min(low + width, 100.0)
     lightness = np.random.default_rng(seed).uniform(low, high, (40, 50)).astype(np.float32)
-    gain, offset = tone.legible(lightness)
+    gain, offset = luminance.stretch_contrast(lightness)
     seen = np.percentile(gain * lightness + offset, (1, 99))
     if high - low > 0.6:
-        assert seen[1] - seen[0] > tone.LEGIBLE_RANGE - 0.1
+        assert seen[1] - seen[0] > luminance.STRETCHED_RANGE - 0.1
     assert gain >= 1
     if gain > 1:
         assert 4.9 < seen[0] < seen[1] < 95.1
@@ -163,4 +163,4 @@ def test_every_picture_is_legible_to_the_network(low: float, width: float, seed:
 
 
 def test_one_flat_tone_is_left_alone() -> None:
-    assert tone.legible(np.full((30, 30), 42, np.float32)) == (1.0, 0.0)
+    assert luminance.stretch_contrast(np.full((30, 30), 42, np.float32)) == (1.0, 0.0)

@@ -18,8 +18,9 @@ from hypothesis import strategies as st
 from support.doubles import grey, lightness
 from support.paintings import painted
 
-from archivecolor import chroma, kernel, lab, painting
 from archivecolor.errors import PictureError
+from archivecolor.imaging import guided_filter, lab, merge_numba
+from archivecolor.imaging import merge as merge_module
 
 BITS = {256: np.uint8, 65536: np.uint16}
 
@@ -37,7 +38,7 @@ def wild(seed: int, height: int = 30, width: int = 41, reach: float = 120) -> tu
 def test_the_colours_are_those_of_the_plain_formulas(seed: int, reach: float, levels: int) -> None:
     light, ab = wild(seed, reach=reach)
     plain = lab.srgb_from_lab(torch.cat([light[None], ab]).double()) * (levels - 1)
-    codes, _ = painting.merge(light, ab, levels)
+    codes, _ = merge_module.merge_planes(light, ab, levels)
     near = 0.53 if levels == 256 else 1.0  # 16 bit: float32 itself is worth a good part of a code
     assert float((codes - plain).abs().max()) <= near
 
@@ -46,7 +47,7 @@ def test_the_colours_are_those_of_the_plain_formulas(seed: int, reach: float, le
 @given(st.integers(0, 10_000), st.sampled_from([0.0, 30.0, 500.0]), st.sampled_from([256, 65536]))
 def test_the_largest_change_of_lightness_is_measured_truly(seed: int, reach: float, levels: int) -> None:
     light, ab = wild(seed, reach=reach)
-    codes, worst = painting.merge(light, ab, levels)
+    codes, worst = merge_module.merge_planes(light, ab, levels)
     true = (lab.lab_from_srgb(codes.double() / (levels - 1))[0] - light.double()).abs().max()
     assert float(worst) == pytest.approx(float(true), rel=0.01, abs=3e-5)
     assert float(worst) <= (0.3 if levels == 256 else 0.002)
@@ -56,15 +57,15 @@ def test_the_largest_change_of_lightness_is_measured_truly(seed: int, reach: flo
 def test_a_wrong_code_would_be_noticed(monkeypatch: pytest.MonkeyPatch, levels: int) -> None:
     """The measure looks at the codes that are written, at every pixel."""
     light, ab = wild(3, reach=20)
-    coded = painting._coded
+    coded = merge_module._coded
 
     def spoilt(rgb: torch.Tensor, levels: int) -> torch.Tensor:
         codes = coded(rgb, levels)
         codes[1, 17, 23] += levels // 16 if int(codes[1, 17, 23]) < levels // 2 else -levels // 16
         return codes
 
-    monkeypatch.setattr(painting, "_coded", spoilt)
-    codes, worst = painting.merge(light, ab, levels)
+    monkeypatch.setattr(merge_module, "_coded", spoilt)
+    codes, worst = merge_module.merge_planes(light, ab, levels)
     true = (lab.lab_from_srgb(codes.double() / (levels - 1))[0] - light.double()).abs().max()
     assert float(worst) > 1
     assert float(worst) == pytest.approx(float(true), rel=0.02)
@@ -73,7 +74,7 @@ def test_a_wrong_code_would_be_noticed(monkeypatch: pytest.MonkeyPatch, levels: 
 @pytest.mark.parametrize("levels", [256, 65536])
 def test_no_colour_gives_grey(levels: int) -> None:
     ramp = torch.linspace(0, 100, 4096).view(64, 64)
-    codes, _ = painting.merge(ramp, torch.zeros(2, 64, 64), levels)
+    codes, _ = merge_module.merge_planes(ramp, torch.zeros(2, 64, 64), levels)
     assert int((codes.amax(0).int() - codes.amin(0).int()).max()) <= (0 if levels == 256 else 1)
     assert int(codes.min()) == 0
     assert int(codes.max()) == levels - 1
@@ -86,12 +87,12 @@ def test_pixel_by_pixel_and_plane_by_plane_are_the_same(seed: int, reach: float,
     draw = np.random.default_rng(seed)
     guide = draw.uniform(0, 100, (9, 13)).astype(np.float32)
     ab = draw.uniform(-reach, reach, (2, 9, 13)).astype(np.float32)
-    band = chroma.spread(guide, ab, 70, kernel.PIECE + 77).band(top, 30)
-    light = draw.uniform(0, 100, (30, kernel.PIECE + 77)).astype(np.float32)
+    band = guided_filter.upsample_chroma(guide, ab, 70, merge_numba.PIECE + 77).band(top, 30)
+    light = draw.uniform(0, 100, (30, merge_numba.PIECE + 77)).astype(np.float32)
     light[0, :3] = 0, 100, 8
     mine, other = (np.zeros((*light.shape, 3), BITS[levels]) for _ in range(2))
-    worst = painting.lay(band, light, top, mine)
-    assert worst == pytest.approx(painting.on_device(band, light, top, other), rel=0.02, abs=1e-4)
+    worst = merge_module.merge_rows(band, light, top, mine)
+    assert worst == pytest.approx(merge_module.merge_rows_on_device(band, light, top, other), rel=0.02, abs=1e-4)
     apart = np.abs(mine.astype(int) - other)
     assert apart.max() <= 1
     assert (apart > 0).mean() < (0.001 if levels == 256 else 0.05)
@@ -103,29 +104,31 @@ def test_pixel_by_pixel_and_plane_by_plane_are_the_same(seed: int, reach: float,
 def test_the_kernel_gives_the_colours_of_the_plain_formulas(levels: int) -> None:
     """Every colour of the map on every L*: one row of the map is as wide as the picture, so nothing is spread."""
     light, ab = wild(7, 40, 600, 140)
-    flat = chroma.spread(np.zeros((40, 600), np.float32), np.zeros((2, 40, 600), np.float32), 40, 600)
+    flat = guided_filter.upsample_chroma(np.zeros((40, 600), np.float32), np.zeros((2, 40, 600), np.float32), 40, 600)
     maps = torch.cat([torch.zeros_like(ab), ab, torch.full_like(ab, -500), torch.full_like(ab, 500)])
     band = replace(flat, maps=maps).band(0, 40)
     out = np.zeros((40, 600, 3), BITS[levels])
-    painting.lay(band, light.numpy(), 0, out)
+    merge_module.merge_rows(band, light.numpy(), 0, out)
     plain = lab.srgb_from_lab(torch.cat([light[None], ab]).double()).permute(1, 2, 0).numpy() * (levels - 1)
     assert np.abs(out - plain).max() <= (0.53 if levels == 256 else 1.0)
     ramp = np.linspace(0, 100, 40 * 600, dtype=np.float32).reshape(40, 600)
-    painting.lay(replace(flat, maps=maps * 0).band(0, 40), ramp, 0, out)
+    merge_module.merge_rows(replace(flat, maps=maps * 0).band(0, 40), ramp, 0, out)
     assert np.ptp(out.astype(int), axis=2).max() <= (0 if levels == 256 else 1)
     assert (out.min(), out.max()) == (0, levels - 1)
 
 
 @pytest.mark.parametrize("levels", [256, 65536])
-@pytest.mark.parametrize(("height", "width"), [(1, 1), (1, 50), (50, 1), (2, kernel.PIECE), (2, kernel.PIECE + 1)])
+@pytest.mark.parametrize(
+    ("height", "width"), [(1, 1), (1, 50), (50, 1), (2, merge_numba.PIECE), (2, merge_numba.PIECE + 1)]
+)
 def test_thin_pictures_too(levels: int, height: int, width: int) -> None:
     draw = np.random.default_rng(1)
     guide, ab = draw.uniform(0, 100, (5, 7)).astype(np.float32), draw.uniform(-40, 40, (2, 5, 7)).astype(np.float32)
-    band = chroma.spread(guide, ab, height, width).band(0, height)
+    band = guided_filter.upsample_chroma(guide, ab, height, width).band(0, height)
     light = draw.uniform(0, 100, (height, width)).astype(np.float32)
     mine, other = (np.zeros((height, width, 3), BITS[levels]) for _ in range(2))
-    assert painting.lay(band, light, 0, mine) == pytest.approx(
-        painting.on_device(band, light, 0, other), rel=0.02, abs=1e-4
+    assert merge_module.merge_rows(band, light, 0, mine) == pytest.approx(
+        merge_module.merge_rows_on_device(band, light, 0, other), rel=0.02, abs=1e-4
     )
     assert np.abs(mine.astype(int) - other).max() <= 1
 
@@ -133,21 +136,23 @@ def test_thin_pictures_too(levels: int, height: int, width: int) -> None:
 @pytest.mark.parametrize("levels", [256, 65536])
 def test_what_is_no_number_is_an_error_or_some_colour_but_never_a_crash(levels: int) -> None:
     guide, ab = np.full((5, 7), 50, np.float32), np.zeros((2, 5, 7), np.float32)
-    band = chroma.spread(guide, ab, 20, 30).band(0, 20)
+    band = guided_filter.upsample_chroma(guide, ab, 20, 30).band(0, 20)
     light = np.full((20, 30), np.nan, np.float32)
     light[10:] = 50
     out = np.zeros((20, 30, 3), BITS[levels])
-    painting.lay(band, light, 0, out)
+    merge_module.merge_rows(band, light, 0, out)
     assert (out[10:] == out[15, 15]).all()
     ab[0, 2, 2] = np.inf
     with pytest.raises(PictureError, match="no numbers"):
-        chroma.spread(guide, ab, 20, 30)
+        guided_filter.upsample_chroma(guide, ab, 20, 30)
 
 
 def test_maps_for_another_width_are_refused() -> None:
-    band = chroma.spread(np.zeros((5, 7), np.float32), np.zeros((2, 5, 7), np.float32), 20, 30).band(0, 20)
+    band = guided_filter.upsample_chroma(np.zeros((5, 7), np.float32), np.zeros((2, 5, 7), np.float32), 20, 30).band(
+        0, 20
+    )
     with pytest.raises(ValueError, match="30 wide for a picture 31 wide"):
-        painting.lay(band, np.zeros((20, 31), np.float32), 0, np.zeros((20, 31, 3), np.uint8))
+        merge_module.merge_rows(band, np.zeros((20, 31), np.float32), 0, np.zeros((20, 31, 3), np.uint8))
 
 
 CACHE = """
@@ -195,8 +200,8 @@ def test_rows_may_come_in_any_pieces(dtype: type, rgb: bool, monkeypatch: pytest
     top = int(np.iinfo(dtype).max)
     apart = np.concatenate([piece for piece, _ in reversed(pieces)]).astype(int) - at_once
     assert np.abs(apart).max() <= top // 255  # the rounding of a row's place between two small ones
-    monkeypatch.setattr(painting, "STRIP_PIXELS", 500)
-    monkeypatch.setattr(painting, "BAND_PIXELS", 1300)
+    monkeypatch.setattr(merge_module, "STRIP_PIXELS", 500)
+    monkeypatch.setattr(merge_module, "BAND_PIXELS", 1300)
     with ThreadPoolExecutor(3) as threads:
         shared, same = one.whole(samples, threads)
     assert np.abs(shared.astype(int) - at_once).max() <= top // 255
@@ -204,11 +209,11 @@ def test_rows_may_come_in_any_pieces(dtype: type, rgb: bool, monkeypatch: pytest
 
 
 def test_a_strip_too_large_for_the_device_is_halved(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(painting, "lay", painting.on_device)
+    monkeypatch.setattr(merge_module, "merge_rows", merge_module.merge_rows_on_device)
     samples = grey(40, 56)
     one = painted(samples)
     wanted, _ = one.rows(samples, 0)
-    merge, sizes = painting.merge, []
+    merge, sizes = merge_module.merge_planes, []
 
     def small_only(light: torch.Tensor, ab: torch.Tensor, levels: int) -> tuple[torch.Tensor, torch.Tensor]:
         sizes.append(len(light))
@@ -216,7 +221,7 @@ def test_a_strip_too_large_for_the_device_is_halved(monkeypatch: pytest.MonkeyPa
             raise torch.OutOfMemoryError("CUDA out of memory (pretended)")
         return merge(light, ab, levels)
 
-    monkeypatch.setattr(painting, "merge", small_only)
+    monkeypatch.setattr(merge_module, "merge_planes", small_only)
     fits = 7
     assert np.abs(one.rows(samples, 0)[0].astype(int) - wanted).max() <= 1
     assert max(size for size in sizes if size <= fits) == 5
@@ -230,11 +235,11 @@ def test_every_step_runs_where_its_tensors_are(levels: int) -> None:
     """On torch's device without memory: a tensor left on the CPU by mistake is an error there."""
     meta = torch.device("meta")
     guide, ab = np.zeros((12, 16), np.float32), np.zeros((2, 12, 16), np.float32)
-    spread = chroma.spread(guide, ab, 300, 400, device=meta)
+    spread = guided_filter.upsample_chroma(guide, ab, 300, 400, device=meta)
     light = torch.empty(50, 400, device=meta)
     colours = spread.rows(light, 120)
     assert (colours.shape, colours.device) == ((2, 50, 400), meta)
-    codes, worst = painting.merge(light, colours, levels)
+    codes, worst = merge_module.merge_planes(light, colours, levels)
     assert (codes.shape, codes.device, worst.shape) == ((3, 50, 400), meta, ())
     assert codes.dtype == (torch.uint8 if levels == 256 else torch.int32)
 

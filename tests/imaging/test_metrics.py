@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from scipy.linalg import sqrtm
 
-from archivecolor import metrics
-from archivecolor.metrics import Gaussian
+from archivecolor.imaging import metrics
+from archivecolor.imaging.metrics import Gaussian
 
 # Sharma, Wu and Dalal (2005), table 1: pairs chosen to catch wrong hue averages and signs.
 SHARMA = [

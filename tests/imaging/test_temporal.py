@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from archivecolor import steady
+from archivecolor.imaging import temporal
 
 SIZE = (64, 80)
 
@@ -30,12 +30,12 @@ def even(a: float, b: float) -> Any:
     return np.stack([np.full(SIZE, a, np.float32), np.full(SIZE, b, np.float32)])
 
 
-def links_of(lightness: list[Any]) -> list[steady.Link | None]:
-    return [None, *(steady.linked(one, other) for one, other in pairwise(lightness))]
+def links_of(lightness: list[Any]) -> list[temporal.FlowLink | None]:
+    return [None, *(temporal.link_frames(one, other) for one, other in pairwise(lightness))]
 
 
 def run(lightness: list[Any], ab: list[Any], strength: float = 1.0) -> list[Any]:
-    return steady.steadied(lightness, ab, links_of(lightness), strength)[0]
+    return temporal.smooth_over_time(lightness, ab, links_of(lightness), strength)[0]
 
 
 @settings(max_examples=20, deadline=None)
@@ -117,9 +117,9 @@ def test_what_is_done_in_two_pieces_is_what_is_done_in_one() -> None:
     lightness = [texture(i) for i in range(60)]
     ab = [even(float(draw.normal(0, 9)), 5) for _ in range(60)]
     links = links_of(lightness)
-    whole, _ = steady.steadied(lightness, ab, links, 1.0)
-    first, left = steady.steadied(lightness[:54], ab[:54], links[:54], 1.0, None, 20)
-    second, _ = steady.steadied(lightness[20:], ab[20:], links[20:], 1.0, left)
+    whole, _ = temporal.smooth_over_time(lightness, ab, links, 1.0)
+    first, left = temporal.smooth_over_time(lightness[:54], ab[:54], links[:54], 1.0, None, 20)
+    second, _ = temporal.smooth_over_time(lightness[20:], ab[20:], links[20:], 1.0, left)
     apart = [np.abs(one - other).mean() for one, other in zip([*first, *second], whole, strict=True)]
     assert max(apart[20:]) < 1e-4
     assert max(apart[:20]) < 0.5  # the far end, 34 frames on, weighs little
@@ -129,6 +129,6 @@ def test_what_is_done_in_two_pieces_is_what_is_done_in_one() -> None:
 def test_small_and_odd_maps_pass(shape: tuple[int, int]) -> None:
     light = np.full(shape, 50, np.float32)
     ab = np.full((2, *shape), 7, np.float32)
-    weightless = steady.Passed(np.zeros((2, *shape), np.float32), np.zeros(shape, np.float32))
-    assert np.isfinite(steady.mean(weightless)).all()
-    assert steady.mean(steady.own(ab, np.ones_like(light))) == pytest.approx(7)
+    weightless = temporal.Accumulator(np.zeros((2, *shape), np.float32), np.zeros(shape, np.float32))
+    assert np.isfinite(temporal.mean_chroma(weightless)).all()
+    assert temporal.mean_chroma(temporal.accumulate_own(ab, np.ones_like(light))) == pytest.approx(7)

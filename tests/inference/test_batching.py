@@ -12,10 +12,10 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from archivecolor import conveyor
-from archivecolor.conveyor import Immediate
-from archivecolor.engine import UNDER_WAY, Engine
 from archivecolor.errors import PictureError
+from archivecolor.inference import cuda_streams
+from archivecolor.inference.batching import BATCHES_IN_FLIGHT, BatchScheduler
+from archivecolor.inference.cuda_streams import HostDevice
 from archivecolor.networks import NETWORKS
 
 CPU = torch.device("cpu")
@@ -49,9 +49,9 @@ class Recorder(nn.Module):
 
 
 @contextmanager
-def running(network: Recorder, precision: str = "bf16", batch: int = 4) -> Iterator[Engine]:
+def running(network: Recorder, precision: str = "bf16", batch: int = 4) -> Iterator[BatchScheduler]:
     """One lane that takes batches, as on a GPU; the numbers of `picture` are exact in bf16."""
-    engine = Engine(network, CPU, precision, batch, lanes=1)
+    engine = BatchScheduler(network, CPU, precision, batch, lanes=1)
     engine.batch = batch
     try:
         yield engine
@@ -72,7 +72,9 @@ def check(answers: list[Future[np.ndarray]], pictures: list[np.ndarray]) -> None
         np.testing.assert_array_equal(answer.result(), np.stack([asked, -2 * asked]))
 
 
-def submit_while_busy(engine: Engine, network: Recorder, pictures: list[np.ndarray]) -> list[Future[np.ndarray]]:
+def submit_while_busy(
+    engine: BatchScheduler, network: Recorder, pictures: list[np.ndarray]
+) -> list[Future[np.ndarray]]:
     """Hands the pictures in while the network is held up by a first one, so that they gather."""
     network.may_go.clear()
     network.entered.clear()
@@ -115,7 +117,7 @@ def test_a_lone_picture_does_not_wait_for_company() -> None:
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
 def test_on_a_cpu_pictures_go_alone_in_a_lane_for_every_core(precision: str) -> None:
     network = Recorder()
-    engine = Engine(network, CPU, precision, 8, lanes=3)
+    engine = BatchScheduler(network, CPU, precision, 8, lanes=3)
     asked = [picture(i) for i in range(12)]
     check(submit_while_busy(engine, network, asked), asked)
     engine.close()
@@ -134,7 +136,7 @@ def test_lanes_compute_at_the_same_time_each_on_one_core() -> None:
             seen.append(torch.get_num_threads())
             return torch.cat([l_net, l_net], dim=1)
 
-    engine = Engine(Meeting(), CPU, "fp32", 1, lanes=2)
+    engine = BatchScheduler(Meeting(), CPU, "fp32", 1, lanes=2)
     answers = [engine.submit(picture(i)) for i in range(2)]
     assert not wait(answers, PATIENCE_S).not_done
     engine.close()
@@ -151,7 +153,7 @@ def test_narrow_filters_give_the_colours_of_autocast(name: str) -> None:
         wanted = network(x)[0].float().numpy()
     with torch.inference_mode():
         exact = network(x)[0].numpy()
-    engine = Engine(network, CPU, "bf16", 1, lanes=1)
+    engine = BatchScheduler(network, CPU, "bf16", 1, lanes=1)
     given = engine.submit(asked).result(PATIENCE_S)
     engine.close()
     assert network(x.bfloat16()).dtype == torch.bfloat16
@@ -185,7 +187,7 @@ def test_one_picture_too_large_for_the_memory_is_its_own_error() -> None:
 
 def test_on_cuda_the_padding_is_halved_too(monkeypatch: pytest.MonkeyPatch) -> None:
     """There every batch is filled up to one size; a lone picture must not fail because seven copies do not fit."""
-    monkeypatch.setattr(Immediate, "pads", True)
+    monkeypatch.setattr(HostDevice, "pads", True)
     network = Recorder()
     network.fits = 2
     with running(network, batch=8) as engine:
@@ -201,16 +203,16 @@ def test_several_batches_are_under_way_at_one_time(monkeypatch: pytest.MonkeyPat
     order, and never more than `UNDER_WAY` of them."""
     told: list[str] = []
 
-    class Later(Immediate):
+    class Later(HostDevice):
         def mark(self) -> Callable[[], object]:
             number = sum(what.startswith("sent") for what in told)
             told.append(f"sent {number}")
             return lambda: told.append(f"awaited {number}")
 
-    monkeypatch.setattr(conveyor, "Immediate", Later)
+    monkeypatch.setattr(cuda_streams, "HostDevice", Later)
     network = Recorder()
     with running(network, batch=1) as engine:
-        engine._under_way = UNDER_WAY
+        engine._under_way = BATCHES_IN_FLIGHT
         asked = [picture(i) for i in range(5)]
         check(submit_while_busy(engine, network, asked), asked)
     assert told == [
@@ -233,7 +235,7 @@ def test_an_error_in_the_network_reaches_the_callers_and_the_thread_goes_on() ->
 
 def test_closing_answers_what_waits_and_ends_the_thread() -> None:
     network = Recorder()
-    engine = Engine(network, CPU, "bf16", 2)
+    engine = BatchScheduler(network, CPU, "bf16", 2)
     asked = [picture(i) for i in range(7)]
     network.may_go.clear()
     answers = [engine.submit(one) for one in asked]
@@ -248,7 +250,7 @@ def test_closing_answers_what_waits_and_ends_the_thread() -> None:
 
 
 def test_a_closed_engine_says_so_instead_of_never_answering() -> None:
-    engine = Engine(Recorder(), CPU, "fp32", 1)
+    engine = BatchScheduler(Recorder(), CPU, "fp32", 1)
     engine.close()
     with pytest.raises(RuntimeError, match="closed"):
         engine.submit(picture(1))

@@ -17,8 +17,8 @@ import torch
 from torch import Tensor, nn
 from torch._subclasses.fake_tensor import FakeTensorMode
 
-from archivecolor import conveyor
-from archivecolor.conveyor import SHAPES, Conveyor, Cuda, Immediate, batch_that_fits
+from archivecolor.inference import cuda_streams
+from archivecolor.inference.cuda_streams import SHAPES, CudaDevice, DevicePipeline, HostDevice, largest_batch
 from archivecolor.networks import NETWORKS
 
 CPU = torch.device("cpu")
@@ -48,14 +48,14 @@ def checked(answers: list[np.ndarray], values: Sequence[float]) -> None:
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 def test_every_picture_has_its_own_answer(dtype: torch.dtype) -> None:
     network = Both()
-    belt = Conveyor(network, CPU, dtype)
+    belt = DevicePipeline(network, CPU, dtype)
     for count, height, width in ((3, 4, 6), (1, 2, 2), (4, 8, 8), (3, 4, 6)):
         checked(belt.start([picture(i, height, width) for i in range(count)], 4).answers(), range(count))
     assert network.seen[0] == (dtype, (3, 1, 4, 6))
 
 
 def test_batches_under_way_do_not_share_buffers_and_later_ones_use_them_again() -> None:
-    belt = Conveyor(Both(), CPU, torch.float32)
+    belt = DevicePipeline(Both(), CPU, torch.float32)
     loads = [belt.start([picture(i), picture(i + 10)], 2) for i in range(3)]
     for i, load in enumerate(loads):
         checked(load.answers(), (i, i + 10))
@@ -71,18 +71,18 @@ def test_batches_under_way_do_not_share_buffers_and_later_ones_use_them_again() 
 
 
 def test_where_batches_are_filled_up_only_what_was_asked_comes_back() -> None:
-    class Filling(Immediate):
+    class Filling(HostDevice):
         pads = True
 
     network = Both()
-    belt = Conveyor(network, CPU, torch.float32, Filling())
+    belt = DevicePipeline(network, CPU, torch.float32, Filling())
     assert belt.filled(2, 8) == 8
     checked(belt.start([picture(1), picture(2)], 8).answers(), (1, 2))
     assert network.seen == [(torch.float32, (8, 1, 3, 5))]
 
 
 def test_each_shape_is_prepared_once_and_the_oldest_is_let_go() -> None:
-    class Counting(Immediate):
+    class Counting(HostDevice):
         def __init__(self) -> None:
             self.shapes: list[tuple[int, ...]] = []
 
@@ -91,7 +91,7 @@ def test_each_shape_is_prepared_once_and_the_oldest_is_let_go() -> None:
             return network
 
     how = Counting()
-    belt = Conveyor(Both(), CPU, torch.float32, how)
+    belt = DevicePipeline(Both(), CPU, torch.float32, how)
     for _ in range(3):
         for width in range(1, SHAPES + 1):
             belt.start([picture(0, 2, width)], 1).answers()
@@ -108,7 +108,7 @@ def test_shapes_and_types_on_a_cuda_device_that_is_not_there(name: str) -> None:
     """Fake tensors know which device they would be on and refuse to mix them: a copy that is missing is an error."""
     seen = []
 
-    class Noting(Immediate):
+    class Noting(HostDevice):
         pads = True
 
         @contextmanager
@@ -120,7 +120,7 @@ def test_shapes_and_types_on_a_cuda_device_that_is_not_there(name: str) -> None:
         device = torch.device("cuda:0")
         with device:
             network = NETWORKS[name]().eval()
-        belt = Conveyor(network, device, torch.float32, Noting())
+        belt = DevicePipeline(network, device, torch.float32, Noting())
         load = belt.start([np.zeros((64, 96), np.float32)] * 3, 4)
         assert load._answers.shape == (4, 2, 64, 96)
         assert load._answers.device.type == "cpu"
@@ -176,12 +176,12 @@ def told(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     }  # fmt: skip
     for name, double in doubles.items():
         monkeypatch.setattr(torch.cuda, name, double)
-    monkeypatch.setattr(Cuda, "pinned", False)
+    monkeypatch.setattr(CudaDevice, "pinned", False)
     return told
 
 
 def test_the_way_over_streams_and_graphs(told: list[str]) -> None:
-    belt = Conveyor(Both(), CPU, torch.float32, Cuda(CPU))
+    belt = DevicePipeline(Both(), CPU, torch.float32, CudaDevice(CPU))
     load = belt.start([picture(1)], 2)
     assert told == [
         "through after default", "on through", "through done", "captured on through, one pool, thread_local",
@@ -199,7 +199,7 @@ def test_a_graph_reads_and_leaves_places_of_its_own(told: list[str], monkeypatch
     """The double does not compute again, so what a replay leaves must be the very tensor of the capture."""
     network = Both()
     seen: list[Tensor] = []
-    run = Cuda(CPU).prepared(lambda x: seen.append(x) or network(x), (2, 1, 3, 5))
+    run = CudaDevice(CPU).prepared(lambda x: seen.append(x) or network(x), (2, 1, 3, 5))
     assert len(seen) == 4
     assert all(x is seen[0] for x in seen)
     left = run(torch.ones(2, 1, 3, 5))
@@ -220,7 +220,7 @@ def test_graphs_are_prepared_one_at_a_time(told: list[str], monkeypatch: pytest.
             inside[0] -= 1
         return x
 
-    ways = [Cuda(CPU) for _ in range(2)]
+    ways = [CudaDevice(CPU) for _ in range(2)]
     threads = [threading.Thread(target=way.prepared, args=(network, (1, 1, 2, 2))) for way in ways]
     for thread in threads:
         thread.start()
@@ -240,8 +240,8 @@ def test_what_a_batch_under_way_reads_is_not_let_go(told: list[str]) -> None:
         def __del__(self) -> None:
             told.append("freed")
 
-    how = Cuda(CPU)
-    belt = Conveyor(Both(), CPU, torch.float32, how)
+    how = CudaDevice(CPU)
+    belt = DevicePipeline(Both(), CPU, torch.float32, how)
     prepared = how.prepared
     how.prepared = lambda network, shape: Freed(prepared(network, shape))  # type: ignore[method-assign]
     belt.start([picture(1)], 1)
@@ -279,7 +279,7 @@ def test_want_of_memory_in_a_capture_is_told_as_such(
     monkeypatch.setattr(torch.cuda, "graph", capturing)
     expected = torch.OutOfMemoryError if isinstance(first, torch.OutOfMemoryError) else RuntimeError
     with pytest.raises(RuntimeError) as caught:
-        Cuda(CPU).prepared(network, (2, 1, 3, 5))
+        CudaDevice(CPU).prepared(network, (2, 1, 3, 5))
     assert type(caught.value) is expected
 
 
@@ -287,15 +287,15 @@ def test_want_of_memory_in_a_capture_is_told_as_such(
     ("memory", "most", "fits"), [(10_000, 64, 32), (10_000, 20, 16), (1_000, 64, 4), (300, 64, 1), (0, 64, 1)]
 )
 def test_the_batch_that_fits(memory: int, most: int, fits: int) -> None:
-    assert batch_that_fits(lambda count: 20 + 100 * count, memory, most) == fits
+    assert largest_batch(lambda count: 20 + 100 * count, memory, most) == fits
 
 
 def test_where_two_do_not_fit_it_is_one() -> None:
     def peak(count: int) -> int:
         raise torch.OutOfMemoryError("pretended")
 
-    assert batch_that_fits(peak, 1 << 40, 64) == 1
+    assert largest_batch(peak, 1 << 40, 64) == 1
 
 
 def test_a_device_decides_how() -> None:
-    assert isinstance(Conveyor(Both(), CPU, torch.float32)._how, conveyor.Immediate)
+    assert isinstance(DevicePipeline(Both(), CPU, torch.float32)._how, cuda_streams.HostDevice)

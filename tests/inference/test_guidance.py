@@ -15,10 +15,10 @@ from support.doubles import INK, colour, grey, lab_of, lightness, save_ink
 
 from archivecolor import Colorizer, photo
 from archivecolor.errors import UsageError
-from archivecolor.guidance import hints, palette
+from archivecolor.inference.guidance import hints, palette
 from archivecolor.options import ColorOptions, Hint, Palette, RunOptions, parse_hint
+from archivecolor.pipeline.reference_palette import read_palette
 from archivecolor.provenance import read_rows
-from archivecolor.reference import read_palette
 
 BLUE = "#3a5f8b"
 
@@ -145,7 +145,7 @@ def test_a_hint_for_many_pictures_is_refused(src: Path, out: Path, ink: Path) ->
 
 
 def run_with(src: Path, out: Path, model: Path, redo: Path | None = None, **color: Any) -> Any:
-    from archivecolor.run import drive
+    from archivecolor.pipeline.runner import drive
 
     options = RunOptions(
         (str(src),), out, str(model), ColorOptions(64, **color), device="cpu", precision="fp32", redo=redo

@@ -11,11 +11,11 @@ import torch
 from support.doubles import grey
 
 from archivecolor import Colorizer
-from archivecolor.colorize import Samples
 from archivecolor.errors import MissingDependencyError, UsageError
-from archivecolor.metrics import ciede2000
+from archivecolor.imaging.arrays import Samples
+from archivecolor.imaging.metrics import ciede2000
+from archivecolor.inference.openvino import OpenVinoNetwork
 from archivecolor.networks import NETWORKS
-from archivecolor.openvino_network import OpenVinoNetwork
 
 
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
@@ -52,7 +52,7 @@ def test_without_it_the_way_out_is_said(monkeypatch: pytest.MonkeyPatch) -> None
 
 
 def test_it_is_for_cpus_only(monkeypatch: pytest.MonkeyPatch) -> None:
-    from archivecolor import devices
+    from archivecolor.inference import devices
 
     monkeypatch.setattr(devices, "choose_device", lambda asked: torch.device("meta"))
     with pytest.raises(UsageError, match="--device cpu"):

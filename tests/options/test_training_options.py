@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from archivecolor.errors import UsageError
-from archivecolor.options import Appearance, parse_sizes, validation_side
+from archivecolor.options import AppearanceOptions, parse_sizes, validation_side
 from archivecolor.training.recipe import Pretraining
 
 
@@ -22,9 +22,9 @@ def test_what_is_said_of_the_painted_picture_is_checked():
     with pytest.raises(UsageError, match="--teacher-weight: goes with none of"):
         Pretraining(teacher="lite0", teacher_weight=0.1, psnr_weight=0.02).appearance()
     with pytest.raises(UsageError, match="--colour-weight -1: must be 0 or more"):
-        Appearance(colour_weight=-1)
+        AppearanceOptions(colour_weight=-1)
     with pytest.raises(UsageError, match="--colour-target 0: must be above 0"):
-        Appearance(colour_target=0)
-    assert Appearance(ciede2000_weight=0.01).settings() == {"ciede2000_weight": 0.01}
-    assert Appearance(psnr_weight=0.02).settings() == {"psnr_weight": 0.02}
-    assert Appearance(colour_weight=0.3).settings() == {"colour_weight": 0.3, "colour_target": 0.9}
+        AppearanceOptions(colour_target=0)
+    assert AppearanceOptions(ciede2000_weight=0.01).settings() == {"ciede2000_weight": 0.01}
+    assert AppearanceOptions(psnr_weight=0.02).settings() == {"psnr_weight": 0.02}
+    assert AppearanceOptions(colour_weight=0.3).settings() == {"colour_weight": 0.3, "colour_target": 0.9}

@@ -18,7 +18,7 @@ from support.fuzz_readers import psd as flat_psd
 
 from archivecolor import photo
 from archivecolor.errors import PictureError, TooLargeError, UnreadableError, UnsupportedError
-from archivecolor.photo import Page, Photo, boxes, jpeg_data
+from archivecolor.photo import Page, Photo, containers, jpeg_data
 
 # --- damage -----------------------------------------------------------------------------------------------------------
 
@@ -85,7 +85,7 @@ def test_a_wrong_sum_in_a_png_is_noticed(tmp_path: Path, bits: int) -> None:
 
 def test_damaged_words_do_not_cost_a_png_its_picture(tmp_path: Path) -> None:
     data = bytes(imagecodecs.png_encode(grey()))
-    broken = boxes.png_chunk(b"zTXt", b"k\0\0no zlib data") + boxes.png_chunk(b"iCCP", b"k\0\0neither")
+    broken = containers.png_chunk(b"zTXt", b"k\0\0no zlib data") + containers.png_chunk(b"iCCP", b"k\0\0neither")
     (tmp_path / "a.png").write_bytes(data[:33] + broken + data[33:])
     page = photo.read(tmp_path / "a.png").pages[0]
     np.testing.assert_array_equal(page.samples, grey())
@@ -190,6 +190,6 @@ def test_a_tiff_of_endless_pages_is_refused(tmp_path: Path) -> None:
 
 def test_texts_that_swell_are_bounded(tmp_path: Path) -> None:
     data = bytes(imagecodecs.png_encode(grey()))
-    bomb = boxes.deflated(bytes(60 << 20))
-    texts = b"".join(boxes.png_chunk(b"zTXt", b"k%d\0\0" % i + bomb) for i in range(4))
-    assert sum(map(len, boxes.png_texts(data[:33] + texts + data[33:]).values())) <= 64 << 20
+    bomb = containers.deflated(bytes(60 << 20))
+    texts = b"".join(containers.png_chunk(b"zTXt", b"k%d\0\0" % i + bomb) for i in range(4))
+    assert sum(map(len, containers.png_texts(data[:33] + texts + data[33:]).values())) <= 64 << 20

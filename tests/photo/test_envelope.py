@@ -17,7 +17,7 @@ from support import format_table
 from support.doubles import colour, grey, lightness
 
 from archivecolor import photo
-from archivecolor.photo import SRGB_ICC, Page, Photo, boxes, exif, exiftool
+from archivecolor.photo import SRGB_ICC, Page, Photo, containers, exif, exiftool
 
 # --- kept, read back by others ----------------------------------------------------------------------------------------
 
@@ -144,11 +144,11 @@ def test_texts_of_private_tiff_tags_are_kept_and_unknown_tags_named(tmp_path: Pa
 def test_png_of_few_bits(tmp_path: Path, bits: int, palette: bool) -> None:
     codes = np.random.default_rng(bits).integers(0, 1 << bits, (5, 16))
     packed = np.packbits((codes[..., None] >> np.arange(bits)[::-1]) & 1, axis=None).reshape(5, -1)
-    chunks = boxes.png_chunk(b"IHDR", struct.pack(">IIBBBBB", 16, 5, bits, 3 if palette else 0, 0, 0, 0))
+    chunks = containers.png_chunk(b"IHDR", struct.pack(">IIBBBBB", 16, 5, bits, 3 if palette else 0, 0, 0, 0))
     table = np.random.default_rng(9).integers(0, 256, (1 << bits, 3)).astype(np.uint8)
-    chunks += boxes.png_chunk(b"PLTE", table.tobytes()) if palette else b""
+    chunks += containers.png_chunk(b"PLTE", table.tobytes()) if palette else b""
     rows = b"".join(b"\0" + row.tobytes() for row in packed)
-    chunks += boxes.png_chunk(b"IDAT", boxes.deflated(rows)) + boxes.png_chunk(b"IEND", b"")
-    (tmp_path / "a.png").write_bytes(boxes.PNG_MAGIC + chunks)
+    chunks += containers.png_chunk(b"IDAT", containers.deflated(rows)) + containers.png_chunk(b"IEND", b"")
+    (tmp_path / "a.png").write_bytes(containers.PNG_MAGIC + chunks)
     page = photo.read(tmp_path / "a.png").pages[0]
     np.testing.assert_array_equal(page.samples, table[codes] if palette else codes * 255 // ((1 << bits) - 1))

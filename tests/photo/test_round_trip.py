@@ -12,7 +12,7 @@ from PIL import Image, ImageOps
 from support.pages import IPTC, LOSSLESS, XMP, again, exif_of, ramp, smooth
 
 from archivecolor import photo
-from archivecolor.orient import upright
+from archivecolor.imaging.orientation import to_upright
 from archivecolor.photo import SRGB_ICC, Page, Photo, exif
 
 # --- the promise: samples, depth and envelope survive -----------------------------------------------------------------
@@ -85,7 +85,7 @@ def test_upright_agrees_with_pillow(orientation: int, height: int, width: int) -
     samples = np.arange(height * width, dtype=np.uint8).reshape(height, width)
     image = Image.fromarray(samples)
     image.getexif()[274] = orientation
-    np.testing.assert_array_equal(upright(samples, orientation, (0, 1)), np.asarray(ImageOps.exif_transpose(image)))
+    np.testing.assert_array_equal(to_upright(samples, orientation, (0, 1)), np.asarray(ImageOps.exif_transpose(image)))
 
 
 def test_tiff_keeps_pages_in_order_each_with_its_own_envelope(tmp_path: Path) -> None:

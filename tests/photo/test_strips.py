@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from support.doubles import INK, colour, colourful, grey, lab_of, lightness
 
 from archivecolor import photo
-from archivecolor.colorize import Colorizer
 from archivecolor.errors import PictureError
+from archivecolor.inference.colorizer import Colorizer
 from archivecolor.options import ColorOptions, Strips
 from archivecolor.photo.strips import Reduced, tiled
 

@@ -11,9 +11,10 @@ import tifffile
 from PIL import Image
 from support.doubles import colourful, grey
 
-from archivecolor import orient, photo
+from archivecolor import photo
 from archivecolor.errors import PictureError
-from archivecolor.photo import reduced as module
+from archivecolor.imaging.orientation import to_upright
+from archivecolor.photo import thumbnail as module
 
 
 def soft(height: int, width: int) -> np.ndarray:
@@ -27,7 +28,7 @@ def test_a_jpeg_is_upright_and_small(tmp_path: Path, orientation: int) -> None:
     exif[0x0112] = orientation
     Image.fromarray(stored).save(tmp_path / "a.jpg", quality=95, exif=exif)
     small = photo.thumbnail(tmp_path / "a.jpg", 90)
-    seen = orient.upright(stored, orientation, (0, 1))
+    seen = to_upright(stored, orientation, (0, 1))
     assert small.shape == ((60, 90, 3) if orientation < 5 else (90, 60, 3))
     wanted = cv2.resize(np.ascontiguousarray(seen), small.shape[1::-1], interpolation=cv2.INTER_AREA)
     assert np.abs(small.astype(int) - wanted).mean() < 4

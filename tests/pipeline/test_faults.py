@@ -18,12 +18,13 @@ import pytest
 from PIL import Image
 from support.doubles import colour, contents, grey, save_grey_tree
 
-from archivecolor import files, jobs, photo, weights
+from archivecolor import files, photo, weights
 from archivecolor.errors import OutputError
 from archivecolor.options import ColorOptions, Disclosure, RunOptions
-from archivecolor.provenance import DONE, FAILED, LOCK, MANIFEST, Manifest, Record, lock, read_rows
-from archivecolor.run import drive
-from archivecolor.verify import verify
+from archivecolor.pipeline import inputs
+from archivecolor.pipeline.runner import drive
+from archivecolor.preservation.verify import verify
+from archivecolor.provenance import DONE, FAILED, LOCK, MANIFEST, Manifest, Record, locks, read_rows
 
 Colour = Callable[..., list[Record]]
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="these faults are made with the means of POSIX")
@@ -211,7 +212,7 @@ def test_a_source_that_vanishes(go: Colour, src: Path, out: Path, monkeypatch: p
             path.unlink()
         return result
 
-    find = jobs.find
+    find = inputs.find_inputs
 
     def find_and_remove(*given: Any) -> Any:
         found = find(*given)
@@ -220,7 +221,7 @@ def test_a_source_that_vanishes(go: Colour, src: Path, out: Path, monkeypatch: p
 
     monkeypatch.setattr(photo, "measure", measure_and_remove)
     monkeypatch.setattr(photo, "read", read_and_remove)
-    monkeypatch.setattr(jobs, "find", find_and_remove)
+    monkeypatch.setattr(inputs, "find_inputs", find_and_remove)
     rows = {row.input: row for row in go(out)}
     gone = {name: row.reason for name, row in rows.items() if row.status == FAILED}
     assert gone.keys() == {"before.png", "between.png", "after.png"}
@@ -319,7 +320,7 @@ def test_a_lock_that_is_taken_while_its_holder_lets_go_is_one_that_others_see(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The holder removes the file after we have opened it and before we lock it: ours would be a lock on nothing."""
-    lock_now, removed = lock._lock_now, []
+    lock_now, removed = locks._lock_now, []
 
     def late(handle: int, shared: bool) -> None:
         if not removed:
@@ -327,7 +328,7 @@ def test_a_lock_that_is_taken_while_its_holder_lets_go_is_one_that_others_see(
             removed.append(True)
         lock_now(handle, shared)
 
-    monkeypatch.setattr(lock, "_lock_now", late)
+    monkeypatch.setattr(locks, "_lock_now", late)
     with Manifest(tmp_path):
         assert removed
         assert (tmp_path / LOCK).read_text() == str(os.getpid())

@@ -15,9 +15,10 @@ from hypothesis import strategies as st
 from support.doubles import colour
 from support.films import facts, save_film
 
-from archivecolor import mark, orient
 from archivecolor.errors import UsageError
 from archivecolor.film import header, planes, read
+from archivecolor.imaging import watermark
+from archivecolor.imaging.orientation import to_stored, to_upright
 from archivecolor.options import Disclosure, FilmOptions
 from archivecolor.provenance import DONE
 
@@ -135,13 +136,13 @@ def test_the_mark_is_in_its_corner_and_nowhere_else(
     assert (plain.mark, marked.mark, marked.notes) == ("", "Colour added by AI", ())
     one, other = (facts(out / where / "reel.mp4.mkv") for where in ("plain", "marked"))
     for i in range(4):
-        changed = orient.upright(one.luma[i] != other.luma[i], {0: 1, 90: 8}[rotation])
+        changed = to_upright(one.luma[i] != other.luma[i], {0: 1, 90: 8}[rotation])
         rows, columns = np.nonzero(changed)
         height, width = changed.shape
         assert rows.min() > 0.9 * height
         assert columns.min() > 0.2 * width
         assert len(rows) > 300
-        free = orient.stored(np.zeros_like(changed), {0: 1, 90: 8}[rotation]) == 0
+        free = to_stored(np.zeros_like(changed), {0: 1, 90: 8}[rotation]) == 0
         box = np.flatnonzero((one.luma[i] != other.luma[i]).any(axis=1))
         free[max(0, box.min() - 1) : box.max() + 2] = False
         assert all(np.array_equal(a[free], b[free]) for a, b in zip(one.chroma[i], other.chroma[i], strict=True))
@@ -154,7 +155,7 @@ def test_the_letters_of_a_mark_have_no_colour(src: Path, out: Path, ink: Path) -
     told = Disclosure(mark="IIIIIIIIIIII", sidecar=False)
     film_of(src / "reel.mp4", out, ink, film=FilmOptions(master=True), disclosure=told)
     made = facts(out / "reel.mp4.mkv")
-    place = mark.placed(480, 640, "IIIIIIIIIIII")
+    place = watermark.place_mark(480, 640, "IIIIIIIIIIII")
     assert place
     ink, box = place
     letters = ink > 0.6
@@ -206,7 +207,7 @@ def test_a_title_card_comes_first_and_all_else_five_seconds_later(src: Path, out
     assert ((card < 20).mean() > 0.6) and ((card > 150).mean() > 0.01)
     assert np.abs(first - before.luma[0]).mean() < 4
     assert all(np.abs(c.astype(int) - 128).max() <= 2 for c in after.chroma[10])
-    assert row.film["title_card"] == {"text": mark.CARD, "seconds": 5.0}
+    assert row.film["title_card"] == {"text": watermark.CARD, "seconds": 5.0}
     sidecar = json.loads((out / f"reel{suffix}.json").read_text())
     assert sidecar["film"]["title_card"]["seconds"] == 5
     assert sidecar["options"]["film"]["title_card"] == "auto"
@@ -219,7 +220,7 @@ def test_without_being_asked_there_is_no_card(src: Path, out: Path, ink: Path) -
 
 
 def test_a_card_of_ones_own_words_is_read_upright_and_fills_its_room() -> None:
-    short, long = (mark.card(240, 320, text, "small print") for text in ("One", "Many words " * 12))
+    short, long = (watermark.draw_title_card(240, 320, text, "small print") for text in ("One", "Many words " * 12))
     for picture in (short, long):
         rows, columns = np.nonzero(picture > 0.3)
         assert picture.shape == (240, 320)
@@ -227,7 +228,7 @@ def test_a_card_of_ones_own_words_is_read_upright_and_fills_its_room() -> None:
         assert columns.min() > 5 and columns.max() < 315
         assert abs((rows.min() + rows.max()) / 2 - 120) < 30
     assert (short > 0.3).any(axis=1).sum() < (long > 0.3).any(axis=1).sum()
-    assert mark.card_words("Farbe\\nerfunden") == "Farbe\nerfunden"
+    assert watermark.title_card_text("Farbe\\nerfunden") == "Farbe\nerfunden"
 
 
 def test_letters_that_the_font_lacks_are_refused_before_the_first_picture(src: Path, out: Path, ink: Path) -> None:

@@ -14,12 +14,12 @@ from support.coloured_films import VARIABLE, colour_film
 from support.doubles import colour
 from support.films import facts, save_film
 
-from archivecolor import bag, verify
 from archivecolor.errors import OutputError
-from archivecolor.film import segments, write
+from archivecolor.film import work_folder, write
 from archivecolor.options import ColorOptions, FilmOptions, RunOptions
+from archivecolor.pipeline.runner import drive
+from archivecolor.preservation import bag, verify
 from archivecolor.provenance import DONE, FAILED
-from archivecolor.run import drive
 
 # --- damage -----------------------------------------------------------------------------------------------------------
 
@@ -97,10 +97,10 @@ def test_killed_at_any_write_and_taken_up_again_the_film_is_the_same(
     src: Path, tmp_path: Path, ink: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     source = save_film(src / "reel.mp4", sorted({*range(0, 44 * 20, 20), 33}), cuts=(13, 30), sound=True)
-    monkeypatch.setattr("archivecolor.reel.way.LONGEST_SEGMENT", 8)
+    monkeypatch.setattr("archivecolor.pipeline.film.color_film.LONGEST_SEGMENT", 8)
     colour_film(source, tmp_path / "never", ink)
     never = (tmp_path / "never/reel.mp4").read_bytes()
-    own = segments.WorkFolder.save
+    own = work_folder.WorkFolder.save
     left = [0]
 
     def dies(*given: Any) -> None:
@@ -110,7 +110,7 @@ def test_killed_at_any_write_and_taken_up_again_the_film_is_the_same(
         own(*given)
 
     out = tmp_path / "out"
-    monkeypatch.setattr(segments.WorkFolder, "save", dies)
+    monkeypatch.setattr(work_folder.WorkFolder, "save", dies)
     for more in (0, 2, 3):
         left[0] = more
         with pytest.raises(Killed):
@@ -127,10 +127,10 @@ def test_asked_to_stop_it_leaves_what_it_has_and_goes_on_from_there(
     src: Path, out: Path, ink: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from archivecolor.options import ColorOptions, RunOptions
-    from archivecolor.run import drive
+    from archivecolor.pipeline.runner import drive
 
     save_film(src / "reel.mp4", list(range(0, 40 * 20, 20)))
-    monkeypatch.setattr("archivecolor.reel.way.LONGEST_SEGMENT", 8)
+    monkeypatch.setattr("archivecolor.pipeline.film.color_film.LONGEST_SEGMENT", 8)
     options = RunOptions((str(src),), out, str(ink), ColorOptions(64), device="cpu", precision="fp32")
     seen: list[tuple[str, str, int, int, float]] = []
     (row,) = drive(

@@ -13,9 +13,9 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from archivecolor import jobs
 from archivecolor.errors import NoInputError, OutputError
-from archivecolor.jobs import Job
+from archivecolor.pipeline import inputs as inputs_module
+from archivecolor.pipeline.inputs import Job
 
 KINDS = {".jpg", ".tif", ".png", ".gif", ".jpeg"}
 
@@ -25,7 +25,7 @@ def is_picture(path: Path) -> bool:
 
 
 def find(*inputs: str | Path, out: Path, suffix: str = "", new_suffix: str = "") -> list[Job]:
-    return jobs.find([os.fspath(text) for text in inputs], out, is_picture, suffix, new_suffix)
+    return inputs_module.find_inputs([os.fspath(text) for text in inputs], out, is_picture, suffix, new_suffix)
 
 
 def plant(root: Path, *names: str) -> list[Path]:
@@ -284,7 +284,7 @@ NAMES = st.builds("{}{}{}".format, FOLDERS, STEMS, st.sampled_from(sorted(KINDS)
 @example({"a.jpg", "a.tif", "a.jpg.png", "a.jpg.png.gif"}, "", ".png")
 def test_different_sources_give_different_targets(names: set[str], suffix: str, new_suffix: str) -> None:
     found = {name: Path("/scans") / name for name in sorted(names)}
-    made = jobs._targets(found, Path("/colour"), suffix, new_suffix)
+    made = inputs_module._targets(found, Path("/colour"), suffix, new_suffix)
     assert {job.name for job in made} == names
     assert len({job.target for job in made}) == len(names)
     assert all(job.target.parent == (Path("/colour") / job.name).parent for job in made)

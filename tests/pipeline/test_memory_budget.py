@@ -15,14 +15,14 @@ from support.doubles import (
 from support.runs import Colour
 
 from archivecolor import photo
-from archivecolor.pace import Budget
+from archivecolor.pipeline.scheduling import MegapixelBudget
 from archivecolor.provenance import DONE
 
 # --- memory -----------------------------------------------------------------------------------------------------------
 
 
 def test_the_budget_is_never_exceeded_and_large_ones_go_alone() -> None:
-    budget, held, turn = Budget(10), [0.0], threading.Lock()
+    budget, held, turn = MegapixelBudget(10), [0.0], threading.Lock()
     wrong: list[float] = []
 
     def take(size: float) -> None:
@@ -48,7 +48,7 @@ def test_the_budget_is_never_exceeded_and_large_ones_go_alone() -> None:
 
 
 def test_the_budget_gives_back_after_an_error() -> None:
-    budget = Budget(1)
+    budget = MegapixelBudget(1)
     for _ in range(3):
         with pytest.raises(ValueError, match="x"), budget.held(0.7):
             raise ValueError("x")
@@ -60,7 +60,9 @@ def test_no_more_pictures_are_in_memory_than_the_budget_allows(
     go: Colour, src: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     save_grey_tree(src, 12)
-    monkeypatch.setattr("archivecolor.run.IN_FLIGHT_MEGAPIXELS", 2.5 * 40 * 56 / 1e6)  # two of them, not three
+    monkeypatch.setattr(
+        "archivecolor.pipeline.runner.IN_FLIGHT_MEGAPIXELS", 2.5 * 40 * 56 / 1e6
+    )  # two of them, not three
     inside, most, turn = [0], [0], threading.Lock()
     read, write = photo.read, photo.write
 
@@ -83,7 +85,7 @@ def test_no_more_pictures_are_in_memory_than_the_budget_allows(
 
 
 def test_pictures_that_fit_are_held_together() -> None:
-    budget, both = Budget(10), threading.Barrier(2, timeout=10)
+    budget, both = MegapixelBudget(10), threading.Barrier(2, timeout=10)
 
     def take() -> None:
         with budget.held(5):

@@ -20,10 +20,11 @@ from support.doubles import (
 )
 from support.runs import Colour, by_name, save, times
 
-from archivecolor import jobs, photo
+from archivecolor import photo
 from archivecolor.options import RunOptions
-from archivecolor.outputs import target_of
 from archivecolor.photo import Page, Photo
+from archivecolor.pipeline import inputs
+from archivecolor.pipeline.outputs import target_of
 from archivecolor.provenance import DONE, FAILED, MANIFEST
 
 # --- names and formats ------------------------------------------------------------------------------------------------
@@ -115,7 +116,7 @@ def test_no_two_sources_of_a_folder_share_an_output_whatever_they_hold(
     for name in stems:
         (folder / name).touch()
     options = RunOptions((str(folder),), tmp_path / "out", suffix=suffix)
-    found = jobs.find(options.inputs, options.out, lambda path: True, suffix)
+    found = inputs.find_inputs(options.inputs, options.out, lambda path: True, suffix)
     outputs = [
         target_of(job, photo.writable_format(Photo(kind, (Page(np.zeros((2, 2), np.uint8)),)), "same"), options)
         for job, kind in zip(found, itertools.cycle(kinds), strict=False)

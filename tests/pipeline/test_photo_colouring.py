@@ -19,7 +19,8 @@ from support.doubles import (
 )
 from support.runs import Colour, by_name, delta_l, page, save
 
-from archivecolor import files, orient, photo
+from archivecolor import files, photo
+from archivecolor.imaging.orientation import to_upright
 from archivecolor.photo import SRGB_ICC, Page, Photo
 from archivecolor.provenance import DONE, MANIFEST, SOURCE_TYPE, read_rows
 
@@ -111,7 +112,7 @@ def test_the_network_sees_pictures_upright(go: Colour, src: Path, out: Path, tmp
     result = page(out / "a.png")
     assert result.orientation == orientation
     assert result.samples.shape == (40, 56, 3)
-    b = orient.upright(lab_of(result.samples)[..., 2], orientation).mean(axis=1)
+    b = to_upright(lab_of(result.samples)[..., 2], orientation).mean(axis=1)
     assert b[0] > 10
     assert b[-1] < -8  # the ink is bluest at the end of its padded frame
 

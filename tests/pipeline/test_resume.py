@@ -21,9 +21,9 @@ from support.doubles import (
 from support.runs import Colour, by_name, done_lines, options_of, own_words, save, times, wait_for_progress
 
 from archivecolor.options import Disclosure
+from archivecolor.pipeline.runner import drive
+from archivecolor.preservation.verify import verify
 from archivecolor.provenance import DONE, FAILED, MANIFEST, Record
-from archivecolor.run import drive
-from archivecolor.verify import verify
 
 # --- once and again ---------------------------------------------------------------------------------------------------
 
@@ -168,7 +168,7 @@ def test_killed_at_30_moments_and_resumed_is_as_if_never_killed(
     undisturbed = tmp_path / "undisturbed"
     expected = by_name(go(out=undisturbed))
     processes = multiprocessing.get_context("forkserver")
-    processes.set_forkserver_preload(["archivecolor.run"])  # so that each child starts within milliseconds
+    processes.set_forkserver_preload(["archivecolor.pipeline.runner"])  # so that each child starts within milliseconds
     chance, killed_midway = random.Random(), 0
     for kill in range(30):
         child = processes.Process(target=colour_slowly, args=(src, out, tmp_path / "weights/inky"))

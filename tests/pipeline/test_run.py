@@ -20,10 +20,11 @@ from support.doubles import (
 from support.runs import Colour, by_name, delta_l, page, save, times
 
 import archivecolor
-from archivecolor import colorize, photo
+from archivecolor import photo
 from archivecolor.errors import NoInputError, OutputError, UsageError, WeightsError
+from archivecolor.inference.colorizer import Colorizer
+from archivecolor.pipeline.runner import ALREADY_COLOUR
 from archivecolor.provenance import DONE, FAILED, LOCK, SKIPPED, read_rows
-from archivecolor.run import ALREADY_COLOUR
 
 # --- what is not coloured ---------------------------------------------------------------------------------------------
 
@@ -66,14 +67,14 @@ def test_a_fault_of_our_own_fails_alone_and_asks_for_a_report(
     go: Colour, src: Path, out: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     save_grey_tree(src, 3)
-    paint = colorize.Colorizer.paint
+    paint = Colorizer.paint
 
     def faulty(self: Any, samples: np.ndarray, *rest: Any) -> Any:
         if samples.dtype == np.uint16:
             raise KeyError("a fault")
         return paint(self, samples, *rest)
 
-    monkeypatch.setattr(colorize.Colorizer, "paint", faulty)
+    monkeypatch.setattr(Colorizer, "paint", faulty)
     rows = by_name(go())
     assert rows["box0/00.tif"].status == FAILED
     assert "report" in rows["box0/00.tif"].reason
@@ -186,7 +187,7 @@ def test_wrong_options_are_refused_by_name(go: Colour, src: Path, options: dict[
 
 def test_the_documented_calls(src: Path, out: Path, ink: Path) -> None:
     save(src / "a.png", grey())
-    (row,) = archivecolor.run(src, out=out, model=str(ink), device="cpu")
+    (row,) = archivecolor.pipeline.runner(src, out=out, model=str(ink), device="cpu")
     assert row.status == DONE
     with archivecolor.Colorizer(ink, device="cpu") as colorizer:
         assert colorizer.colorize(grey()).shape == (40, 56, 3)

@@ -11,11 +11,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support.doubles import save_grey_tree
 
-from archivecolor import reel
 from archivecolor.options import ColorOptions, Disclosure, RunOptions
-from archivecolor.pace import Lanes
+from archivecolor.pipeline import film as film_pipeline
+from archivecolor.pipeline.runner import drive
+from archivecolor.pipeline.scheduling import SlowLast
 from archivecolor.provenance import DONE, Record
-from archivecolor.run import drive
 
 PATIENCE_S = 60.0
 
@@ -29,7 +29,7 @@ def asked(src: Path, out: Path, ink: Path, **more: Any) -> RunOptions:
 @given(st.lists(st.booleans(), max_size=40), st.integers(0, 3), st.randoms(use_true_random=False))
 def test_slow_ones_never_outnumber_their_turns_while_quick_ones_wait(slow: list[bool], beside: int, draw: Any) -> None:
     items = list(enumerate(slow))
-    lanes = Lanes(items, lambda item: item[1], beside)
+    lanes = SlowLast(items, lambda item: item[1], beside)
     given_out: list[tuple[int, bool]] = []
     in_hand: list[tuple[int, bool]] = []
     for item in lanes:
@@ -55,10 +55,10 @@ def test_photographs_go_on_beside_a_film(
     photographs = {path.relative_to(src).as_posix() for path in save_grey_tree(src, 12)}
     for i in range(3):
         save_film(src / f"a{i}.mkv", [20 * k + i for k in range(6)])
-    monkeypatch.setattr("archivecolor.run.IN_FLIGHT_MEGAPIXELS", 3 * 40 * 56 / 1e6)
+    monkeypatch.setattr("archivecolor.pipeline.runner.IN_FLIGHT_MEGAPIXELS", 3 * 40 * 56 / 1e6)
     done: list[str] = []
     all_through = threading.Event()
-    color = reel.color_job
+    color = film_pipeline.color_film_job
 
     def patient(*given: Any) -> Record:
         assert all_through.wait(PATIENCE_S), "a film held the photographs back"
@@ -69,7 +69,7 @@ def test_photographs_go_on_beside_a_film(
         if photographs <= set(done):
             all_through.set()
 
-    monkeypatch.setattr(reel, "color_job", patient)
+    monkeypatch.setattr(film_pipeline, "color_film_job", patient)
     rows = drive(asked(src, out, ink, workers=workers), watch)
     assert {row.status for row in rows} == {DONE}, [row.reason for row in rows]
     assert set(done[:12]) == photographs

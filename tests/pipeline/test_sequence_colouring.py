@@ -18,10 +18,11 @@ from support.doubles import INK, colour, colourful, grey, lab_of, lightness
 from support.films import facts, save_film
 from support.reels import SIZE, film_of, light_of, save_dpx, save_reel, television
 
-from archivecolor import lab, numbered
+from archivecolor import sequences
 from archivecolor.errors import UsageError
-from archivecolor.film import dpx, stills
+from archivecolor.film import dpx, image_sequence
 from archivecolor.film.planes import lightness_table
+from archivecolor.imaging import lab
 from archivecolor.options import Disclosure, FilmOptions
 from archivecolor.provenance import DONE, FAILED, SKIPPED
 
@@ -43,11 +44,12 @@ def test_a_reel_of_log_dpx_comes_out_as_one(src: Path, out: Path, ink: Path) -> 
         assert after.head[160:260].rstrip(b"\0") == b"Scanner X; archivecolor 0.1.0, colour added by AI"
         table = dpx.table_of(after, dpx.LOG)
         ours, theirs = (
-            lab.lightness_from_luminance(torch.from_numpy(stills.light_of(c, table)).clamp(0, 1)) for c in (rgb, codes)
+            lab.lightness_from_luminance(torch.from_numpy(image_sequence.light_of(c, table)).clamp(0, 1))
+            for c in (rgb, codes)
         )
         delta = (ours - theirs).abs()
         assert float(delta.max()) <= row.max_delta_l + 1e-4 < 0.2
-        shown = stills.codes_of_light(table)[rgb]
+        shown = image_sequence.codes_of_light(table)[rgb]
         a, b = lab_of(shown)[15:35, 15:50, 1:].reshape(-1, 2).T
         assert abs(np.median(a) - INK[0]) < 2
         assert abs(np.median(b) - INK[1]) < 2
@@ -59,9 +61,9 @@ def test_all_depths_and_curves_have_the_right_luminance(
     src: Path, out: Path, ink: Path, bits: int, curve: str, transfer: int
 ) -> None:
     pattern = save_reel(src, range(2), curve=curve, bits=bits, transfer=transfer)
-    film = stills.open_stills(pattern, "24", "auto")
+    film = image_sequence.open_stills(pattern, "24", "auto")
     assert film.stills and film.stills.curve == curve
-    (frame, _) = stills.StillsReader(film)
+    (frame, _) = image_sequence.StillsReader(film)
     expected = lab.lightness_from_luminance(light_of(0)).numpy()
     coarse = {"log": 1.0, "linear": 9.0, "video": 0.4}[curve] if bits == 8 else 0.6
     assert np.abs(lightness_table(film.tags, film.depth)[frame.luma] - expected).max() < coarse
@@ -108,8 +110,8 @@ def test_the_rate_of_a_header_is_taken_and_none_is_named(src: Path, out: Path, i
         path.write_bytes(content)
     row = film_of(pattern, out / "said", ink, film=FilmOptions())
     assert (row.film["fps"], row.notes) == (23.976, ())
-    assert stills.open_stills(pattern, "", "auto").time_base == Fraction(1001, 24000)
-    assert stills.open_stills(pattern, "16.667", "auto").rate == Fraction(16667, 1000)
+    assert image_sequence.open_stills(pattern, "", "auto").time_base == Fraction(1001, 24000)
+    assert image_sequence.open_stills(pattern, "16.667", "auto").rate == Fraction(16667, 1000)
     for text in ("fast", "0", "24/0", "-3"):
         with pytest.raises(UsageError, match="--fps"):
             FilmOptions(fps=text)
@@ -153,7 +155,7 @@ def test_gaps_are_named_and_keep_the_time(src: Path, out: Path, ink: Path) -> No
     row = film_of(pattern, out, ink)
     assert row.film["missing"] == 3
     assert row.notes == ("frames are missing, and those before them stay longer: 4-5, 8",)
-    assert [p.name for p in numbered.members(out / "reel_%06d.dpx")] == [
+    assert [p.name for p in sequences.frame_paths(out / "reel_%06d.dpx")] == [
         f"reel_00000{n}.dpx" for n in (1, 2, 3, 6, 7, 9)
     ]
     row = film_of(pattern, out / "film", ink, film=FilmOptions(codec="h264", fps="18"))
@@ -241,7 +243,7 @@ def test_a_film_file_comes_out_as_numbered_files_where_asked(
     row = film_of(source, out, ink, film=FilmOptions(codec=codec))
     assert row.output == f"reel.mp4_frames/reel_%06d{suffix}"
     assert row.notes == ("sound and subtitles are not carried by files of frames",)
-    made = numbered.members(out / row.output)
+    made = sequences.frame_paths(out / row.output)
     assert (len(made), made[0].name, made[-1].name) == (24, f"reel_000000{suffix}", f"reel_000023{suffix}")
     luma = facts(source).luma[3].astype(float)
     shown = ((luma - 16) / 219).clip(0, 1)[..., None].repeat(3, axis=2)

@@ -12,11 +12,12 @@ from PIL import Image
 from support.doubles import colour, grey
 from support.reels import film_of, save_dpx, save_reel
 
-from archivecolor import files, jobs
+from archivecolor import files
 from archivecolor.errors import NoInputError
 from archivecolor.options import FilmOptions
+from archivecolor.pipeline import inputs as inputs_module
+from archivecolor.pipeline.runner import is_numbered_frame
 from archivecolor.provenance import DONE, FAILED
-from archivecolor.run import is_numbered_frame
 
 
 def test_which_files_become_one_job(src: Path, out: Path) -> None:
@@ -28,7 +29,9 @@ def test_which_files_become_one_job(src: Path, out: Path) -> None:
     def found(*inputs: str, sequences: bool = False) -> list[str]:
         frame = is_numbered_frame if sequences else (lambda path: path.suffix == ".dpx")
         pictures = (".png", ".dpx")
-        return [job.name for job in jobs.find(inputs, out, lambda p: p.suffix in pictures, is_frame=frame)]
+        return [
+            job.name for job in inputs_module.find_inputs(inputs, out, lambda p: p.suffix in pictures, is_frame=frame)
+        ]
 
     assert found(str(src)) == [
         "one/reel_%06d.dpx", "page_01.png", "page_02.png", "portrait.png", "two/reel_%06d.dpx",
@@ -99,7 +102,9 @@ def test_frames_are_taken_away_only_where_a_row_names_them(src: Path, out: Path,
 
 
 def dpx_found(out: Path, *inputs: Any) -> list[tuple[str, str]]:
-    found = jobs.find(list(map(str, inputs)), out, lambda p: True, is_frame=lambda p: p.suffix == ".dpx")
+    found = inputs_module.find_inputs(
+        list(map(str, inputs)), out, lambda p: True, is_frame=lambda p: p.suffix == ".dpx"
+    )
     return [(job.name, f"{job.source.parent.name}/{job.source.name}") for job in found]
 
 

@@ -13,11 +13,13 @@ from PIL import Image
 from support.doubles import colour, contents, grey
 from support.reels import film_of, save_dpx, save_reel
 
-from archivecolor import bag, decisions, export, rehearsal, verify
-from archivecolor.film import dpx, segments, write
+from archivecolor.film import dpx, work_folder, write
 from archivecolor.options import ColorOptions, Disclosure, FilmOptions, RunOptions
-from archivecolor.provenance import DONE, FAILED
-from archivecolor.reel import in_files
+from archivecolor.pipeline import dry_run as planning
+from archivecolor.pipeline.film import image_sequence_sink
+from archivecolor.preservation import bag, verify
+from archivecolor.provenance import DONE, FAILED, decisions
+from archivecolor.review import export
 
 # --- kept, killed, checked --------------------------------------------------------------------------------------------
 
@@ -31,7 +33,7 @@ def test_killed_at_any_write_and_taken_up_again_the_reel_is_the_same(
 ) -> None:
     pattern = save_reel(src, [*range(20), *range(22, 40)])
     (src / "reel_000008.dpx").write_bytes(b"")  # the first of a segment: its stand-in comes from the one before
-    monkeypatch.setattr("archivecolor.reel.way.LONGEST_SEGMENT", 8)
+    monkeypatch.setattr("archivecolor.pipeline.film.color_film.LONGEST_SEGMENT", 8)
     film_of(pattern, tmp_path / "never", ink)
     never = contents(tmp_path / "never", lambda path: path.name == "manifest.jsonl")
     assert len(never) == 38
@@ -46,9 +48,11 @@ def test_killed_at_any_write_and_taken_up_again_the_reel_is_the_same(
 
         return dies
 
-    monkeypatch.setattr(segments.WorkFolder, "save", mortal(segments.WorkFolder.save))
+    monkeypatch.setattr(work_folder.WorkFolder, "save", mortal(work_folder.WorkFolder.save))
     monkeypatch.setattr(dpx, "write", mortal(dpx.write))
-    monkeypatch.setattr("archivecolor.reel.in_files.os.replace", mortal(in_files.os.replace))
+    monkeypatch.setattr(
+        "archivecolor.pipeline.film.image_sequence_sink.os.replace", mortal(image_sequence_sink.os.replace)
+    )
     deaths = 0
     for more in (3, 12, 9, 20, 13, 30, 40, 1000):
         left[0] = more
@@ -153,7 +157,7 @@ def test_the_rehearsal_of_a_reel_tells_what_the_run_does(
     )  # fmt: skip
 
     def rehearsed(options: RunOptions) -> Any:
-        rehearsal.rehearse(options, as_json=True)
+        planning.print_dry_run(options, as_json=True)
         return json.loads(capsys.readouterr().out)
 
     for codec in ("auto", "png", "h264"):
@@ -168,13 +172,13 @@ def test_pieces_of_other_encoder_settings_are_not_joined(
     src: Path, out: Path, ink: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     keys = []
-    own = segments.WorkFolder.__init__
+    own = work_folder.WorkFolder.__init__
 
     def noted(self: Any, place: Path, key: str) -> None:
         keys.append(key)
         own(self, place, key)
 
-    monkeypatch.setattr(segments.WorkFolder, "__init__", noted)
+    monkeypatch.setattr(work_folder.WorkFolder, "__init__", noted)
     pattern = save_reel(src, range(2))
     for preset in ("faster", "medium"):
         monkeypatch.setitem(write._ENCODERS["h264"][1], "preset", preset)

@@ -14,8 +14,8 @@ from support.command_line import call
 from support.damage import flip
 from support.doubles import colour, contents, grey
 
-from archivecolor.bag import bag
 from archivecolor.errors import ArchivecolorError, MissingDependencyError, NoInputError, OutputError
+from archivecolor.preservation.bag import bag
 from archivecolor.provenance import LOCK, read_rows
 
 # --- bags -------------------------------------------------------------------------------------------------------------

@@ -18,11 +18,11 @@ from support.doubles import colour, contents, grey, save_grey_tree
 from archivecolor import files
 from archivecolor.errors import NoInputError
 from archivecolor.options import Disclosure
+from archivecolor.preservation.verify import CHANGED, EXTRA, LUMINANCE, MISSING, VerifyReport, verify
 from archivecolor.provenance import MANIFEST
-from archivecolor.verify import CHANGED, EXTRA, LUMINANCE, MISSING, Verdict, verify
 
 
-def found(verdict: Verdict) -> set[tuple[str, str]]:
+def found(verdict: VerifyReport) -> set[tuple[str, str]]:
     return {(finding.what, finding.name) for finding in verdict.findings if finding.wrong}
 
 

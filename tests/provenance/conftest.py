@@ -10,9 +10,7 @@ from support.disclosed import Colour
 from support.doubles import colour
 
 from archivecolor.options import Disclosure
-from archivecolor.provenance import (
-    Record,
-)
+from archivecolor.provenance import Record
 
 
 @pytest.fixture

@@ -14,14 +14,11 @@ from PIL import Image
 from support.disclosed import Colour, sidecar
 from support.doubles import grey
 
-from archivecolor import mark, photo
+from archivecolor import photo
+from archivecolor.imaging import watermark
 from archivecolor.options import Disclosure
 from archivecolor.photo import Page, Photo
-from archivecolor.provenance import (
-    DONE,
-    has_caption,
-    own_source_type,
-)
+from archivecolor.provenance import DONE, has_caption, own_source_type
 
 TERM = b"http://cv.iptc.org/newscodes/digitalsourcetype/"
 XMP = b"""<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#">
@@ -143,7 +140,7 @@ def test_a_run_with_a_mark(go: Colour, src: Path, out: Path, tmp_path: Path) -> 
     assert sidecar(out, "a.tif")["options"]["disclosure"]["mark"] == "auto"
     assert {row.mark for row in rows} == {"Colour added by AI"}
     assert "too small for the visible mark" in rows[1].notes
-    free = mark.unmarked(200, 300, "auto")
+    free = watermark.outside_mark(200, 300, "auto")
     result, same = tifffile.imread(out / "a.tif"), tifffile.imread(tmp_path / "plain/a.tif")
     np.testing.assert_array_equal(result[free], same[free])
     assert (result[~free] != same[~free]).any()

@@ -26,7 +26,7 @@ from archivecolor.provenance import (
     Identity,
     Manifest,
     Record,
-    Rows,
+    RowIndex,
     read_rows,
     totals,
 )
@@ -355,4 +355,4 @@ def test_rows_are_read_when_they_are_asked_for(tmp_path: Path) -> None:
         (tmp_path / MANIFEST).write_text("something else\n")
         with pytest.raises(OutputError, match=r"changed.*start it again"):
             manifest.rows["7.png"]
-        manifest._own = Rows(tmp_path / MANIFEST)
+        manifest._own = RowIndex(tmp_path / MANIFEST)

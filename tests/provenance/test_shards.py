@@ -15,9 +15,11 @@ from support.doubles import colour, contents, register_ink, save_grey_tree
 from typer.testing import CliRunner
 
 from archivecolor import cli, files
-from archivecolor.bag import bag
 from archivecolor.errors import NoInputError, OutputError
 from archivecolor.options import ColorOptions, Disclosure, RunOptions, Shard
+from archivecolor.pipeline.runner import drive, find_jobs
+from archivecolor.preservation.bag import bag
+from archivecolor.preservation.verify import verify
 from archivecolor.provenance import (
     DONE,
     FAILED,
@@ -30,8 +32,6 @@ from archivecolor.provenance import (
     read_rows,
     unmerged,
 )
-from archivecolor.run import drive, find_jobs
-from archivecolor.verify import verify
 
 NAMES = st.text(st.characters(codec=None), min_size=1, max_size=30)
 FIRST, SECOND = Shard(1, 2), Shard(2, 2)

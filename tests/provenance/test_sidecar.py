@@ -16,14 +16,7 @@ from support.doubles import colour, grey, save_grey_tree
 from archivecolor import files
 from archivecolor.errors import OutputError
 from archivecolor.options import Disclosure
-from archivecolor.provenance import (
-    DONE,
-    FAILED,
-    LOCK,
-    MANIFEST,
-    read_rows,
-    sidecar_of,
-)
+from archivecolor.provenance import DONE, FAILED, LOCK, MANIFEST, read_rows, sidecar_of
 
 # --- sidecars ---------------------------------------------------------------------------------------------------------
 

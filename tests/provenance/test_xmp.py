@@ -10,10 +10,7 @@ from xml.etree import ElementTree
 
 import pytest
 
-from archivecolor.provenance import (
-    SOURCE_TYPE,
-    disclosure,
-)
+from archivecolor.provenance import SOURCE_TYPE, disclosure
 
 # --- disclosure -------------------------------------------------------------------------------------------------------
 

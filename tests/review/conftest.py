@@ -12,8 +12,8 @@ from PIL import Image
 from support.doubles import colour, colourful, grey, save_grey_tree
 from support.review_page import CHROMIUM, NAMES, PATIENCE_MS
 
-from archivecolor import report
 from archivecolor.options import ReportOptions
+from archivecolor.review import report
 
 
 @pytest.fixture

@@ -14,9 +14,9 @@ from support.doubles import INK, grey, lab_of, save_ink
 from torch import Tensor, nn
 
 from archivecolor import Colorizer, networks, weights
-from archivecolor.candidates import GAP, LABEL, sheet
 from archivecolor.errors import OutputError, UsageError
 from archivecolor.options import CandidateOptions, ColorOptions
+from archivecolor.review.candidates import GAP, LABEL, sheet
 
 
 class LeftIsRed(nn.Module):

@@ -11,12 +11,15 @@ from PIL import Image
 from support.doubles import colour, contents, grey, save_grey_tree, save_ink
 from support.review_data import data_of, decide, options
 
-from archivecolor import batch_view, provenance, rehearsal, report
-from archivecolor.decisions import read
+from archivecolor import provenance
+from archivecolor.cli import progress
 from archivecolor.errors import NoInputError, UsageError
 from archivecolor.options import Disclosure, ReportOptions
+from archivecolor.pipeline import dry_run as planning
+from archivecolor.pipeline.runner import drive
 from archivecolor.provenance import Manifest, Record
-from archivecolor.run import drive
+from archivecolor.provenance.decisions import read
+from archivecolor.review import report
 
 
 def test_redo_does_the_rejected_again_and_nothing_else(reviewed: Path, src: Path, ink: Path, tmp_path: Path) -> None:
@@ -52,10 +55,10 @@ def test_a_rehearsal_of_redo_names_the_rejected(
     reviewed: Path, src: Path, ink: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     chosen = decide(tmp_path / "d.json", reviewed, **{"02": "rejected"})
-    rehearsal.rehearse(options(src, reviewed, ink, chosen, 0.5), False)
+    planning.print_dry_run(options(src, reviewed, ink, chosen, 0.5), False)
     assert capsys.readouterr().out.startswith("colour again (other options): ")
     drive(options(src, reviewed, ink, chosen, 0.5))
-    rehearsal.rehearse(options(src, reviewed, ink), False)
+    planning.print_dry_run(options(src, reviewed, ink), False)
     assert "other options" not in capsys.readouterr().out
 
 
@@ -65,14 +68,14 @@ def test_a_decision_that_was_overtaken_is_told_and_not_obeyed(
     old = decide(tmp_path / "old.json", reviewed, **{"00": "rejected", "02": "rejected"})
     drive(options(src, reviewed, ink, decide(tmp_path / "new.json", reviewed, **{"02": "rejected"}), 0.5))
     by_hand = provenance.read_rows(reviewed)["box0/02.png"]
-    rehearsal.rehearse(options(src, reviewed, ink, old, 1.5), False)
+    planning.print_dry_run(options(src, reviewed, ink, old, 1.5), False)
     said = capsys.readouterr().out.splitlines()
     assert [line.split(":")[0] for line in said] == [
         "colour again (other options)", "leave as it is (done again since it was rejected; decide anew)",
     ]  # fmt: skip
     for overwrite in (False, True):
         asked = replace(options(src, reviewed, ink, old, 1.5), overwrite=overwrite)
-        assert batch_view.show(asked, False, False, False, lambda: False, plain_drive) == 0
+        assert progress.show(asked, False, False, False, lambda: False, plain_drive) == 0
         told = capsys.readouterr().err
         assert "left as it is box0/02.png: done again since it was rejected" in told
         assert ("left as it is box0/00.tif" in told) == overwrite, "the second time it has been done again, too"

@@ -9,8 +9,8 @@ from support.doubles import contents
 from support.review_data import decide, options
 
 from archivecolor.errors import NoInputError, OutputError
-from archivecolor.export import export
-from archivecolor.run import drive
+from archivecolor.pipeline.runner import drive
+from archivecolor.review.export import export
 
 
 def test_export_copies_the_accepted_with_their_sidecars(reviewed: Path, tmp_path: Path) -> None:

@@ -15,15 +15,16 @@ from PIL import Image
 from support.doubles import colour, contents, grey
 from support.review_data import Links, decide, options, rows_of
 
-from archivecolor import lab, photo, provenance, report
+from archivecolor import photo, provenance
 from archivecolor.errors import NoInputError, OutputError
-from archivecolor.export import export
 from archivecolor.film import dpx
-from archivecolor.film.contact import COUNT
+from archivecolor.film.thumbnails import COUNT
+from archivecolor.imaging import lab
 from archivecolor.options import ColorOptions, Disclosure, FilmOptions, ReportOptions, RunOptions
+from archivecolor.pipeline.runner import drive
 from archivecolor.provenance import Record
-from archivecolor.report import curves, facts, pictures
-from archivecolor.run import drive
+from archivecolor.review import page_data, report, speed_curves, thumbnails
+from archivecolor.review.export import export
 
 HOSTILE = ['"quoted" & <script>alert(1)<', "new\nline.png", "apostrophe's.png", "back\\slash.png", "ünï\u2028cödé.png"]
 
@@ -59,10 +60,10 @@ def test_each_row_has_its_facts_and_pictures(reviewed: Path) -> None:
     assert (done["status"], done["width"], done["depth"], done["after"]) == (
         "done", 56, 16, recorded["box0/00.tif"].output_sha256,
     )  # fmt: skip
-    for side in (pictures.THUMB, 300):
-        with Image.open(folder / pictures.file_name(done["after"], side)) as image:
+    for side in (thumbnails.THUMB, 300):
+        with Image.open(folder / thumbnails.file_name(done["after"], side)) as image:
             assert (image.format, image.size) == ("JPEG", (56, 40))
-    assert (folder / pictures.file_name(done["before"], 300)).is_file()
+    assert (folder / thumbnails.file_name(done["before"], 300)).is_file()
     assert rows["colour.png"]["before"] and not rows["colour.png"]["after"]
     assert rows["broken.jpg"]["before"] == "" and "truncated" in rows["broken.jpg"]["reason"]
 
@@ -87,7 +88,7 @@ def test_a_second_report_makes_only_what_is_new(reviewed: Path, src: Path, ink: 
     colour(src, out=reviewed, model=ink)
     report.report(ReportOptions(reviewed))
     now = {path: path.stat().st_mtime_ns for path in folder.glob("pictures/*/*")}
-    assert not (folder / pictures.file_name(gone["after"], pictures.THUMB)).exists()
+    assert not (folder / thumbnails.file_name(gone["after"], thumbnails.THUMB)).exists()
     told: list[Any] = []
     report.report(ReportOptions(reviewed), lambda *given: told.append(given))
     assert told == [], "the third time there is nothing new"
@@ -145,7 +146,7 @@ def test_a_report_of_nothing_is_an_error(tmp_path: Path) -> None:
 
 def test_a_picture_that_a_power_cut_emptied_is_made_again(reviewed: Path) -> None:
     folder = report.report(ReportOptions(reviewed)).parent
-    one = folder / pictures.file_name(rows_of(folder)["box0/02.png"]["after"], pictures.THUMB)
+    one = folder / thumbnails.file_name(rows_of(folder)["box0/02.png"]["after"], thumbnails.THUMB)
     whole = one.read_bytes()
     one.write_bytes(b"")
     report.report(ReportOptions(reviewed))
@@ -154,8 +155,8 @@ def test_a_picture_that_a_power_cut_emptied_is_made_again(reviewed: Path) -> Non
 
 def test_a_film_that_was_coloured_as_far_as_it_goes_is_shown() -> None:
     row = Record("a.mkv", "/a.mkv", "a.mkv", "failed", "truncated", "1", "2", film={"frames": 20})
-    assert facts.shown(row) == ("1", "2")
-    assert facts.shown(replace(row, output_sha256="")) == facts.shown(replace(row, film={})) == ("", "")
+    assert page_data.shown(row) == ("1", "2")
+    assert page_data.shown(replace(row, output_sha256="")) == page_data.shown(replace(row, film={})) == ("", "")
 
 
 def test_a_card_before_the_film_moves_the_frames_that_are_compared(out: Path) -> None:
@@ -176,15 +177,15 @@ def test_films_are_shown_decided_upon_redone_and_exported(src: Path, out: Path, 
     assert {0.0, 0.6667, 1.3333} <= set(recorded["reel.mp4"].film["stills"]), "the first frames of its shots"
     folder = report.report(ReportOptions(out, view=300)).parent
     rows = rows_of(folder)
-    assert not curves.speed(list(recorded.values())), "a film is not so many megapixels a second of a photograph"
+    assert not speed_curves.speed(list(recorded.values())), "a film is not so many megapixels a second of a photograph"
     reel = rows["reel.mp4"]
     assert (reel["film"]["frames"], reel["film"]["shots"], reel["status"]) == (60, 3, "done")
     assert rows["a.png"]["film"] is None
     seen = {}
     for which in ("before", "after"):
-        with Image.open(folder / pictures.file_name(reel[which], 300)) as sheet:
+        with Image.open(folder / thumbnails.file_name(reel[which], 300)) as sheet:
             seen[which] = np.asarray(sheet.convert("L"), float)
-        with Image.open(folder / pictures.file_name(reel[which], pictures.THUMB)) as poster:
+        with Image.open(folder / thumbnails.file_name(reel[which], thumbnails.THUMB)) as poster:
             assert poster.size == (64, 48)
     assert np.abs(seen["before"] - seen["after"]).mean() < 12, "the same frames, one beside the other"
     assert rows["colour.mp4"]["before"] and not rows["colour.mp4"]["after"]
@@ -235,15 +236,15 @@ def test_numbered_files_are_shown_decided_upon_redone_and_exported(
     shown = [101 + round(seconds * 18) for seconds in first.film["stills"]]
     assert set(shown) < set(there) and shown[-1] >= 111, "the gap is crossed"
     for which in ("before", "after"):
-        with Image.open(folder / pictures.file_name(row[which], 300)) as sheet:
+        with Image.open(folder / thumbnails.file_name(row[which], 300)) as sheet:
             cells = np.asarray(sheet.convert("L"), float)
         assert cells.shape == (122, 170)
         middle = [cells[20 + 41 * (i // 3), 28 + 57 * (i % 3)] for i in range(COUNT)]
         expected = [20 + 15 * (number - 101) + 2 for number in shown]
         assert np.abs(np.array(middle) - expected).max() < 8, which
-        with Image.open(folder / pictures.file_name(row[which], pictures.THUMB)) as poster:
+        with Image.open(folder / thumbnails.file_name(row[which], thumbnails.THUMB)) as poster:
             assert poster.size == (56, 40)
-    with Image.open(folder / pictures.file_name(row["after"], 300)) as sheet:
+    with Image.open(folder / thumbnails.file_name(row["after"], 300)) as sheet:
         red, _, blue = np.asarray(sheet, int)[60, 80]
         assert red > blue + 20, "the ink's brown"
 
@@ -280,7 +281,7 @@ def test_numbered_files_of_a_film_whose_frames_last_unequally_are_shown_beside_t
     assert (row["missing"], row["film"]["plays"]) == ("", False)
     assert row["link"] == "reel.mp4_frames/reel_000000.png"
     before, after = (
-        np.asarray(Image.open(folder / pictures.file_name(row[which], 300)).convert("L"), float)
+        np.asarray(Image.open(folder / thumbnails.file_name(row[which], 300)).convert("L"), float)
         for which in ("before", "after")
     )
     assert np.abs(before - after).mean() < 5
@@ -288,6 +289,6 @@ def test_numbered_files_of_a_film_whose_frames_last_unequally_are_shown_beside_t
 
 def test_totals_add_up(reviewed: Path) -> None:
     rows = list(provenance.read_rows(reviewed).values())
-    counted = facts.totals(rows)
+    counted = page_data.totals(rows)
     assert sum(count for _, _, count in counted) == len(rows) == 6
     assert counted[0] == ("done", "", 4)

@@ -14,12 +14,12 @@ from support.doubles import colour, grey, save_ink
 from support.paths import SHARED
 from support.review_page import PATIENCE_MS, card, choose, names, saved, visit
 
-from archivecolor import provenance, report
-from archivecolor.export import export
+from archivecolor import provenance
 from archivecolor.options import ColorOptions, Disclosure, ReportOptions, RunOptions
+from archivecolor.pipeline.runner import drive
 from archivecolor.provenance import DONE, Record, read_rows
-from archivecolor.report import facts
-from archivecolor.run import drive
+from archivecolor.review import page_data, report
+from archivecolor.review.export import export
 
 
 def test_pictures_load_and_names_are_text(page: Any, reported: Path) -> None:
@@ -268,8 +268,8 @@ def test_twenty_thousand_rows_open_turn_and_filter(page: Any, tmp_path: Path) ->
     for name in report.COPIED:
         copy = shutil.copytree if (report.ASSETS / name).is_dir() else shutil.copyfile
         copy(report.ASSETS / name, folder / name)
-    gone = {sha: "is not there any more" for one in rows for sha in facts.shown(one)}
-    (folder / "data.js").write_text(facts.as_script("many", 1000, rows, gone))
+    gone = {sha: "is not there any more" for one in rows for sha in page_data.shown(one)}
+    (folder / "data.js").write_text(page_data.as_script("many", 1000, rows, gone))
     (folder / "index.html").write_text(report.page(options, rows))
     assert (folder / "data.js").stat().st_size < 12e6
     visit(page, out)

@@ -1,4 +1,4 @@
-"""A child of `archivecolor.supervise` that is killed over certain pictures: what one does is in its name.
+"""A child of `archivecolor.execution.supervise` that is killed over certain pictures: what one does is in its name.
 
 `segfault` crashes as a decoder would, `kill` is what the system does when memory runs out, `once` kills unless it was
 tried before, `hangs` takes its time. Called as `deadly_child.py real FD` it colours, with the ink and a decoder made
@@ -17,10 +17,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from archivecolor import jobs
+from archivecolor.execution.supervise import child
 from archivecolor.options import RunOptions
-from archivecolor.provenance import DONE, FAILED, Aftermath, Manifest, Record
-from archivecolor.supervise import child
+from archivecolor.pipeline import inputs
+from archivecolor.provenance import DONE, FAILED, CrashReport, Manifest, Record
 
 DELAY_S = float(os.environ.get("DEADLY_DELAY_S", "0"))
 
@@ -46,13 +46,13 @@ def light_drive(
     passed_over: Any,
     film_watch: Any,
     begun: Callable[[str], None],
-    known: Aftermath,
+    known: CrashReport,
 ) -> list[Record]:
     """What `run.drive` promises, one picture after the other and without a picture; three are in hand at a time."""
-    todo = jobs.find(options.inputs, options.out, lambda path: path.suffix != ".txt", passed_over=passed_over)
+    todo = inputs.find_inputs(options.inputs, options.out, lambda path: path.suffix != ".txt", passed_over=passed_over)
     with Manifest(options.out) as manifest:
 
-        def settle(job: jobs.Job, status: str, reason: str = "") -> None:
+        def settle(job: inputs.Job, status: str, reason: str = "") -> None:
             manifest.append(Record(job.name, str(job.source), None, status, reason))
             watch(job.name, manifest.rows[job.name], len(todo))
 
@@ -92,6 +92,6 @@ def make_real() -> None:
 if sys.argv[1] == "real":
     make_real()
 else:
-    sys.modules["archivecolor.run"] = types.ModuleType("archivecolor.run")
-    sys.modules["archivecolor.run"].drive = light_drive  # type: ignore[attr-defined]
+    sys.modules["archivecolor.pipeline.runner"] = types.ModuleType("archivecolor.pipeline.runner")
+    sys.modules["archivecolor.pipeline.runner"].drive = light_drive  # type: ignore[attr-defined]
 child.main(int(sys.argv[2]))

@@ -1,4 +1,4 @@
-"""An actor of `archivecolor.cluster` that knows the ink, is killed over a picture named `once`, the first time,
+"""An actor of `archivecolor.execution.ray` that knows the ink, is killed over a picture named `once`, the first time,
 and colours a film only when so many pictures are there as the environment says."""
 
 from __future__ import annotations
@@ -9,8 +9,9 @@ import time
 from pathlib import Path
 from typing import Any
 
-from archivecolor import photo, reel
-from archivecolor.cluster.worker import Worker
+from archivecolor import photo
+from archivecolor.execution.ray.worker import Worker
+from archivecolor.pipeline import film as film_pipeline
 from support.doubles import ConstantInk, register_ink
 
 
@@ -27,7 +28,7 @@ class DeadlyWorker(Worker):
             return read(path, *rest)
 
         photo.read = deadly
-        color = reel.color_job
+        color = film_pipeline.color_film_job
 
         def patient(*given: Any) -> Any:
             out, end = given[4].out, time.monotonic() + 90
@@ -36,6 +37,6 @@ class DeadlyWorker(Worker):
                 time.sleep(0.05)
             return color(*given)
 
-        reel.color_job = patient
+        film_pipeline.color_film_job = patient
         (Path(os.environ["ARCHIVECOLOR_TEST_BIRTHS"]) / str(os.getpid())).touch()
         super().__init__(*given)

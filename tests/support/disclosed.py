@@ -7,9 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from archivecolor.provenance import (
-    Record,
-)
+from archivecolor.provenance import Record
 
 Colour = Callable[..., list[Record]]
 

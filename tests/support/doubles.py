@@ -12,7 +12,8 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
-from archivecolor import lab, networks, weights
+from archivecolor import networks, weights
+from archivecolor.imaging import lab
 
 INK = (20.0, 30.0)
 """ab of `ConstantInk`, Lab units: the brown of an old print."""
@@ -108,7 +109,7 @@ def contents(folder: Path, but_not: Callable[[Path], bool] = lambda path: False)
 
 
 def colour(*inputs: Path, out: Path, model: Path, **options: Any) -> list[Any]:
-    """`archivecolor.run` on the CPU in float32 with a small network size: the same bytes on every machine.
+    """`archivecolor.pipeline.runner` on the CPU in float32 with a small network size: the same bytes on every machine.
 
     Without sidecars, which tell the time; `disclosure=Disclosure()` is what a user gets.
     """

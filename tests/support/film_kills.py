@@ -18,7 +18,7 @@ import time
 from pathlib import Path
 
 from archivecolor import files
-from archivecolor.film.segments import FOLDER_SUFFIX
+from archivecolor.film.work_folder import FOLDER_SUFFIX
 from archivecolor.provenance import DONE, read_rows
 
 

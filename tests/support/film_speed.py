@@ -23,11 +23,11 @@ import av
 
 from archivecolor.bench.memory import now_megabytes
 from archivecolor.bench.stages import check
-from archivecolor.colorize import Colorizer
-from archivecolor.jobs import Job
+from archivecolor.inference.colorizer import Colorizer
 from archivecolor.options import ColorOptions, Disclosure, FilmOptions, RunOptions
+from archivecolor.pipeline.inputs import Job
+from archivecolor.pipeline.runner import work
 from archivecolor.provenance import Manifest, Record
-from archivecolor.run import work
 
 _LINE = "{:10} {:8} {:>9} {:>12} {:>14} {:>6} {:>15}"
 

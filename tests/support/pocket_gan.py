@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from archivecolor.networks.patchgan import PatchDiscriminator
-from archivecolor.options import Adversarial, Stage
+from archivecolor.options import AdversarialOptions, StageOptions
 from archivecolor.training import dataset
 from archivecolor.training.gan import GuardedGanStep
 from support import tiny_training
@@ -52,15 +52,15 @@ def some_batch(start: int = 0) -> dataset.Batch:
 
 def pocket_step(seed: int = 0, **asked) -> GuardedGanStep:
     torch.manual_seed(seed)
-    return GuardedGanStep(Pocket(), Adversarial(**{"warmup": 8, **asked}), 1e-3, "fp32", CPU, parent="ab" * 32)
+    return GuardedGanStep(Pocket(), AdversarialOptions(**{"warmup": 8, **asked}), 1e-3, "fp32", CPU, parent="ab" * 32)
 
 
-def pocket_stage(out: Path, **changes) -> Stage:
+def pocket_stage(out: Path, **changes) -> StageOptions:
     values = {
         "name": "gan", "model": "pocket", "out": out, "pictures": 32, "sizes": ((32, 1.0),), "batch": 4, "lr": 1e-3,
         "validate_every": 8, "validation_pictures": 2, "validation_size": 32,
     }  # fmt: skip
-    return Stage(**{**values, **changes})
+    return StageOptions(**{**values, **changes})
 
 
 CARD = {"name": "pocket", "network": "pocket", "sha256": "", "stage": "gan", "recipe": {}, "data": {}}

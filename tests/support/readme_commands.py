@@ -11,8 +11,8 @@ from pathlib import Path
 from typer.testing import CliRunner
 
 from archivecolor import cli
-from archivecolor.decisions import FORMAT
 from archivecolor.provenance import read_rows
+from archivecolor.provenance.decisions import FORMAT
 from support.paths import ROOT
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from archivecolor import lab
 from archivecolor.film import dpx
+from archivecolor.imaging import lab
 from archivecolor.options import FilmOptions
 from support.doubles import colour
 from support.films import scene

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from archivecolor import provenance
-from archivecolor.decisions import FORMAT
 from archivecolor.options import ColorOptions, Disclosure, RunOptions
+from archivecolor.provenance.decisions import FORMAT
 
 
 def data_of(folder: Path) -> dict[str, Any]:

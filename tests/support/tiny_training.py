@@ -11,11 +11,9 @@ from PIL import Image
 from torch import nn
 
 from archivecolor.networks.unet import DynamicUnet, conv_relu
-from archivecolor.options import Stage
-from archivecolor.training import (
-    dataset,
-)
-from archivecolor.training.pretrain import Pretrain
+from archivecolor.options import StageOptions
+from archivecolor.training import dataset
+from archivecolor.training.pretrain import PretrainStep
 
 CPU = torch.device("cpu")
 
@@ -59,17 +57,17 @@ class TinyBody(nn.Module):
         return kept
 
 
-def tiny_step(seed: int) -> Pretrain:
+def tiny_step(seed: int) -> PretrainStep:
     torch.manual_seed(seed)
-    return Pretrain(DynamicUnet(TinyBody(), TinyBody.channels), "fp32", CPU)
+    return PretrainStep(DynamicUnet(TinyBody(), TinyBody.channels), "fp32", CPU)
 
 
-def tiny_stage(out: Path, **changes) -> Stage:
+def tiny_stage(out: Path, **changes) -> StageOptions:
     values = {
         "name": "pretrain", "model": "lite", "out": out, "pictures": 24, "sizes": ((32, 0.5), (64, 0.5)), "batch": 4,
         "aging": 0.5, "validate_every": 12, "validation_pictures": 2, "validation_size": 32, "settings": {},
     }  # fmt: skip
-    return Stage(**{**values, **changes})
+    return StageOptions(**{**values, **changes})
 
 
 CARD = {"name": "tiny", "network": "lite", "sha256": "", "stage": "pretrain", "recipe": {}, "data": {}}

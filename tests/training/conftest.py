@@ -9,16 +9,12 @@ from support.pocket_gan import Pocket, SmallJudge
 from support.tiny_training import CPU
 
 from archivecolor import networks
-from archivecolor.training import (
-    features,
-    gan,
-    sheets,
-)
+from archivecolor.training import figures, gan, lite0_features
 
 
 @pytest.fixture(scope="module")
-def lite0() -> features.Lite0:
-    return features.Lite0("fp32", CPU)
+def lite0() -> lite0_features.Lite0:
+    return lite0_features.Lite0("fp32", CPU)
 
 
 @pytest.fixture(scope="module")
@@ -27,5 +23,5 @@ def pocket_networks() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(networks.NETWORKS, "pocket", Pocket)
         patch.setattr(gan, "PatchDiscriminator", SmallJudge)
-        patch.setattr(sheets, "curves", lambda folder: None)
+        patch.setattr(figures, "curves", lambda folder: None)
         yield

@@ -26,10 +26,10 @@ from typer.testing import CliRunner
 from archivecolor import networks, weights
 from archivecolor.cli import app
 from archivecolor.errors import UsageError
-from archivecolor.networks.feature_judge import FeatureDiscriminator
+from archivecolor.networks.feature_discriminator import FeatureDiscriminator
 from archivecolor.networks.patchgan import PatchDiscriminator
-from archivecolor.options import Adversarial, Appearance, Stage
-from archivecolor.training import dataset, gan, loop, sheets
+from archivecolor.options import AdversarialOptions, AppearanceOptions, StageOptions
+from archivecolor.training import dataset, figures, gan, loop
 from archivecolor.training.gan import GanStep, GuardedGanStep, discriminator_loss, generator_loss
 
 pytestmark = pytest.mark.usefixtures("pocket_networks")
@@ -149,7 +149,7 @@ def test_the_feature_loss_is_made_small_beside_the_discriminator():
     batch = dataset.training_batch(photo_set(4), 0, 4, 64, 0.0, 0)
 
     def distance_after(weight: float) -> float:
-        step = pocket_step(appearance=Appearance(feature_weight=weight), warmup=0, l1_weight=0.0)
+        step = pocket_step(appearance=AppearanceOptions(feature_weight=weight), warmup=0, l1_weight=0.0)
         step.network.layers[3].p = 0.0
         for _ in range(25):
             losses = step(batch, 3e-3)
@@ -160,7 +160,7 @@ def test_the_feature_loss_is_made_small_beside_the_discriminator():
 
 
 def test_psnr_and_colour_count_beside_the_discriminator_without_lite0():
-    step = pocket_step(appearance=Appearance(psnr_weight=1.0, colour_weight=10.0), warmup=0)
+    step = pocket_step(appearance=AppearanceOptions(psnr_weight=1.0, colour_weight=10.0), warmup=0)
     assert step.lite0 is None
     batch = dataset.training_batch(photo_set(4), 0, 4, 64, 0.0, 0)
     losses = [step(batch, 3e-3) for _ in range(25)]
@@ -184,7 +184,9 @@ def test_two_pictures_are_memorised_beside_the_discriminator():
 # Going on
 
 
-def losses_of(stage: Stage, step: GuardedGanStep, stop_after: int = 99, fall_at: int = 99) -> list[tuple[float, ...]]:
+def losses_of(
+    stage: StageOptions, step: GuardedGanStep, stop_after: int = 99, fall_at: int = 99
+) -> list[tuple[float, ...]]:
     """Runs a training; stops it politely after so many steps, or kills it in the middle of one."""
     losses: list[tuple[float, ...]] = []
 
@@ -243,7 +245,11 @@ def test_finished_weights_keep_the_statistics_of_their_norms_and_new_ones_find_t
     batch = dataset.training_batch(photo_set(4), 0, 4, 32, 0.0, 0)
     for guarded_step in (True, False):
         torch.manual_seed(0)
-        step = pocket_step(warmup=0) if guarded_step else GanStep(Pocket(), Adversarial(warmup=0), 2e-4, "fp32", CPU)
+        step = (
+            pocket_step(warmup=0)
+            if guarded_step
+            else GanStep(Pocket(), AdversarialOptions(warmup=0), 2e-4, "fp32", CPU)
+        )
         norms = [module for module in step.network.modules() if isinstance(module, nn.BatchNorm2d)]
         before = [norm.running_mean.clone() for norm in norms]
         weight = next(step.network.parameters()).detach().clone()
@@ -292,7 +298,7 @@ def test_train_gan_leaves_weights_that_name_their_parent(tmp_path: Path, parent)
     assert (card.name, card.stage, card.recipe["from"]) == ("mine", "gan", "pocket")
     told = {"gan": "lsgan", "lr_d": 1e-4, "warmup": 4, "chroma_weight": 0.5, "stop_when": "l1:1.5,colour:0.3-2"}
     assert told.items() <= card.recipe.items()
-    assert [row["pictures"] for row in sheets.read_history(out)] == [0, 4, 8]
+    assert [row["pictures"] for row in figures.read_history(out)] == [0, 4, 8]
     with pytest.raises(UsageError, match="start from"):
         command(f"train gan --from {folder} --data {photos} --out {folder} --sizes 64")
 
@@ -326,5 +332,5 @@ def test_train_baseline_learns_pix2pix_from_noise(tmp_path: Path, parent, monkey
 
 
 def test_the_baseline_has_no_guard():
-    step = GanStep(Pocket(), Adversarial(stop_when=None), 2e-4, "fp32", CPU)
+    step = GanStep(Pocket(), AdversarialOptions(stop_when=None), 2e-4, "fp32", CPU)
     assert set(step.modules()) == {"network", "discriminator"}

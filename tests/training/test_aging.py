@@ -10,12 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.tiny_training import colour_picture, photo_set
 
-from archivecolor import lab
-from archivecolor.training import (
-    aging,
-    damage,
-    dataset,
-)
+from archivecolor.imaging import lab
+from archivecolor.training import aging, damage, dataset
 from archivecolor.training.aging import aged_batch
 
 # Aging

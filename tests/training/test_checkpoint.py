@@ -17,17 +17,13 @@ from typer.testing import CliRunner
 from archivecolor import weights
 from archivecolor.cli import app
 from archivecolor.errors import INTERRUPTED, UsageError
-from archivecolor.options import Stage
-from archivecolor.training import (
-    checkpoint,
-    loop,
-    sheets,
-)
+from archivecolor.options import StageOptions
+from archivecolor.training import checkpoint, figures, loop
 
 # The loop
 
 
-def losses_of(stage: Stage, step: checkpoint.Step, stop_after: int = 99, fall_at: int = 99) -> list[float]:
+def losses_of(stage: StageOptions, step: checkpoint.Step, stop_after: int = 99, fall_at: int = 99) -> list[float]:
     """Runs a training; stops it politely after so many steps, or kills it in the middle of one."""
     losses: list[float] = []
 
@@ -101,7 +97,7 @@ def test_a_finished_training_learns_nothing_more(unbroken: tuple[Path, list[floa
 
 def test_a_training_leaves_history_curves_samples_and_card(unbroken: tuple[Path, list[float]]):
     out, _ = unbroken
-    rows = sheets.read_history(out)
+    rows = figures.read_history(out)
     assert [row["pictures"] for row in rows] == [0, 12, 24]
     assert {"val_l1", "val_psnr_gain", "val_colour"} <= set(rows[-1])
     for name in ("curves.png", "samples.png"):
@@ -148,7 +144,7 @@ def test_ctrl_c_saves_and_the_same_command_goes_on(tmp_path: Path):
     again = subprocess.run([*command, str(seen + 2)], capture_output=True, text=True, timeout=240)
     assert again.returncode == 0, again.stderr
     assert f"Until picture {seen}: pictures = 100000" in " ".join(again.stderr.split())
-    assert [row["pictures"] for row in sheets.read_history(tmp_path / "out")] == [0, seen, seen + 2]
+    assert [row["pictures"] for row in figures.read_history(tmp_path / "out")] == [0, seen, seen + 2]
 
 
 def test_finished_weights_are_not_trained_over(trained: tuple[Path, Path], tmp_path: Path):
@@ -177,7 +173,7 @@ def test_a_validation_that_was_cut_short_is_made_up_for(tmp_path: Path, cut_at: 
     with pytest.raises(KeyboardInterrupt):
         loop.run(stage, tiny_step(0), photo_set(6), photo_set(2), CARD, watch)
     numbers = loop.run(stage, tiny_step(0), photo_set(6), photo_set(2), CARD, lambda progress: None)
-    rows = sheets.read_history(tmp_path)
+    rows = figures.read_history(tmp_path)
     assert [row["pictures"] for row in rows] == [0, 12, 24]
     assert numbers["val_l1"] == rows[-1]["val_l1"]
     assert weights.read_card(tmp_path).numbers["training"]["validation"] == numbers
@@ -185,8 +181,8 @@ def test_a_validation_that_was_cut_short_is_made_up_for(tmp_path: Path, cut_at: 
 
 def test_a_history_forgets_what_a_killed_training_did_not_save(tmp_path: Path):
     for pictures in (0, 12, 24, 12, 24, 24):
-        sheets.log(tmp_path, {"pictures": pictures, "val_l1": pictures / 100})
-    assert [row["pictures"] for row in sheets.read_history(tmp_path)] == [0, 12, 24]
+        figures.log(tmp_path, {"pictures": pictures, "val_l1": pictures / 100})
+    assert [row["pictures"] for row in figures.read_history(tmp_path)] == [0, 12, 24]
 
 
 def test_a_watcher_is_told_of_each_validation_when_it_is_made(tmp_path: Path):
@@ -194,7 +190,7 @@ def test_a_watcher_is_told_of_each_validation_when_it_is_made(tmp_path: Path):
     stage = tiny_stage(tmp_path)
     loop.run(stage, tiny_step(0), photo_set(6), photo_set(2), CARD, told.append)
     validated = [p for p in told if p.validated]
-    assert [p.pictures for p in validated] == [row["pictures"] for row in sheets.read_history(tmp_path)]
+    assert [p.pictures for p in validated] == [row["pictures"] for row in figures.read_history(tmp_path)]
     assert all(p.numbers.keys() == {"val_l1", "val_psnr_gain", "val_colour"} for p in validated)
     assert {p.size for p in validated} == {stage.validation_size}
 

@@ -12,14 +12,14 @@ from torch import Tensor, nn
 from archivecolor import weights
 from archivecolor.options import StopWhen
 from archivecolor.training import gan, loop
-from archivecolor.training.gan import Guard, GuardedGanStep
+from archivecolor.training.gan import EarlyStopping, GuardedGanStep
 
 pytestmark = pytest.mark.usefixtures("pocket_networks")
 
 
-def guarded(*validations: tuple[float, float], limits: StopWhen | None = StopWhen()) -> Guard:  # noqa: B008
+def guarded(*validations: tuple[float, float], limits: StopWhen | None = StopWhen()) -> EarlyStopping:  # noqa: B008
     """A guard that has seen these validations, every 100 pictures; average number i holds i everywhere."""
-    guard = Guard(nn.Linear(1, 1), limits, "ab" * 32)
+    guard = EarlyStopping(nn.Linear(1, 1), limits, "ab" * 32)
     for i, (l1, colour) in enumerate(validations):
         guard.consider(
             i * 100, numbers(l1, colour), {k: torch.full_like(v, i) for k, v in snapshot(guard.best).items()}
@@ -27,7 +27,7 @@ def guarded(*validations: tuple[float, float], limits: StopWhen | None = StopWhe
     return guard
 
 
-def kept(guard: Guard) -> int:
+def kept(guard: EarlyStopping) -> int:
     assert guard.standing.kept_at == 100 * float(guard.best.weight)
     return int(guard.best.weight)
 

@@ -19,8 +19,8 @@ from typer.testing import CliRunner
 
 from archivecolor import weights
 from archivecolor.cli import app
-from archivecolor.options import Stage
-from archivecolor.training import dataset, loop, school, sheets
+from archivecolor.options import StageOptions
+from archivecolor.training import dataset, figures, loop, trainer
 from archivecolor.training.checkpoint import Average
 from archivecolor.training.gan import cost_of
 
@@ -31,8 +31,8 @@ SOURCE = "isomerpages/nparks-gardening"
 def numbers(model: str | Path, held: list[Path], side: int) -> dict[str, float]:
     """L1, PSNR gained over grey and colourfulness ÷ truth's of some weights on held-out pictures."""
     network, _ = weights.load(weights.find(str(model)))
-    stage = Stage("gan", "lite", Path(), validation_size=side)
-    return loop.validate(network, Average(network, 0.0), dataset.load(held, school.read_rgb, side), stage)
+    stage = StageOptions("gan", "lite", Path(), validation_size=side)
+    return loop.validate(network, Average(network, 0.0), dataset.load(held, trainer.read_rgb, side), stage)
 
 
 def fine_tune(root: Path, photos: list[Path], side: int, pictures: int, *words: str) -> Path:
@@ -50,8 +50,8 @@ def fine_tune(root: Path, photos: list[Path], side: int, pictures: int, *words: 
 @pytest.fixture(autouse=True)
 def undrawn(monkeypatch: pytest.MonkeyPatch) -> None:
     torch.set_num_threads(1)
-    monkeypatch.setattr(sheets, "curves", lambda folder: None)
-    monkeypatch.setattr(sheets, "samples", lambda *given: None)
+    monkeypatch.setattr(figures, "curves", lambda folder: None)
+    monkeypatch.setattr(figures, "samples", lambda *given: None)
 
 
 def one_palette(seed: int) -> np.ndarray:

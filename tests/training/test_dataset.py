@@ -11,13 +11,10 @@ import torch
 from PIL import Image
 from support.tiny_training import colour_picture, photo_set
 
-from archivecolor import lab
 from archivecolor.errors import NoInputError
-from archivecolor.options import Stage
-from archivecolor.training import (
-    dataset,
-    school,
-)
+from archivecolor.imaging import lab
+from archivecolor.options import StageOptions
+from archivecolor.training import dataset, trainer
 
 # What goes in
 
@@ -43,7 +40,7 @@ def mixed_folder(tmp_path: Path) -> Path:
 
 def test_what_cannot_teach_colour_is_left_out_and_counted(mixed_folder: Path):
     seen: list[int] = []
-    photos = dataset.load(dataset.find(mixed_folder), school.read_rgb, 64, mixed_folder, seen.append)
+    photos = dataset.load(dataset.find(mixed_folder), trainer.read_rgb, 64, mixed_folder, seen.append)
     assert photos.names == ["a.png", "b.png", "sub/c.jpg"]
     assert photos.reasons["broken.jpg"] == "unreadable"
     assert photos.left_out == {"grey": 1, "tinted in one tone": 1, "under 64 pixels": 1, "unreadable": 1}
@@ -53,7 +50,7 @@ def test_what_cannot_teach_colour_is_left_out_and_counted(mixed_folder: Path):
 
 def test_nothing_usable_is_an_error_that_counts_the_reasons(mixed_folder: Path):
     with pytest.raises(NoInputError, match="1 grey"):
-        dataset.load([mixed_folder / "grey.png"], school.read_rgb, 64)
+        dataset.load([mixed_folder / "grey.png"], trainer.read_rgb, 64)
     with pytest.raises(NoInputError):
         dataset.find(mixed_folder / "nowhere")
 
@@ -116,8 +113,8 @@ def test_of_many_held_out_pictures_those_looked_at_are_spread_and_the_others_tol
 ):
     for i in range(6):
         Image.fromarray(colour_picture(i)).save(tmp_path / f"{i}.png")
-    monkeypatch.setattr(Stage, "validation_pictures", 2)
-    found = school.load_photographs(tmp_path, tmp_path, 64)
+    monkeypatch.setattr(StageOptions, "validation_pictures", 2)
+    found = trainer.load_photographs(tmp_path, tmp_path, 64)
     assert found.held.names == ["0.png", "3.png"]
     assert found.held.left_out == {"beyond the 2 that validations look at": 4}
     assert (found.in_both, found.counts()["in_both"]) == (2, 2)

@@ -15,26 +15,19 @@ from archivecolor.errors import UsageError
 from archivecolor.networks import NETWORKS
 from archivecolor.networks.encoders import Lite0Body, ResNet18Body
 from archivecolor.networks.unet import DynamicUnet
-from archivecolor.options import Teaching
-from archivecolor.training import (
-    checkpoint,
-    dataset,
-    features,
-    recipe,
-    school,
-    teacher,
-)
-from archivecolor.training.pretrain import Pretrain, start_encoder
+from archivecolor.options import DistillationOptions
+from archivecolor.training import checkpoint, dataset, distillation, lite0_features, recipe, trainer
+from archivecolor.training.pretrain import PretrainStep, start_encoder
 from archivecolor.training.recipe import Pretraining
 
 
-def test_the_encoder_comes_to_see_what_its_teacher_sees(lite0: features.Lite0):
+def test_the_encoder_comes_to_see_what_its_teacher_sees(lite0: lite0_features.Lite0):
     torch.manual_seed(0)
-    step = teacher.Teach(ResNet18Body(), lite0)
+    step = distillation.DistillationStep(ResNet18Body(), lite0)
     batch = dataset.training_batch(photo_set(4), 0, 4, 64, 0.5, 0)
     before = [value.clone() for value in lite0.body.state_dict().values()]
     losses = [step(batch, 1e-3) for _ in range(6)]
-    for name in features.TAPS.values():
+    for name in lite0_features.TAPS.values():
         assert losses[-1][name] < losses[0][name] - 0.1
     assert all(torch.equal(a, b) for a, b in zip(before, lite0.body.state_dict().values(), strict=True))
 
@@ -42,19 +35,19 @@ def test_the_encoder_comes_to_see_what_its_teacher_sees(lite0: features.Lite0):
 def test_distances_are_cosines():
     one = [torch.randn(2, 5, 3, 3) for _ in range(3)]
     for scale, expected in ((3.0, 0.0), (-0.5, 2.0)):
-        for value in features.distances([x * scale for x in one], one).values():
+        for value in lite0_features.distances([x * scale for x in one], one).values():
             assert float(value) == pytest.approx(expected, abs=1e-5)
 
 
-def test_a_taught_encoder_is_a_file_that_a_unet_starts_from(tmp_path: Path, lite0: features.Lite0):
+def test_a_taught_encoder_is_a_file_that_a_unet_starts_from(tmp_path: Path, lite0: lite0_features.Lite0):
     stage = tiny_stage(tmp_path / "a", settings={"encoder": "none"})
-    teaching = Teaching("lite0", pictures=8, sizes=((64, 1.0),))
+    teaching = DistillationOptions("lite0", pictures=8, sizes=((64, 1.0),))
     card = {**CARD, "recipe": {"seed": 0}}
 
     def teach(seed: int, stop_after: int = 99) -> tuple[Lite0Body, int]:
         torch.manual_seed(seed)
         body, told = Lite0Body(), []
-        teacher.teach(
+        distillation.distil_encoder(
             stage, teaching, body, lite0, photo_set(4), photo_set(2), card,
             lambda progress: None if progress.validated else told.append(progress), lambda: len(told) >= stop_after,
         )  # fmt: skip
@@ -66,10 +59,10 @@ def test_a_taught_encoder_is_a_file_that_a_unet_starts_from(tmp_path: Path, lite
     assert steps == 1
     assert not torch.equal(first.conv_stem.weight, body.conv_stem.weight)
     network = NETWORKS["lite"]()
-    start_encoder(network, str(tmp_path / "a" / teacher.FOLDER))
+    start_encoder(network, str(tmp_path / "a" / distillation.FOLDER))
     for name, value in network.layers[0].state_dict().items():
         assert torch.equal(value, body.state_dict()[name])
-    about = teacher.read_about(tmp_path / "a" / teacher.FOLDER)
+    about = distillation.read_about(tmp_path / "a" / distillation.FOLDER)
     assert about["pictures"] == 8
     assert about["recipe"] == {"seed": 0}
     with pytest.raises(UsageError, match="no such file"):
@@ -78,39 +71,39 @@ def test_a_taught_encoder_is_a_file_that_a_unet_starts_from(tmp_path: Path, lite
 
 def test_a_teaching_that_goes_on_with_other_options_or_photographs_is_noticed(tmp_path: Path):
     stage = tiny_stage(tmp_path, settings={"teacher_pictures": 128})
-    photographs, told = school.Photographs("photos", photo_set(4), photo_set(2)), []
+    photographs, told = trainer.Photographs("photos", photo_set(4), photo_set(2)), []
     old = recipe.as_toml(Pretraining(teacher="lite0", teacher_lr=1e-3), "a command")
     new = recipe.as_toml(Pretraining(teacher="lite0", teacher_lr=1e-4), "a command")
-    school.begin(stage, photographs, old, told.append)
-    step = Pretrain(ConstantInk(), "fp32", CPU)
-    own = replace(stage, name="teach", out=tmp_path / teacher.FOLDER)
+    trainer.begin(stage, photographs, old, told.append)
+    step = PretrainStep(ConstantInk(), "fp32", CPU)
+    own = replace(stage, name="teach", out=tmp_path / distillation.FOLDER)
     checkpoint.save(own.out, own, step, checkpoint.Average(step.network, 0.9), checkpoint.State(64))
-    card = school.begin(stage, photographs, new, told.append)
+    card = trainer.begin(stage, photographs, new, told.append)
     line = "Until picture 64 of the teaching: teacher_lr = 0.001"
     assert card["recipe"]["changed"] == [line]
     assert [text.split(" (")[0] for text in told] == [f"goes on with other options. {line}"]
     with pytest.raises(UsageError, match="began with other photographs"):
-        school.begin(stage, replace(photographs, train=photo_set(3)), new, told.append)
+        trainer.begin(stage, replace(photographs, train=photo_set(3)), new, told.append)
     untaught = tiny_stage(tmp_path, settings={})
-    assert "changed" not in school.begin(untaught, photographs, old, told.append)["recipe"], "nothing of it was taught"
+    assert "changed" not in trainer.begin(untaught, photographs, old, told.append)["recipe"], "nothing of it was taught"
 
 
-def test_beside_l1_the_teacher_reaches_the_encoder_too(lite0: features.Lite0):
+def test_beside_l1_the_teacher_reaches_the_encoder_too(lite0: lite0_features.Lite0):
     torch.manual_seed(0)
-    step = teacher.GuidedPretrain(NETWORKS["lite"](), lite0, weight=0.1, chroma_weight=0.5)
+    step = distillation.DistilledPretrainStep(NETWORKS["lite"](), lite0, weight=0.1, chroma_weight=0.5)
     assert step.norms_frozen is False
-    assert teacher.GuidedPretrain(NETWORKS["lite"](), lite0, 0.1, 0.5, norms_frozen=True).norms_frozen
+    assert distillation.DistilledPretrainStep(NETWORKS["lite"](), lite0, 0.1, 0.5, norms_frozen=True).norms_frozen
     batch = dataset.validation_batch(photo_set(2), 0, 2, 64)
     losses = [step(batch, 3e-4) for _ in range(4)]
-    for name in features.TAPS.values():
+    for name in lite0_features.TAPS.values():
         assert losses[-1][name] < losses[0][name]
-    assert set(losses[0]) == {"l1", *features.TAPS.values()}
+    assert set(losses[0]) == {"l1", *lite0_features.TAPS.values()}
     assert all(p.grad.abs().max() > 0 for p in step.projections.parameters())
 
 
 def test_only_a_unet_can_be_taught():
     with pytest.raises(UsageError, match="--teacher none"):
-        teacher.encoder_of(NETWORKS["pix2pix"]())
+        distillation.encoder_of(NETWORKS["pix2pix"]())
 
 
 def test_the_card_tells_of_the_teacher(trained: tuple[Path, Path]):

@@ -16,7 +16,7 @@ from torch import nn
 
 from archivecolor import weights
 from archivecolor.errors import UsageError
-from archivecolor.training import together
+from archivecolor.training import distributed
 
 WORKER = """
 import json, os, sys
@@ -107,9 +107,9 @@ def test_a_shared_norm_alone_is_a_batch_norm():
     shared = nn.Sequential(nn.Conv2d(3, 4, 1), nn.BatchNorm2d(4, eps=1e-3, momentum=0.2))
     shared.load_state_dict(plain.state_dict())
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(together.dist, "all_reduce", lambda value: None)
-        together.share_norms(shared)
-        assert isinstance(shared[1], together.SharedNorm)
+        patch.setattr(distributed.dist, "all_reduce", lambda value: None)
+        distributed.sync_batch_norms(shared)
+        assert isinstance(shared[1], distributed.SyncedBatchNorm)
         for _ in range(3):
             x = torch.randn(4, 3, 6, 6)
             for network in (plain, shared):
@@ -123,18 +123,18 @@ def test_a_shared_norm_alone_is_a_batch_norm():
 
 
 def test_a_batch_that_cannot_be_shared_out_is_refused(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(together, "size", lambda: 3)
+    monkeypatch.setattr(distributed, "world_size", lambda: 3)
     with pytest.raises(UsageError, match="--batch 4"):
-        together.check_batch(4)
-    together.check_batch(6)
+        distributed.check_batch(4)
+    distributed.check_batch(6)
 
 
 def test_alone_nothing_is_joined_and_nothing_changes():
-    with together.joined(1, torch.device("cpu")):
-        assert (together.size(), together.rank(), together.leads()) == (1, 0, True)
-        assert together.part(12, 4) == (12, 4)
-        assert together.mean_of({"a": 1.0}) == {"a": 1.0}
-        assert not together.anyone(False)
+    with distributed.initialize(1, torch.device("cpu")):
+        assert (distributed.world_size(), distributed.rank(), distributed.is_main_process()) == (1, 0, True)
+        assert distributed.local_slice(12, 4) == (12, 4)
+        assert distributed.mean_of({"a": 1.0}) == {"a": 1.0}
+        assert not distributed.any_process(False)
 
 
 LAUNCHERS = {

@@ -13,19 +13,15 @@ from support.tiny_training import CPU, photo_folder, photo_set, tiny_step
 from torch import nn
 from typer.testing import CliRunner
 
-from archivecolor import lab, weights
+from archivecolor import weights
 from archivecolor.cli import app
 from archivecolor.errors import UsageError, WeightsError
+from archivecolor.imaging import lab
 from archivecolor.networks import NETWORKS
 from archivecolor.options import parse_sizes
-from archivecolor.training import (
-    dataset,
-    loop,
-    pretrain,
-    school,
-)
-from archivecolor.training.descent import Descent
-from archivecolor.training.pretrain import Pretrain, SoftTarget, start_encoder, weighted_l1
+from archivecolor.training import dataset, loop, pretrain, trainer
+from archivecolor.training.optim_step import OptimStep
+from archivecolor.training.pretrain import PretrainStep, SoftTarget, start_encoder, weighted_l1
 from archivecolor.training.recipe import Pretraining
 
 
@@ -38,7 +34,7 @@ def test_a_command_memorises_two_pictures_and_leaves_them_in_its_weights(tmp_pat
     )
     assert CliRunner().invoke(app, words.split(), catch_exceptions=False).exit_code == 0
     network, _ = weights.load(tmp_path / "out")
-    batch = dataset.validation_batch(dataset.load(dataset.find(photos), school.read_rgb, 64), 0, 2, 64)
+    batch = dataset.validation_batch(dataset.load(dataset.find(photos), trainer.read_rgb, 64), 0, 2, 64)
     error = float((loop.predict(network, batch.l_net, "fp32") - batch.ab_net).abs().mean())
     one_colour = float((batch.ab_net - batch.ab_net.mean((0, 2, 3), keepdim=True)).abs().mean())
     assert error < 0.55 * one_colour
@@ -103,7 +99,7 @@ def test_two_pictures_can_be_memorised():
 @pytest.mark.parametrize(("model", "size", "steps"), [("lite", 64, 2), ("resnet18", 64, 2), ("pix2pix", 256, 1)])
 def test_every_parameter_learns(model: str, size: int, steps: int):
     torch.manual_seed(0)
-    step = Pretrain(NETWORKS[model](), "fp32", CPU)
+    step = PretrainStep(NETWORKS[model](), "fp32", CPU)
     before = {name: value.clone() for name, value in step.network.state_dict().items()}
     batch = dataset.validation_batch(photo_set(2), 0, 2, size)
     for _ in range(steps):
@@ -144,7 +140,7 @@ def test_a_soft_target_is_learned_beside_the_true_colours_from_the_true_luminanc
     student = ConstantInk()
     with torch.no_grad():
         student.tint.zero_()
-    step = Pretrain(student, "fp32", torch.device("cpu"), soft=soft)
+    step = PretrainStep(student, "fp32", torch.device("cpu"), soft=soft)
     losses = {name: float(loss.detach()) for name, loss in step.losses(batch).items()}
     assert losses["l1"] == pytest.approx(0.25 * float(batch.ab_net.abs().mean()))
     assert losses["soft"] == pytest.approx(0.75 * sum(INK) / 2 / 110, rel=1e-5)
@@ -152,7 +148,7 @@ def test_a_soft_target_is_learned_beside_the_true_colours_from_the_true_luminanc
     assert torch.equal(seen[0], true_l)
     assert not torch.allclose(true_l, batch.l_net, atol=0.02), "the student's luminance is aged"
     only = SoftTarget(ConstantInk(), 1.0, "fp32", torch.device("cpu"))
-    step = Pretrain(student, "fp32", torch.device("cpu"), soft=only)
+    step = PretrainStep(student, "fp32", torch.device("cpu"), soft=only)
     for _ in range(80):
         step(batch, 5e-3)
     assert (student.tint.detach() * 110).tolist() == pytest.approx(INK, abs=1.5)
@@ -198,7 +194,7 @@ def test_a_missing_network_is_said_with_the_ways_round_it(monkeypatch: pytest.Mo
 
 def test_in_fp16_the_loss_is_scaled_and_an_overflow_skips_the_step():
     layer = nn.Linear(4, 4)
-    learn = Descent(torch.optim.SGD(layer.parameters()), "fp16", CPU)
+    learn = OptimStep(torch.optim.SGD(layer.parameters()), "fp16", CPU)
     x = torch.ones(2, 4)
 
     def step(factor: float) -> bool:
@@ -212,10 +208,10 @@ def test_in_fp16_the_loss_is_scaled_and_an_overflow_skips_the_step():
     scale = learn.scale.scaler.get_scale()
     assert not step(float("inf"))
     assert learn.scale.scaler.get_scale() == scale / 2
-    other = Descent(torch.optim.SGD(layer.parameters()), "fp16", CPU)
+    other = OptimStep(torch.optim.SGD(layer.parameters()), "fp16", CPU)
     other.modules()["scale"].load_state_dict(learn.modules()["scale"].state_dict())
     assert other.scale.scaler.get_scale() == scale / 2
-    assert Descent(learn.optimizer, "bf16", CPU).modules() == {}
+    assert OptimStep(learn.optimizer, "bf16", CPU).modules() == {}
 
 
 def test_weights_to_go_on_from_have_an_encoder():

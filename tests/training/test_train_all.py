@@ -19,7 +19,7 @@ from typer.testing import CliRunner, Result
 from archivecolor import networks, weights
 from archivecolor.cli import app
 from archivecolor.errors import UsageError, WeightsError
-from archivecolor.training import gan, loop, recipe, school, sheets
+from archivecolor.training import figures, gan, loop, recipe, trainer
 from archivecolor.training.recipe import Baseline, Finetuning, Pretraining
 
 
@@ -29,8 +29,8 @@ def pocket(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(networks.NETWORKS, "pocket", Pocket)
     monkeypatch.setitem(networks.NETWORKS, "pix2pix", lambda: networks.Pix2PixUnet(n_filters=4))
     monkeypatch.setattr(gan, "PatchDiscriminator", SmallJudge)
-    monkeypatch.setattr(sheets, "curves", lambda folder: None)
-    monkeypatch.setattr(sheets, "samples", lambda *given: None)
+    monkeypatch.setattr(figures, "curves", lambda folder: None)
+    monkeypatch.setattr(figures, "samples", lambda *given: None)
 
 
 @pytest.fixture
@@ -195,7 +195,7 @@ def test_the_whole_road_on_two_tiny_pictures(photos: Path, road: Path, tmp_path:
     for stage in ("pretrain", "gan", "baseline"):
         assert weights.check(out / stage).stage == stage
         assert (out / stage / recipe.FILE).read_text() == ROAD
-        split = json.loads((out / stage / school.SPLIT).read_text())
+        split = json.loads((out / stage / trainer.SPLIT).read_text())
         names = split["train"]["pictures"] + split["val"]["pictures"]
         assert sorted(names) == ["0.png", "1.png"]
         assert {**split["train"]["left_out"], **split["val"]["left_out"]} == {"grey.png": "grey"}
@@ -225,11 +225,11 @@ def stopping(after: int) -> tuple[loop.Watch, loop.Stop]:
 @pytest.mark.parametrize("broken_at", [2, 4, 6, 8])
 def test_a_road_goes_on_wherever_it_was_left(photos: Path, road: Path, tmp_path: Path, broken_at: int, whole: Path):
     plan = recipe.read(road)
-    room = school.Room(lambda: school.load_photographs(photos, photos, 64), torch.device("cpu"))
+    room = trainer.TrainingContext(lambda: trainer.load_photographs(photos, photos, 64), torch.device("cpu"))
     watch, stop = stopping(broken_at)
-    school.whole_road(plan, tmp_path / "road", replace(room, watch=watch, stop=stop))
+    trainer.whole_road(plan, tmp_path / "road", replace(room, watch=watch, stop=stop))
     assert not (tmp_path / "road/baseline" / weights.TENSORS).exists()
-    school.whole_road(plan, tmp_path / "road", room)
+    trainer.whole_road(plan, tmp_path / "road", room)
     for stage in ("pretrain", "gan", "baseline"):
         ours, theirs = (folder / stage / weights.TENSORS for folder in (tmp_path / "road", whole))
         assert ours.read_bytes() == theirs.read_bytes(), stage
@@ -238,24 +238,24 @@ def test_a_road_goes_on_wherever_it_was_left(photos: Path, road: Path, tmp_path:
 @pytest.fixture
 def whole(photos: Path, road: Path, tmp_path: Path) -> Path:
     """The same road, unbroken."""
-    room = school.Room(lambda: school.load_photographs(photos, photos, 64), torch.device("cpu"))
-    school.whole_road(recipe.read(road), tmp_path / "whole", room)
+    room = trainer.TrainingContext(lambda: trainer.load_photographs(photos, photos, 64), torch.device("cpu"))
+    trainer.whole_road(recipe.read(road), tmp_path / "whole", room)
     return tmp_path / "whole"
 
 
 def test_another_recipe_or_other_photographs_are_not_gone_on_with(photos: Path, road: Path, whole: Path):
-    room = school.Room(lambda: school.load_photographs(photos, photos, 64), torch.device("cpu"))
+    room = trainer.TrainingContext(lambda: trainer.load_photographs(photos, photos, 64), torch.device("cpu"))
     with pytest.raises(UsageError, match="--recipe: differs"):
-        school.whole_road(replace(recipe.read(road), text=ROAD + "# more\n"), whole, room)
+        trainer.whole_road(replace(recipe.read(road), text=ROAD + "# more\n"), whole, room)
     Image.fromarray(colour_picture(7)).save(photos / "new.png")
     with pytest.raises(UsageError, match=r"0 are gone and 1 new \(new.png"):
-        school.whole_road(recipe.read(road), whole, room)
+        trainer.whole_road(recipe.read(road), whole, room)
 
 
 def test_another_stage_s_folder_keeps_its_split_and_recipe(photos: Path, whole: Path):
-    room = school.Room(lambda: school.load_photographs(photos, photos, 64), torch.device("cpu"))
+    room = trainer.TrainingContext(lambda: trainer.load_photographs(photos, photos, 64), torch.device("cpu"))
     with pytest.raises(UsageError, match="another --out"):
-        school.pretrain(Pretraining("pocket", encoder="none", sizes="32"), whole / "gan", "# other", room)
+        trainer.pretrain(Pretraining("pocket", encoder="none", sizes="32"), whole / "gan", "# other", room)
     assert (whole / "gan" / recipe.FILE).read_text() == ROAD
 
 
@@ -283,7 +283,7 @@ def test_a_road_looks_for_all_its_weights_before_it_begins(tmp_path: Path, table
     (tmp_path / "r.toml").write_text(table)
     road = recipe.read(tmp_path / "r.toml")
     with pytest.raises(kind, match=told):
-        school.whole_road(road, tmp_path / "out", school.Room(pytest.fail, torch.device("cpu")))
+        trainer.whole_road(road, tmp_path / "out", trainer.TrainingContext(pytest.fail, torch.device("cpu")))
     assert not (tmp_path / "out").exists()
 
 

@@ -1,0 +1,46 @@
+"""What all verbs say it with: tables on stdout, progress on stderr, and one way to be interrupted."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from rich.progress import Progress
+
+
+def print_table(rows: list[list[str]]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table()
+    for i, name in enumerate(rows[0]):
+        table.add_column(name, justify="right" if i else "left", overflow="fold")
+    for row in rows[1:]:
+        table.add_row(*row)
+    Console().print(table)
+
+
+def progress_bar(shown: bool = True) -> Progress:
+    """A progress bar on stderr, so that stdout holds the result alone."""
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+    from rich.table import Column
+
+    name = TextColumn("{task.description}", table_column=Column(no_wrap=True, min_width=10))
+    columns = (name, BarColumn(), TextColumn("{task.fields[note]}"), TimeRemainingColumn())
+    return Progress(*columns, console=Console(stderr=True), refresh_per_second=1, disable=not shown)
+
+
+def catch_interrupts() -> Callable[[], bool]:
+    """From now on the first Ctrl-C or SIGTERM only makes the returned function true; a second one ends at once."""
+    caught: list[int] = []
+
+    def note(number: int, _: object) -> None:
+        caught.append(number)
+        signal.signal(number, signal.SIG_DFL)
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, note)
+    return lambda: bool(caught)

@@ -1,0 +1,1 @@
+"""Measures colours against the truth: photographs, three-colour plates, films."""

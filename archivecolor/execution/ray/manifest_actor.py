@@ -1,0 +1,103 @@
+"""The one process that holds the manifest, and how all others ask it."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+from archivecolor.errors import ArchivecolorError
+from archivecolor.options import RunOptions
+from archivecolor.provenance import Identity, Manifest, Record
+
+
+class ManifestActor:
+    """The open manifest, in a process of its own on the driver's machine; and what the actors have in hand.
+
+    Errors of ours are answers, because those that are raised come through Ray as something else.
+    """
+
+    def __init__(self, options: RunOptions, folder: str) -> None:
+        os.chdir(folder)
+        self.options = options
+        self.in_hand: Counter[str] = Counter()
+        self.stopped = False
+
+    def open(self) -> tuple[Path, str]:
+        """Opens the manifest; gives the lock and what is written in it."""
+        self.manifest = Manifest(self.options.out, self.options.disclosure.sidecar, self.options.shard)
+        lock = self.manifest.own_lock
+        return lock, lock.read_text(encoding="ascii")
+
+    def refuse_another_collection(self, sources: dict[str, Path]) -> None:
+        self.manifest.refuse_another_collection(sources)
+
+    def settled(self, name: str, source_sha256: str, identity: Identity, redo: bool) -> bool:
+        return self.manifest.settled(name, source_sha256, identity, redo)
+
+    def row(self, name: str) -> Record | None:
+        return self.manifest.row(name)
+
+    def begin(self, name: str, source: str, target: Path, overwrite: bool, frames: bool) -> None:
+        self.manifest.begin(name, source, target, overwrite, frames)
+
+    def append(self, row: Record) -> None:
+        self.manifest.append(row)
+
+    def close(self) -> None:
+        self.manifest.__exit__(None, None, None)
+
+    def take(self, name: str) -> bool:
+        """A picture is taken in hand; whether no more should be."""
+        self.in_hand[name] += 1
+        return self.stopped
+
+    def let_go(self, name: str) -> None:
+        """It is finished, and nobody died."""
+        del self.in_hand[name]
+
+    def deaths(self, names: list[str]) -> dict[str, int]:
+        """Of those that were taken in hand and never let go: how often."""
+        return {name: self.in_hand[name] for name in names if name in self.in_hand}
+
+    def stop(self) -> None:
+        """No picture is to be taken in hand any more."""
+        self.stopped = True
+
+    def is_stopped(self) -> bool:
+        return self.stopped
+
+    def answer(self, method: str, *given: Any) -> tuple[Any, ArchivecolorError | None]:
+        """What a method returns, and the error of ours that it raises."""
+        try:
+            return getattr(self, method)(*given), None
+        except ArchivecolorError as error:
+            return None, error
+
+
+class ManifestClient:
+    """Asks the ledger, from wherever; to the way of a picture it is the manifest (`provenance.Keeper`)."""
+
+    def __init__(self, ray: Any, ledger: Any) -> None:
+        self.ray, self.ledger = ray, ledger
+
+    def ask(self, method: str, *given: Any) -> Any:
+        """Calls a method of the ledger and waits for its answer; errors of ours are raised here."""
+        answer, error = self.ray.get(self.ledger.answer.remote(method, *given))
+        if error:
+            raise error
+        return answer
+
+    def settled(self, name: str, source_sha256: str, identity: Identity, redo: bool = False) -> bool:
+        """As of a `Manifest`."""
+        return bool(self.ask("settled", name, source_sha256, identity, redo))
+
+    def begin(self, name: str, source: str, target: Path, overwrite: bool = False, frames: bool = False) -> None:
+        """As of a `Manifest`."""
+        self.ask("begin", name, source, target, overwrite, frames)
+
+    def row(self, name: str) -> Record | None:
+        """As of a `Manifest`."""
+        row: Record | None = self.ask("row", name)
+        return row

@@ -1,0 +1,130 @@
+"""What an actor does: the way of a picture, for one parcel of jobs after the other."""
+
+from __future__ import annotations
+
+import os
+import pickle
+import socket
+import time
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from archivecolor.errors import ArchivecolorError, OutputError, WeightsError
+from archivecolor.execution.ray.connect import library
+from archivecolor.execution.ray.manifest_actor import ManifestClient
+from archivecolor.inference import malloc
+from archivecolor.inference.colorizer import Colorizer
+from archivecolor.options import RunOptions
+from archivecolor.pipeline.inputs import Job
+from archivecolor.pipeline.runner import work
+from archivecolor.provenance import FAILED, Record
+
+_DEATHS = 3
+"""A picture that was in hand whenever so many actors died is not tried again; from the first on it is tried alone."""
+
+Outcome = Record | ArchivecolorError | None
+
+
+@dataclass(frozen=True)
+class WorkerSetup:
+    """What every actor is told."""
+
+    options: RunOptions
+    folder: str
+    """The driver's working folder, which relative names mean."""
+    weights_sha256: str
+    lock: Path
+    """In the output folder; where it is seen, with these words in it, the folder is the same one."""
+    words: str
+
+
+class Worker:
+    """One actor: one GPU, or some cores, and the weights, loaded once.
+
+    What hinders it on its machine is its answer to everything, so that the run ends by saying so.
+    """
+
+    def __init__(self, orders: WorkerSetup, ledger: Any) -> None:
+        malloc.keep_freed_memory()
+        self.post = ManifestClient(library(), ledger)
+        self.options, self.stopped, self.fault, self.asked_at = orders.options, False, None, 0.0
+        if self.options.device.startswith("cuda"):  # of those of the machine, Ray shows an actor its own alone
+            self.options = replace(self.options, device="cuda")
+        cores = os.environ.get("OMP_NUM_THREADS", "")  # Ray says with it how many it gave
+        if cores.isdigit() and int(cores):
+            os.environ["LOKY_MAX_CPU_COUNT"] = cores
+        try:
+            check_place(orders.folder, orders.lock, orders.words)
+            asked = self.options
+            self.colorizer = Colorizer(
+                asked.model, asked.color, asked.device, asked.precision, asked.batch, asked.engine, asked.confidence
+            )
+            if self.colorizer.card.sha256 != orders.weights_sha256:
+                raise WeightsError(f"{socket.gethostname()}: its weights {asked.model} are not those of the driver")
+        except ArchivecolorError as error:
+            self.fault = type(error)(f"{socket.gethostname()}: {error}")
+
+    def __call__(self, batch: dict[str, Any]) -> dict[str, Any]:
+        """Parcels of jobs -> what became of them."""
+        done = [pickle.dumps(self._do(pickle.loads(parcel))) for parcel in batch["parcel"]]
+        return {"outcomes": np.array(done, dtype=object)}
+
+    def _do(self, jobs: list[Job]) -> list[tuple[str, Outcome]]:
+        if self.fault:
+            return [(jobs[0].name, self.fault)]
+        self.stopped = self.post.ask("is_stopped")
+        deaths = self.post.ask("deaths", [job.name for job in jobs])
+        done: list[tuple[str, Outcome]] = [
+            (job.name, _given_up(job)) for job in jobs if deaths.get(job.name, 0) >= _DEATHS
+        ]
+        new = [job for job in jobs if job.name not in deaths]
+        suspects = [job for job in jobs if 0 < deaths.get(job.name, 0) < _DEATHS]
+        for part, options in ((new, self.options), (suspects, replace(self.options, workers=1))):
+            for job, outcome in work(part, self.colorizer, options, self.post, self._take, self._is_stopped):
+                self.post.ask("let_go", job.name)
+                done.append((job.name, seen_from_here(job, outcome)))
+        return done
+
+    def _is_stopped(self) -> bool:
+        """Films ask at every frame, and the ledger is far away: it is asked once a second."""
+        if time.monotonic() - self.asked_at > 1:
+            self.stopped, self.asked_at = bool(self.post.ask("is_stopped")), time.monotonic()
+        return self.stopped
+
+    def _take(self, name: str) -> None:
+        self.stopped = self.post.ask("take", name)
+
+
+def check_place(folder: str, lock: Path, words: str) -> None:
+    """Goes where the driver is, and makes sure that its output folder is the same one here.
+
+    Raises:
+        OutputError: it is not; what is written here would be seen by nobody.
+    """
+    try:
+        os.chdir(folder)
+        there = lock.read_text(encoding="ascii")
+    except OSError as error:
+        raise OutputError(
+            f"{error.filename}: is not seen from here ({error.strerror}); it must lie in the same place everywhere"
+        ) from error
+    if there != words:
+        raise OutputError(f"{lock.parent}: is another folder here than on the driver's machine; share it between them")
+
+
+def seen_from_here(job: Job, outcome: Record | OutputError | None) -> Outcome:
+    """The outcome; the reason of a source that the driver found, and this machine does not see, says so."""
+    if isinstance(outcome, Record) and outcome.status == FAILED and not os.path.lexists(job.source):
+        return replace(
+            outcome, reason=f"{socket.gethostname()} does not see {job.source}, which the driver has found; sources "
+            "must lie in the same place on every machine",
+        )  # fmt: skip
+    return outcome
+
+
+def _given_up(job: Job) -> Record:
+    reason = f"{_DEATHS} workers died over it; convert it with another program, or report it"
+    return Record(job.name, str(job.source), None, FAILED, reason)

@@ -1,0 +1,1 @@
+"""Pure functions on arrays: colour spaces, filters, tiling, orientation, measures."""

@@ -1,0 +1,16 @@
+"""Names for the arrays that pass between rooms. A shape stands in the docstring of whatever takes or gives one."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Samples = NDArray[Any]
+"""A picture's samples as a file holds them: (H, W) grey or (H, W, 3) RGB, uint8 or uint16 unless told otherwise."""
+FloatArray = NDArray[np.float32]
+DoubleArray = NDArray[np.float64]
+AnyFloatArray = NDArray[np.floating]
+ByteArray = NDArray[np.uint8]
+BoolArray = NDArray[np.bool_]

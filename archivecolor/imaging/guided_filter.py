@@ -1,0 +1,144 @@
+"""Spreads a small map of colour onto a full-size luminance so that colours stop at edges.
+
+The guided filter (He, Sun, Tang 2013) in its fast form (He, Sun 2015): on the small grid, colour is modelled around
+every pixel as a straight line in lightness, ab = slope * L + base; slope and base, which are smooth, are enlarged, and
+the line is evaluated on the full-size L. Where the scene has an edge, L has it too, and the colour follows it to the
+pixel. What the lines cannot say (colour that changes where lightness does not) is their residual on the small grid; it
+is enlarged linearly and added, so that nothing of the map is lost. Grain and highlights outside the range that the
+line was fitted on would invent colour, so the result is held between the smallest and the largest colour of its
+neighbourhood.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import cv2
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from archivecolor.errors import PictureError
+from archivecolor.imaging.arrays import AnyFloatArray, FloatArray
+
+_CPU = torch.device("cpu")
+
+
+@dataclass(frozen=True)
+class UpsampledChroma:
+    """A colour map ready to be evaluated on rows of the full-size L*.
+
+    `maps` is (8, h, w), small as the network's answer: slope of a and of b, base, lowest, highest.
+    """
+
+    maps: Tensor
+    height: int
+    width: int
+
+    @property
+    def device(self) -> torch.device:
+        return self.maps.device
+
+    def rows(self, lightness: Tensor, top: int) -> Tensor:
+        """L* (rows, W) of the full picture from row `top` on -> ab (2, rows, W), Lab units."""
+        return self.band(top, lightness.shape[0]).rows(lightness, top)
+
+    def band(self, top: int, count: int) -> RowBand:
+        """What `count` rows from `top` on need, made as wide as the picture once for all of them."""
+        h = self.maps.shape[1]
+        ends = _small_rows(top, count, self.height, h)[[0, -1]].int().tolist()
+        first, end = ends[0], min(ends[1] + 2, h)
+        small = self.maps[:, first:end].reshape(1, -1, self.maps.shape[2])
+        wide = functional.interpolate(small, size=self.width, mode="linear").view(8, end - first, self.width)
+        return RowBand(wide, first, self.height, h)
+
+
+@dataclass(frozen=True)
+class RowBand:
+    """The part of a `Spread` that some rows of the picture need."""
+
+    wide: Tensor
+    """(8, k, W): small rows from `first` on."""
+    first: int
+    height: int
+    h: int
+    """How many rows the picture has, and how many the small map."""
+
+    @cached_property
+    def steps(self) -> Tensor:
+        """(8, k - 1, W): from each of them to the next."""
+        return self.wide[:, 1:] - self.wide[:, :-1]
+
+    def between(self, top: int, count: int) -> tuple[Tensor, Tensor]:
+        """For each of these rows, the row of `wide` above it, int32, and how far it is to the next, [0, 1)."""
+        y = _small_rows(top, count, self.height, self.h) - self.first
+        above = y.int()
+        return above, y - above
+
+    def rows(self, lightness: Tensor, top: int) -> Tensor:
+        """L* (rows, W) from row `top` of the full picture on, all in this band -> ab (2, rows, W), Lab units."""
+        slope, base, lowest, highest = self._enlarged(top, lightness.shape[0]).split(2)
+        return torch.addcmul(base, slope, lightness, out=base).clamp_(lowest, highest)
+
+    def _enlarged(self, top: int, count: int) -> Tensor:
+        """The maps (8, count, W) for these rows: linear between the two nearest small rows."""
+        above, part = self.between(top, count)
+        full = torch.empty(8, count, self.wide.shape[2], device=self.wide.device)
+        part = part.to(self.wide.device)[None, :, None]
+        at = 0
+        for i, n in enumerate(torch.bincount(above).tolist()):
+            of, to = slice(i, i + 1), slice(at, at + n)
+            if n and i < self.steps.shape[1]:
+                torch.addcmul(self.wide[:, of], self.steps[:, of], part[:, to], out=full[:, to])
+            elif n:  # the last row of all has none below it
+                full[:, to] = self.wide[:, of]
+            at += n
+        return full
+
+
+def _small_rows(top: int, count: int, height: int, h: int) -> Tensor:
+    """Where the rows from `top` on of a picture of `height` rows lie among the `h` rows of its small map."""
+    return ((torch.arange(top, top + count, dtype=torch.float32) + 0.5) * (h / height) - 0.5).clamp_(0, h - 1)
+
+
+def upsample_chroma(
+    lightness: FloatArray,
+    ab: FloatArray,
+    height: int,
+    width: int,
+    radius: int = 2,
+    smoothness: float = 4.0,
+    device: torch.device = _CPU,
+) -> UpsampledChroma:
+    """Prepares a small map for a picture of `height` x `width`.
+
+    Args:
+        lightness: L* (h, w) of the small copy.
+        ab: (2, h, w), Lab units, on the same grid.
+        radius: of the window in which colour is modelled as a line in L*, in small pixels.
+        smoothness: L* differences well below its square root do not count as edges (the filter's epsilon).
+
+    Raises:
+        PictureError: the map holds something that is no number.
+    """
+    if not np.isfinite(ab).all():
+        raise PictureError("the network answered with no numbers; use --precision fp32, or other weights")
+    size = (2 * radius + 1, 2 * radius + 1)
+
+    def mean(x: AnyFloatArray) -> FloatArray:
+        return np.asarray(cv2.blur(x, size, borderType=cv2.BORDER_REPLICATE), np.float32)
+
+    mean_l = mean(lightness)
+    spread_l = np.maximum(mean(lightness * lightness) - mean_l * mean_l, 0) + np.float32(smoothness)
+    window = np.ones(size, np.uint8)
+    lines = []
+    for channel in ab:
+        mean_c = mean(channel)
+        own_slope = (mean(lightness * channel) - mean_l * mean_c) / spread_l
+        slope, base = mean(own_slope), mean(mean_c - own_slope * mean_l)
+        residual = channel - (slope * lightness + base)
+        lines.append((slope, base + residual, cv2.erode(channel, window), cv2.dilate(channel, window)))
+    maps = np.stack([of_channel for pair in zip(*lines, strict=True) for of_channel in pair])
+    return UpsampledChroma(torch.from_numpy(maps.astype(np.float32, copy=False)).to(device), height, width)

@@ -1,0 +1,84 @@
+"""Which device and which precision to compute in."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from archivecolor.errors import UsageError
+
+if TYPE_CHECKING:
+    import torch
+
+PRECISIONS = ("auto", "fp32", "bf16", "fp16")
+
+
+def choose_device(asked: str) -> torch.device:
+    """`auto` (CUDA where there is one), `cpu`, `cuda` or `cuda:n`.
+
+    Raises:
+        UsageError: no such device here.
+    """
+    import torch
+
+    if "," in asked:
+        raise UsageError(
+            f"--device {asked}: several at a time are for `archivecolor run` on the command line, which has a process "
+            "for each; name one"
+        )
+    if asked == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(asked)
+    except RuntimeError:
+        raise UsageError(f"--device {asked}: write auto, cpu, cuda or cuda:n") from None
+    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
+        raise UsageError(
+            f"--device {asked}: this machine has {torch.cuda.device_count()} CUDA devices; use --device cpu"
+        )
+    if device.type not in ("cpu", "cuda"):
+        raise UsageError(f"--device {asked}: only cpu and cuda are supported")
+    return device
+
+
+def choose_precision(asked: str, device: torch.device) -> str:
+    """`auto`: bf16 where the processor or the GPU computes in it, else fp16 on a GPU and fp32 on a CPU.
+
+    Raises:
+        UsageError: fp16 on a CPU, or an unknown word.
+    """
+    import torch
+
+    if asked not in PRECISIONS:
+        raise UsageError(f"--precision {asked}: write one of {', '.join(PRECISIONS)}")
+    if asked == "fp16" and device.type == "cpu":
+        raise UsageError("--precision fp16: CPUs do not compute in fp16; use bf16, fp32 or auto")
+    if asked != "auto":
+        return asked
+    if device.type == "cuda":
+        return "bf16" if torch.cuda.is_bf16_supported() else "fp16"
+    return "bf16" if _cpu_has_bf16() else "fp32"
+
+
+@contextmanager
+def single_thread() -> Iterator[None]:
+    """For work that is too small to share: threads that wait for each other in a crowd take three times as long."""
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def _cpu_has_bf16() -> bool:
+    """Whether the processor multiplies bfloat16 itself (AVX512-BF16 or AMX); emulated, it is slower than float32."""
+    try:
+        flags = Path("/proc/cpuinfo").read_text(encoding="ascii", errors="replace")
+    except OSError:
+        return False
+    return "avx512_bf16" in flags or "amx_bf16" in flags

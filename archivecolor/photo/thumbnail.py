@@ -1,0 +1,58 @@
+"""A small upright sRGB copy of a picture file, for reports."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from archivecolor.imaging import luminance
+from archivecolor.imaging.arrays import ByteArray, Samples
+from archivecolor.imaging.orientation import to_upright
+from archivecolor.options import Strips
+from archivecolor.photo.page import Page
+from archivecolor.photo.read import kind_of, read
+from archivecolor.photo.read_pillow import opened, page_with_envelope
+
+HELD_MEGAPIXELS = 50.0
+"""A larger TIFF is reduced while it is read."""
+
+
+def thumbnail(path: Path, long_side: int, max_megapixels: float = 500) -> ByteArray:
+    """A picture's first page, upright, sRGB, uint8 (h, w, 3), its long side `long_side` pixels or its own if smaller.
+
+    A JPEG is decoded at an eighth, a quarter or half of its size where that is still large enough, which takes a
+    fraction of the time and the memory.
+
+    Raises:
+        UnreadableError, UnsupportedError, TooLargeError: as for `read`.
+    """
+    page = _reduced_jpeg(path, long_side, max_megapixels)
+    if page is None:
+        page = read(path, max_megapixels, Strips(HELD_MEGAPIXELS, long_side)).pages[0]
+    small = luminance.to_srgb8(fitted(page.samples, long_side), page.icc)
+    return np.ascontiguousarray(to_upright(small, page.orientation, (0, 1)))
+
+
+def fitted(picture: Samples, long_side: int) -> Samples:
+    """Reduced until the long side is at most `long_side`."""
+    height, width = picture.shape[:2]
+    scale = min(1.0, long_side / max(height, width))
+    size = (max(1, round(width * scale)), max(1, round(height * scale)))
+    # Above one half, two neighbours are all that an average would see, and it costs six times as much.
+    return cv2.resize(picture, size, interpolation=cv2.INTER_LINEAR if scale > 0.5 else cv2.INTER_AREA)
+
+
+def _reduced_jpeg(path: Path, long_side: int, max_megapixels: float) -> Page | None:
+    """The page of an ordinary JPEG with fewer samples than it has; None for whatever else, damaged ones among it."""
+    try:
+        with path.open("rb") as file:
+            if kind_of(file.read(4096)) != "jpeg":
+                return None
+        image = opened(path.read_bytes(), max_megapixels)
+        scale = long_side / max(image.size)
+        image.draft(None, (max(1, int(image.width * scale)), max(1, int(image.height * scale))))
+        return page_with_envelope(image)
+    except Exception:  # `read` finds the words for it
+        return None

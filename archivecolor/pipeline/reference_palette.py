@@ -1,0 +1,39 @@
+"""A picture whose colours others are to take: its palette."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import cv2
+import torch
+
+from archivecolor import files, photo
+from archivecolor.errors import PictureError, UsageError
+from archivecolor.imaging import lab, luminance
+from archivecolor.imaging.orientation import to_upright
+from archivecolor.inference.guidance import palette
+from archivecolor.options import Palette
+
+SIDE = 384
+"""The long side of the copy that is measured; statistics need no more."""
+
+
+def read_palette(path: Path, strength: float = 1.0) -> Palette:
+    """The palette of a colour picture, upright or not, of any kind that can be read.
+
+    Raises:
+        UsageError: it cannot be read, or there is no colour in it.
+    """
+    try:
+        page = photo.read(path).pages[0]
+        sha256 = files.sha256(path)
+    except (PictureError, OSError) as error:
+        raise UsageError(f"--palette {path}: cannot be read ({error})") from error
+    if luminance.residual_chroma(page.samples) < luminance.MONOCHROME_CHROMA:
+        raise UsageError(f"--palette {path}: has no colours to take; name a photograph in colour")
+    rgb = to_upright(luminance.to_srgb8(page.samples, page.icc), page.orientation, (0, 1))
+    scale = min(1.0, SIDE / max(rgb.shape[:2]))
+    size = (max(1, round(rgb.shape[1] * scale)), max(1, round(rgb.shape[0] * scale)))
+    small = torch.from_numpy(cv2.resize(rgb, size, interpolation=cv2.INTER_AREA)).permute(2, 0, 1).float() / 255
+    values = lab.lab_from_srgb(small).numpy()
+    return Palette(path.name, sha256, palette.statistics(values[0], values[1:]), strength)

@@ -1,0 +1,222 @@
+"""A finished folder against its manifest: every hash again, and the luminance of a sample measured anew."""
+
+from __future__ import annotations
+
+import json
+import random
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import joblib
+import numpy as np
+
+from archivecolor import files, photo, provenance, sequences
+from archivecolor.errors import NoInputError, PictureError
+from archivecolor.film.work_folder import FOLDER_SUFFIX
+from archivecolor.imaging import luminance, watermark
+from archivecolor.imaging.arrays import FloatArray
+from archivecolor.imaging.orientation import to_upright
+from archivecolor.photo import Page
+from archivecolor.provenance import DONE, FAILED, LOCK, MANIFEST, Record
+
+MISSING, CHANGED, EXTRA, LUMINANCE, FAILED_BEFORE = "missing", "changed", "extra", "luminance", "not coloured"
+_SLACK = 0.01
+"""L* by which a second measurement may differ from the first: rounding in the last digits of another order of sums."""
+_LOSSY_MEAN = 2.0
+"""Mean |ΔL*| that lossy compression may add; at quality 95 it is about 0.3, of another picture 10 and more."""
+_STRIP_ROWS = 512
+_NO_LIMIT = 1e6
+"""Megapixels that a file may have: what a run has let through is no bomb."""
+_MOST_MEGAPIXELS = 200
+"""Of a picture that is measured; larger ones are hashed like all."""
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that is not as the manifest says."""
+
+    what: str
+    """`missing`, `changed`, `extra`, `luminance`; `not coloured` for a picture that failed, which is no fault here."""
+    name: str
+    """Below the output folder; a source by its own path."""
+    detail: str
+
+    @property
+    def wrong(self) -> bool:
+        return self.what != FAILED_BEFORE
+
+
+@dataclass(frozen=True)
+class Measured:
+    """|ΔL*| between a source and its output, marks left out, as the files are now."""
+
+    name: str
+    max_delta_l: float
+    mean_delta_l: float
+    recorded: float | None
+    lossy: bool
+
+
+@dataclass(frozen=True)
+class VerifyReport:
+    """All that was found."""
+
+    pictures: int
+    sources: int
+    """How many sources were hashed."""
+    findings: tuple[Finding, ...]
+    measured: tuple[Measured, ...]
+
+    @property
+    def sound(self) -> bool:
+        return not any(finding.wrong for finding in self.findings)
+
+    def as_json(self) -> str:
+        return json.dumps({"sound": self.sound, **asdict(self)}, indent=1)
+
+
+def verify(
+    out: Path, sample: int = 20, watch: Callable[[int, int], None] = lambda done, total: None, seed: int = 0
+) -> VerifyReport:
+    """Hashes every source and output of a manifest, measures a sample, and lists what differs; changes nothing.
+
+    Args:
+        sample: how many pictures to measure, chosen by `seed`; those that are whole, at most all of them.
+        watch: called with the number of rows that are checked, and of all.
+
+    Raises:
+        NoInputError: there is no manifest.
+    """
+    rows = provenance.read_rows(out)
+    if not rows:
+        raise NoInputError(f"{out}: no {MANIFEST} with rows in it; name the --out of a run")
+    done = [row for row in rows.values() if row.status == DONE]
+    findings = [Finding(FAILED_BEFORE, row.input, row.reason) for row in rows.values() if row.status == FAILED]
+    threads = joblib.Parallel(-1, backend="threading", return_as="generator")
+    for count, found in enumerate(threads(joblib.delayed(_check_row)(out, row) for row in rows.values()), 1):
+        findings += found
+        watch(count, len(rows))
+    findings += _extra(out, rows)
+    broken = {finding.name for finding in findings}
+    whole = [row for row in done if not {row.output, row.source} & broken and _is_measurable(out, row)]
+    measured = []
+    for row in random.Random(seed).sample(whole, min(sample, len(whole))):
+        try:
+            result = measure(out, row)
+        except PictureError as error:
+            findings.append(Finding(LUMINANCE, str(row.output), f"cannot be measured: {error}"))
+            continue
+        measured.append(result)
+        findings += _judged(result)
+    hashed = sum(row.source_sha256 != "" for row in rows.values())
+    return VerifyReport(len(done), hashed, tuple(findings), tuple(measured))
+
+
+def _check_row(out: Path, row: Record) -> list[Finding]:
+    """What is missing or changed of one input: its source, its output, and the sidecar's word for both."""
+    found = list(_check_file(Path(row.source), row.source, row.source_sha256))
+    if row.output and row.output_sha256:  # a truncated film has failed, and what there was of it is an output
+        found += _check_file(out / row.output, row.output, row.output_sha256)
+    if row.status == DONE and row.output:
+        found += _check_sidecar(out, row)
+    return found
+
+
+def _check_file(path: Path, name: str, sha256: str) -> Iterator[Finding]:
+    if sha256 == "":
+        return
+    try:
+        now = files.sha256(path)
+    except FileNotFoundError:
+        yield Finding(MISSING, name, "it is not there")
+    except OSError as error:
+        yield Finding(MISSING, name, f"it cannot be read ({error.strerror})")
+    else:
+        if now != sha256:
+            yield Finding(CHANGED, name, f"SHA-256 is {now}, was {sha256}")
+
+
+def _check_sidecar(out: Path, row: Record) -> Iterator[Finding]:
+    path = provenance.sidecar_of(out / str(row.output))
+    if not path.exists():
+        if row.sidecar:
+            yield Finding(MISSING, path.relative_to(out).as_posix(), "the sidecar is not there")
+        return
+    try:
+        told = json.loads(path.read_text(encoding="utf-8"))
+        agrees = (told["output"]["sha256"], told["source"]["sha256"]) == (row.output_sha256, row.source_sha256)
+    except (OSError, ValueError, KeyError, TypeError):
+        agrees = False
+    if not agrees:
+        yield Finding(CHANGED, path.relative_to(out).as_posix(), "the sidecar is not that of this output")
+
+
+def _extra(out: Path, rows: dict[str, Record]) -> Iterator[Finding]:
+    """Files that no row speaks of. Outputs that earlier runs made under other names are spoken of."""
+    outputs = {name for row in rows.values() for name in (row.output, *row.earlier) if name}
+    known = {out / MANIFEST, out / LOCK, *(path for name in outputs for path in sequences.frame_paths(out / name))}
+    known |= {provenance.sidecar_of(out / name) for name in outputs}
+    for path in sorted(out.rglob("*")):
+        if path.is_dir():
+            if path.name.endswith(FOLDER_SUFFIX):
+                yield Finding(
+                    EXTRA, path.relative_to(out).as_posix(), "pieces of a film that is not finished; run again"
+                )
+        elif path not in known and not any(above.name.endswith(FOLDER_SUFFIX) for above in path.parents):
+            yield Finding(EXTRA, path.relative_to(out).as_posix(), "no row of the manifest speaks of it")
+
+
+def measure(out: Path, row: Record) -> Measured:
+    """Reads a source and its output again and compares their L*, page by page, outside the visible mark.
+
+    Raises:
+        PictureError: one of them cannot be read, or they are not of one size.
+    """
+    source = photo.read(Path(row.source), _NO_LIMIT)
+    result = photo.read(out / str(row.output), _NO_LIMIT)
+    if len(source.pages) != len(result.pages):
+        raise PictureError(f"the source has {len(source.pages)} pages, the output {len(result.pages)}")
+    worst, total, pixels = 0.0, 0.0, 0
+    for before, after in zip(source.pages, result.pages, strict=True):
+        for delta in _delta_l(before, after, row):
+            worst = max(worst, float(delta.max(initial=0)))
+            total, pixels = total + float(delta.sum(dtype=np.float64)), pixels + delta.size
+    smaller = any(a.samples.itemsize < b.samples.itemsize for a, b in zip(result.pages, source.pages, strict=True))
+    lossy = smaller or not result.lossless
+    return Measured(str(row.output), round(worst, 5), round(total / max(pixels, 1), 5), row.max_delta_l, lossy)
+
+
+def _delta_l(before: Page, after: Page, row: Record) -> Iterator[FloatArray]:
+    """|ΔL*| of all pixels outside the mark, strip by strip, both pages as they are to be seen."""
+    old, new = (to_upright(page.samples, page.orientation, axes=(0, 1)) for page in (before, after))
+    if old.shape[:2] != new.shape[:2]:
+        raise PictureError(f"the source is {old.shape[1]} x {old.shape[0]} pixels, the output is not")
+    height, width = old.shape[:2]
+    font = Path(row.mark_font) if row.mark_font else None
+    free = watermark.outside_mark(height, width, row.mark, font) if row.mark else None
+    readers = [
+        luminance.lightness_function(a.dtype, a.ndim == 2, page.icc) for a, page in ((old, before), (new, after))
+    ]
+    for top in range(0, len(old), _STRIP_ROWS):
+        rows = slice(top, top + _STRIP_ROWS)
+        first, second = (read(np.ascontiguousarray(a[rows])) for read, a in zip(readers, (old, new), strict=True))
+        delta = np.abs(first - second)
+        yield delta[free[rows]] if free is not None else delta
+
+
+def _is_measurable(out: Path, row: Record) -> bool:
+    """A picture, and one that fits into memory twice."""
+    return (
+        not row.film
+        and photo.is_picture(out / str(row.output))
+        and row.width * row.height * row.pages < 1e6 * _MOST_MEGAPIXELS
+    )
+
+
+def _judged(result: Measured) -> Iterator[Finding]:
+    if result.lossy:
+        if result.mean_delta_l > _LOSSY_MEAN:
+            yield Finding(LUMINANCE, result.name, f"mean |ΔL*| is {result.mean_delta_l:.2f}, over {_LOSSY_MEAN}")
+    elif result.recorded is not None and result.max_delta_l > result.recorded + _SLACK:
+        yield Finding(LUMINANCE, result.name, f"max |ΔL*| is {result.max_delta_l:.3f}, was {result.recorded:.3f}")

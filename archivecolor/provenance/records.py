@@ -1,0 +1,118 @@
+"""The rows of a manifest: one per input, as JSON lines."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Callable, Iterable
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+MANIFEST = "manifest.jsonl"
+FilmProgressCallback = Callable[[str, str, int, int, float], None]
+"""Told of a film's name, what is done with it, frames done and in all, and seconds of film done."""
+DONE, SKIPPED, FAILED, STARTED = "done", "skipped", "failed", "started"
+
+
+@dataclass(frozen=True)
+class Record:
+    """One row of the manifest."""
+
+    input: str
+    """The picture's name below its input folder; the key of the row."""
+    source: str
+    output: str | None
+    """Below the output folder."""
+    status: str
+    """`done`, `skipped` or `failed`; `started` only while a run works on it."""
+    reason: str = ""
+    source_sha256: str = ""
+    output_sha256: str = ""
+    model: str = ""
+    weights_sha256: str = ""
+    options: str = ""
+    """Digest of all options that decide the result's bytes."""
+    width: int = 0
+    height: int = 0
+    pages: int = 0
+    depth: int = 0
+    format: str = ""
+    source_type: str = ""
+    """The term of IPTC's `digitalsourcetype` that the output bears."""
+    max_delta_l: float | None = None
+    """Largest |ΔL*| between source and result, before lossy compression where the format has that."""
+    mark: str = ""
+    """What was to be burnt in visibly; a note says where there was no room for it."""
+    mark_font: str = ""
+    sidecar: bool = False
+    """Whether one was written beside the output."""
+    notes: tuple[str, ...] = ()
+    seconds: dict[str, float] = field(default_factory=dict)
+    film: dict[str, Any] = field(default_factory=dict)
+    """Of films: `frames`, `bad_frames` (that could not be decoded), `shots`, `fps`, `duration` (seconds), `stills`
+    (seconds after the first frame of those that stand for it on the review page), `seen` (frames that the network saw),
+    `reuse_error` (Lab units by which colours that travelled missed the network's, mean) and `reuse_worst`; of numbered
+    files also `first` (number), `missing` (how many numbers) and `curve` (of DPX); `numbers` (first and last of each
+    stretch) where numbered files came out; `deinterlaced` (frames) and `title_card` (`text`, `seconds`) where they were
+    asked for."""
+    earlier: tuple[str, ...] = ()
+    """Outputs that earlier runs made of this input under other names (another --format or --suffix, for example)."""
+    confidence: float | None = None
+    """How sure the colours are, 0 to 1, where that was asked for (`doubt.confidence`)."""
+    guidance: tuple[str, ...] = ()
+    """What a person said about the colours: a palette, hints."""
+    redone: bool = False
+    """Done again since a person rejected the first result: a later run with the first options lets it be."""
+
+
+SUPERSEDED = "done again since it was rejected; decide anew"
+
+
+def is_superseded(row: Record | None, rejected: str) -> bool:
+    """Whether a picture has another output by now than the one that a person rejected: the word no longer counts.
+
+    Args:
+        rejected: the SHA-256 of that one, "" where nothing was rejected.
+    """
+    return bool(rejected) and row is not None and row.status == DONE and row.output_sha256 != rejected
+
+
+@dataclass(frozen=True)
+class Identity:
+    """What must be equal for a finished picture to stay as it is."""
+
+    weights_sha256: str
+    options: str
+
+
+@dataclass(frozen=True)
+class CrashReport:
+    """What is known of a run whose process was killed, by those who go on with it."""
+
+    settled: frozenset[str] = frozenset()
+    """Inputs that are finished, and need not even be looked at."""
+    killers: dict[str, str] = field(default_factory=dict)
+    """Inputs that are not to be touched again, and why."""
+    suspects: tuple[str, ...] = ()
+    """Inputs that were in hand: to be tried first, one at a time."""
+
+
+def line(record: Record) -> str:
+    """The record as one line of the manifest; what is empty is left out."""
+    empty: tuple[object, ...] = (None, "", (), {})
+    values = {
+        key: value
+        for key, value in asdict(record).items()
+        if key in ("output", "reason") or (value is not False and value not in empty)
+    }
+    text = json.dumps(values, ensure_ascii=False)
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError:  # a file name that is not UTF-8: its raw bytes travel as escapes
+        text = json.dumps(values, ensure_ascii=True)
+    return text + "\n"
+
+
+def totals(rows: Iterable[Record]) -> Counter[tuple[str, str]]:
+    """How many rows there are of each (status, reason)."""
+    return Counter((row.status, row.reason) for row in rows)

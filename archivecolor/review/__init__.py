@@ -1,0 +1,1 @@
+"""What a person looks at and decides on: the review page, candidate sheets, the export of what was accepted."""

@@ -1,0 +1,127 @@
+"""Several colourings of one picture on one labelled sheet, for a person to choose from."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+from PIL import Image, ImageDraw, ImageFont
+
+from archivecolor import files, photo
+from archivecolor.errors import OutputError
+from archivecolor.imaging import luminance
+from archivecolor.imaging.arrays import ByteArray, Samples
+from archivecolor.imaging.orientation import to_upright
+from archivecolor.inference.colorizer import Colorizer
+from archivecolor.options import CandidateOptions, ColorOptions
+
+GAP, LABEL = 10, 44
+LEAST_SIDE = 640
+"""The picture is coloured from a copy with a long side of at least this, or twice the network's size."""
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """One colouring: the flags that make it, and how it looks."""
+
+    label: str
+    rgb: ByteArray
+
+
+def sheet(options: CandidateOptions) -> list[str]:
+    """Draws the sheet; the labels on it, which are the flags of `run` that give each colouring.
+
+    Raises:
+        PictureError: the picture cannot be read.
+        OutputError: the sheet cannot be written.
+        UsageError, WeightsError: see `Colorizer`.
+    """
+    page = photo.read(options.picture).pages[0]
+    seen = to_upright(page.samples, page.orientation, (0, 1))
+    small = reduced(np.ascontiguousarray(seen), max(LEAST_SIDE, options.side, *(2 * size for size in options.sizes)))
+    grey = Candidate(options.picture.name, luminance.to_srgb8(small, page.icc))
+    made = list(colourings(options, small, page.icc))
+    across = len(options.strengths) + 1
+    rows = [[grey], *(made[i : i + across] for i in range(0, len(made), across))]
+    write(options.out, mosaic(rows, options.side))
+    return [one.label for row in rows for one in row]
+
+
+def colourings(options: CandidateOptions, samples: Samples, icc: bytes | None) -> Iterator[Candidate]:
+    """Each model at each size: every strength, and the average of the picture and its mirror image."""
+    for model in options.models:
+        with Colorizer(model, device=options.device, precision=options.precision) as colorizer:
+            for size in options.sizes:
+                ways = [ColorOptions(size, strength) for strength in options.strengths]
+                for color in (*ways, ColorOptions(size, mirror=True)):
+                    colorizer.options = color
+                    rgb = luminance.to_srgb8(colorizer.colorize(samples, icc), None)
+                    yield Candidate(label(model, color), rgb)
+
+
+def label(model: str, color: ColorOptions) -> str:
+    """The flags of `run` that give this colouring."""
+    return f"--model {model} --size {color.size} --strength {color.strength:g}{' --mirror' if color.mirror else ''}"
+
+
+def reduced(samples: Samples, side: int) -> Samples:
+    """Until the long side is at most `side`."""
+    scale = min(1.0, side / max(samples.shape[:2]))
+    size = (max(1, round(samples.shape[1] * scale)), max(1, round(samples.shape[0] * scale)))
+    return samples if scale == 1 else cv2.resize(samples, size, interpolation=cv2.INTER_AREA)
+
+
+def mosaic(rows: list[list[Candidate]], side: int) -> Image.Image:
+    """Rows of pictures, each over its label."""
+    largest = [reduced(one.rgb, side).shape for row in rows for one in row]
+    height, width = max(shape[0] for shape in largest) + LABEL, max(shape[1] for shape in largest)
+    across = max(map(len, rows))
+    canvas = Image.new("RGB", (across * (width + GAP) + GAP, len(rows) * (height + GAP) + GAP), (245, 245, 242))
+    pen, font = ImageDraw.Draw(canvas), ImageFont.load_default(14)
+    for j, row in enumerate(rows):
+        for i, one in enumerate(row):
+            picture = Image.fromarray(reduced(one.rgb, side))
+            x, y = GAP + i * (width + GAP), GAP + j * (height + GAP)
+            canvas.paste(picture, (x, y))
+            text = os.fsencode(one.label).decode("utf-8", "replace").replace("\n", " ")
+            pen.multiline_text((x, y + picture.height + 3), wrapped(text, width, font), fill=(20, 20, 20), font=font)
+    return canvas
+
+
+def wrapped(text: str, width: int, font: ImageFont.FreeTypeFont | ImageFont.ImageFont) -> str:
+    """Two lines at most: broken before a flag where one line is too narrow, cut where two are."""
+    lines = [""]
+    for part in text.replace(" --", "\n--").split("\n"):
+        longer = f"{lines[-1]} {part}".strip()
+        if font.getlength(longer) <= width or not lines[-1]:
+            lines[-1] = longer
+        else:
+            lines.append(part)
+    return "\n".join(cut(line, width, font) for line in lines[:2])
+
+
+def cut(line: str, width: int, font: ImageFont.FreeTypeFont | ImageFont.ImageFont) -> str:
+    """The line, or its beginning with an ellipsis."""
+    if font.getlength(line) <= width:
+        return line
+    while line and font.getlength(line + "…") > width:
+        line = line[:-1]
+    return line + "…"
+
+
+def write(path: Path, picture: Image.Image) -> None:
+    """The sheet as PNG, whole or not at all.
+
+    Raises:
+        OutputError: it cannot be written.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with files.atomic_write(path) as part:
+            picture.save(part, format="png")
+    except OSError as error:
+        raise OutputError(f"{path}: cannot be written ({error.strerror}); choose another --out") from error

@@ -1,0 +1,90 @@
+"""Copies what a review accepted into a folder of its own."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+from archivecolor import files, sequences
+from archivecolor.errors import NoInputError, OutputError
+from archivecolor.provenance import DONE, MANIFEST, Record, decisions, is_sidecar, read_rows, sidecar_of
+from archivecolor.provenance.decisions import Decision
+
+
+def export(out: Path, accepted: Path, to: Path) -> tuple[int, int, list[tuple[str, str]]]:
+    """Copies the accepted outputs of a run, with their sidecars, under the names they have there.
+
+    Nothing in `to` is replaced: a file that is there already must be the same, or its picture is left out.
+
+    Args:
+        out: the output folder of the run.
+        accepted: the decisions of its review.
+
+    Returns:
+        How many pictures were copied, how many were there already, and (name, reason) of those left out.
+
+    Raises:
+        NoInputError: there is no manifest, or nothing is accepted.
+        OutputError: `to` lies in `out` or around it, or cannot be written.
+        UsageError: the decisions cannot be read.
+    """
+    rows = read_rows(out)
+    wanted = [d for d in decisions.read(accepted, "--accepted").values() if d.decision == decisions.ACCEPTED]
+    if not rows:
+        raise NoInputError(f"{out}: holds no {MANIFEST} with any row; name the --out of a run")
+    if not wanted:
+        raise NoInputError(f"--accepted {accepted}: accepts nothing, so there is nothing to copy")
+    place, results = to.resolve(), out.resolve()
+    if place.is_relative_to(results) or results.is_relative_to(place):
+        raise OutputError(f"--to {to}: must not lie in {out} or around it; choose a folder of its own")
+    copied = there = 0
+    left: list[tuple[str, str]] = []
+    for decision in wanted:
+        row = rows.get(decision.input)
+        reason = why_not(row, decision, out)
+        if reason or row is None or row.output is None:
+            left.append((decision.input, reason))
+            continue
+        try:
+            outcome = copy(out, row.output, to)
+        except OSError as error:
+            raise OutputError(
+                f"{to / row.output}: cannot be written ({error.strerror}); choose another --to"
+            ) from error
+        copied += outcome == "copied"
+        there += outcome == "there"
+        if outcome not in ("copied", "there"):
+            left.append((decision.input, outcome))
+    return copied, there, left
+
+
+def why_not(row: Record | None, decision: Decision, out: Path) -> str:
+    """Why a picture that was accepted cannot be copied, or ""."""
+    if row is None or row.status != DONE or row.output is None:
+        return "the manifest has no result of it any more"
+    if row.output_sha256 != decision.output_sha256:
+        return "it was coloured again since it was accepted; look at it anew"
+    path = out / row.output
+    if not sequences.exists(path):
+        return f"{path} is not there"
+    if files.sha256(path) != row.output_sha256:
+        return f"{path} is not what the run wrote"
+    return ""
+
+
+def copy(out: Path, output: str, to: Path) -> str:
+    """Copies an output and its sidecar: `copied`, `there`, or what is in the way."""
+    beside = sidecar_of(out / output)
+    made = [path.relative_to(out).as_posix() for path in sequences.frame_paths(out / output)]
+    names = [*made, *([beside.relative_to(out).as_posix()] if is_sidecar(beside) else [])]
+    there = {name for name in names if (to / name).exists()}
+    for name in there:
+        if not (to / name).is_file() or files.sha256(to / name) != files.sha256(out / name):
+            return f"{to / name} is another file; move it or choose another --to"
+    for name in names:
+        if name not in there:
+            (to / name).parent.mkdir(parents=True, exist_ok=True)
+            with files.atomic_write(to / name) as part:
+                shutil.copyfile(out / name, part)
+                shutil.copystat(out / name, part)
+    return "there" if there.issuperset(made) else "copied"

@@ -1,0 +1,92 @@
+"""What the page needs to know of each row, in little room: 20,000 rows are to load at once."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from urllib.parse import quote
+
+from archivecolor import sequences
+from archivecolor.provenance import DONE, FAILED, SKIPPED, Record
+
+FIELDS = (
+    "input", "root", "output", "link", "status", "reason", "making", "width", "height", "pages", "depth", "format",
+    "delta", "confidence", "notes", "guidance", "redone", "seconds", "before", "after", "after_all", "missing", "film",
+)  # fmt: skip
+"""The columns of a row in data.js. `root` and `making` are numbers in tables; `before` and `after` are SHA-256 of
+pictures that the report holds, "" where it has none; `missing` says why. `after_all` is the result's, held or not: a
+decision is about that. `film` is null for a photograph."""
+STAGES = ("decode", "network", "wait", "spread", "encode")
+
+Row = tuple[object, ...]
+
+
+def as_script(collection: str, view: int, rows: Iterable[Record], reasons: Mapping[str, str]) -> str:
+    """data.js: one assignment. A script and not JSON, since a page opened from a disk may not fetch anything."""
+    makings: dict[tuple[str, str, str, str], int] = {}
+    roots: dict[str, int] = {}
+    packed = []
+    for row in rows:
+        making = makings.setdefault((row.model, row.weights_sha256, row.options, row.source_type), len(makings))
+        root = roots.setdefault(row.source.removesuffix(row.input), len(roots))
+        packed.append(_packed(row, making, root, reasons))
+    data = {
+        "collection": collection, "view": view, "fields": FIELDS, "stages": STAGES, "makings": list(makings),
+        "roots": list(roots), "rows": packed,
+    }  # fmt: skip
+    # ASCII alone: names that are no UTF-8 travel as escapes. "<" too, so that no parser sees a tag in a name.
+    text = json.dumps(data, ensure_ascii=True, separators=(",", ":"), allow_nan=False).replace("<", "\\u003c")
+    return f"window.archivecolorReport = {text};\n"
+
+
+def _packed(row: Record, making: int, root: int, reasons: Mapping[str, str]) -> Row:
+    before, after = shown(row)
+    missing = [f"{what} {reasons[sha]}" for what, sha in (("source", before), ("result", after)) if sha in reasons]
+    output = row.output if after and row.output else ""
+    opened = _first_of(row) if output else ""
+    return (
+        row.input, root, output, quote(os.fsencode(opened)), row.status, row.reason, making, row.width, row.height,
+        row.pages, row.depth, row.format, row.max_delta_l, row.confidence, row.notes, row.guidance, int(row.redone),
+        [round(row.seconds.get(stage, 0), 3) for stage in STAGES], before if before not in reasons else "",
+        after if after not in reasons else "", after, "; ".join(missing), _film(row),
+    )  # fmt: skip
+
+
+def _film(row: Record) -> dict[str, object] | None:
+    known = ("frames", "shots", "fps", "duration", "bad_frames")
+    told: dict[str, object] = {key: row.film[key] for key in known if key in row.film}
+    return told | {"plays": not _in_files(row)} if told else None
+
+
+def _in_files(row: Record) -> bool:
+    """Whether a film's result is numbered files."""
+    return bool({"first", "still_numbers"} & row.film.keys()) and sequences.is_pattern(Path(row.output or ""))
+
+
+def _first_of(row: Record) -> str:
+    """The result, or the first of its files."""
+    output = Path(row.output or "")
+    if not _in_files(row):
+        return output.as_posix()
+    return output.with_name(sequences.frame_name(output, row.film.get("first", 0))).as_posix()
+
+
+def shown(row: Record) -> tuple[str, str]:
+    """The SHA-256 of what is to be shown as before and as after: nothing of what could not be read. A film that was
+    coloured as far as it goes has failed, and is shown."""
+    if row.status == FAILED and not (row.film and row.output and row.output_sha256):
+        return "", ""
+    return row.source_sha256, row.output_sha256 if row.status != SKIPPED else ""
+
+
+def totals(rows: Iterable[Record]) -> list[tuple[str, str, int]]:
+    """(status, reason, how many), the done first, then by number."""
+    counted: dict[tuple[str, str], int] = {}
+    for row in rows:
+        key = (row.status, row.reason)
+        counted[key] = counted.get(key, 0) + 1
+    order = (DONE, SKIPPED, FAILED)
+    ranked = sorted(counted.items(), key=lambda item: (order.index(item[0][0]), -item[1], item[0][1]))
+    return [(status, reason, count) for (status, reason), count in ranked]

@@ -1,0 +1,108 @@
+"""What a training leaves to look at: `history.jsonl`, `curves.png`, `samples.png`."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image, ImageDraw, ImageFont
+from torch import Tensor, nn
+
+from archivecolor import files
+from archivecolor.errors import MissingDependencyError
+from archivecolor.imaging.arrays import ByteArray
+from archivecolor.training import checkpoint
+from archivecolor.training.dataset import PhotoSet, validation_batch
+
+HISTORY, CURVES, SAMPLES = "history.jsonl", "curves.png", "samples.png"
+CAPTION_PX = 22
+"""Height of a line of text on a sheet."""
+
+
+def log(folder: Path, row: dict[str, float]) -> None:
+    """Adds one row to the history, in the place of those that a training wrote which was killed and did not get so far
+    again until now."""
+    folder.mkdir(parents=True, exist_ok=True)
+    rows = [*(old for old in read_history(folder) if old["pictures"] < row["pictures"]), row]
+    with files.atomic_write(folder / HISTORY) as part:
+        part.write_text("".join(json.dumps(each) + "\n" for each in rows), encoding="utf-8")
+
+
+def read_history(folder: Path) -> list[dict[str, float]]:
+    """The rows of `history.jsonl`."""
+    path = folder / HISTORY
+    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()] if path.exists() else []
+
+
+def check_drawing() -> None:
+    """Looks, before anything is trained, for what draws the curves.
+
+    Raises:
+        MissingDependencyError: it is not installed.
+    """
+    if not importlib.util.find_spec("matplotlib"):
+        raise MissingDependencyError("the curves are drawn by matplotlib: pip install 'archivecolor[train]'")
+
+
+def curves(folder: Path) -> None:
+    """Draws every number of the history over the pictures seen."""
+    import matplotlib
+
+    matplotlib.use("agg")
+    from matplotlib import pyplot
+
+    rows = read_history(folder)
+    names = [name for name in rows[-1] if name not in ("pictures", "seconds")]
+    figure, axes = pyplot.subplots(1, len(names), figsize=(4 * len(names), 3), squeeze=False, layout="constrained")
+    for axis, name in zip(axes[0], names, strict=True):
+        axis.plot([row["pictures"] for row in rows], [row.get(name) for row in rows], marker=".")
+        axis.set(title=name, xlabel="pictures seen")
+        axis.grid(alpha=0.3)
+    with files.atomic_write(folder / CURVES) as part:
+        figure.savefig(part, format="png", dpi=90)
+    pyplot.close(figure)
+
+
+def mosaic(rows: list[list[ByteArray]]) -> ByteArray:
+    """Rows of equal uint8 tiles (H, W, 3) -> one picture, with thin white gaps."""
+    padded = [np.concatenate([np.pad(t, ((2, 2), (2, 2), (0, 0)), constant_values=255) for t in r], 1) for r in rows]
+    return np.concatenate(padded, axis=0)
+
+
+def write(path: Path, rows: list[list[ByteArray]], captions: Sequence[str] = ()) -> None:
+    """Rows of equal tiles as a PNG, with a line of text above each row if there are captions."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    picture = (
+        np.concatenate([captioned(mosaic([row]), text) for row, text in zip(rows, captions, strict=True)])
+        if (captions)
+        else mosaic(rows)
+    )
+    with files.atomic_write(path) as part:
+        Image.fromarray(picture).save(part, format="png")
+
+
+def captioned(picture: ByteArray, text: str) -> ByteArray:
+    """The picture (H, W, 3) with a line of text above it, black on white."""
+    line = Image.new("RGB", (picture.shape[1], CAPTION_PX), "white")
+    ImageDraw.Draw(line).text((4, 2), text, fill="black", font=ImageFont.load_default(CAPTION_PX - 6))
+    return np.concatenate([np.asarray(line, np.uint8), picture])
+
+
+def to_bytes(rgb: Tensor) -> ByteArray:
+    """(3, H, W) in [0, 1] -> uint8 (H, W, 3)."""
+    return (rgb * 255).round().byte().permute(1, 2, 0).numpy()
+
+
+@torch.inference_mode()
+def samples(folder: Path, network: nn.Module, values: dict[str, Tensor], held: PhotoSet, count: int = 10) -> None:
+    """A sheet of held-out pictures: grey, coloured by the average, true."""
+    batch = validation_batch(held, 0, count, 256)
+    with checkpoint.borrowed(network, values):
+        device = next(network.parameters()).device
+        ab_net = network(batch.l_net.to(device)).float().cpu()
+    mine, grey = batch.painted(ab_net), batch.painted(ab_net * 0)
+    write(folder / SAMPLES, [[to_bytes(picture) for picture in line] for line in (grey, mine, batch.rgb)])
