@@ -1,60 +1,45 @@
-"""`run --dry-run`: what would be done, and why; nothing is written."""
+"""`run --dry-run`: prints what a run would do with each input, and why. Writes nothing."""
 
 from __future__ import annotations
 
 import json
 import sys
-from pathlib import Path
+from functools import partial
 
 from archivecolor import files, film, provenance, weights
 from archivecolor.options import RunOptions
 from archivecolor.pipeline import film as film_pipeline
+from archivecolor.pipeline.inputs import Job
 from archivecolor.pipeline.runner import TOOL, check_files, find_jobs, options_digest
-from archivecolor.provenance import DONE, SKIPPED, Identity, Record
+from archivecolor.provenance import Identity, Record
 
 
 def print_dry_run(options: RunOptions, as_json: bool) -> int:
-    """Says for each input what a run would do, and why; writes nothing."""
+    """Prints one line for each input: what a run would do, why, the source and the target. Returns the exit code.
+
+    Raises:
+        NoInputError, OutputError, UsageError, WeightsError: a run could not start.
+    """
     card = weights.check(weights.find(options.model))
     check_files(options)
     rows = provenance.known_rows(options.out, options.shard)
     for job in find_jobs(options):
-        identity = Identity(card.sha256, options_digest(job.source, options))
         target = film_pipeline.film_target(job, card, options, TOOL) if film.is_film(job.source) else job.target
-        row = rows.get(job.name)
-        what = _intention(row, job.source, options, identity)
-        if provenance.is_superseded(row, job.rejected):
-            what = f"leave as it is ({provenance.SUPERSEDED})"
+        action = _action(job, rows.get(job.name), Identity(card.sha256, options_digest(job.source, options)), options)
         if as_json:
-            what_json = {"input": job.name, "source": str(job.source), "target": str(target), "would": what}
-            sys.stdout.write(json.dumps(what_json) + "\n")
+            line = {"input": job.name, "source": str(job.source), "target": str(target), "would": action}
+            sys.stdout.write(json.dumps(line) + "\n")
         else:
-            sys.stdout.write(f"{what}: {job.source} -> {target}\n")
+            sys.stdout.write(f"{action}: {job.source} -> {target}\n")
     return 0
 
 
-def _intention(row: Record | None, source: Path, options: RunOptions, identity: Identity) -> str:
-    if row is None:
-        return "colour (new)"
-    if options.overwrite:
-        return "colour again (--overwrite)"
-    if row.status not in (DONE, SKIPPED):
-        return f"try again ({row.reason or 'not finished'})"
+def _action(job: Job, row: Record | None, identity: Identity, options: RunOptions) -> str:
+    source_sha256 = partial(files.sha256, job.source)
+    sidecars = options.disclosure.sidecar
     try:
-        changed = files.sha256(source) != row.source_sha256
+        return provenance.check_settled(
+            row, source_sha256, identity, options.out, sidecars, job.rejected, options.overwrite
+        ).reason
     except OSError as error:
         return f"fail ({error.strerror})"
-    if changed:
-        return "colour again (the source changed)"
-    chosen = row.redone and options.redo is None
-    if row.weights_sha256 != identity.weights_sha256 and not chosen:
-        return "colour again (other weights)"
-    if row.options != identity.options and not chosen:
-        return "colour again (other options)"
-    if row.output is not None and not provenance.output_exists(options.out, row):
-        return "colour again (the output is gone)"
-    if row.output is not None and options.disclosure.sidecar:
-        beside = provenance.sidecar_of(options.out / row.output)
-        if not provenance.is_sidecar(beside):
-            return "colour again (the sidecar is gone)"
-    return f"leave as it is ({row.reason or row.status})"

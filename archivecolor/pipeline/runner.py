@@ -290,9 +290,7 @@ def color_one(
     try:
         seen = files.SourceSnapshot.of(job.source)
         row = replace(row, source_sha256=seen.sha256)
-        if provenance.is_superseded(manifest.row(job.name), job.rejected):
-            return None
-        if not options.overwrite and manifest.settled(job.name, row.source_sha256, identity, bool(job.rejected)):
+        if manifest.settled(job.name, row.source_sha256, identity, job.rejected, options.overwrite):
             return None
         if is_reel:
             return color_one_film(job, row, colorizer, options, manifest, room.films, watch, clock, seen)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from archivecolor.provenance.credentials import check_credentials, sign
 from archivecolor.provenance.disclosure import SOURCE_TYPE, TERMS, caption, disclosure, has_caption, own_source_type
 from archivecolor.provenance.locks import LOCK
-from archivecolor.provenance.manifest import Manifest, ManifestWriter, merge, output_exists
+from archivecolor.provenance.manifest import Manifest, ManifestWriter, merge
 from archivecolor.provenance.records import (
     DONE,
     FAILED,
@@ -21,6 +21,7 @@ from archivecolor.provenance.records import (
     totals,
 )
 from archivecolor.provenance.row_index import RowIndex
+from archivecolor.provenance.settled import Settled, check_settled, output_exists
 from archivecolor.provenance.shards import known_rows, manifest_of, read_rows, unmerged
 from archivecolor.provenance.sidecars import is_sidecar, sidecar_of, write_sidecar
 
@@ -41,8 +42,10 @@ __all__ = [
     "ManifestWriter",
     "Record",
     "RowIndex",
+    "Settled",
     "caption",
     "check_credentials",
+    "check_settled",
     "disclosure",
     "has_caption",
     "is_sidecar",

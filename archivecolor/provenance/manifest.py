@@ -21,8 +21,9 @@ from archivecolor import files, sequences
 from archivecolor.errors import NoInputError, OutputError, PictureError
 from archivecolor.options import Shard
 from archivecolor.provenance.locks import LOCK, Lock
-from archivecolor.provenance.records import DONE, MANIFEST, SKIPPED, STARTED, Identity, Record, line
+from archivecolor.provenance.records import DONE, MANIFEST, STARTED, Identity, Record, line
 from archivecolor.provenance.row_index import LayeredRows, RowIndex
+from archivecolor.provenance.settled import Settled, check_settled
 from archivecolor.provenance.shards import finished, join, lock_of, manifest_of, refuse_other_shares, unmerged
 from archivecolor.provenance.sidecars import is_sidecar, sidecar_of
 
@@ -30,7 +31,9 @@ from archivecolor.provenance.sidecars import is_sidecar, sidecar_of
 class ManifestWriter(Protocol):
     """What the way of a picture asks of the manifest, wherever that is kept."""
 
-    def settled(self, name: str, source_sha256: str, identity: Identity, redo: bool = False) -> bool:
+    def settled(
+        self, name: str, source_sha256: str, identity: Identity, rejected: str = "", overwrite: bool = False
+    ) -> Settled:
         """See `Manifest`."""
 
     def begin(self, name: str, source: str, target: Path, overwrite: bool = False, frames: bool = False) -> None:
@@ -199,36 +202,17 @@ class Manifest:
                     f"{source}, or --overwrite to replace it"
                 )
 
-    def settled(self, name: str, source_sha256: str, identity: Identity, redo: bool = False) -> bool:
-        """Whether this input needs nothing: same source, weights and options, and its output is there, with its
-        sidecar. The weights and options of what was redone on a person's word are those that the person chose, until
-        the next --redo."""
+    def settled(
+        self, name: str, source_sha256: str, identity: Identity, rejected: str = "", overwrite: bool = False
+    ) -> Settled:
+        """Whether a run leaves this input as it is, and why; see `check_settled`."""
         row = self.rows.get(name)
-        if row is None or row.status not in (DONE, SKIPPED) or row.source_sha256 != source_sha256:
-            return False
-        chosen = row.redone and not redo
-        if not chosen and Identity(row.weights_sha256, row.options) != identity:
-            return False
-        if row.status == SKIPPED or row.output is None:
-            return row.status == SKIPPED
-        return output_exists(self.folder, row) and (
-            not self.sidecars or is_sidecar(sidecar_of(self.folder / row.output))
-        )
+        return check_settled(row, lambda: source_sha256, identity, self.folder, self.sidecars, rejected, overwrite)
 
     def _compact(self) -> None:
         """Leaves one row per input, whole or not at all. What was begun and not finished counts as failed."""
         with files.atomic_write(self.path) as part, part.open("wb") as file:
             file.writelines(line(finished(row)).encode() for row in self._own.newest())
-
-
-def output_exists(folder: Path, row: Record) -> bool:
-    """Whether a row's output is there, with all frames where it is numbered files."""
-    if row.output is None:
-        return False
-    output = folder / row.output
-    if row.film and sequences.is_pattern(output):
-        return len(sequences.frame_paths(output)) == row.film.get("frames")
-    return output.is_file()
 
 
 def merge(folder: Path) -> tuple[int, int]:

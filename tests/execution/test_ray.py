@@ -23,7 +23,18 @@ from archivecolor.execution.ray.manifest_actor import ManifestActor, ManifestCli
 from archivecolor.options import ColorOptions, Disclosure, RunOptions
 from archivecolor.pipeline import runner
 from archivecolor.pipeline.inputs import Job
-from archivecolor.provenance import DONE, FAILED, LOCK, MANIFEST, STARTED, Identity, Manifest, Record, read_rows
+from archivecolor.provenance import (
+    DONE,
+    FAILED,
+    LOCK,
+    MANIFEST,
+    STARTED,
+    Identity,
+    Manifest,
+    Record,
+    Settled,
+    read_rows,
+)
 
 needs_ray = pytest.mark.skipif(
     importlib.util.find_spec("ray") is None, reason="Ray is not installed: nothing is tested"
@@ -275,7 +286,7 @@ def test_what_the_ledger_refuses_is_raised_where_it_was_asked(
     post = ManifestClient(Direct(ledger), Direct(ledger))
     with pytest.raises(PictureError, match="was not made by this program"):
         post.begin("a.png", "/scans/a.png", out / "a.png")
-    assert post.settled("a.png", "", Identity("", "")) is False
+    assert post.settled("a.png", "", Identity("", "")) == Settled(False, "colour (new)")
     assert read_rows(out) == {}
 
 

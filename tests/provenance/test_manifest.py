@@ -248,7 +248,7 @@ def out(tmp_path: Path) -> Path:
 )  # fmt: skip
 def test_what_is_settled(out: Path, name: str, expected: bool) -> None:
     with Manifest(out) as manifest:
-        assert manifest.settled(name, "source", ME) is expected
+        assert bool(manifest.settled(name, "source", ME)) is expected
 
 
 @pytest.mark.parametrize("name", ["a.png", "colour.png"])

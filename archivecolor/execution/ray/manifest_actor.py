@@ -9,7 +9,7 @@ from typing import Any
 
 from archivecolor.errors import ArchivecolorError
 from archivecolor.options import RunOptions
-from archivecolor.provenance import Identity, Manifest, Record
+from archivecolor.provenance import Identity, Manifest, Record, Settled
 
 
 class ManifestActor:
@@ -33,8 +33,8 @@ class ManifestActor:
     def refuse_another_collection(self, sources: dict[str, Path]) -> None:
         self.manifest.refuse_another_collection(sources)
 
-    def settled(self, name: str, source_sha256: str, identity: Identity, redo: bool) -> bool:
-        return self.manifest.settled(name, source_sha256, identity, redo)
+    def settled(self, name: str, source_sha256: str, identity: Identity, rejected: str, overwrite: bool) -> Settled:
+        return self.manifest.settled(name, source_sha256, identity, rejected, overwrite)
 
     def row(self, name: str) -> Record | None:
         return self.manifest.row(name)
@@ -89,9 +89,12 @@ class ManifestClient:
             raise error
         return answer
 
-    def settled(self, name: str, source_sha256: str, identity: Identity, redo: bool = False) -> bool:
+    def settled(
+        self, name: str, source_sha256: str, identity: Identity, rejected: str = "", overwrite: bool = False
+    ) -> Settled:
         """As of a `Manifest`."""
-        return bool(self.ask("settled", name, source_sha256, identity, redo))
+        answer: Settled = self.ask("settled", name, source_sha256, identity, rejected, overwrite)
+        return answer
 
     def begin(self, name: str, source: str, target: Path, overwrite: bool = False, frames: bool = False) -> None:
         """As of a `Manifest`."""
