@@ -66,9 +66,9 @@ def test_a_killed_training_goes_on_from_its_last_checkpoint(tmp_path: Path, unbr
 CHILD = """
 import sys
 from pathlib import Path
-from archivecolor.training import loop, sheets
+from archivecolor.training import figures, loop
 from support.tiny_training import CARD, photo_set, tiny_stage, tiny_step
-sheets.curves = lambda folder: None
+figures.curves = lambda folder: None
 stage = tiny_stage(Path(sys.argv[1]), checkpoint_minutes=0)
 loop.run(stage, tiny_step(0), photo_set(6), photo_set(2), CARD, lambda p: p.validated or print(p.pictures, flush=True))
 """

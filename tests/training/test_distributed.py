@@ -22,14 +22,14 @@ WORKER = """
 import json, os, sys
 import torch
 from pathlib import Path
-from archivecolor.training import gan, loop, sheets, together
+from archivecolor.training import distributed, figures, gan, loop
 from support.pocket_gan import SmallJudge, pocket_stage, photo_set as pocket_photos, pocket_step, CARD as POCKET
 from support.tiny_training import CARD, photo_set, tiny_stage, tiny_step
-sheets.curves = lambda folder: None
-sheets.samples = lambda *given: None
+figures.curves = lambda folder: None
+figures.samples = lambda *given: None
 gan.PatchDiscriminator = SmallJudge
 out, seen = Path(sys.argv[1]), {}
-with together.joined(int(os.environ.get("WORLD_SIZE", 1)), torch.device("cpu")):
+with distributed.initialize(int(os.environ.get("WORLD_SIZE", 1)), torch.device("cpu")):
     for name in ("pretrain", "gan"):
         def watch(p):
             if not p.validated:
@@ -47,7 +47,7 @@ with together.joined(int(os.environ.get("WORLD_SIZE", 1)), torch.device("cpu")):
             if isinstance(module, torch.nn.Dropout):
                 module.p = 0.0
         loop.run(stage, step, photos, photos, card, watch, lambda: False, judge)
-    if together.leads():
+    if distributed.is_main_process():
         (out / "seen.json").write_text(json.dumps(seen))
 """
 
