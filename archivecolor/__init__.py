@@ -19,12 +19,12 @@ __all__ = ["ColorOptions", "Colorizer", "Record", "RunOptions", "run"]
 if TYPE_CHECKING:
     from archivecolor.inference.colorizer import Colorizer
     from archivecolor.options import ColorOptions, RunOptions
-    from archivecolor.pipeline.runner import run
+    from archivecolor.pipeline.api import run
     from archivecolor.provenance import Record
 
 _HOMES = {
     "ColorOptions": "options", "Colorizer": "inference.colorizer", "Record": "provenance", "RunOptions": "options",
-    "run": "pipeline.runner",
+    "run": "pipeline.api",
 }  # fmt: skip
 
 

@@ -27,9 +27,10 @@ from archivecolor.imaging.merge import BAND_PIXELS, STRIP_PIXELS, LuminanceMerge
 from archivecolor.inference.colorizer import ColorizedImage, Colorizer
 from archivecolor.options import BenchOptions, RunOptions
 from archivecolor.photo import Photo
+from archivecolor.pipeline.disclosure import TOOL
 from archivecolor.pipeline.inputs import Job
-from archivecolor.pipeline.large import ColorizedScan
-from archivecolor.pipeline.runner import TOOL, disclosed_photo, is_monochrome, work
+from archivecolor.pipeline.photo import ColorizedPage, disclosed_photo, is_monochrome
+from archivecolor.pipeline.runner import work
 from archivecolor.provenance import DONE, Manifest, Record
 
 STAGES = ("decode", "look", "network", "lightness", "paint", "encode", "hash")
@@ -140,7 +141,7 @@ class _Picture:
         self.target = out / path.name
         self.source: Photo
         self.paintings: list[LuminanceMerge] = []
-        self.painted: list[ColorizedImage | ColorizedScan | None] = []
+        self.painted: list[ColorizedPage | None] = []
 
     def decode(self) -> list[tuple[str, float]]:
         torch.set_num_threads(1)

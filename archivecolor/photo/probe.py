@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import BinaryIO
 
 from PIL import Image
 
 from archivecolor.errors import PictureError
 from archivecolor.options import Strips
 from archivecolor.photo.page import SUFFIXES
-from archivecolor.photo.read import WHOLE, kind_of
+from archivecolor.photo.read import WHOLE, kind_of, opened
 from archivecolor.photo.read_pillow import pillow_limit
 from archivecolor.photo.read_tiff import measured
 
@@ -34,21 +35,26 @@ def is_picture(path: Path) -> bool:
         return False
 
 
-def measure(path: Path, strips: Strips = WHOLE) -> float:
+def measure(path: Path, strips: Strips = WHOLE, file: BinaryIO | None = None) -> float:
     """About how many 8-bit megapixels reading a file holds, for planning memory; a guess from the file's size where
     the header cannot be read. `read` does the exact check.
+
+    Args:
+        strips: as for `read`.
+        file: the file, if it is open already.
 
     Raises:
         OSError: there is no such file.
     """
     try:
-        with path.open("rb") as file:
-            head = file.read(64)
-        kind = kind_of(head)
-        if kind == "tiff":
-            return measured(path, strips)
-        with pillow_limit(1e9 if kind else _PILLOWS_OWN), Image.open(path) as image:
-            deep = image.mode[0] in "IF" or kind == "jp2" or (kind == "png" and head[24] == 16)
-            return image.width * image.height * (1 + deep) / 1e6
+        with opened(path, file) as source:
+            head = source.read(64)
+            kind = kind_of(head)
+            if kind == "tiff":
+                return measured(source, strips)
+            source.seek(0)
+            with pillow_limit(1e9 if kind else _PILLOWS_OWN), Image.open(source) as image:
+                deep = image.mode[0] in "IF" or kind == "jp2" or (kind == "png" and head[24] == 16)
+                return image.width * image.height * (1 + deep) / 1e6
     except Exception:  # any decoder may raise anything on a damaged header
         return path.stat().st_size / 1e6

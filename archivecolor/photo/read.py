@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import stat
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+from typing import BinaryIO
 
 from archivecolor.errors import PictureError, UnreadableError, UnsupportedError
 from archivecolor.options import Strips
@@ -46,12 +48,13 @@ _READERS: dict[str, Reader] = {
 }
 
 
-def read(path: Path, max_megapixels: float = 500, strips: Strips = WHOLE) -> Photo:
+def read(path: Path, max_megapixels: float = 500, strips: Strips = WHOLE, file: BinaryIO | None = None) -> Photo:
     """Reads a picture file: pages with samples (H, W) or (H, W, 3) in uint8 or uint16, and their envelopes.
 
     Args:
         max_megapixels: the largest picture that is read, by its header.
         strips: from what size on a TIFF's pages are given as a reduced copy and a `scan`.
+        file: the file, if it is open already; it stays open.
 
     Raises:
         UnreadableError: empty, truncated, damaged, not permitted, or not a picture.
@@ -60,7 +63,7 @@ def read(path: Path, max_megapixels: float = 500, strips: Strips = WHOLE) -> Pho
     """
     limits.quiet()
     try:
-        return _read(path, max_megapixels, strips)
+        return _read(path, max_megapixels, strips, file)
     except PictureError:
         raise
     except Exception as error:
@@ -68,16 +71,27 @@ def read(path: Path, max_megapixels: float = 500, strips: Strips = WHOLE) -> Pho
         raise limits.plain(error) from error
 
 
-def _read(path: Path, max_megapixels: float, strips: Strips) -> Photo:
+def _read(path: Path, max_megapixels: float, strips: Strips, file: BinaryIO | None) -> Photo:
     _check_file(path)
-    with path.open("rb") as file:
-        head = file.read(_JUNK_SEARCHED)
-    kind = kind_of(head)
-    if kind == "tiff":
-        photo = read_tiff(path, max_megapixels, strips)
-    else:
-        photo = _READERS.get(kind, read_with_pillow)(path.read_bytes(), max_megapixels)
+    with opened(path, file) as source:
+        kind = kind_of(source.read(_JUNK_SEARCHED))
+        source.seek(0)
+        if kind == "tiff":
+            photo = read_tiff(path, source, max_megapixels, strips)
+        else:
+            photo = _READERS.get(kind, read_with_pillow)(source.read(), max_megapixels)
     return _noted(replace(photo, path=path), _suffix_note(path, photo.format))
+
+
+@contextmanager
+def opened(path: Path, file: BinaryIO | None) -> Iterator[BinaryIO]:
+    """A file at its first byte: the one that is open already, which stays open, or the path opened for the block."""
+    if file is None:
+        with path.open("rb") as own:
+            yield own
+    else:
+        file.seek(0)
+        yield file
 
 
 def _check_file(path: Path) -> None:

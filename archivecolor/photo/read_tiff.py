@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 import tifffile
@@ -35,9 +35,14 @@ _SCAN_MEGAPIXELS = 50.0
 """What a page costs that is done strip by strip: its reduced copy, a row of tiles, the colours as wide as it is."""
 
 
-def read_tiff(path: Path, max_megapixels: float, strips: Strips) -> Photo:
-    """All full pages of a TIFF; thumbnails, masks and SubIFDs are left out with a note."""
-    with tifffile.TiffFile(path) as tif:
+def read_tiff(path: Path, file: BinaryIO, max_megapixels: float, strips: Strips) -> Photo:
+    """All full pages of a TIFF; thumbnails, masks and SubIFDs are left out with a note.
+
+    Args:
+        path: is opened again for the rows of a `scan`.
+        file: the open file.
+    """
+    with tifffile.TiffFile(file) as tif:
         every = _pages(tif)
         _refuse_foreign(tif, every)
         pages = _full_pages(every)
@@ -50,7 +55,7 @@ def read_tiff(path: Path, max_megapixels: float, strips: Strips) -> Photo:
         read = [
             _scanned(path, tif, page, every.index(page), strips.short_side)
             if large
-            else _read_page(path, tif, page, every.index(page))
+            else _read_page(file, tif, page, every.index(page))
             for page in pages
         ]
         compressed = any(int(page.compression) != _UNCOMPRESSED for page in pages)
@@ -111,9 +116,9 @@ def comes_in_strips(page: Any) -> bool:
     return known and page.dtype in (np.bool_, np.uint8, np.uint16) and not _is_left_to_pillow(page)
 
 
-def measured(path: Path, strips: Strips) -> float:
-    """Megapixels of 8 bits that reading the file holds, all pages together."""
-    with tifffile.TiffFile(path) as tif:
+def measured(file: BinaryIO, strips: Strips) -> float:
+    """Megapixels of 8 bits that reading the open file holds, all pages together."""
+    with tifffile.TiffFile(file) as tif:
         pages = _full_pages(_pages(tif))
         pixels = sum(page.imagewidth * page.imagelength for page in pages)
         if pixels > strips.above * 1e6 and all(map(comes_in_strips, pages)):
@@ -146,10 +151,10 @@ def _scanned(path: Path, tif: Any, page: Any, index: int, short_side: int) -> Pa
     return enveloped(copy, tif, page)
 
 
-def _read_page(path: Path, tif: Any, page: Any, index: int) -> Page:
+def _read_page(file: BinaryIO, tif: Any, page: Any, index: int) -> Page:
     if page.photometric is None or int(page.photometric) not in _COLOURS:
         raise UnsupportedError("stored in an unusual colour system: save it as RGB or grey TIFF first")
-    colour, alpha, notes = _colours(_decoded(path, page, index), page)
+    colour, alpha, notes = _colours(_decoded(file, page, index), page)
     if page.subifds:
         notes += (f"{len(page.subifds)} smaller copies (SubIFDs) left out",)
     return enveloped(Page(colour, alpha=alpha, notes=notes), tif, page)
@@ -167,10 +172,10 @@ def _colours(decoded: Samples, page: Any) -> tuple[Samples, Samples | None, tupl
     return colour, alpha, notes + depth_notes + colour_notes + alpha_notes
 
 
-def _decoded(path: Path, page: Any, index: int) -> Samples:
+def _decoded(file: BinaryIO, page: Any, index: int) -> Samples:
     """Samples as (H, W) or (H, W, C), in the file's own numbers."""
     if _is_left_to_pillow(page):
-        with Image.open(path) as image:  # 8 bit by definition, and tifffile does not undo its subsampling
+        with Image.open(file) as image:  # 8 bit by definition, and tifffile does not undo its subsampling
             image.seek(index)
             return np.asarray(image.convert("RGB"))
     samples = page.asarray(maxworkers=1)

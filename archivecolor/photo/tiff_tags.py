@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import mmap
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -95,10 +94,7 @@ def _exif(tif: Any, page: Any) -> bytes | None:
     if not (exif.EXIF_IFD in page.tags or exif.GPS_IFD in page.tags):
         return None
     try:
-        with (
-            Path(tif.filehandle.path).open("rb") as file,
-            mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as block,
-        ):
+        with mmap.mmap(tif.filehandle.fileno(), 0, access=mmap.ACCESS_READ) as block:
             return exif.standalone(block, page.offset)
     except (ValueError, OSError):
         return None

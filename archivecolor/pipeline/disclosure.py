@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from archivecolor import photo, provenance
+from archivecolor import __version__, photo, provenance
 from archivecolor.imaging import watermark
 from archivecolor.imaging.arrays import Samples
 from archivecolor.options import Disclosure
 from archivecolor.photo import Page, Scan
 from archivecolor.weights import Card
+
+TOOL = f"archivecolor {__version__}"
+"""The software that outputs, sidecars and manifests name as their maker."""
 
 
 def disclosed_page(

@@ -19,7 +19,7 @@ class StageTimer:
 
     def __init__(self) -> None:
         self.seconds: dict[str, float] = {}
-        self.begun = datetime.now(UTC)
+        self.started_at = datetime.now(UTC)
 
     def add(self, seconds: dict[str, float]) -> None:
         """Adds to what the stages have already."""
@@ -45,7 +45,7 @@ class MegapixelBudget:
         self._changed = threading.Condition()
 
     @contextmanager
-    def held(self, megapixels: float) -> Iterator[None]:
+    def hold(self, megapixels: float) -> Iterator[None]:
         """Waits until there is room, and holds it."""
         with self._changed:
             self._changed.wait_for(lambda: self._held == 0 or self._held + megapixels <= self.limit)

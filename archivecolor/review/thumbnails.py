@@ -86,7 +86,7 @@ def _make_one(one: ThumbnailRequest, folder: Path, budget: MegapixelBudget) -> t
     try:
         if files.sha256(one.path) != one.sha256:
             return one.sha256, "has changed since the run"
-        with budget.held(FILM_MEGAPIXELS if one.times else photo.measure(one.path)):
+        with budget.hold(FILM_MEGAPIXELS if one.times else photo.measure(one.path)):
             shown = _shown(one)
     except FileNotFoundError:
         return one.sha256, "is not there any more"

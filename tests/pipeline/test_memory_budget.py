@@ -26,7 +26,7 @@ def test_the_budget_is_never_exceeded_and_large_ones_go_alone() -> None:
     wrong: list[float] = []
 
     def take(size: float) -> None:
-        with budget.held(size):
+        with budget.hold(size):
             with turn:
                 held[0] += size
                 if held[0] > 10 and held[0] != size:
@@ -50,9 +50,9 @@ def test_the_budget_is_never_exceeded_and_large_ones_go_alone() -> None:
 def test_the_budget_gives_back_after_an_error() -> None:
     budget = MegapixelBudget(1)
     for _ in range(3):
-        with pytest.raises(ValueError, match="x"), budget.held(0.7):
+        with pytest.raises(ValueError, match="x"), budget.hold(0.7):
             raise ValueError("x")
-    with budget.held(25):
+    with budget.hold(25):
         pass
 
 
@@ -88,7 +88,7 @@ def test_pictures_that_fit_are_held_together() -> None:
     budget, both = MegapixelBudget(10), threading.Barrier(2, timeout=10)
 
     def take() -> None:
-        with budget.held(5):
+        with budget.hold(5):
             both.wait()
 
     threads = [threading.Thread(target=take) for _ in range(2)]

@@ -23,7 +23,7 @@ import archivecolor
 from archivecolor import photo
 from archivecolor.errors import NoInputError, OutputError, UsageError, WeightsError
 from archivecolor.inference.colorizer import Colorizer
-from archivecolor.pipeline.runner import ALREADY_COLOUR
+from archivecolor.pipeline.attempt import ALREADY_COLOUR
 from archivecolor.provenance import DONE, FAILED, LOCK, SKIPPED, read_rows
 
 # --- what is not coloured ---------------------------------------------------------------------------------------------

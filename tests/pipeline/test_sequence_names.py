@@ -16,7 +16,7 @@ from archivecolor import files
 from archivecolor.errors import NoInputError
 from archivecolor.options import FilmOptions
 from archivecolor.pipeline import inputs as inputs_module
-from archivecolor.pipeline.runner import is_numbered_frame
+from archivecolor.pipeline.media import is_numbered_picture
 from archivecolor.provenance import DONE, FAILED
 
 
@@ -27,7 +27,7 @@ def test_which_files_become_one_job(src: Path, out: Path) -> None:
         Image.fromarray(grey()).save(src / name)
 
     def found(*inputs: str, sequences: bool = False) -> list[str]:
-        frame = is_numbered_frame if sequences else (lambda path: path.suffix == ".dpx")
+        frame = is_numbered_picture if sequences else (lambda path: path.suffix == ".dpx")
         pictures = (".png", ".dpx")
         return [
             job.name for job in inputs_module.find_inputs(inputs, out, lambda p: p.suffix in pictures, is_frame=frame)

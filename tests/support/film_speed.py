@@ -26,6 +26,7 @@ from archivecolor.bench.stages import check
 from archivecolor.inference.colorizer import Colorizer
 from archivecolor.options import ColorOptions, Disclosure, FilmOptions, RunOptions
 from archivecolor.pipeline.inputs import Job
+from archivecolor.pipeline.media import SourceKind
 from archivecolor.pipeline.runner import work
 from archivecolor.provenance import Manifest, Record
 
@@ -58,7 +59,7 @@ def colour(
     asked = RunOptions((str(film),), out, film=options, recolor=True, disclosure=Disclosure(sidecar=False))
     with Manifest(out) as manifest:
         started, busy = time.perf_counter(), time.process_time()
-        job = Job(film, film.name, out / film.name)
+        job = Job(film, film.name, out / film.name, SourceKind.FILM)
         ((_, row),) = work([job], colorizer, replace(asked, out=out), manifest, film_watch=watch)
         check(row)
         assert isinstance(row, Record)

@@ -12,14 +12,14 @@ from contextlib import contextmanager, redirect_stdout
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
-from archivecolor import film, provenance, weights
+from archivecolor import provenance, weights
 from archivecolor.errors import ArchivecolorError
 from archivecolor.execution.ray.connect import connected, library
 from archivecolor.execution.ray.manifest_actor import ManifestActor, ManifestClient
 from archivecolor.execution.ray.worker import Outcome, Worker, WorkerSetup
 from archivecolor.options import RunOptions
-from archivecolor.pipeline.inputs import Job
-from archivecolor.pipeline.runner import check_files, find_jobs
+from archivecolor.pipeline.inputs import Job, find_jobs
+from archivecolor.pipeline.runner import check_files
 from archivecolor.provenance import FilmProgressCallback, Record
 
 PARCEL = 64
@@ -112,7 +112,7 @@ def _outcomes(
     """What became of each job, in the order in which parcels are done. Films have actors of their own, so that
     photographs do not wait for hours of film; where there is room for one actor, they come last."""
     need, actors = _room(ray, orders.options)
-    films = [job for job in todo if film.is_film(job.source)]
+    films = [job for job in todo if job.kind.is_film]
     among = set(films)
     left = [job for job in todo if job not in among]
     photographs = _parts(left, max(1, min(parcel, len(left) // (2 * actors))))  # so that none is idle while others work

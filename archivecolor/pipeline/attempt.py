@@ -1,0 +1,116 @@
+"""One job on its way through the pipeline: its row as far as it is known, and why it failed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+
+from archivecolor import files, provenance
+from archivecolor.errors import MissingDependencyError, PictureError, UnreadableError
+from archivecolor.inference.colorizer import Colorizer
+from archivecolor.options import RunOptions
+from archivecolor.pipeline.inputs import Job
+from archivecolor.pipeline.media import SourceKind
+from archivecolor.pipeline.scheduling import Budgets, StageTimer
+from archivecolor.provenance import FAILED, SKIPPED, Identity, ManifestWriter, Record
+
+ALREADY_COLOUR = "already colour"
+SOURCE_CHANGED = "it was written to while it was being read; run again when it is finished"
+_LOSSLESS_FRAMES = (".dpx", ".png", ".tif", ".tiff")
+
+
+@dataclass(frozen=True)
+class RunContext:
+    """What all jobs of a run share."""
+
+    colorizer: Colorizer
+    options: RunOptions
+    manifest: ManifestWriter
+    budgets: Budgets
+
+
+class Attempt:
+    """One job of a run, and what is known of it so far."""
+
+    def __init__(self, job: Job, context: RunContext) -> None:
+        card, options = context.colorizer.card, context.options
+        self.job, self.context, self.timer = job, context, StageTimer()
+        self.identity = Identity(card.sha256, options_digest(job, options))
+        self.row = Record(
+            job.name,
+            str(job.source),
+            None,
+            FAILED,
+            model=card.name,
+            weights_sha256=self.identity.weights_sha256,
+            options=self.identity.options,
+            guidance=options.color.guidance(),
+            redone=bool(job.rejected),
+        )
+        """The row to write if the job fails now."""
+
+    def take_snapshot(self) -> None:
+        """Hashes the source.
+
+        Raises:
+            OSError: it cannot be read.
+        """
+        self.snapshot = files.SourceSnapshot.of(self.job.source)
+        self.row = replace(self.row, source_sha256=self.snapshot.sha256)
+
+    def is_settled(self) -> bool:
+        """Whether the manifest says that the job needs nothing; see `provenance.check_settled`."""
+        sha256, rejected = self.snapshot.sha256, self.job.rejected
+        manifest, overwrite = self.context.manifest, self.context.options.overwrite
+        return bool(manifest.settled(self.job.name, sha256, self.identity, rejected, overwrite))
+
+    def check_unchanged(self) -> None:
+        """Raises UnreadableError if the source no longer holds the bytes that were hashed."""
+        if not self.snapshot.still():
+            raise UnreadableError(SOURCE_CHANGED)
+
+    def skipped(self) -> Record:
+        """The row of a source that is in colour already."""
+        return replace(self.row, status=SKIPPED, reason=ALREADY_COLOUR, seconds=self.timer.seconds)
+
+    def failed(self, error: Exception) -> Record:
+        """The row of a source that could not be coloured."""
+        return replace(self.row, reason=failure_reason(error), seconds=self.timer.seconds)
+
+    def write_sidecar(self, row: Record, source_type: str | None) -> None:
+        """Writes the sidecar of a finished row, with the facts that the row does not hold.
+
+        Args:
+            source_type: the digital source type that the source states itself; None where it states none.
+        """
+        colorizer, options = self.context.colorizer, self.context.options
+        facts = {
+            "source_digital_source_type": source_type,
+            "network": colorizer.card.network,
+            "device": str(colorizer.device),
+            "precision": colorizer.precision,
+            "begun": self.timer.started_at.isoformat(timespec="seconds"),
+            "finished": datetime.now(UTC).isoformat(timespec="seconds"),
+        }
+        provenance.write_sidecar(options.out, row, options, facts)
+
+
+def options_digest(job: Job, options: RunOptions) -> str:
+    """The digest of the options that decide the output of a job."""
+    if job.kind is SourceKind.PHOTO:
+        return options.digest()
+    lossy = job.source.suffix.lower() not in _LOSSLESS_FRAMES
+    return options.film_digest(job.kind is SourceKind.IMAGE_SEQUENCE, lossy)
+
+
+def failure_reason(error: Exception) -> str:
+    """The reason that a failed row gives for an error: what is wrong, in words for the owner of the files."""
+    if isinstance(error, PictureError | MissingDependencyError):
+        return str(error)
+    if isinstance(error, MemoryError):
+        return "too large for this machine's memory; colour it alone with --workers 1"
+    if isinstance(error, FileNotFoundError):
+        return "the file is not there (any more)"
+    if isinstance(error, OSError):
+        return f"cannot be read ({error.strerror or error})"
+    return f"unexpected {type(error).__name__}: {error}; please report this with the file"

@@ -1,0 +1,49 @@
+"""What kind of source an input is. `inputs.find_jobs` decides it once; everyone else reads `Job.kind`."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path
+
+from archivecolor import film, photo
+
+
+class SourceKind(StrEnum):
+    """What a source is, and so which way it takes through the pipeline."""
+
+    PHOTO = "photo"
+    """A picture file of one or more pages."""
+    FILM = "film"
+    """A film in one file; also a GIF with more than one frame."""
+    IMAGE_SEQUENCE = "image_sequence"
+    """A film whose frames are files of their own: a number pattern, or a single DPX file."""
+
+    @property
+    def is_film(self) -> bool:
+        """Whether the source is a film of either kind."""
+        return self is not SourceKind.PHOTO
+
+
+def kind_of(source: Path) -> SourceKind:
+    """The kind of a source by its name, else by its first bytes. Opens the file once (a GIF twice).
+
+    A file that cannot be read counts by its suffix.
+    """
+    if film.is_numbered(source):
+        return SourceKind.IMAGE_SEQUENCE
+    return SourceKind.FILM if film.is_film(source) else SourceKind.PHOTO
+
+
+def is_input(path: Path) -> bool:
+    """Whether a file found in a folder is a picture or a film."""
+    return photo.is_picture(path) or film.is_film(path)
+
+
+def is_frame(path: Path) -> bool:
+    """Whether a file is one frame of a film by its format alone: DPX."""
+    return film.is_frame(path)
+
+
+def is_numbered_picture(path: Path) -> bool:
+    """Whether a file can be one frame of a film under --sequences: DPX, or a picture whose name ends in a digit."""
+    return film.is_frame(path) or (path.stem[-1:].isdecimal() and photo.is_picture(path))

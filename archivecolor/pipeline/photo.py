@@ -1,0 +1,233 @@
+"""One photograph from its file to its row in the manifest. `color_one` is the whole way, step by step."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import BinaryIO
+
+from archivecolor import files, photo, provenance
+from archivecolor.errors import OutputError
+from archivecolor.imaging import luminance, watermark
+from archivecolor.imaging.arrays import Samples
+from archivecolor.imaging.merge import LuminanceMerge
+from archivecolor.inference.colorizer import ColorizedImage, Colorizer
+from archivecolor.options import Disclosure
+from archivecolor.photo import Page, Photo, Scan
+from archivecolor.pipeline import film as film_pipeline
+from archivecolor.pipeline.attempt import Attempt, RunContext
+from archivecolor.pipeline.disclosure import TOOL, disclosed_page
+from archivecolor.pipeline.film_run import color_one_film
+from archivecolor.pipeline.inputs import Job
+from archivecolor.pipeline.outputs import make_folder, target_of
+from archivecolor.provenance import DONE, Record
+
+
+def color_one(
+    job: Job,
+    context: RunContext,
+    observer: film_pipeline.FilmObserver = film_pipeline.FilmObserver(),  # noqa: B008  (frozen)
+) -> Record | OutputError | None:
+    """Colours one photograph or film.
+
+    Returns:
+        Its row; None when it is settled already; the error when the output folder cannot be written. Any other error
+        becomes the reason in the row.
+    """
+    attempt = Attempt(job, context)
+    try:
+        attempt.take_snapshot()
+        if attempt.is_settled():
+            return None
+        if job.kind.is_film:
+            return color_one_film(attempt, observer)
+        with _opened(attempt) as file:
+            source = _read(attempt, file)
+            pages = _colorize_pages(attempt, source)
+            if not any(pages):
+                return attempt.skipped()
+            format = photo.writable_format(source, context.options.format)
+            target = target_of(job, format, context.options)
+            result = disclosed_photo(source, pages, context.colorizer, format, context.options.disclosure)
+            notes = _write(attempt, source, result, target, format)
+        return _record(attempt, source, pages, target, (*(n for page in result.pages for n in page.notes), *notes))
+    except OutputError as error:
+        return error
+    except Exception as error:
+        return attempt.failed(error)
+
+
+@contextmanager
+def _opened(attempt: Attempt) -> Iterator[BinaryIO]:
+    """Opens the source and waits until its samples fit into the memory budget, which it holds for the block."""
+    source, strips = attempt.job.source, attempt.context.options.strips()
+    with source.open("rb") as file, attempt.context.budgets.photographs.hold(photo.measure(source, strips, file)):
+        yield file
+
+
+def _read(attempt: Attempt, file: BinaryIO) -> Photo:
+    """Decodes the source, and notes its size in the row."""
+    options = attempt.context.options
+    with attempt.timer.stage("decode"):
+        source = photo.read(attempt.job.source, options.max_megapixels, options.strips(), file)
+    attempt.check_unchanged()
+    first = source.pages[0]
+    attempt.row = replace(
+        attempt.row,
+        width=first.width,
+        height=first.height,
+        depth=8 * first.samples.itemsize,
+        pages=len(source.pages),
+        format=source.format,
+    )
+    return source
+
+
+def _colorize_pages(attempt: Attempt, source: Photo) -> list[ColorizedPage | None]:
+    """Colours every page that is monochrome; None in the place of a page that is in colour and stays as it is."""
+    recolor, colorizer = attempt.context.options.recolor, attempt.context.colorizer
+    is_wanted = [recolor or is_monochrome(page) for page in source.pages]
+    pages = [colorize_page(page, colorizer) if wanted else None
+             for page, wanted in zip(source.pages, is_wanted, strict=True)]  # fmt: skip
+    for page in pages:
+        attempt.timer.add(page.seconds if page else {})
+    return pages
+
+
+def _write(attempt: Attempt, source: Photo, result: Photo, target: Path, format: str) -> tuple[str, ...]:
+    """Writes and signs the output. Returns what could not be carried over, for the row."""
+    options, job = attempt.context.options, attempt.job
+    make_folder(target.parent, options.out)
+    attempt.context.manifest.begin(job.name, attempt.row.source, target, options.overwrite)
+    with attempt.timer.stage("encode"):
+        notes = photo.write(target, result, format, options.quality, TOOL)
+        if any(page.scan for page in source.pages):  # writing has read the rows of the source once more
+            try:
+                attempt.check_unchanged()
+            except Exception:
+                target.unlink()
+                raise
+        if options.disclosure.c2pa:
+            origin = (
+                f"SHA-256 {attempt.row.source_sha256}, digital source type {stated_source_type(source) or 'not stated'}"
+            )
+            notes += provenance.sign(target, format, job.source, source.format, origin, options.disclosure, TOOL)
+    return notes
+
+
+def _record(
+    attempt: Attempt, source: Photo, pages: list[ColorizedPage | None], target: Path, notes: tuple[str, ...]
+) -> Record:
+    """The row of a finished photograph; also writes its sidecar."""
+    options = attempt.context.options
+    coloured = [page for page in pages if page]
+    confidences = [page.confidence for page in coloured if page.confidence is not None]
+    row = replace(
+        attempt.row,
+        status=DONE,
+        output=target.relative_to(options.out).as_posix(),
+        output_sha256=files.sha256(target),
+        max_delta_l=round(max(page.max_delta_l for page in coloured), 5),
+        seconds=attempt.timer.seconds,
+        mark=watermark.mark_text(options.disclosure.mark),
+        mark_font=str(options.disclosure.mark_font or ""),
+        sidecar=options.disclosure.sidecar,
+        confidence=round(min(confidences), 4) if confidences else None,  # that of the least certain page
+        source_type=options.disclosure.source_type,
+        notes=notes,
+    )
+    if options.disclosure.sidecar:
+        attempt.write_sidecar(row, stated_source_type(source))
+    return row
+
+
+def is_monochrome(page: Page) -> bool:
+    """Whether a page is grey, sepia, toned or stained, and not a colour photograph."""
+    return luminance.residual_chroma(page.samples) < luminance.MONOCHROME_CHROMA
+
+
+def stated_source_type(source: Photo) -> str | None:
+    """The digital source type that a source states itself, for example `negativeFilm`; None where it states none."""
+    types = (provenance.own_source_type(page.xmp) for page in source.pages)
+    return next((type for type in types if type), None)
+
+
+def disclosed_photo(
+    source: Photo,
+    pages: list[ColorizedPage | None],
+    colorizer: Colorizer,
+    format: str,
+    options: Disclosure,
+) -> Photo:
+    """The coloured pages with the metadata of the source and the disclosure. A page that is None stays as it is.
+
+    Args:
+        pages: the coloured pages, one for each page of the source.
+        format: the format that they are written in.
+    """
+    guidance = colorizer.options.guidance()
+
+    def disclosed(page: Page, coloured: ColorizedPage | None) -> Page:
+        if coloured is None:
+            return page
+        scan = coloured.onto(page.scan) if page.scan and isinstance(coloured, ColorizedScan) else None
+        return disclosed_page(page, coloured.rgb, colorizer.card, format, options, TOOL, guidance, scan)
+
+    return replace(source, pages=tuple(disclosed(*pair) for pair in zip(source.pages, pages, strict=True)))
+
+
+# --- pages ------------------------------------------------------------------------------------------------------------
+
+
+@dataclass
+class ColorizedScan:
+    """The colours of a page that is too large for memory. They are merged into its rows while these are written."""
+
+    merge: LuminanceMerge
+    rgb: Samples
+    """The reduced copy in colour, sRGB (h, w, 3)."""
+    seconds: dict[str, float]
+    """`network` and `wait`, as in `ColorizedImage`. Reading again, merging and writing happen together."""
+    max_delta_l: float = 0.0
+    """Largest |ΔL*| of the rows drawn so far."""
+
+    @property
+    def confidence(self) -> float | None:
+        """As in `ColorizedImage`."""
+        return self.merge.confidence
+
+    def onto(self, scan: Scan) -> Scan:
+        """The scan with coloured rows; they are computed when they are drawn."""
+
+        def bands() -> Iterator[tuple[Samples, Samples | None]]:
+            top = 0
+            for samples, alpha in scan.bands():
+                rgb, max_delta_l = self.merge.rows(samples, top)
+                self.max_delta_l = max(self.max_delta_l, max_delta_l)
+                top += len(samples)
+                yield rgb, alpha
+
+        return replace(scan, bands=bands)
+
+
+ColorizedPage = ColorizedImage | ColorizedScan
+
+
+def colorize_page(page: Page, colorizer: Colorizer) -> ColorizedPage:
+    """Colours one page. Of a page that is too large for memory, finds the colours."""
+    if page.scan:
+        return _colorize_scan(page, page.scan, colorizer)
+    return colorizer.paint(page.samples, page.icc, page.orientation)
+
+
+def _colorize_scan(page: Page, scan: Scan, colorizer: Colorizer) -> ColorizedScan:
+    started = time.perf_counter()
+    merge = colorizer.prepare(page.samples, page.icc, page.orientation, (scan.height, scan.width))
+    network = merge.network_seconds
+    wait = max(0.0, time.perf_counter() - started - network)
+    height, width = page.samples.shape[:2]
+    reduced = replace(merge, spread=replace(merge.spread, height=height, width=width))
+    return ColorizedScan(merge, reduced.rows(page.samples, 0)[0], {"network": network, "wait": wait})
