@@ -9,8 +9,7 @@ from archivecolor import files, provenance
 from archivecolor.errors import MissingDependencyError, PictureError, UnreadableError
 from archivecolor.inference.colorizer import Colorizer
 from archivecolor.options import RunOptions
-from archivecolor.pipeline.inputs import Job
-from archivecolor.pipeline.media import SourceKind
+from archivecolor.pipeline.inputs import Job, SourceKind
 from archivecolor.pipeline.scheduling import Budgets, StageTimer
 from archivecolor.provenance import FAILED, SKIPPED, Identity, ManifestWriter, Record
 

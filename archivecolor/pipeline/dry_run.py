@@ -11,7 +11,8 @@ from archivecolor.options import RunOptions
 from archivecolor.pipeline import film as film_pipeline
 from archivecolor.pipeline.attempt import options_digest
 from archivecolor.pipeline.disclosure import TOOL
-from archivecolor.pipeline.inputs import Job, find_jobs
+from archivecolor.pipeline.inputs import Job
+from archivecolor.pipeline.jobs import find_jobs
 from archivecolor.pipeline.runner import check_files
 from archivecolor.provenance import Identity, Record
 

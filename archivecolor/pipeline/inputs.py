@@ -6,18 +6,31 @@ import os
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from enum import StrEnum
 from glob import glob, has_magic
 from pathlib import Path, PurePath
 
-from archivecolor import photo, sequences
-from archivecolor.errors import NoInputError, OutputError, UsageError
-from archivecolor.options import RunOptions
-from archivecolor.pipeline import media
-from archivecolor.pipeline.media import SourceKind
-from archivecolor.provenance import decisions
+from archivecolor import sequences
+from archivecolor.errors import NoInputError, OutputError
 
 _MISSING = ("no such file or folder", "there is no file of this number pattern")
+
+
+class SourceKind(StrEnum):
+    """What a source is, and so which way it takes through the pipeline."""
+
+    PHOTO = "photo"
+    """A picture file of one or more pages."""
+    FILM = "film"
+    """A film in one file; also a GIF with more than one frame."""
+    IMAGE_SEQUENCE = "image_sequence"
+    """A film whose frames are files of their own: a number pattern, or a single DPX file."""
+
+    @property
+    def is_film(self) -> bool:
+        """Whether the source is a film of either kind."""
+        return self is not SourceKind.PHOTO
 
 
 @dataclass(frozen=True)
@@ -34,41 +47,6 @@ class Job:
     kind: SourceKind = SourceKind.PHOTO
     rejected: str = ""
     """SHA-256 of the output that a person rejected, where that is why it is to be done again."""
-
-
-def find_jobs(options: RunOptions, passed_over: Callable[[Path], None] = lambda path: None) -> list[Job]:
-    """The pictures of the inputs, at most `options.limit` of them, and of these the shard's; `passed_over` is told of
-    files that are none. What one picture's name has to do with another's is settled before they are shared out."""
-    new_suffix = "" if options.format == "same" else photo.suffix_for(options.format, "")
-    is_frame = media.is_numbered_picture if options.film.sequences else media.is_frame
-    found = find_inputs(options.inputs, options.out, media.is_input, options.suffix, new_suffix, passed_over, is_frame)
-    if options.redo:
-        found = only_rejected(found, options.redo)
-    found = found[: options.limit]
-    if options.color.hints and len(found) > 1:
-        raise UsageError(
-            f"--hint: pins a colour in one picture, and there are {len(found)}; name the one it is meant for"
-        )
-    chosen = [job for job in found if options.shard is None or options.shard.has(job.name)]
-    return [replace(job, kind=media.kind_of(job.source)) for job in chosen]
-
-
-def only_rejected(found: list[Job], path: Path) -> list[Job]:
-    """Those that the decisions in a file reject, each with the output that was rejected.
-
-    Raises:
-        NoInputError: none of them.
-        UsageError: the file holds no decisions.
-    """
-    made = decisions.rejected(path)
-    if not made:
-        raise NoInputError(f"--redo {path}: rejects nothing, so there is nothing to do again")
-    wanted = [replace(job, rejected=made[job.name]) for job in found if job.name in made]
-    if not wanted:
-        raise NoInputError(
-            f"--redo {path}: none of its {len(made)} rejected pictures is among the inputs; give the same INPUT"
-        )
-    return wanted
 
 
 def find_inputs(

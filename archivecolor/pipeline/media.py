@@ -1,27 +1,11 @@
-"""What kind of source an input is. `inputs.find_jobs` decides it once; everyone else reads `Job.kind`."""
+"""Which files are inputs, and what kind of source each is: `find_jobs` asks once, all others read `Job.kind`."""
 
 from __future__ import annotations
 
-from enum import StrEnum
 from pathlib import Path
 
 from archivecolor import film, photo
-
-
-class SourceKind(StrEnum):
-    """What a source is, and so which way it takes through the pipeline."""
-
-    PHOTO = "photo"
-    """A picture file of one or more pages."""
-    FILM = "film"
-    """A film in one file; also a GIF with more than one frame."""
-    IMAGE_SEQUENCE = "image_sequence"
-    """A film whose frames are files of their own: a number pattern, or a single DPX file."""
-
-    @property
-    def is_film(self) -> bool:
-        """Whether the source is a film of either kind."""
-        return self is not SourceKind.PHOTO
+from archivecolor.pipeline.inputs import SourceKind
 
 
 def kind_of(source: Path) -> SourceKind:

@@ -25,7 +25,8 @@ from archivecolor.options import RunOptions
 from archivecolor.pipeline import film as film_pipeline
 from archivecolor.pipeline.attempt import RunContext
 from archivecolor.pipeline.disclosure import TOOL
-from archivecolor.pipeline.inputs import Job, find_jobs
+from archivecolor.pipeline.inputs import Job
+from archivecolor.pipeline.jobs import find_jobs
 from archivecolor.pipeline.photo import color_one
 from archivecolor.pipeline.scheduling import Budgets, SlowLast
 from archivecolor.provenance import FAILED, CrashReport, FilmProgressCallback, Manifest, ManifestWriter, Record

@@ -139,7 +139,7 @@ def test_workers_cores_and_memory_are_shared_out(options: RunOptions, monkeypatc
 def test_from_python_it_is_one_device_and_several_are_named(src: Path, out: Path, ink: Path) -> None:
     save_grey_tree(src, 1)
     with pytest.raises(UsageError, match=r"--device cpu,cpu: several.*command line"):
-        archivecolor.pipeline.runner(src, out=out, model=str(ink), device="cpu,cpu")
+        archivecolor.run(src, out=out, model=str(ink), device="cpu,cpu")
     assert not out.exists()
 
 

@@ -249,7 +249,7 @@ def test_a_picture_that_kills_again_and_again_is_given_up_by_name(
     src: Path, out: Path, ink: Path, ledger: ManifestActor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from archivecolor import weights
-    from archivecolor.pipeline.inputs import find_jobs
+    from archivecolor.pipeline.jobs import find_jobs
 
     save_grey_tree(src, 4)
     jobs = find_jobs(ledger.options)

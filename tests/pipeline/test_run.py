@@ -187,7 +187,7 @@ def test_wrong_options_are_refused_by_name(go: Colour, src: Path, options: dict[
 
 def test_the_documented_calls(src: Path, out: Path, ink: Path) -> None:
     save(src / "a.png", grey())
-    (row,) = archivecolor.pipeline.runner(src, out=out, model=str(ink), device="cpu")
+    (row,) = archivecolor.run(src, out=out, model=str(ink), device="cpu")
     assert row.status == DONE
     with archivecolor.Colorizer(ink, device="cpu") as colorizer:
         assert colorizer.colorize(grey()).shape == (40, 56, 3)

@@ -17,7 +17,7 @@ from typer.testing import CliRunner
 from archivecolor import cli, files
 from archivecolor.errors import NoInputError, OutputError
 from archivecolor.options import ColorOptions, Disclosure, RunOptions, Shard
-from archivecolor.pipeline.inputs import find_jobs
+from archivecolor.pipeline.jobs import find_jobs
 from archivecolor.pipeline.runner import drive
 from archivecolor.preservation.bag import bag
 from archivecolor.preservation.verify import verify

@@ -25,8 +25,7 @@ from archivecolor.bench.memory import now_megabytes
 from archivecolor.bench.stages import check
 from archivecolor.inference.colorizer import Colorizer
 from archivecolor.options import ColorOptions, Disclosure, FilmOptions, RunOptions
-from archivecolor.pipeline.inputs import Job
-from archivecolor.pipeline.media import SourceKind
+from archivecolor.pipeline.inputs import Job, SourceKind
 from archivecolor.pipeline.runner import work
 from archivecolor.provenance import Manifest, Record
 

@@ -18,7 +18,8 @@ from archivecolor.execution.ray.connect import connected, library
 from archivecolor.execution.ray.manifest_actor import ManifestActor, ManifestClient
 from archivecolor.execution.ray.worker import Outcome, Worker, WorkerSetup
 from archivecolor.options import RunOptions
-from archivecolor.pipeline.inputs import Job, find_jobs
+from archivecolor.pipeline.inputs import Job
+from archivecolor.pipeline.jobs import find_jobs
 from archivecolor.pipeline.runner import check_files
 from archivecolor.provenance import FilmProgressCallback, Record
 
