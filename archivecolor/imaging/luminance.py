@@ -124,20 +124,28 @@ MONOCHROME_CHROMA = 2.0
 scans reach 1.75, the palest of 792 colour photographs starts at 2.15."""
 
 
-def residual_chroma(samples: Samples) -> float:
+def residual_chroma(samples: Samples, icc: bytes | None = None) -> float:
     """How much colour a picture has beyond one tint per tone, in Lab units: 0 for grey, sepia and toned prints.
 
     a and b of a small copy are fitted as cubics in L (a toned print has one colour per tone) that may vary slowly
     over the sheet (a print that yellowed unevenly); what is left is colour that belongs to things.
+
+    Args:
+        icc: the profile of the samples; None means sRGB. The numbers of a wide-gamut profile (ProPhoto) lie close
+            together: read as sRGB, a colour photograph would look nearly grey.
+
+    Raises:
+        UnreadableError: the profile cannot be used.
     """
     if samples.ndim == 2:
         return 0.0
     height, width = samples.shape[:2]
     scale = min(1.0, 96 / max(height, width))
     size = (max(1, round(width * scale)), max(1, round(height * scale)))
-    small = cv2.resize(samples, size, interpolation=cv2.INTER_AREA).astype(np.float32) / (
-        level_count(samples.dtype) - 1
-    )
+    top = np.float32(level_count(samples.dtype) - 1)
+    small = cv2.resize(samples, size, interpolation=cv2.INTER_AREA).astype(np.float32) / top
+    if icc is not None and not _is_srgb(icc):
+        small = lab.srgb_from_linear(torch.from_numpy(_linear_through(icc, small))).numpy()
     lightness, a, b = lab.lab_from_srgb(torch.from_numpy(small).permute(2, 0, 1)).numpy().reshape(3, -1)
     y, x = (
         axis.ravel() for axis in np.meshgrid(np.linspace(-1, 1, size[1]), np.linspace(-1, 1, size[0]), indexing="ij")

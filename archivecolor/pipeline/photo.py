@@ -146,7 +146,7 @@ def _record(
 
 def is_monochrome(page: Page) -> bool:
     """Whether a page is grey, sepia, toned or stained, and not a colour photograph."""
-    return luminance.residual_chroma(page.samples) < luminance.MONOCHROME_CHROMA
+    return luminance.residual_chroma(page.samples, page.icc) < luminance.MONOCHROME_CHROMA
 
 
 def stated_source_type(source: Photo) -> str | None:

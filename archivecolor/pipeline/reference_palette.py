@@ -29,7 +29,7 @@ def read_palette(path: Path, strength: float = 1.0) -> Palette:
         sha256 = files.sha256(path)
     except (PictureError, OSError) as error:
         raise UsageError(f"--palette {path}: cannot be read ({error})") from error
-    if luminance.residual_chroma(page.samples) < luminance.MONOCHROME_CHROMA:
+    if luminance.residual_chroma(page.samples, page.icc) < luminance.MONOCHROME_CHROMA:
         raise UsageError(f"--palette {path}: has no colours to take; name a photograph in colour")
     rgb = to_upright(luminance.to_srgb8(page.samples, page.icc), page.orientation, (0, 1))
     scale = min(1.0, SIDE / max(rgb.shape[:2]))

@@ -1,4 +1,4 @@
-"""What the workers of a run share besides the network: room in memory and their turns; and a clock for each picture."""
+"""What the workers of a run share besides the network: the memory budget and the order of jobs; and a stage timer."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ _T = TypeVar("_T")
 
 
 class StageTimer:
-    """Seconds by stage."""
+    """Sums the seconds of one job by stage."""
 
     def __init__(self) -> None:
         self.seconds: dict[str, float] = {}
         self.started_at = datetime.now(UTC)
 
     def add(self, seconds: dict[str, float]) -> None:
-        """Adds to what the stages have already."""
+        """Adds seconds by stage."""
         for name, value in seconds.items():
             self.seconds[name] = round(self.seconds.get(name, 0) + value, 4)
 
@@ -37,56 +37,76 @@ class StageTimer:
 
 
 class MegapixelBudget:
-    """Megapixels in memory at one time. What is larger than the whole budget is let in alone."""
+    """Limits the megapixels that are in memory at one time.
+
+    First come, first served: a large picture does not starve behind small ones that come later. A picture larger than
+    the whole budget waits until it is alone.
+    """
 
     def __init__(self, megapixels: float) -> None:
         self.limit = megapixels
         self._held = 0.0
+        self._queue: deque[object] = deque()
         self._changed = threading.Condition()
 
     @contextmanager
     def hold(self, megapixels: float) -> Iterator[None]:
-        """Waits until there is room, and holds it."""
-        with self._changed:
-            self._changed.wait_for(lambda: self._held == 0 or self._held + megapixels <= self.limit)
-            self._held += megapixels
+        """Waits until the megapixels fit, and holds them for the block."""
+        self._acquire(megapixels)
         try:
             yield
         finally:
-            with self._changed:
-                self._held -= megapixels
-                if self._held < 1e-9:
-                    self._held = 0.0  # sums of floats drift; an empty budget is empty
+            self._release(megapixels)
+
+    def _acquire(self, megapixels: float) -> None:
+        ticket = object()
+        with self._changed:
+            self._queue.append(ticket)
+            try:
+                self._changed.wait_for(lambda: self._queue[0] is ticket and self._fits(megapixels))
+                self._held += megapixels
+            finally:
+                self._queue.remove(ticket)
                 self._changed.notify_all()
+
+    def _release(self, megapixels: float) -> None:
+        with self._changed:
+            self._held -= megapixels
+            if self._held < 1e-9:
+                self._held = 0.0  # sums of floats drift; an empty budget is empty
+            self._changed.notify_all()
+
+    def _fits(self, megapixels: float) -> bool:
+        return self._held == 0 or self._held + megapixels <= self.limit
 
 
 @dataclass(frozen=True)
 class Budgets:
-    """Memory for the photographs in hand, and for the films: a film holds its own for hours, and photographs go on
-    beside it."""
+    """Memory for photographs and for films. Each has its own budget, because a film holds its share for hours."""
 
     photographs: MegapixelBudget
     films: MegapixelBudget
 
     @classmethod
     def of(cls, megapixels: float) -> Budgets:
-        """So much for either."""
+        """The same number of megapixels for each of the two."""
         return cls(MegapixelBudget(megapixels), MegapixelBudget(megapixels))
 
 
 class SlowLast(Generic[_T]):
-    """The order in which items are given out, such that slow ones do not take all workers while quick ones wait: beside
-    the quick ones only so many are in hand at a time, and the rest of them come last.
+    """Yields fast items first; at most `max_concurrent_slow` slow items run beside them, the rest come last.
+
+    Without this order, slow items would occupy every worker while fast ones wait.
 
     Args:
-        is_slow: whether an item is a slow one.
-        beside: how many of them may be in hand beside the others; 0: all of them come last.
+        is_slow: whether an item is slow.
+        max_concurrent_slow: how many slow items may run beside fast ones; 0: all slow items come last.
     """
 
-    def __init__(self, items: Iterable[_T], is_slow: Callable[[_T], bool], beside: int = 1) -> None:
+    def __init__(self, items: Iterable[_T], is_slow: Callable[[_T], bool], max_concurrent_slow: int = 1) -> None:
         self._items, self._is_slow = items, is_slow
-        self._turns = threading.Semaphore(beside)
-        self._beside: set[_T] = set()
+        self._slots = threading.Semaphore(max_concurrent_slow)
+        self._holders: set[_T] = set()
 
     def __iter__(self) -> Iterator[_T]:
         waiting: deque[_T] = deque()
@@ -95,13 +115,13 @@ class SlowLast(Generic[_T]):
                 waiting.append(item)
             else:
                 yield item
-            if waiting and self._turns.acquire(blocking=False):
-                self._beside.add(waiting[0])
+            if waiting and self._slots.acquire(blocking=False):
+                self._holders.add(waiting[0])
                 yield waiting.popleft()
         yield from waiting
 
     def finished(self, item: _T) -> None:
-        """Whatever it was, nobody works on it any more; after a slow one, another one may have its turn."""
-        if item in self._beside:
-            self._beside.remove(item)
-            self._turns.release()
+        """Must be called for every item that was worked on: a slow one frees its slot for the next."""
+        if item in self._holders:
+            self._holders.remove(item)
+            self._slots.release()

@@ -141,6 +141,28 @@ def test_what_holds_colours_is_not(name: str) -> None:
     assert luminance.residual_chroma(COLOUR[name]) > luminance.MONOCHROME_CHROMA
 
 
+PROPHOTO = imagecodecs.cms_profile(
+    "rgb", whitepoint=(0.3457, 0.3585, 1.0), gamma=1.8,
+    primaries=(0.7347, 0.2653, 1.0, 0.1596, 0.8404, 1.0, 0.0366, 0.0001, 1.0),
+)  # fmt: skip
+
+
+def in_prophoto(samples: np.ndarray) -> np.ndarray:
+    srgb = imagecodecs.cms_profile("srgb")
+    return imagecodecs.cms_transform(samples, srgb, PROPHOTO, colorspace="rgb", outcolorspace="rgb", intent=1)
+
+
+def test_pale_colours_in_a_wide_gamut_profile_are_colours() -> None:
+    wide = in_prophoto((colourful() * 0.055 + 120).astype(np.uint8))
+    assert luminance.residual_chroma(wide) < luminance.MONOCHROME_CHROMA, "as they would look in sRGB"
+    assert luminance.residual_chroma(wide, PROPHOTO) > luminance.MONOCHROME_CHROMA
+
+
+@pytest.mark.parametrize("name", ["grey as RGB", "sepia", "cyanotype", "yellowed unevenly"])
+def test_a_tint_in_a_wide_gamut_profile_stays_monochrome(name: str) -> None:
+    assert luminance.residual_chroma(in_prophoto(MONOCHROME[name]), PROPHOTO) < luminance.MONOCHROME_CHROMA
+
+
 @pytest.mark.parametrize("shape", [(1, 500), (500, 1), (2, 2), (3, 97)])
 def test_any_shape_can_be_judged(shape: tuple[int, int]) -> None:
     assert luminance.residual_chroma(np.stack([grey(*shape)] * 3, axis=-1)) < 0.5

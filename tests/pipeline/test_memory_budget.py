@@ -47,6 +47,44 @@ def test_the_budget_is_never_exceeded_and_large_ones_go_alone() -> None:
     assert wrong == []
 
 
+def test_a_large_picture_does_not_starve_behind_small_ones() -> None:
+    budget, order = MegapixelBudget(10), []
+    inside = {name: threading.Event() for name in ("large", "small")}
+    leave = {name: threading.Event() for name in ("large", "small")}
+
+    def take(name: str, size: float) -> None:
+        with budget.hold(size):
+            order.append(name)
+            inside[name].set()
+            assert leave[name].wait(10)
+
+    threads = [threading.Thread(target=take, args=task) for task in (("large", 25.0), ("small", 1.0))]
+    with budget.hold(6):
+        for i, thread in enumerate(threads):
+            thread.start()
+            end = time.monotonic() + 10
+            while len(budget._queue) <= i and not any(event.is_set() for event in inside.values()):
+                assert time.monotonic() < end
+                time.sleep(0.001)
+        assert not inside["small"].wait(0.05), "it came later, and fits beside the first"
+    assert inside["large"].wait(10)
+    assert not inside["small"].is_set()
+    for name, thread in zip(("large", "small"), threads, strict=True):
+        leave[name].set()
+        thread.join(10)
+    assert order == ["large", "small"]
+
+
+def test_whoever_stops_waiting_leaves_the_queue(monkeypatch: pytest.MonkeyPatch) -> None:
+    budget = MegapixelBudget(10)
+    with budget.hold(10), monkeypatch.context() as patch:
+        patch.setattr(budget, "_fits", lambda megapixels: 1 / 0)  # as an interrupt in the main thread would
+        with pytest.raises(ZeroDivisionError), budget.hold(1):
+            pass
+    with budget.hold(10):
+        pass
+
+
 def test_the_budget_gives_back_after_an_error() -> None:
     budget = MegapixelBudget(1)
     for _ in range(3):

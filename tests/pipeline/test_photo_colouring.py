@@ -22,7 +22,8 @@ from support.runs import Colour, by_name, delta_l, page, save
 from archivecolor import files, photo
 from archivecolor.imaging.orientation import to_upright
 from archivecolor.photo import SRGB_ICC, Page, Photo
-from archivecolor.provenance import DONE, MANIFEST, SOURCE_TYPE, read_rows
+from archivecolor.pipeline.attempt import ALREADY_COLOUR
+from archivecolor.provenance import DONE, MANIFEST, SKIPPED, SOURCE_TYPE, read_rows
 
 # --- colour out -------------------------------------------------------------------------------------------------------
 
@@ -135,6 +136,21 @@ def test_a_scan_in_another_rgb_profile_becomes_srgb_of_the_same_lightness(go: Co
     assert result.icc == SRGB_ICC
     linear = (samples[..., 0] / 65535) ** 2.19921875
     assert np.abs(lightness(result.samples) - (116 * np.cbrt(linear) - 16)).max() < 0.1
+
+
+def test_a_colour_photograph_in_a_wide_gamut_profile_is_colour_already(go: Colour, src: Path, out: Path) -> None:
+    """The numbers of ProPhoto lie close together: read as sRGB, pale colours would pass for a tint."""
+    prophoto = imagecodecs.cms_profile(
+        "rgb", whitepoint=(0.3457, 0.3585, 1.0), gamma=1.8,
+        primaries=(0.7347, 0.2653, 1.0, 0.1596, 0.8404, 1.0, 0.0366, 0.0001, 1.0),
+    )  # fmt: skip
+    pale = (colourful() * 0.055 + 120).astype(np.uint8)
+    wide = imagecodecs.cms_transform(
+        pale, imagecodecs.cms_profile("srgb"), prophoto, colorspace="rgb", outcolorspace="rgb", intent=1
+    )
+    save(src / "a.tif", wide, iccprofile=prophoto, photometric="rgb")
+    (row,) = go()
+    assert (row.status, row.reason) == (SKIPPED, ALREADY_COLOUR)
 
 
 @pytest.mark.parametrize("mode", ["LA", "RGBA"])
