@@ -16,7 +16,7 @@ from support.readme_commands import README, blocks, matches, on_ray, prints, tol
 from typer.testing import CliRunner
 
 from archivecolor import cli, photo, weights
-from archivecolor.execution import supervise
+from archivecolor.execution import multi_device
 from archivecolor.options import DEFAULT_MODEL
 from archivecolor.pipeline import runner
 from archivecolor.provenance import merge, read_rows
@@ -109,7 +109,7 @@ def test_commands_print_what_the_readme_shows(
     block: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """In this process: that a run in one of its own prints the same is in the test of the story."""
-    monkeypatch.setattr(supervise, "drive", runner.drive)
+    monkeypatch.setattr(multi_device, "drive", runner.drive)
     monkeypatch.chdir(tmp_path)
     prints(block)
 

@@ -47,7 +47,7 @@ def choose_precision(asked: str, device: torch.device) -> str:
     """`auto`: bf16 where the processor or the GPU computes in it, else fp16 on a GPU and fp32 on a CPU.
 
     Raises:
-        UsageError: fp16 on a CPU, or an unknown word.
+        UsageError: an unknown word, fp16 on a CPU, or bf16 on a CPU whose kernels for it do not exist (no AVX-512).
     """
     import torch
 
@@ -55,6 +55,8 @@ def choose_precision(asked: str, device: torch.device) -> str:
         raise UsageError(f"--precision {asked}: write one of {', '.join(PRECISIONS)}")
     if asked == "fp16" and device.type == "cpu":
         raise UsageError("--precision fp16: CPUs do not compute in fp16; use bf16, fp32 or auto")
+    if asked == "bf16" and device.type == "cpu" and not torch.ops.mkldnn._is_mkldnn_bf16_supported():
+        raise UsageError("--precision bf16: this processor cannot compute in bf16 (it has no AVX-512); use fp32 or auto")
     if asked != "auto":
         return asked
     if device.type == "cuda":

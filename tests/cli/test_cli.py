@@ -18,7 +18,7 @@ from support.paths import ROOT
 
 from archivecolor.cli import progress
 from archivecolor.errors import ArchivecolorError, UnsupportedError
-from archivecolor.execution import supervise
+from archivecolor.execution import multi_device
 from archivecolor.options import Disclosure, RunOptions, Shard
 from archivecolor.pipeline import dry_run as planning
 from archivecolor.pipeline import runner
@@ -184,7 +184,7 @@ def test_a_wrong_value_is_a_usage_error_that_names_the_flag(
     tmp_path: Path, flag: str, text: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Also one that only the working process sees; that such errors come back from it is in test_supervise.py."""
-    monkeypatch.setattr(supervise, "drive", runner.drive)
+    monkeypatch.setattr(multi_device, "drive", runner.drive)
     Image.fromarray(grey()).save(tmp_path / "a.png")
     result = call("run", str(tmp_path / "a.png"), "--out", str(tmp_path / "out"), flag, *text.split())
     assert isinstance(result.exception, ArchivecolorError)
@@ -195,7 +195,7 @@ def test_a_wrong_value_is_a_usage_error_that_names_the_flag(
 @pytest.fixture
 def scans(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Three scans, to be coloured in this process: a child would not know the ink (but see test_supervise.py)."""
-    monkeypatch.setattr(supervise, "drive", runner.drive)
+    monkeypatch.setattr(multi_device, "drive", runner.drive)
     save_grey_tree(tmp_path / "scans", 3)
     return tmp_path / "scans"
 

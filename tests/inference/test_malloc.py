@@ -10,8 +10,8 @@ import pytest
 
 FAULTS = """
 import resource, sys, threading
-from archivecolor import heap
-kept = heap.keep() if sys.argv[1] == "kept" else True
+from archivecolor.inference import malloc
+kept = malloc.keep_freed_memory() if sys.argv[1] == "kept" else True
 def layers():
     for _ in range(10):
         blocks = [b"1" * 2_000_000 for _ in range(3)]
