@@ -10,7 +10,6 @@ from archivecolor import files, provenance, weights
 from archivecolor.options import RunOptions
 from archivecolor.pipeline import film as film_pipeline
 from archivecolor.pipeline.attempt import options_digest
-from archivecolor.pipeline.disclosure import TOOL
 from archivecolor.pipeline.inputs import Job
 from archivecolor.pipeline.jobs import find_jobs
 from archivecolor.pipeline.runner import check_files
@@ -27,7 +26,7 @@ def print_dry_run(options: RunOptions, as_json: bool) -> int:
     check_files(options)
     rows = provenance.known_rows(options.out, options.shard)
     for job in find_jobs(options):
-        target = film_pipeline.film_target(job, card, options, TOOL) if job.kind.is_film else job.target
+        target = film_pipeline.film_target(job, card, options) if job.kind.is_film else job.target
         action = _action(job, rows.get(job.name), Identity(card.sha256, options_digest(job, options)), options)
         if as_json:
             line = {"input": job.name, "source": str(job.source), "target": str(target), "would": action}

@@ -20,7 +20,6 @@ from archivecolor.photo import Page, Photo, Scan
 from archivecolor.pipeline import film as film_pipeline
 from archivecolor.pipeline.attempt import Attempt, RunContext
 from archivecolor.pipeline.disclosure import TOOL, disclosed_page
-from archivecolor.pipeline.film_run import color_one_film
 from archivecolor.pipeline.inputs import Job
 from archivecolor.pipeline.outputs import make_folder, target_of
 from archivecolor.provenance import DONE, Record
@@ -43,7 +42,7 @@ def color_one(
         if attempt.is_settled():
             return None
         if job.kind.is_film:
-            return color_one_film(attempt, observer)
+            return film_pipeline.color_film_job(attempt, observer)
         with _opened(attempt) as file:
             source = _read(attempt, file)
             pages = _colorize_pages(attempt, source)

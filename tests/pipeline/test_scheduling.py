@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from support.doubles import save_grey_tree
 
 from archivecolor.options import ColorOptions, Disclosure, RunOptions
-from archivecolor.pipeline import film as film_pipeline
+from archivecolor.pipeline.film import film_job
 from archivecolor.pipeline.runner import drive
 from archivecolor.pipeline.scheduling import SlowLast
 from archivecolor.provenance import DONE, Record
@@ -58,9 +58,9 @@ def test_photographs_go_on_beside_a_film(
     monkeypatch.setattr("archivecolor.pipeline.runner.IN_FLIGHT_MEGAPIXELS", 3 * 40 * 56 / 1e6)
     done: list[str] = []
     all_through = threading.Event()
-    color = film_pipeline.color_film_job
+    color = film_job.color_film
 
-    def patient(*given: Any) -> Record:
+    def patient(*given: Any) -> Any:
         assert all_through.wait(PATIENCE_S), "a film held the photographs back"
         return color(*given)
 
@@ -69,7 +69,7 @@ def test_photographs_go_on_beside_a_film(
         if photographs <= set(done):
             all_through.set()
 
-    monkeypatch.setattr(film_pipeline, "color_film_job", patient)
+    monkeypatch.setattr(film_job, "color_film", patient)
     rows = drive(asked(src, out, ink, workers=workers), watch)
     assert {row.status for row in rows} == {DONE}, [row.reason for row in rows]
     assert set(done[:12]) == photographs

@@ -11,7 +11,7 @@ from typing import Any
 
 from archivecolor import photo
 from archivecolor.execution.ray.worker import Worker
-from archivecolor.pipeline import film as film_pipeline
+from archivecolor.pipeline.film import film_job
 from support.doubles import ConstantInk, register_ink
 
 
@@ -28,15 +28,15 @@ class DeadlyWorker(Worker):
             return read(path, *rest)
 
         photo.read = deadly
-        color = film_pipeline.color_film_job
+        color = film_job.color_film
 
         def patient(*given: Any) -> Any:
-            out, end = given[4].out, time.monotonic() + 90
+            out, end = given[5].out, time.monotonic() + 90
             while len([*out.rglob("*.png"), *out.rglob("*.tif")]) < int(os.environ["ARCHIVECOLOR_TEST_PICTURES"]):
                 assert time.monotonic() < end, "the film held the photographs back"
                 time.sleep(0.05)
             return color(*given)
 
-        film_pipeline.color_film_job = patient
+        film_job.color_film = patient
         (Path(os.environ["ARCHIVECOLOR_TEST_BIRTHS"]) / str(os.getpid())).touch()
         super().__init__(*given)

@@ -16,6 +16,7 @@ from archivecolor.film.work_folder import StoredPacket, WorkFolder
 from archivecolor.film.write import Coding
 from archivecolor.imaging import watermark
 from archivecolor.pipeline.film.frame_sink import ColoredSegment, OutputInfo
+from archivecolor.provenance import Record
 
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS)
 """What a disk says that cannot be written to; a source that cannot be read says other things."""
@@ -24,7 +25,9 @@ CARD_SECONDS = 5
 
 
 class ContainerSink:
-    """See `Delivery`."""
+    """See `FrameSink`."""
+
+    one_file_per_frame = False
 
     def __init__(self, coding: Coding, target: Path, told: OutputInfo) -> None:
         self.coding, self.target, self._told = coding, target, told
@@ -61,8 +64,11 @@ class ContainerSink:
         unmarked = self._told.options.disclosure.mark and not self._stamp
         return (*notes, "too small for the visible mark") if unmarked else notes
 
-    def card_facts(self) -> dict[str, Any]:
-        """For the manifest: what the card says, and by how many seconds all else comes later; {} without one."""
+    def prepare(self, survey: Survey, before: Record | None) -> None:
+        """Nothing can be in the way that `Manifest.begin` does not find."""
+
+    def facts(self, survey: Survey) -> dict[str, Any]:
+        """The title card's text, and the seconds by which everything else comes later; {} without a card."""
         asked = self._told.options.film.title_card
         if not asked:
             return {}

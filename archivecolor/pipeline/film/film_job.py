@@ -1,4 +1,4 @@
-"""From a film's job to its row in the manifest: where it goes, what is said of it, what it is worth noting."""
+"""From the job of a film to its row in the manifest: every value of the row is filled in here."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from archivecolor import files, photo, sequences
-from archivecolor.errors import MissingDependencyError, PictureError
+from archivecolor.errors import MissingDependencyError, PictureError, UnreadableError
 from archivecolor.film import write
 from archivecolor.film.header import Film
 from archivecolor.film.survey import Survey
@@ -16,105 +16,150 @@ from archivecolor.film.thumbnails import representative_frames
 from archivecolor.film.work_folder import WorkFolder
 from archivecolor.film.write import Coding
 from archivecolor.imaging import watermark
-from archivecolor.inference.colorizer import Colorizer
 from archivecolor.options import STILL_CODECS, RunOptions
-from archivecolor.pipeline.film.color_film import FilmObserver, color_film, open_film_to_color, survey_film
+from archivecolor.pipeline.attempt import ALREADY_COLOUR, SOURCE_CHANGED, Attempt
+from archivecolor.pipeline.disclosure import TOOL
+from archivecolor.pipeline.film.color_film import (
+    ColoredFilm,
+    FilmObserver,
+    color_film,
+    film_megapixels,
+    open_film_to_color,
+    survey_film,
+)
 from archivecolor.pipeline.film.container_sink import ContainerSink
 from archivecolor.pipeline.film.frame_sink import FrameSink, OutputInfo
 from archivecolor.pipeline.film.gif_sink import GifSink
 from archivecolor.pipeline.film.image_sequence_sink import ImageSequenceSink
 from archivecolor.pipeline.inputs import Job
 from archivecolor.pipeline.outputs import make_folder
-from archivecolor.provenance import DONE, FAILED, SKIPPED, ManifestWriter, Record
+from archivecolor.provenance import DONE, FAILED, SKIPPED, Record
 from archivecolor.weights import Card
 
 
-def color_film_job(
-    film: Film, job: Job, row: Record, colorizer: Colorizer, options: RunOptions, manifest: ManifestWriter,
-    watch: FilmObserver, tool: str,
-) -> Record:  # fmt: skip
-    """The way of one film from its job to its row in the manifest.
+def color_film_job(attempt: Attempt, observer: FilmObserver) -> Record:
+    """Colours one film, and fills in its row.
+
+    Returns:
+        The row; that of the run before when the film is truncated and was coloured as far as it goes.
 
     Raises:
-        OutputError, PictureError: it cannot be done, or not to its end.
+        OutputError: the output cannot be written.
+        PictureError, MissingDependencyError: the film cannot be coloured, or not to its end.
     """
-    started = time.perf_counter()
-    told = OutputInfo(tool, colorizer.card, options)
-    row = replace(row, width=film.width, height=film.height, format=film.codec)
-    row = replace(row, depth=film.stills.bits if film.stills else film.depth)
-    before = manifest.row(job.name)
+    job, context = attempt.job, attempt.context
+    options = context.options
+    film = open_film_to_color(job.source, options)
+    make_folder(job.target.parent, options.out)
+    depth = film.stills.bits if film.stills else film.depth
+    row = replace(attempt.row, width=film.width, height=film.height, depth=depth, format=film.codec)
+    before = context.manifest.row(job.name)
     if before and not options.overwrite and _is_same_failure(before, row, options.out):
         return before
-    delivery = sink_for(film, job, told)
-    # Named after the source: a run with another --suffix or --codec begins it anew, and leaves no old one behind.
-    place = job.target.with_name(job.source.name)
-    key = f"{row.source_sha256} {row.weights_sha256} {row.options} {tool} {delivery.settings}"
-    work = WorkFolder(place, key)
-    found = survey_film(film, options, work, watch)
-    row = replace(row, film=_facts(film, found))
-    if not options.recolor and found.coloured > 0.5:
+    with context.budgets.films.hold(film_megapixels(film)):
+        row = _color_to_output(film, attempt, row, before, observer)
+    if row.output is None:
+        return row
+    if not attempt.snapshot.still():
+        for path in sequences.frame_paths(options.out / row.output):
+            path.unlink()
+        raise UnreadableError(SOURCE_CHANGED)
+    if row.sidecar:
+        attempt.write_sidecar(row, None)
+    return row
+
+
+def _color_to_output(
+    film: Film, attempt: Attempt, row: Record, before: Record | None, observer: FilmObserver
+) -> Record:
+    """Surveys the film, colours it into its sink, and returns the finished row.
+
+    Args:
+        row: what is known before the film is surveyed.
+        before: the row of an earlier run, if any.
+    """
+    started = time.perf_counter()
+    job, context = attempt.job, attempt.context
+    options, colorizer = context.options, context.colorizer
+    sink = sink_for(film, job, OutputInfo(TOOL, colorizer.card, options))
+    # The work folder is named after the source. A run with another --suffix or --codec thus replaces what an
+    # interrupted run left.
+    key = f"{row.source_sha256} {row.weights_sha256} {row.options} {TOOL} {sink.settings}"
+    work = WorkFolder(job.target.with_name(job.source.name), key)
+    survey = survey_film(film, options, work, observer)
+    row = replace(row, film=_survey_facts(film, survey))
+    if not options.recolor and survey.coloured > 0.5:
         work.remove()
-        return replace(row, status=SKIPPED, reason="already colour")
-    if isinstance(delivery, ImageSequenceSink):
-        delivery.take_over(found, before)
-    make_folder(delivery.target.parent, options.out)
-    manifest.begin(job.name, row.source, delivery.target, options.overwrite, isinstance(delivery, ImageSequenceSink))
-    done = color_film(film, found, delivery, work, colorizer, options, watch)
-    facts = {
-        **row.film, "seen": done.shown, "reuse_error": _rounded(done.error), "reuse_worst": _rounded(done.worst),
-        **(delivery.card_facts() if isinstance(delivery, ContainerSink) else {}),
-        **(
-            {"still_numbers": representative_frames(found.shots())}
-            if isinstance(delivery, ImageSequenceSink) and not film.stills
-            else {}
-        ),
-        **(delivery.facts(found) if isinstance(delivery, ImageSequenceSink) else {}),
-    }  # fmt: skip
+        return replace(row, status=SKIPPED, reason=ALREADY_COLOUR)
+    sink.prepare(survey, before)
+    make_folder(sink.target.parent, options.out)
+    context.manifest.begin(job.name, row.source, sink.target, options.overwrite, frames=sink.one_file_per_frame)
+    result = color_film(film, survey, sink, work, colorizer, options, observer)
+    disclosure = options.disclosure
     return replace(
-        row, status=FAILED if found.trouble else DONE,
-        reason=f"{found.trouble}; what is there was coloured" if found.trouble else "",
-        output=delivery.target.relative_to(options.out).as_posix(), output_sha256=files.sha256(delivery.target),
-        film=facts, max_delta_l=done.max_delta_l, mark=watermark.mark_text(options.disclosure.mark),
-        mark_font=str(options.disclosure.mark_font or ""), notes=(*_notes(film, found), *done.notes),
+        row, status=FAILED if survey.trouble else DONE,
+        reason=f"{survey.trouble}; what is there was coloured" if survey.trouble else "",
+        output=sink.target.relative_to(options.out).as_posix(), output_sha256=files.sha256(sink.target),
+        film={**row.film, **_result_facts(result), **sink.facts(survey)}, max_delta_l=result.max_delta_l,
+        mark=watermark.mark_text(disclosure.mark), mark_font=str(disclosure.mark_font or ""),
+        notes=(*_survey_notes(film, survey), *result.notes, *_ignored_options(options)),
+        guidance=(), sidecar=disclosure.sidecar, source_type=disclosure.source_type,
         seconds={"film": round(time.perf_counter() - started, 3)},
     )  # fmt: skip
 
 
-def film_target(job: Job, card: Card, options: RunOptions, tool: str) -> Path:
-    """Where a film would go; one that cannot be read, under its own name."""
+def film_target(job: Job, card: Card, options: RunOptions) -> Path:
+    """Where a film would be written. A film that cannot be read keeps its own name."""
     try:
         film = open_film_to_color(job.source, options)
     except (PictureError, MissingDependencyError, OSError):
         return job.target.with_name(f"{job.source.stem}{options.suffix}{job.source.suffix}")
-    return sink_for(film, job, OutputInfo(tool, card, options)).target
+    return sink_for(film, job, OutputInfo(TOOL, card, options)).target
 
 
-def sink_for(film: Film, job: Job, told: OutputInfo) -> FrameSink:
-    """What the film is to become, and where."""
-    asked, suffix = told.options.film, told.options.suffix
-    kind = asked.codec
-    if film.stills and kind == "auto" and not asked.master:
-        kind = film.stills.kind if film.stills.kind in ("dpx", *photo.WRITABLE) else "png"
-    elif kind == "gif":
-        return GifSink(film, gif_of(film, job, suffix), told)
-    elif kind not in STILL_CODECS:
-        coding = write.coding_for(film, "h264" if kind == "auto" else kind, asked.master)
-        return ContainerSink(coding, target_of(job, coding, suffix), told)
-    return ImageSequenceSink(film, kind, frames_of(film, job, kind, suffix), told)
+def sink_for(film: Film, job: Job, output: OutputInfo) -> FrameSink:
+    """What the film is written as, and where."""
+    requested, suffix = output.options.film, output.options.suffix
+    codec = requested.codec
+    if film.stills and codec == "auto" and not requested.master:
+        codec = film.stills.kind if film.stills.kind in ("dpx", *photo.WRITABLE) else "png"
+    elif codec == "gif":
+        return GifSink(film, _gif_target(film, job, suffix), output)
+    elif codec not in STILL_CODECS:
+        coding = write.coding_for(film, "h264" if codec == "auto" else codec, requested.master)
+        return ContainerSink(coding, _container_target(job, coding, suffix), output)
+    return ImageSequenceSink(film, codec, _frames_target(film, job, codec, suffix), output)
 
 
-def gif_of(film: Film, job: Job, suffix: str) -> Path:
-    """Where a film goes as a GIF."""
+def _gif_target(film: Film, job: Job, suffix: str) -> Path:
     source = job.source
-    stem = source.stem if source.suffix == ".gif" else source.name
+    return job.target.with_name(f"{_stem(film, source, source.suffix == '.gif')}{suffix}.gif")
+
+
+def _container_target(job: Job, coding: Coding, suffix: str) -> Path:
+    """The source's own name. Where the container must be another one, its suffix follows the whole name."""
+    source = job.source
+    return job.target.with_name(f"{_stem(coding.film, source, coding.suffix == source.suffix)}{suffix}{coding.suffix}")
+
+
+def _stem(film: Film, source: Path, same_suffix: bool) -> str:
+    """The output's name without its suffix. Numbered files are named by their first and last number."""
     if film.stills and sequences.is_pattern(source):
-        stem = sequences.name_with_range(source, sequences.frame_paths_by_number(source))
-    return job.target.with_name(f"{stem}{suffix}.gif")
+        return _name_with_range(source)
+    return source.stem if same_suffix else source.name
 
 
-def frames_of(film: Film, job: Job, kind: str, suffix: str) -> Path:
-    """The number pattern of a film's frames: its own, beside the outputs of photographs; with another file suffix, in a
-    folder of the film's name, for a photograph may have that very name: `f_0001-0480.dpx_frames/f_%04d.png`."""
+def _name_with_range(pattern: Path) -> str:
+    return sequences.name_with_range(pattern, sequences.frame_paths_by_number(pattern))
+
+
+def _frames_target(film: Film, job: Job, kind: str, suffix: str) -> Path:
+    """The number pattern of a film's frames.
+
+    Frames of the source's own kind keep the pattern of the source, beside the outputs of photographs. Frames of
+    another kind lie in a folder of the film's name, since a photograph may have the same name as one of them:
+    `f_0001-0480.dpx_frames/f_%04d.png`.
+    """
     source = job.source
     own = ".dpx" if kind == "dpx" else photo.suffix_for(kind, source.suffix)
     if not film.stills:
@@ -124,66 +169,74 @@ def frames_of(film: Film, job: Job, kind: str, suffix: str) -> Path:
         return job.target.with_name(f"{source.stem}{suffix}{source.suffix}")
     if not sequences.is_pattern(source):
         return job.target.with_name(f"{source.name}{suffix}{own}")
-    folder = f"{sequences.name_with_range(source, sequences.frame_paths_by_number(source))}_frames"
-    return job.target.with_name(folder) / f"{source.stem}{suffix}{own}"
+    return job.target.with_name(f"{_name_with_range(source)}_frames") / f"{source.stem}{suffix}{own}"
+
+
+def _survey_facts(film: Film, survey: Survey) -> dict[str, Any]:
+    """What the manifest row says of the film itself."""
+    duration = (survey.pts[-1] - survey.pts[0] + film.frame_ticks) * film.time_base
+    facts: dict[str, Any] = {
+        "frames": len(survey.pts), "bad_frames": len(survey.bad), "shots": len(survey.shots()),
+        "fps": round(float(film.rate), 4), "duration": round(float(duration), 3),
+        "stills": [
+            float(round((survey.pts[i] - survey.pts[0]) * film.time_base, 4))
+            for i in representative_frames(survey.shots())
+        ],
+    }  # fmt: skip
+    if film.deinterlaced:
+        facts["deinterlaced"] = survey.deinterlaced
+    if film.stills:
+        missing = sum(end - start + 1 for start, end in _missing_numbers(film, survey))
+        facts |= {"first": film.stills.first, "missing": missing}
+        facts |= {"curve": film.stills.curve} if film.stills.curve else {}
+    return facts
+
+
+def _result_facts(result: ColoredFilm) -> dict[str, Any]:
+    """What the manifest row says of the colouring."""
+    return {"seen": result.shown, "reuse_error": _rounded(result.error), "reuse_worst": _rounded(result.worst)}
 
 
 def _rounded(value: float | None) -> float | None:
     return None if value is None else round(value, 3)
 
 
-def _facts(film: Film, found: Survey) -> dict[str, Any]:
-    missing = sum(end - start + 1 for start, end in _gaps(film, found))
-    more: dict[str, Any] = {"deinterlaced": found.deinterlaced} if film.deinterlaced else {}
-    more |= {"first": film.stills.first, "missing": missing} if film.stills else {}
-    more |= {"curve": film.stills.curve} if film.stills and film.stills.curve else {}
-    last = found.pts[-1] - found.pts[0] + film.frame_ticks
-    stills = representative_frames(found.shots())
-    return {
-        "frames": len(found.pts), "bad_frames": len(found.bad), "shots": len(found.shots()),
-        "fps": round(float(film.rate), 4), "duration": round(float(last * film.time_base), 3),
-        "stills": [float(round((found.pts[i] - found.pts[0]) * film.time_base, 4)) for i in stills],
-        **more,
-    }  # fmt: skip
+def _missing_numbers(film: Film, survey: Survey) -> list[tuple[int, int]]:
+    """First and last number of each gap among a film's numbered files."""
+    return sequences.missing_ranges(pts + film.stills.first for pts in survey.pts) if film.stills else []
 
 
-def _gaps(film: Film, found: Survey) -> list[tuple[int, int]]:
-    """Numbers that are missing among a film's files."""
-    return sequences.missing_ranges(pts + film.stills.first for pts in found.pts) if film.stills else []
-
-
-def _notes(film: Film, found: Survey) -> tuple[str, ...]:
+def _survey_notes(film: Film, survey: Survey) -> tuple[str, ...]:
     notes = list(film.stills.notes) if film.stills else []
-    if found.bad:
+    if survey.bad:
         first = film.stills.first if film.stills else None
-        bad = found.bad if first is None else [found.pts[i] + first for i in found.bad]
+        bad = survey.bad if first is None else [survey.pts[i] + first for i in survey.bad]
         notes.append(f"{len(bad)} frames could not be decoded; stand-ins keep the time: {bad[:20]}")
-    if gaps := _gaps(film, found):
-        told = ", ".join(f"{a}" if a == b else f"{a}-{b}" for a, b in gaps[:20])
-        notes.append(f"frames are missing, and those before them stay longer: {told}{', …' if gaps[20:] else ''}")
-    if film.deinterlaced and not found.deinterlaced:
+    if gaps := _missing_numbers(film, survey):
+        ranges = ", ".join(f"{a}" if a == b else f"{a}-{b}" for a, b in gaps[:20])
+        notes.append(f"frames are missing, and those before them stay longer: {ranges}{', …' if gaps[20:] else ''}")
+    if film.deinterlaced and not survey.deinterlaced:
         notes.append("--deinterlace: no frame says that it is interlaced; all are left as they are")
-    if 0 < found.coloured <= 0.5:
-        notes.append(f"{found.coloured:.0%} of the frames looked at were in colour and were coloured like the rest")
+    if 0 < survey.coloured <= 0.5:
+        notes.append(f"{survey.coloured:.0%} of the frames looked at were in colour and were coloured like the rest")
     if film.pix_fmt.startswith(("rgb", "bgr", "gbr", "pal", "argb", "abgr")):
         notes.append(f"{film.pix_fmt} has no luma of its own; it was computed (BT.709)")
     return tuple(notes)
 
 
+def _ignored_options(options: RunOptions) -> list[str]:
+    """A note on each requested option that films do not have."""
+    photographs_only = {
+        "--palette": options.color.palette, "--mirror": options.color.mirror, "--c2pa": options.disclosure.c2pa,
+        "--hint": options.color.hints, "--confidence": options.confidence,
+    }  # fmt: skip
+    return [f"{flag} is for photographs" for flag, value in photographs_only.items() if value]
+
+
 def _is_same_failure(before: Record, row: Record, out: Path) -> bool:
-    """A truncated film that was coloured as far as it goes, whose source, weights and options are still the same."""
+    """Whether the film is truncated and was coloured as far as it goes, from the same source, weights and options."""
     same = (before.source_sha256, before.weights_sha256, before.options) == (
         row.source_sha256, row.weights_sha256, row.options,
     )  # fmt: skip
     made = before.status == FAILED and bool(before.output_sha256) and before.output is not None
     return same and made and sequences.exists(out / str(before.output))
-
-
-def target_of(job: Job, coding: Coding, suffix: str) -> Path:
-    """Where the film goes: under its own name, or where the container must be another, that behind its whole name.
-    Numbered files are named by their first and last number."""
-    source, film = coding.film.path, coding.film
-    stem = source.stem if coding.suffix == source.suffix else source.name
-    if film.stills and sequences.is_pattern(source):
-        stem = sequences.name_with_range(source, sequences.frame_paths_by_number(source))
-    return job.target.with_name(f"{stem}{suffix}{coding.suffix}")

@@ -15,7 +15,7 @@ from archivecolor.film.write import Coding
 from archivecolor.imaging import guided_filter
 from archivecolor.options import RunOptions
 from archivecolor.pipeline.film.keyframes import FrameThumbnail
-from archivecolor.provenance import TERMS
+from archivecolor.provenance import TERMS, Record
 from archivecolor.weights import Card
 
 
@@ -66,16 +66,40 @@ class OutputInfo:
 
 
 class FrameSink(Protocol):
-    """What becomes of coloured frames: one file, or a file of each."""
+    """What coloured frames are written to: one file, or a file for each frame."""
 
     target: Path
+    one_file_per_frame: bool
+    """Whether `target` may be a number pattern."""
 
     @property
     def settings(self) -> str:
-        """How pieces are encoded: those of other settings cannot be joined with them."""
+        """How segments are encoded. Segments with different settings cannot be joined."""
 
-    def make(self, dressed: ColoredSegment, work: WorkFolder) -> tuple[list[StoredPacket], dict[str, Any]]:
-        """Encodes a segment's frames: what the work folder keeps of them, and notes on them."""
+    def prepare(self, survey: Survey, before: Record | None) -> None:
+        """Checks the place of the output before the first frame is coloured.
 
-    def join(self, found: Survey, segments: list[Segment], work: WorkFolder) -> tuple[str, ...]:
-        """Puts all segments where they belong; notes on what could not be carried. Killed, it can be done again."""
+        Args:
+            before: the film's row in the manifest, if an earlier run left one.
+
+        Raises:
+            PictureError: something is in the way.
+        """
+
+    def facts(self, survey: Survey) -> dict[str, Any]:
+        """What the manifest row says of the output, under `film`."""
+
+    def make(self, segment: ColoredSegment, work: WorkFolder) -> tuple[list[StoredPacket], dict[str, Any]]:
+        """Encodes the frames of a segment: the packets for the work folder, and notes on them.
+
+        Raises:
+            OutputError, PictureError: a frame cannot be written.
+        """
+
+    def join(self, survey: Survey, segments: list[Segment], work: WorkFolder) -> tuple[str, ...]:
+        """Joins all segments at `target`, and returns notes on what could not be carried. It can be repeated after a
+        kill.
+
+        Raises:
+            OutputError: the output cannot be written.
+        """

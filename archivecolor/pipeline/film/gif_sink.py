@@ -17,13 +17,16 @@ from archivecolor.imaging import luminance, merge, watermark
 from archivecolor.imaging.orientation import to_upright
 from archivecolor.pipeline.film.frame_sink import ColoredSegment, OutputInfo
 from archivecolor.pipeline.film.image_sequence_sink import grey_samples
+from archivecolor.provenance import Record
 
 _SHORTEST = 2
 """Hundredths of a second: what is shorter, browsers show for ten."""
 
 
 class GifSink:
-    """See `Delivery`."""
+    """See `FrameSink`."""
+
+    one_file_per_frame = False
 
     def __init__(self, film: Film, target: Path, told: OutputInfo) -> None:
         self.film, self.target, self._told = film, target, told
@@ -31,6 +34,12 @@ class GifSink:
     @property
     def settings(self) -> str:
         return "gif"
+
+    def prepare(self, survey: Survey, before: Record | None) -> None:
+        """Nothing can be in the way that `Manifest.begin` does not find."""
+
+    def facts(self, survey: Survey) -> dict[str, Any]:
+        return {}
 
     def make(self, dressed: ColoredSegment, work: WorkFolder) -> tuple[list[StoredPacket], dict[str, Any]]:
         """The work folder keeps each frame as a PNG of 256 colours."""

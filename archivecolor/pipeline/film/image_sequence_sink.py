@@ -24,6 +24,7 @@ from archivecolor.film.header import Film
 from archivecolor.film.planes import lightness_table
 from archivecolor.film.read import Frame
 from archivecolor.film.survey import Segment, Survey
+from archivecolor.film.thumbnails import representative_frames
 from archivecolor.film.work_folder import StoredPacket, WorkFolder, writing
 from archivecolor.imaging import guided_filter, lab, luminance, merge, watermark
 from archivecolor.imaging.arrays import FloatArray, Samples
@@ -37,45 +38,49 @@ _STRIP = 1 << 18
 
 
 class ImageSequenceSink:
-    """See `Delivery`.
+    """See `FrameSink`.
 
     Args:
         kind: `dpx`, or a format of photographs.
         target: a number pattern, or the one file of a source that is one file.
     """
 
+    one_file_per_frame = True
+
     def __init__(self, film: Film, kind: str, target: Path, told: OutputInfo) -> None:
         self.film, self.kind, self.target, self._told = film, kind, target, told
         self._sources = image_sequence.numbers(film.path) if film.stills else {}
-        self._left: set[str] = set()
+        self._outdated: set[str] = set()
 
-    def take_over(self, found: Survey, before: Record | None) -> None:
-        """Learns which files of an earlier output are to go: those that its row names, and that are none of these.
+    def prepare(self, survey: Survey, before: Record | None) -> None:
+        """Finds the files of an earlier output that are to be removed: the row names them, and they are no frames now.
 
         Raises:
-            PictureError: another file has a name like those of the frames; it would count as one of them.
+            PictureError: another file fits the number pattern, and would count as one of the frames.
         """
         if not sequences.is_pattern(self.target):
             return
-        names = {self._name(pts, i) for i, pts in enumerate(found.pts)}
-        there = {path.name for path in sequences.frame_paths(self.target)} - names
-        known = before.film.get("numbers", []) if before and before.output and self._is_at(before.output) else []
-        made = {sequences.frame_name(self.target, n) for first, last in known for n in range(first, last + 1)}
-        if strange := sorted(there - made):
+        names = {self._name(pts, i) for i, pts in enumerate(survey.pts)}
+        others = {path.name for path in sequences.frame_paths(self.target)} - names
+        ranges = before.film.get("numbers", []) if before and before.output and self._is_target(before.output) else []
+        ours = {sequences.frame_name(self.target, n) for first, last in ranges for n in range(first, last + 1)}
+        if foreign := sorted(others - ours):
             raise PictureError(
-                f"{self.target.with_name(strange[0])} was not made by this program from these frames, and has a name "
+                f"{self.target.with_name(foreign[0])} was not made by this program from these frames, and has a name "
                 "like theirs; move it away"
             )
-        self._left = there
+        self._outdated = others
 
-    def _is_at(self, output: str) -> bool:
+    def _is_target(self, output: str) -> bool:
         return self._told.options.out / output == self.target
 
-    def facts(self, found: Survey) -> dict[str, Any]:
-        """For the manifest: which numbers the frames have."""
-        if not sequences.is_pattern(self.target):
-            return {}
-        return {"numbers": sequences.consecutive_ranges(self._number(pts, i) for i, pts in enumerate(found.pts))}
+    def facts(self, survey: Survey) -> dict[str, Any]:
+        """The numbers of the frames that stand for the film, and of all frames."""
+        facts: dict[str, Any] = {} if self.film.stills else {"still_numbers": representative_frames(survey.shots())}
+        if sequences.is_pattern(self.target):
+            numbers = (self._number(pts, i) for i, pts in enumerate(survey.pts))
+            facts["numbers"] = sequences.consecutive_ranges(numbers)
+        return facts
 
     @property
     def settings(self) -> str:
@@ -101,7 +106,7 @@ class ImageSequenceSink:
                     os.replace(made, place)
                 elif not place.exists():  # not even moved there before a kill
                     raise OutputError(f"{place}: was taken away while the film was made; run again with --overwrite")
-            for name in self._left:
+            for name in self._outdated:
                 self.target.with_name(name).unlink(missing_ok=True)
             files.fsync_folder(self.target.parent)
         silent = ("sound and subtitles are not carried by files of frames",) if self.film.others else ()
