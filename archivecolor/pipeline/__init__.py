@@ -1,1 +1,1 @@
-"""The way of a photograph and of a film: found, read, coloured, written, recorded."""
+"""From a source to its row in the manifest: find, read, colour, disclose, write, record."""

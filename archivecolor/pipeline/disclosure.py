@@ -1,4 +1,4 @@
-"""The coloured samples of a page in the envelope of its source, with the statement that their colour was added."""
+"""Coloured pages with the metadata of their source, and the statement that their colour was added."""
 
 from __future__ import annotations
 
@@ -19,28 +19,31 @@ def disclosed_page(
     page: Page,
     samples: Samples,
     card: Card,
-    kind: str,
-    told: Disclosure,
+    format: str,
+    options: Disclosure,
     tool: str,
     guidance: tuple[str, ...] = (),
     scan: Scan | None = None,
 ) -> Page:
-    """The page with its colours.
+    """A page with coloured samples, the metadata of its source, and the statement that its colour was added.
 
     Args:
         samples: (H, W, 3), sRGB.
-        kind: the format that it is written in.
+        card: the weights that coloured it.
+        format: the format that the page is written in.
+        tool: the software to name as the maker.
         guidance: what a person told the model about the colours.
-        scan: its rows, where it is too large to be held.
+        scan: the coloured rows, if the page is too large for memory.
     """
     notes = page.notes
-    if told.mark:
-        samples, fits = watermark.burn_in(samples, told.mark, told.mark_font, page.orientation)
+    if options.mark:
+        samples, fits = watermark.burn_in(samples, options.mark, options.mark_font, page.orientation)
         notes += () if fits else ("too small for the visible mark",)
         notes += ("no visible mark: coloured strip by strip; see --strips-above",) if scan else ()
-    xmp, kept = provenance.disclosure(page.xmp, tool, card.name, card.sha256, told.source_type, guidance)
-    notes += () if kept else ("damaged XMP replaced",)
-    silent = kind == "bmp" or page.comment or provenance.has_caption(page.xmp, page.iptc)
-    words = page.description or (None if silent else provenance.caption(tool, card.name))
+    xmp, is_kept = provenance.disclosure(page.xmp, tool, card.name, card.sha256, options.source_type, guidance)
+    notes += () if is_kept else ("damaged XMP replaced",)
+    # A caption of the source is never altered, and BMP holds none.
+    has_caption = format == "bmp" or page.comment or provenance.has_caption(page.xmp, page.iptc)
+    description = page.description or (None if has_caption else provenance.caption(tool, card.name))
     icc = photo.SRGB_ICC if page.icc else None
-    return replace(page, samples=samples, scan=scan, icc=icc, xmp=xmp, description=words, notes=notes)
+    return replace(page, samples=samples, scan=scan, icc=icc, xmp=xmp, description=description, notes=notes)

@@ -1,4 +1,4 @@
-"""Finds the inputs, mirrors their tree under the output folder, and sees to it that no two pictures share an output."""
+"""Finds the inputs, mirrors their folders under the output folder, and gives every source an output of its own."""
 
 from __future__ import annotations
 
@@ -13,8 +13,6 @@ from pathlib import Path, PurePath
 
 from archivecolor import sequences
 from archivecolor.errors import NoInputError, OutputError
-
-_MISSING = ("no such file or folder", "there is no file of this number pattern")
 
 
 class SourceKind(StrEnum):
@@ -35,18 +33,18 @@ class SourceKind(StrEnum):
 
 @dataclass(frozen=True)
 class Job:
-    """One picture to colour, or one film; the source of a film in numbered files is their pattern.
-
-    `name` is its path below the root of its input, the key of its manifest row: it is the same wherever the folder
-    lies. `target` is where its colour goes when the format stays what the name says.
-    """
+    """One photograph or film to colour."""
 
     source: Path
+    """The source file; for an image sequence its number pattern, `scan/frame_%06d.dpx`."""
     name: str
+    """The path of the source below the root of its input. It is the key of the manifest row, and stays the same when
+    the input folder is moved."""
     target: Path
+    """Where the output goes if its format is what the file suffix says."""
     kind: SourceKind = SourceKind.PHOTO
     rejected: str = ""
-    """SHA-256 of the output that a person rejected, where that is why it is to be done again."""
+    """SHA-256 of the output that a person rejected, if that is why the job is done again."""
 
 
 def find_inputs(
@@ -55,128 +53,134 @@ def find_inputs(
     is_picture: Callable[[Path], bool],
     suffix: str = "",
     new_suffix: str = "",
-    passed_over: Callable[[Path], None] = lambda path: None,
+    ignored: Callable[[Path], None] = lambda path: None,
     is_frame: Callable[[Path], bool] = lambda path: False,
 ) -> list[Job]:
-    """All pictures of the inputs, in a fixed order.
+    """Finds all sources, in a fixed order, and gives each its target.
 
     Args:
-        inputs: files, folders, glob patterns, number patterns (`numbered`), `@list.txt`, or `-` for a list on standard
-            input.
-        out: the output folder; must not lie inside an input folder, nor an input folder inside it.
-        is_picture: whether a file found in a folder is one; files named one by one always count.
+        inputs: files, folders, glob patterns, number patterns (see `sequences`), `@list.txt`, or `-` for a list on
+            standard input.
+        out: the output folder. It must not be inside an input folder, and no input folder inside it.
+        is_picture: whether a file found in a folder is a source. Files named one by one always are.
         suffix: added to the stem of each output (`_color`).
-        new_suffix: file suffix of the outputs when the format is changed (".png"); "" keeps each one's own.
-        passed_over: told of every file in a folder that is no picture; hidden files and folders are not looked at.
-        is_frame: whether a file is one frame of a film; those of one folder that differ in their number alone become
-            one job, whose source is their number pattern.
+        new_suffix: the file suffix of the outputs when the format changes (".png"); "" keeps the suffix of each source.
+        ignored: called with every file in a folder that is no source. Hidden files and folders are skipped silently.
+        is_frame: whether a file is one frame of a film. Frames in one folder whose names differ only in their number
+            become one job.
 
     Raises:
-        NoInputError: an input does not exist, or there is no picture in any of them.
-        OutputError: the output folder lies in the source tree or the other way round, or an output would be an input.
+        NoInputError: an input does not exist, or there is no source in any of them.
+        OutputError: the output folder and an input folder overlap, or an output would lie beside a source.
     """
-    folders, single = _expand(inputs, out)
+    folders, files = _expand(inputs, out)
     for folder in folders:
-        _refuse_nesting(folder, out)
-    found: dict[str, Path] = {}
-    for root, prefix in _prefixed(folders):
-        known = set(found.values())  # an input folder may lie in another one; its pictures are done once
-        for path in sorted(_walk(root, is_picture, passed_over)):
+        _check_separate(folder, out)
+    sources: dict[str, Path] = {}
+    for root, prefix in _with_prefixes(folders):
+        known = set(sources.values())  # one input folder may contain another: each file counts once
+        for path in sorted(_walk(root, is_picture, ignored)):
             if path not in known:
-                found[(prefix / path.relative_to(root)).as_posix()] = path
-    base, known = _common_parent(single), set(found.values())
-    for path in single:
+                sources[(prefix / path.relative_to(root)).as_posix()] = path
+    base, known = _common_parent(files), set(sources.values())
+    for path in files:
         if path not in known:
-            found[_free_name(path.relative_to(base or path.parent).as_posix(), path.parent.name, found)] = path
-    found = _with_sequences(found, is_frame)
-    if not found:
+            name = path.relative_to(base or path.parent).as_posix()
+            sources[_unique_name(name, path.parent.name, sources)] = path
+    sources = _merge_frames(sources, is_frame)
+    if not sources:
         raise NoInputError(f"no pictures in {', '.join(map(str, inputs))}")
-    made = _targets(found, out, suffix, new_suffix)
-    _refuse_own_sources(single, out, made)
-    return made
+    jobs = _jobs(sources, out, suffix, new_suffix)
+    _check_beside_no_source(files, out, jobs)
+    return jobs
 
 
-def _with_sequences(found: dict[str, Path], is_frame: Callable[[Path], bool]) -> dict[str, Path]:
-    """The frames of one film in one entry, in the place of the first of them; those of a pattern that was named by the
-    user are no inputs of their own. Where only some files of a pattern were named, they stay single: a film of them
-    cannot be named, and nothing is coloured that was not asked for."""
-    asked = {
-        path for source in found.values() if sequences.is_pattern(source) for path in sequences.frame_paths(source)
+def _merge_frames(sources: dict[str, Path], is_frame: Callable[[Path], bool]) -> dict[str, Path]:
+    """Replaces the frames of each film by one entry, its number pattern, at the place of the first frame.
+
+    Frames of a number pattern that the user named are dropped: the pattern is their entry. Where the user named only
+    some files of a pattern, they stay single: a pattern would include files that nobody named.
+    """
+    requested = {
+        path for source in sources.values() if sequences.is_pattern(source) for path in sequences.frame_paths(source)
     }
-    left = {name: path for name, path in found.items() if path not in asked}
+    remaining = {name: path for name, path in sources.items() if path not in requested}
     folders: dict[Path, dict[str, str]] = {}
-    for name, path in left.items():
+    for name, path in remaining.items():
         if not sequences.is_pattern(path) and is_frame(path):
             folders.setdefault(path.parent, {})[path.name] = name
-    gathered: dict[str, tuple[str, Path]] = {}
+    entry_of: dict[str, tuple[str, Path]] = {}
     for folder, frames in folders.items():
-        for pattern, names in sequences.find_patterns(frames).items():
-            if {path.name for path in sequences.frame_paths(folder / pattern)} == set(names):
-                key = PurePath(frames[names[0]]).with_name(pattern).as_posix()
-                gathered |= {frames[name]: (key, folder / pattern) for name in names}
+        for pattern, file_names in sequences.find_patterns(frames).items():
+            if {path.name for path in sequences.frame_paths(folder / pattern)} == set(file_names):
+                key = PurePath(frames[file_names[0]]).with_name(pattern).as_posix()
+                entry_of |= {frames[file_name]: (key, folder / pattern) for file_name in file_names}
     merged: dict[str, Path] = {}
     known: set[Path] = set()
-    for name, path in left.items():
-        key, source = gathered.get(name, (name, path))
+    for name, path in remaining.items():
+        key, source = entry_of.get(name, (name, path))
         if source not in known:
-            merged[_free_name(key, source.parent.name, merged)] = source
+            merged[_unique_name(key, source.parent.name, merged)] = source
             known.add(source)
     return merged
 
 
 def _expand(inputs: Iterable[str], out: Path) -> tuple[list[Path], list[Path]]:
-    """Folders and single files, without repetitions, in the order given.
+    """Folders and single files, each once, in the order in which they were named.
 
-    A name that is missing is an error where it was typed; in a list of thousands it is a picture whose row says so.
+    A missing name is an error where it was typed. In a list of thousands it becomes a job that fails.
     """
     folders: dict[Path, None] = {}
-    single: dict[Path, None] = {}
-    for text, from_list in _lines(inputs):
+    files: dict[Path, None] = {}
+    for text, is_listed in _input_lines(inputs):
         matches = _matches(text, out)
         if matches and sequences.is_pattern(matches[0]) and sequences.exists(matches[0]):
-            single[Path(os.path.abspath(matches[0]))] = None  # noqa: PTH100
+            files[Path(os.path.abspath(matches[0]))] = None  # noqa: PTH100
             continue
-        if not matches or not (from_list or os.path.lexists(matches[0])):
-            raise NoInputError(f"{text}: {_MISSING[sequences.is_pattern(Path(text))]}")
+        if not matches or not (is_listed or os.path.lexists(matches[0])):
+            is_pattern = sequences.is_pattern(Path(text))
+            missing = "there is no file of this number pattern" if is_pattern else "no such file or folder"
+            raise NoInputError(f"{text}: {missing}")
         for match in matches:
-            (folders if match.is_dir() else single)[Path(os.path.abspath(match))] = None  # noqa: PTH100
-    return list(folders), list(single)
+            (folders if match.is_dir() else files)[Path(os.path.abspath(match))] = None  # noqa: PTH100
+    return list(folders), list(files)
 
 
 def _matches(text: str, out: Path) -> list[Path]:
-    """What a name or pattern stands for. A pattern passes over the output folder: the second run of a command would
-    otherwise colour the results of the first."""
+    """The paths that a name or a glob pattern stands for. A glob skips the output folder: otherwise the second run of a
+    command would colour the results of the first."""
     path = Path(text)
     if os.path.lexists(path) or not has_magic(text):
         return [path]
-    place = out.resolve()
-    found = [Path(p) for p in sorted(glob(text, recursive=True))]  # noqa: PTH207  (patterns may be absolute)
-    outside = [match for match in found if not match.resolve().is_relative_to(place)]
-    return outside or found  # all of them inside: that is refused later, with its reason
+    out = out.resolve()
+    matches = [Path(p) for p in sorted(glob(text, recursive=True))]  # noqa: PTH207  (patterns may be absolute)
+    outside = [match for match in matches if not match.resolve().is_relative_to(out)]
+    return outside or matches  # if all are inside, a later check refuses them with a reason
 
 
-def _lines(inputs: Iterable[str]) -> Iterator[tuple[str, bool]]:
-    """The inputs, with lists replaced by what they list, and whether each comes from a list."""
+def _input_lines(inputs: Iterable[str]) -> Iterator[tuple[str, bool]]:
+    """The inputs, with each list replaced by its entries, and whether each comes from a list."""
     for text in inputs:
         if text == "-":
-            yield from ((line, True) for line in _listed(sys.stdin.buffer.read()))
+            yield from ((line, True) for line in _list_entries(sys.stdin.buffer.read()))
         elif text.startswith("@") and not os.path.lexists(text):
             try:
                 content = Path(text[1:]).read_bytes()
             except OSError as error:
                 raise NoInputError(f"{text[1:]}: the list cannot be read ({error.strerror})") from error
-            yield from ((line, True) for line in _listed(content))
+            yield from ((line, True) for line in _list_entries(content))
         else:
             yield text, False
 
 
-def _listed(content: bytes) -> list[str]:
-    """One name a line, in whatever bytes it has; only a line feed ends it (names may hold U+2028 and its like)."""
+def _list_entries(content: bytes) -> list[str]:
+    """One name per line, in any encoding. Only a line feed ends a line: names may contain U+2028 and the like."""
     lines = os.fsdecode(content).removeprefix("\ufeff").split("\n")
     return [line.removesuffix("\r") for line in lines if line.strip()]
 
 
-def _refuse_nesting(folder: Path, out: Path) -> None:
+def _check_separate(folder: Path, out: Path) -> None:
+    """Raises OutputError if an input folder and the output folder overlap."""
     source, target = folder.resolve(), out.resolve()
     if target == source or target.is_relative_to(source):
         raise OutputError(f"--out {out}: lies in the source folder {folder}, which is never written to; choose another")
@@ -184,12 +188,12 @@ def _refuse_nesting(folder: Path, out: Path) -> None:
         raise OutputError(f"--out {out}: contains the source folder {folder}; choose a folder of its own")
 
 
-def _refuse_own_sources(single: list[Path], out: Path, made: list[Job]) -> None:
-    """No output goes into the folder of a file that was named by itself."""
-    folders = {os.path.realpath(path.parent) for path in single}
-    place = os.path.realpath(out)
-    for job in made if single else ():
-        folder = os.path.normpath(os.path.join(place, job.target.parent.relative_to(out)))  # noqa: PTH118
+def _check_beside_no_source(files: list[Path], out: Path, jobs: list[Job]) -> None:
+    """Raises OutputError if an output would lie in the folder of a file that was named by itself."""
+    folders = {os.path.realpath(path.parent) for path in files}
+    out_path = os.path.realpath(out)
+    for job in jobs if files else ():
+        folder = os.path.normpath(os.path.join(out_path, job.target.parent.relative_to(out)))  # noqa: PTH118
         if folder in folders:
             raise OutputError(
                 f"--out {out}: {job.target} would lie in the folder of a source, which is never written to; "
@@ -197,25 +201,25 @@ def _refuse_own_sources(single: list[Path], out: Path, made: list[Job]) -> None:
             )
 
 
-def _prefixed(folders: list[Path]) -> Iterator[tuple[Path, PurePath]]:
-    """One folder is mirrored as it is; several each under its own name, numbered where names repeat."""
-    taken: set[str] = set()
+def _with_prefixes(folders: list[Path]) -> Iterator[tuple[Path, PurePath]]:
+    """Each folder with the prefix of its names: none for one folder; else its own name, numbered where names repeat."""
+    used: set[str] = set()
     for folder in folders:
         if len(folders) == 1:
             yield folder, PurePath()
             continue
         name, n = folder.name or "root", 1
-        while name in taken:
+        while name in used:
             n += 1
             name = f"{folder.name}-{n}"
-        taken.add(name)
+        used.add(name)
         yield folder, PurePath(name)
 
 
-def _walk(root: Path, is_picture: Callable[[Path], bool], passed_over: Callable[[Path], None]) -> Iterator[Path]:
-    """The pictures below a folder; links are followed, and one that leads back to a folder on its way is not."""
+def _walk(root: Path, is_picture: Callable[[Path], bool], ignored: Callable[[Path], None]) -> Iterator[Path]:
+    """The sources below a folder. Follows links, but not back into a folder that it is in already."""
 
-    def walk(folder: Path, above: frozenset[tuple[int, int]]) -> Iterator[Path]:
+    def walk(folder: Path, parents: frozenset[tuple[int, int]]) -> Iterator[Path]:
         try:
             status = folder.stat()
             with os.scandir(folder) as listing:
@@ -223,21 +227,21 @@ def _walk(root: Path, is_picture: Callable[[Path], bool], passed_over: Callable[
         except OSError as error:
             if folder == root:
                 raise NoInputError(f"{root}: the folder cannot be read ({error.strerror})") from error
-            yield folder  # as if it were a picture: its row will say why it cannot be read, and the rest goes on
+            yield folder  # becomes a job: its row says why it cannot be read, and the run continues
             return
         identity = (status.st_dev, status.st_ino)
-        if identity in above:
+        if identity in parents:
             return
         for entry in entries:
             if entry.name.startswith("."):
                 continue
             path = Path(entry.path)
             if _is_folder(entry):
-                yield from walk(path, above | {identity})
+                yield from walk(path, parents | {identity})
             elif is_picture(path):
                 yield path
             else:
-                passed_over(path)
+                ignored(path)
 
     return walk(root, frozenset())
 
@@ -249,45 +253,46 @@ def _is_folder(entry: os.DirEntry[str]) -> bool:
         return False
 
 
-def _free_name(name: str, folder: str, found: dict[str, Path]) -> str:
-    """`name`, or where another picture has it, `folder/name`, `folder-2/name`, …"""
-    free, n = name, 1
-    while free in found:
-        free, n = f"{folder if n == 1 else f'{folder}-{n}'}/{name}", n + 1
-    return free
+def _unique_name(name: str, folder: str, used: dict[str, Path]) -> str:
+    """`name`; if another source has it, `folder/name`, `folder-2/name`, …"""
+    unique, n = name, 1
+    while unique in used:
+        unique, n = f"{folder if n == 1 else f'{folder}-{n}'}/{name}", n + 1
+    return unique
 
 
 def _common_parent(paths: list[Path]) -> Path | None:
     return Path(os.path.commonpath([path.parent for path in paths])) if paths else None
 
 
-def _targets(found: dict[str, Path], out: Path, suffix: str, new_suffix: str) -> list[Job]:
-    """Gives each name its own target: `a.jpg` and `a.tif` both turned into PNG become `a.jpg.png` and `a.tif.png`.
-    Those of number patterns keep theirs: a new format is for photographs, and these make room."""
-    reels = {name for name, source in found.items() if sequences.is_pattern(source)}
+def _jobs(sources: dict[str, Path], out: Path, suffix: str, new_suffix: str) -> list[Job]:
+    """Gives each name a target of its own: `a.jpg` and `a.tif`, both turned into PNG, become `a.jpg.png` and
+    `a.tif.png`. Image sequences keep their targets, and photographs give way: a new format is for photographs only."""
+    patterns = {name for name, source in sources.items() if sequences.is_pattern(source)}
 
-    def target(name: str) -> Path:
+    def short_target(name: str) -> Path:
         path = PurePath(name)
-        return out / path.with_name(f"{path.stem}{suffix}{path.suffix if name in reels else new_suffix or path.suffix}")
+        own = path.suffix if name in patterns else new_suffix or path.suffix
+        return out / path.with_name(f"{path.stem}{suffix}{own}")
 
-    targets = {name: target(name) for name in found}
-    whole = set(reels)
-    while clashing := _sharing(targets, reels) - whole:
-        whole |= clashing  # whole names differ, so this ends
-        targets |= {name: out / f"{name}{suffix}{new_suffix}" for name in clashing}
-    return [Job(source, name, targets[name]) for name, source in found.items()]
+    targets = {name: short_target(name) for name in sources}
+    settled = set(patterns)
+    while conflicts := _conflicts(targets, patterns) - settled:
+        settled |= conflicts  # each gets its full name below; full names differ, so the loop ends
+        targets |= {name: out / f"{name}{suffix}{new_suffix}" for name in conflicts}
+    return [Job(source, name, targets[name]) for name, source in sources.items()]
 
 
-def _sharing(targets: dict[str, Path], reels: set[str]) -> set[str]:
-    """The names whose target another name has too, or a number pattern."""
+def _conflicts(targets: dict[str, Path], patterns: set[str]) -> set[str]:
+    """The names whose target is also that of another name, or one of the files of a number pattern."""
     count = Counter(targets.values())
     shared = {name for name, target in targets.items() if count[target] > 1}
-    patterns: dict[Path, list[str]] = {}
-    for name in reels:
-        patterns.setdefault(targets[name].parent, []).append(targets[name].name)
-    if patterns:
-        for name in targets.keys() - reels:
-            own = targets[name]
-            if any(sequences.matches(pattern, own.name) for pattern in patterns.get(own.parent, ())):
+    pattern_names: dict[Path, list[str]] = {}
+    for name in patterns:
+        pattern_names.setdefault(targets[name].parent, []).append(targets[name].name)
+    if pattern_names:
+        for name in targets.keys() - patterns:
+            target = targets[name]
+            if any(sequences.matches(pattern, target.name) for pattern in pattern_names.get(target.parent, ())):
                 shared.add(name)
     return shared

@@ -14,38 +14,47 @@ from archivecolor.pipeline.inputs import Job
 from archivecolor.provenance import decisions
 
 
-def find_jobs(options: RunOptions, passed_over: Callable[[Path], None] = lambda path: None) -> list[Job]:
-    """The pictures of the inputs, at most `options.limit` of them, and of these the shard's; `passed_over` is told of
-    files that are none. What one picture's name has to do with another's is settled before they are shared out."""
-    new_suffix = "" if options.format == "same" else photo.suffix_for(options.format, "")
-    is_frame = media.is_numbered_picture if options.film.sequences else media.is_frame
-    found = inputs.find_inputs(
-        options.inputs, options.out, media.is_input, options.suffix, new_suffix, passed_over, is_frame
-    )
-    if options.redo:
-        found = only_rejected(found, options.redo)
-    found = found[: options.limit]
-    if options.color.hints and len(found) > 1:
-        raise UsageError(
-            f"--hint: pins a colour in one picture, and there are {len(found)}; name the one it is meant for"
-        )
-    chosen = [job for job in found if options.shard is None or options.shard.has(job.name)]
-    return [replace(job, kind=media.kind_of(job.source)) for job in chosen]
+def find_jobs(options: RunOptions, ignored: Callable[[Path], None] = lambda path: None) -> list[Job]:
+    """The jobs of a run, or of its shard, in a fixed order.
 
+    Names and targets are decided before the jobs are divided among shards, so that all shards agree on them.
 
-def only_rejected(found: list[Job], path: Path) -> list[Job]:
-    """Those that the decisions in a file reject, each with the output that was rejected.
+    Args:
+        ignored: called with every file in the input folders that is neither picture nor film.
 
     Raises:
-        NoInputError: none of them.
-        UsageError: the file holds no decisions.
+        NoInputError, OutputError, UsageError: the run cannot start.
     """
-    made = decisions.rejected(path)
-    if not made:
-        raise NoInputError(f"--redo {path}: rejects nothing, so there is nothing to do again")
-    wanted = [replace(job, rejected=made[job.name]) for job in found if job.name in made]
-    if not wanted:
-        raise NoInputError(
-            f"--redo {path}: none of its {len(made)} rejected pictures is among the inputs; give the same INPUT"
+    new_suffix = "" if options.format == "same" else photo.suffix_for(options.format, "")
+    is_frame = media.is_numbered_picture if options.film.sequences else media.is_frame
+    jobs = inputs.find_inputs(
+        options.inputs, options.out, media.is_input, options.suffix, new_suffix, ignored, is_frame
+    )
+    if options.redo:
+        jobs = _rejected_only(jobs, options.redo)
+    jobs = jobs[: options.limit]
+    if options.color.hints and len(jobs) > 1:
+        raise UsageError(
+            f"--hint: pins a colour in one picture, and there are {len(jobs)}; name the one it is meant for"
         )
-    return wanted
+    if options.shard:
+        jobs = [job for job in jobs if options.shard.has(job.name)]
+    return [replace(job, kind=media.kind_of(job.source)) for job in jobs]
+
+
+def _rejected_only(jobs: list[Job], path: Path) -> list[Job]:
+    """The jobs that a decisions file rejects, each with the output that was rejected.
+
+    Raises:
+        NoInputError: the file rejects none of them.
+        UsageError: the file contains no decisions.
+    """
+    rejected = decisions.rejected(path)
+    if not rejected:
+        raise NoInputError(f"--redo {path}: rejects nothing, so there is nothing to do again")
+    chosen = [replace(job, rejected=rejected[job.name]) for job in jobs if job.name in rejected]
+    if not chosen:
+        raise NoInputError(
+            f"--redo {path}: none of its {len(rejected)} rejected pictures is among the inputs; give the same INPUT"
+        )
+    return chosen

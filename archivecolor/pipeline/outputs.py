@@ -1,4 +1,4 @@
-"""Where an output goes: no two sources share one, and none leads out of the output folder."""
+"""Where an output goes. No two sources share an output, and no output leaves the output folder."""
 
 from __future__ import annotations
 
@@ -12,20 +12,25 @@ from archivecolor.options import RunOptions
 from archivecolor.pipeline.inputs import Job
 
 
-def target_of(job: Job, kind: str, options: RunOptions) -> Path:
-    """Where the colour goes. A file whose content is not what its suffix says, or of a kind that is only read, gets the
-    true suffix behind its whole name: `a.gif` becomes `a.gif.png`, or `a.gif.color.png` where that is the name of
-    another source's output, and so on.
+def target_of(job: Job, format: str, options: RunOptions) -> Path:
+    """The path of a photograph's output.
+
+    Where the format is not what the file suffix says, the true suffix is added to the whole name: `a.gif` becomes
+    `a.gif.png`. Where that is the name of another source's output, it becomes `a.gif.color.png`,
+    `a.gif.color2.png`, …
+
+    Args:
+        format: the format that the output is written in.
 
     Raises:
-        PictureError: the name would be longer than a name can be.
+        PictureError: the name would be too long for a file system.
     """
-    own, target = job.source.suffix, job.target
-    if options.format == "same" and own != "" and photo.suffix_for(kind, own) != own:
-        true = photo.suffix_for(kind, "")
-        words = itertools.chain(("", ".color"), (f".color{n}" for n in itertools.count(2)))
-        name = next(job.source.name + word for word in words if _is_free(job.source, word, true))
-        target = job.target.with_name(f"{name}{options.suffix}{true}")
+    source, target = job.source, job.target
+    if options.format == "same" and source.suffix != "" and photo.suffix_for(format, source.suffix) != source.suffix:
+        true_suffix = photo.suffix_for(format, "")
+        infixes = itertools.chain(("", ".color"), (f".color{n}" for n in itertools.count(2)))
+        stem = next(source.name + infix for infix in infixes if _is_free(source, infix, true_suffix))
+        target = target.with_name(f"{stem}{options.suffix}{true_suffix}")
     if (length := len(os.fsencode(target.name))) > files.LONGEST_NAME:
         raise PictureError(
             f"its output's name would have {length} bytes, and {files.LONGEST_NAME} are allowed; use a shorter "
@@ -34,19 +39,19 @@ def target_of(job: Job, kind: str, options: RunOptions) -> Path:
     return target
 
 
-def _is_free(source: Path, word: str, true: str) -> bool:
-    """Whether no other source can come to have the output `source` + `word` + `true`: neither one of this very name,
-    nor one of the name without `true`, should its content call for that suffix, too."""
-    name = source.name + word
-    return not source.with_name(name + true).exists() and (word == "" or not source.with_name(name).exists())
+def _is_free(source: Path, infix: str, true_suffix: str) -> bool:
+    """Whether no other source can have the output `source` + `infix` + `true_suffix`: neither a source of exactly this
+    name, nor one of the name without `true_suffix` whose content needs that suffix too."""
+    name = source.name + infix
+    return not source.with_name(name + true_suffix).exists() and (infix == "" or not source.with_name(name).exists())
 
 
 def make_folder(folder: Path, out: Path) -> None:
-    """Makes a folder of the output tree `out`.
+    """Makes a folder inside the output folder `out`.
 
     Raises:
-        PictureError: a file has its name, or a link in the tree leads elsewhere, perhaps to a source.
-        OutputError: the output cannot be written.
+        PictureError: a file has its name, or a link in the output folder leads elsewhere, perhaps to a source.
+        OutputError: the output folder cannot be written.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)

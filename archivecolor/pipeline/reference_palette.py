@@ -1,4 +1,4 @@
-"""A picture whose colours others are to take: its palette."""
+"""The palette of a reference picture, whose colours other pictures take on (`--palette`)."""
 
 from __future__ import annotations
 
@@ -15,14 +15,17 @@ from archivecolor.inference.guidance import palette
 from archivecolor.options import Palette
 
 SIDE = 384
-"""The long side of the copy that is measured; statistics need no more."""
+"""The long side of the copy that is measured, pixels; statistics need no more."""
 
 
 def read_palette(path: Path, strength: float = 1.0) -> Palette:
-    """The palette of a colour picture, upright or not, of any kind that can be read.
+    """Measures the palette of a colour picture, in any format and orientation that can be read.
+
+    Args:
+        strength: how far other pictures are moved towards the palette, 0 to 1.
 
     Raises:
-        UsageError: it cannot be read, or there is no colour in it.
+        UsageError: the picture cannot be read, or has no colour.
     """
     try:
         page = photo.read(path).pages[0]
@@ -35,5 +38,5 @@ def read_palette(path: Path, strength: float = 1.0) -> Palette:
     scale = min(1.0, SIDE / max(rgb.shape[:2]))
     size = (max(1, round(rgb.shape[1] * scale)), max(1, round(rgb.shape[0] * scale)))
     small = torch.from_numpy(cv2.resize(rgb, size, interpolation=cv2.INTER_AREA)).permute(2, 0, 1).float() / 255
-    values = lab.lab_from_srgb(small).numpy()
+    values = lab.lab_from_srgb(small).numpy()  # (3, h, w)
     return Palette(path.name, sha256, palette.statistics(values[0], values[1:]), strength)

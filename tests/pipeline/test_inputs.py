@@ -284,7 +284,7 @@ NAMES = st.builds("{}{}{}".format, FOLDERS, STEMS, st.sampled_from(sorted(KINDS)
 @example({"a.jpg", "a.tif", "a.jpg.png", "a.jpg.png.gif"}, "", ".png")
 def test_different_sources_give_different_targets(names: set[str], suffix: str, new_suffix: str) -> None:
     found = {name: Path("/scans") / name for name in sorted(names)}
-    made = inputs_module._targets(found, Path("/colour"), suffix, new_suffix)
+    made = inputs_module._jobs(found, Path("/colour"), suffix, new_suffix)
     assert {job.name for job in made} == names
     assert len({job.target for job in made}) == len(names)
     assert all(job.target.parent == (Path("/colour") / job.name).parent for job in made)

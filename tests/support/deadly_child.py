@@ -49,7 +49,7 @@ def light_drive(
     known: CrashReport,
 ) -> list[Record]:
     """What `run.drive` promises, one picture after the other and without a picture; three are in hand at a time."""
-    todo = inputs.find_inputs(options.inputs, options.out, lambda path: path.suffix != ".txt", passed_over=passed_over)
+    todo = inputs.find_inputs(options.inputs, options.out, lambda path: path.suffix != ".txt", ignored=passed_over)
     with Manifest(options.out) as manifest:
 
         def settle(job: inputs.Job, status: str, reason: str = "") -> None:
