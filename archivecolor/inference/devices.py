@@ -56,7 +56,9 @@ def choose_precision(asked: str, device: torch.device) -> str:
     if asked == "fp16" and device.type == "cpu":
         raise UsageError("--precision fp16: CPUs do not compute in fp16; use bf16, fp32 or auto")
     if asked == "bf16" and device.type == "cpu" and not torch.ops.mkldnn._is_mkldnn_bf16_supported():
-        raise UsageError("--precision bf16: this processor cannot compute in bf16 (it has no AVX-512); use fp32 or auto")
+        raise UsageError(
+            "--precision bf16: this processor cannot compute in bf16 (it has no AVX-512); use fp32 or auto"
+        )
     if asked != "auto":
         return asked
     if device.type == "cuda":

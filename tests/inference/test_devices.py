@@ -13,7 +13,7 @@ CPU = torch.device("cpu")
 
 def test_a_cpu_without_bf16_kernels_refuses_bf16(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.ops.mkldnn, "_is_mkldnn_bf16_supported", lambda: False)
-    with pytest.raises(UsageError, match="no AVX-512.*use fp32"):
+    with pytest.raises(UsageError, match=r"no AVX-512.*use fp32"):
         choose_precision("bf16", CPU)
     assert choose_precision("fp32", CPU) == "fp32"
 
