@@ -19,7 +19,8 @@ PACKAGE = ROOT / "archivecolor"
 FLOORS = (
     ("errors", "sequences"),
     ("options", "files"),
-    ("networks", "imaging"),
+    ("imaging",),
+    ("networks",),
     ("weights", "photo", "provenance"),
     ("film",),
     ("inference",),

@@ -15,6 +15,7 @@ from archivecolor.bench.stages import check
 from archivecolor.inference.colorizer import Colorizer
 from archivecolor.options import ColorOptions, RunOptions
 from archivecolor.pipeline.inputs import Job
+from archivecolor.pipeline.observer import RunObserver
 from archivecolor.pipeline.runner import work
 from archivecolor.provenance import DONE, MANIFEST, Manifest, Record
 
@@ -48,7 +49,7 @@ def cost_of_many(count: int, rows: int, model: str, device: str, here: Path) -> 
     tenth = max(1, count // 10)
     times, memory = [time.process_time()], []
     with Colorizer(model, options.color, device) as colorizer, Manifest(out) as manifest:
-        for i, (_, outcome) in enumerate(work(todo, colorizer, options, manifest), 1):
+        for i, (_, outcome) in enumerate(work(todo, colorizer, options, manifest, RunObserver()), 1):
             check(outcome)
             if isinstance(outcome, Record):
                 manifest.append(outcome)

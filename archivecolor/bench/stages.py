@@ -29,6 +29,7 @@ from archivecolor.options import BenchOptions, RunOptions
 from archivecolor.photo import Photo
 from archivecolor.pipeline.disclosure import TOOL
 from archivecolor.pipeline.inputs import Job
+from archivecolor.pipeline.observer import RunObserver
 from archivecolor.pipeline.photo import ColorizedPage, disclosed_photo, is_monochrome
 from archivecolor.pipeline.runner import work
 from archivecolor.provenance import DONE, Manifest, Record
@@ -100,7 +101,7 @@ def whole(paths: list[Path], colorizer: Colorizer, options: RunOptions, out: Pat
     todo = [Job(path, f"{i:06}{path.suffix}", out / f"{i:06}{path.suffix}") for i, path in enumerate(paths)]
     with Manifest(out) as manifest:
         started = time.perf_counter()
-        for _, outcome in work(todo, colorizer, replace(options, out=out), manifest):
+        for _, outcome in work(todo, colorizer, replace(options, out=out), manifest, RunObserver()):
             check(outcome)
             if isinstance(outcome, Record):
                 manifest.append(outcome)

@@ -19,56 +19,32 @@ from rich.table import Table
 from archivecolor import provenance
 from archivecolor.errors import INTERRUPTED, PictureError
 from archivecolor.options import RunOptions
-from archivecolor.provenance import DONE, FAILED, FilmProgressCallback, Record, decisions
+from archivecolor.pipeline.observer import FilmProgress, RunObserver
+from archivecolor.provenance import DONE, FAILED, Record, decisions
 
-PictureCallback = Callable[[str, Record | None, int], None]
 STAGES = ("decode", "network", "spread", "encode")
 
 
 class Drive(Protocol):
-    """`run.drive`, here or in another process."""
+    """`runner.drive`, here or in other processes."""
 
-    def __call__(
-        self,
-        options: RunOptions,
-        watch: PictureCallback,
-        stop: Callable[[], bool],
-        passed_over: Callable[[Path], None],
-        /,
-        *,
-        film_watch: FilmProgressCallback,
-    ) -> list[Record]: ...
+    def __call__(self, options: RunOptions, observer: RunObserver, /) -> list[Record]: ...
 
 
 def show(options: RunOptions, as_json: bool, quiet: bool, verbose: bool, stop: Callable[[], bool], drive: Drive) -> int:
-    """Runs and shows; gives the exit code."""
+    """Runs, and shows the progress and the summary; returns the exit code."""
     console = Console(stderr=True, quiet=quiet)
-    view = _View(console, as_json, verbose)
-    for name in _overtaken(options):
-        view.say(f"left as it is {name}: {provenance.SUPERSEDED}")
     with Progress(
         TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[speed]}"),
         TimeRemainingColumn(), console=console, disable=quiet or not console.is_terminal,
     ) as bar:  # fmt: skip
-        task = bar.add_task("colouring", total=None, speed="")
-        reels: dict[str, TaskID] = {}
-
-        def watch(name: str, row: Record | None, total: int) -> None:
-            view.see(name, row)
-            if name in reels:
-                bar.remove_task(reels.pop(name))
-            bar.update(task, total=total, completed=view.count, speed=view.speed())
-
-        def film_watch(name: str, what: str, done: int, total: int, seconds: float) -> None:
-            if name not in reels:
-                reels[name] = bar.add_task(escape(name), speed="")
-            shown = f"{what}, {int(seconds // 60)}:{seconds % 60:04.1f} of film"
-            bar.update(reels[name], total=total or None, completed=done, speed=shown)
-
-        rows = drive(options, watch, stop, view.pass_over, film_watch=film_watch)
+        view = TerminalObserver(bar, as_json, verbose, stop)
+        for name in _overtaken(options):
+            view.say(f"left as it is {name}: {provenance.SUPERSEDED}")
+        rows = drive(options, view)
     view.summary(rows, options.out / provenance.manifest_of(options.shard))
     if stop():
-        view.say("Interrupted. The pictures in hand are finished; the same command goes on from here.")
+        view.say("Interrupted. The pictures in work are finished; the same command resumes the run.")
         return INTERRUPTED
     return PictureError.exit_code if any(row.status == FAILED for row in rows) else 0
 
@@ -82,47 +58,69 @@ def _overtaken(options: RunOptions) -> list[str]:
     return [name for name, output in made.items() if provenance.is_superseded(rows.get(name), output)]
 
 
-class _View:
-    """Counts what passes."""
+class TerminalObserver(RunObserver):
+    """Shows a run on the terminal, and counts for the summary."""
 
-    def __init__(self, console: Console, as_json: bool, verbose: bool) -> None:
-        self.console, self.as_json, self.verbose = console, as_json, verbose
-        self.stdout = sys.stdout  # as it is now: Ray's own words are led elsewhere while it works
+    def __init__(self, bar: Progress, as_json: bool, verbose: bool, stop: Callable[[], bool]) -> None:
+        self.bar, self.console, self._stop = bar, bar.console, stop
+        self.as_json, self.verbose = as_json, verbose
+        self.stdout = sys.stdout  # as it is now: `--on ray` redirects sys.stdout while Ray works
+        self.task = bar.add_task("colouring", total=None, speed="")
+        self.films: dict[str, TaskID] = {}
         self.count = self.unchanged = self.coloured = 0
         self.megapixels = 0.0
-        self.others: Counter[str] = Counter()
+        self.ignored: Counter[str] = Counter()
         self.seconds: dict[str, float] = defaultdict(float)
         self.started = 0.0
-        """When the first picture that was finished was begun: loading the network is no part of the speed."""
+        """When the first finished picture was started: loading the network does not count for the speed."""
 
-    def see(self, name: str, row: Record | None) -> None:
-        """One input is finished."""
+    def picture_finished(self, name: str, row: Record | None, total: int) -> None:
+        self._count(row)
+        if row is None:
+            if self.verbose:
+                self.say(f"unchanged {name}")
+        else:
+            if self.as_json:
+                self.stdout.write(json.dumps(asdict(row)) + "\n")
+                self.stdout.flush()
+            if self.verbose or row.status == FAILED:
+                self.say(f"{row.status} {name}{': ' if row.reason else ''}{row.reason}")
+        if name in self.films:
+            self.bar.remove_task(self.films.pop(name))
+        self.bar.update(self.task, total=total, completed=self.count, speed=self.speed())
+
+    def _count(self, row: Record | None) -> None:
         if self.count == 0:
             self.started = time.monotonic() - sum(row.seconds.values() if row else ())
         self.count += 1
         if row is None:
             self.unchanged += 1
-            if self.verbose:
-                self.say(f"unchanged {name}")
-            return
-        if row.status == DONE:
+        elif row.status == DONE:
             self.coloured += 1
             self.megapixels += row.width * row.height / 1e6 * row.pages
             for stage, seconds in row.seconds.items():
                 self.seconds[stage] += seconds
-        if self.as_json:
-            self.stdout.write(json.dumps(asdict(row)) + "\n")
-            self.stdout.flush()
-        if self.verbose or row.status == FAILED:
-            self.say(f"{row.status} {name}{': ' if row.reason else ''}{row.reason}")
+
+    def file_ignored(self, path: Path) -> None:
+        self.ignored[path.suffix.lower() or "no suffix"] += 1
+
+    def film_progress(self, name: str, progress: FilmProgress) -> None:
+        if name not in self.films:
+            self.films[name] = self.bar.add_task(escape(name), speed="")
+        minutes, seconds = divmod(progress.seconds, 60)
+        self.bar.update(
+            self.films[name],
+            total=progress.total_frames or None,
+            completed=progress.done_frames,
+            speed=f"{progress.stage}, {int(minutes)}:{seconds:04.1f} of film",
+        )
+
+    def stop_requested(self) -> bool:
+        return self._stop()
 
     def say(self, text: str) -> None:
         """One line as it is, however long: whoever greps a log wants whole lines."""
         self.console.print(text, markup=False, highlight=False, soft_wrap=True)
-
-    def pass_over(self, path: Path) -> None:
-        """A file that is no picture."""
-        self.others[path.suffix.lower() or "no suffix"] += 1
 
     def shares(self) -> str:
         """How the working time of all threads divides among the stages; waiting for others is none."""
@@ -145,9 +143,9 @@ class _View:
         shares = self.shares()
         if shares:
             self.say(f"time spent: {shares}")
-        if self.others:
-            kinds = ", ".join(f"{count} {kind}" for kind, count in self.others.most_common())
-            self.say(f"passed over, not pictures: {kinds}")
+        if self.ignored:
+            kinds = ", ".join(f"{count} {kind}" for kind, count in self.ignored.most_common())
+            self.say(f"ignored, not pictures: {kinds}")
         self.say(
             f"{self.coloured} coloured now ({self.speed()}), {self.unchanged} unchanged since an earlier run; "
             f"{manifest}"

@@ -1,84 +1,104 @@
-"""A run on several devices: a process for each, with a share of the pictures of its own, as `--shard` makes them."""
+"""A run on several devices: one process for each, with a share of the pictures, as `--shard` divides them."""
 
 from __future__ import annotations
 
 import sys
 import tempfile
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from archivecolor.execution.supervise import parent
 from archivecolor.options import RunOptions, Shard
-from archivecolor.provenance import FilmProgressCallback, Manifest, Record
+from archivecolor.pipeline.observer import FilmProgress, ForwardingObserver, RunObserver, WithoutIgnoredFiles
+from archivecolor.provenance import Manifest, Record
 from archivecolor.provenance.shards import unmerged
 
 
-def drive(
-    options: RunOptions,
-    watch: parent.Watch,
-    stop: Callable[[], bool],
-    passed_over: parent.PassOver,
-    child: Sequence[str] = parent.CHILD,
-    film_watch: FilmProgressCallback = lambda name, what, done, total, seconds: None,
-) -> list[Record]:
-    """`parent.drive`, once for each of the devices that `options.device` lists, all at the same time; workers, cores
-    and memory are shared out among them. Their rows are in one manifest before and after; a run that was killed in
-    between goes on like any other. Where the inputs or the output folder are refused, nothing is written.
+def drive(options: RunOptions, observer: RunObserver, child: Sequence[str] = parent.CHILD) -> list[Record]:
+    """`parent.drive`, once for each of the devices that `options.device` lists, all at the same time. Workers, cores
+    and memory are divided among them. Before and after the run all rows are in one manifest; a run that was killed in
+    between is resumed like any other. When the inputs or the output folder are refused, nothing is written.
 
     Raises:
-        ArchivecolorError: as `parent.drive`; what is wrong with one of them ends all.
+        ArchivecolorError: as `parent.drive`; an error on one device ends the run on all of them.
     """
     devices = options.device.split(",")
     if len(devices) == 1:
-        return parent.drive(options, watch, stop, passed_over, child, film_watch)
-    turn, broken = threading.Lock(), threading.Event()
-    totals: dict[int, int] = {}
+        return parent.drive(options, observer, child)
+    shared = _Shared()
 
-    def share(index: int, inputs: tuple[str, ...]) -> list[Record]:
-        def watched(name: str, row: Record | None, total: int) -> None:
-            with turn:
-                totals[index] = total
-                watch(name, row, sum(totals.values()))
-
-        def film_watched(name: str, what: str, done: int, total: int, seconds: float) -> None:
-            with turn:
-                film_watch(name, what, done, total, seconds)
-
+    def drive_share(index: int, inputs: tuple[str, ...]) -> list[Record]:
         count = len(devices)
         own = replace(
             options, inputs=inputs, device=devices[index], shard=Shard(index + 1, count), beside=count,
             workers=options.workers and max(1, options.workers // count),
         )  # fmt: skip
+        own_observer: RunObserver = _ShareObserver(observer, index, shared)
+        if index > 0:  # every share searches all of the input folders
+            own_observer = WithoutIgnoredFiles(own_observer)
         try:
-            return parent.drive(
-                own, watched, lambda: stop() or broken.is_set(), passed_over if index == 0 else parent.say_nothing,
-                child, film_watched,
-            )  # fmt: skip
+            return parent.drive(own, own_observer, child)
         except BaseException:
-            broken.set()
+            shared.failed.set()
             raise
 
     if unmerged(options.out):
         _merge(options.out)
     with _inputs_for_all(options) as inputs, ThreadPoolExecutor(len(devices)) as threads:
-        shares = [threads.submit(share, index, inputs) for index in range(len(devices))]
+        shares = [threads.submit(drive_share, index, inputs) for index in range(len(devices))]
     rows = [row for done in shares for row in done.result()]
     _merge(options.out)
     return sorted(rows, key=lambda row: row.input)
 
 
+@dataclass
+class _Shared:
+    """What the observers of all shares have in common."""
+
+    lock: threading.Lock = field(default_factory=threading.Lock)
+    failed: threading.Event = field(default_factory=threading.Event)
+    """One share has ended with an error."""
+    totals: dict[int, int] = field(default_factory=dict)
+    """Inputs of each share, as far as known."""
+
+
+class _ShareObserver(ForwardingObserver):
+    """Reports the events of one share as those of the whole run: one call at a time, and the inputs of all shares
+    summed up."""
+
+    def __init__(self, observer: RunObserver, index: int, shared: _Shared) -> None:
+        super().__init__(observer)
+        self.index, self.shared = index, shared
+
+    def picture_started(self, name: str) -> None:
+        with self.shared.lock:
+            super().picture_started(name)
+
+    def picture_finished(self, name: str, row: Record | None, total: int) -> None:
+        with self.shared.lock:
+            self.shared.totals[self.index] = total
+            super().picture_finished(name, row, sum(self.shared.totals.values()))
+
+    def film_progress(self, name: str, progress: FilmProgress) -> None:
+        with self.shared.lock:
+            super().film_progress(name, progress)
+
+    def stop_requested(self) -> bool:
+        return self.shared.failed.is_set() or super().stop_requested()
+
+
 def _merge(out: Path) -> None:
-    with Manifest(out):  # whoever opens it whole joins what shards have left
+    with Manifest(out):  # opening the whole manifest joins what shards have left
         return
 
 
 @contextmanager
 def _inputs_for_all(options: RunOptions) -> Iterator[tuple[str, ...]]:
-    """Standard input can be read once only: a list from there becomes a file."""
+    """The inputs for every process. Standard input can be read only once, so a list on it becomes a file."""
     if "-" not in options.inputs:
         yield options.inputs
         return

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,20 +10,22 @@ from archivecolor.errors import NoInputError, UsageError
 from archivecolor.options import RunOptions
 from archivecolor.pipeline import inputs, media
 from archivecolor.pipeline.inputs import Job
+from archivecolor.pipeline.observer import RunObserver
 from archivecolor.provenance import decisions
 
 
-def find_jobs(options: RunOptions, ignored: Callable[[Path], None] = lambda path: None) -> list[Job]:
+def find_jobs(options: RunOptions, observer: RunObserver | None = None) -> list[Job]:
     """The jobs of a run, or of its shard, in a fixed order.
 
     Names and targets are decided before the jobs are divided among shards, so that all shards agree on them.
 
     Args:
-        ignored: called with every file in the input folders that is neither picture nor film.
+        observer: told of every file in the input folders that is neither picture nor film.
 
     Raises:
         NoInputError, OutputError, UsageError: the run cannot start.
     """
+    ignored = (observer or RunObserver()).file_ignored
     new_suffix = "" if options.format == "same" else photo.suffix_for(options.format, "")
     is_frame = media.is_numbered_picture if options.film.sequences else media.is_frame
     jobs = inputs.find_inputs(

@@ -21,15 +21,12 @@ from archivecolor.pipeline import film as film_pipeline
 from archivecolor.pipeline.attempt import Attempt, RunContext
 from archivecolor.pipeline.disclosure import TOOL, disclosed_page
 from archivecolor.pipeline.inputs import Job
+from archivecolor.pipeline.observer import FilmObserver
 from archivecolor.pipeline.outputs import make_folder, target_of
 from archivecolor.provenance import DONE, Record
 
 
-def color_one(
-    job: Job,
-    context: RunContext,
-    observer: film_pipeline.FilmObserver = film_pipeline.FilmObserver(),  # noqa: B008  (frozen)
-) -> Record | OutputError | None:
+def color_one(job: Job, context: RunContext, observer: FilmObserver) -> Record | OutputError | None:
     """Colours one photograph or film.
 
     Returns:

@@ -8,10 +8,8 @@ a worker waits until its picture fits.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
-from functools import partial
-from pathlib import Path
 
 import joblib
 import torch
@@ -22,39 +20,34 @@ from archivecolor.film.shots import read_cuts
 from archivecolor.imaging import watermark
 from archivecolor.inference.colorizer import Colorizer
 from archivecolor.options import RunOptions
-from archivecolor.pipeline import film as film_pipeline
 from archivecolor.pipeline.attempt import RunContext
 from archivecolor.pipeline.disclosure import TOOL
 from archivecolor.pipeline.inputs import Job
 from archivecolor.pipeline.jobs import find_jobs
+from archivecolor.pipeline.observer import FilmObserver, ForwardingObserver, RunObserver
 from archivecolor.pipeline.photo import color_one
 from archivecolor.pipeline.scheduling import Budgets, SlowLast
-from archivecolor.provenance import FAILED, CrashReport, FilmProgressCallback, Manifest, ManifestWriter, Record
+from archivecolor.provenance import FAILED, CrashReport, Manifest, ManifestWriter, Record
 
 IN_FLIGHT_MEGAPIXELS = 400.0
 """Decoded pictures held at one time; one larger than this goes alone."""
 
 
-def drive(
-    options: RunOptions,
-    watch: Callable[[str, Record | None, int], None] = lambda name, row, total: None,
-    stop: Callable[[], bool] = lambda: False,
-    passed_over: Callable[[Path], None] = lambda path: None,
-    begun: Callable[[str], None] = lambda name: None,
-    known: CrashReport | None = None,
-    film_watch: FilmProgressCallback = lambda name, what, done, total, seconds: None,
-) -> list[Record]:
-    """Colours everything that is not settled and keeps the manifest.
+class _UntilOutputFails(ForwardingObserver):
+    """Stops the workers as soon as one of them cannot write to the output folder."""
+
+    error: OutputError | None = None
+
+    def stop_requested(self) -> bool:
+        return self.error is not None or super().stop_requested()
+
+
+def drive(options: RunOptions, observer: RunObserver | None = None, crashes: CrashReport | None = None) -> list[Record]:
+    """Colours every input that is not finished yet, and keeps the manifest.
 
     Args:
-        watch: called once per input as it is finished, with its name, its row (None when it was settled already), and
-            the number of inputs.
-        stop: asked before each picture; when true, those in hand are finished and the rest is left for the next run.
-            Films stop after a few seconds of film, and go on from there.
-        passed_over: told of each file in the input folders that is no picture.
-        begun: told the name of each input that is taken in hand, by the thread that takes it.
-        known: from processes that were killed over the same run.
-        film_watch: told of a film's name, what is done with it, frames done and in all, and seconds of film done.
+        observer: told of progress, and asked whether to stop.
+        crashes: what processes that were killed during this run left behind.
 
     Returns:
         The rows of this run's inputs, old and new, in input order.
@@ -62,7 +55,8 @@ def drive(
     Raises:
         NoInputError, OutputError, WeightsError, UsageError: nothing can be done at all, or no longer.
     """
-    todo = find_jobs(options, passed_over)
+    observer = _UntilOutputFails(observer or RunObserver())
+    todo = find_jobs(options, observer)
     check_files(options)
     with (
         Colorizer(
@@ -78,25 +72,20 @@ def drive(
     ):
         if not options.overwrite:
             manifest.refuse_another_collection({job.name: job.source for job in todo})
-        broken: OutputError | None = None
-
-        def over() -> bool:
-            return broken is not None or stop()
-
-        suspects, rest = _settle_crashes(known or CrashReport(), todo, manifest, watch)
-        alone = replace(options, workers=1)
-        for job, outcome in itertools.chain.from_iterable(
-            work(part, colorizer, how, manifest, begun, over, film_watch)
-            for part, how in ((suspects, alone), (rest, options))
+        suspects, rest = _settle_crashes(crashes or CrashReport(), todo, manifest, observer)
+        one_worker = replace(options, workers=1)
+        for job, outcome in itertools.chain(
+            work(suspects, colorizer, one_worker, manifest, observer),
+            work(rest, colorizer, options, manifest, observer),
         ):
             if isinstance(outcome, OutputError):
-                broken = outcome
+                observer.error = outcome
                 continue
             if outcome:
                 manifest.append(outcome)
-            watch(job.name, outcome, len(todo))
-        if broken:
-            raise broken
+            observer.picture_finished(job.name, outcome, len(todo))
+        if observer.error:
+            raise observer.error
         return [manifest.rows[job.name] for job in todo if job.name in manifest.rows]
 
 
@@ -118,16 +107,16 @@ def check_files(options: RunOptions) -> None:
 
 
 def _settle_crashes(
-    known: CrashReport, todo: list[Job], manifest: Manifest, watch: Callable[[str, Record | None, int], None]
+    crashes: CrashReport, todo: list[Job], manifest: Manifest, observer: RunObserver
 ) -> tuple[list[Job], list[Job]]:
-    """Those to try one at a time, and the rest; those that kill get their row at once."""
+    """Writes the rows of inputs that kill their process; gives those to try one at a time, and the rest."""
     for job in todo:
-        if job.name in known.killers and job.name not in known.settled:
-            row = Record(job.name, str(job.source), None, FAILED, known.killers[job.name])
+        if job.name in crashes.killers and job.name not in crashes.settled:
+            row = Record(job.name, str(job.source), None, FAILED, crashes.killers[job.name])
             manifest.append(row)
-            watch(job.name, row, len(todo))
-    left = [job for job in todo if job.name not in known.killers and job.name not in known.settled]
-    suspects = set(known.suspects)
+            observer.picture_finished(job.name, row, len(todo))
+    left = [job for job in todo if job.name not in crashes.killers and job.name not in crashes.settled]
+    suspects = set(crashes.suspects)
     return [job for job in left if job.name in suspects], [job for job in left if job.name not in suspects]
 
 
@@ -136,15 +125,10 @@ def work(
     colorizer: Colorizer,
     options: RunOptions,
     manifest: ManifestWriter,
-    begun: Callable[[str], None] = lambda name: None,
-    stop: Callable[[], bool] = lambda: False,
-    film_watch: FilmProgressCallback = lambda name, what, done, total, seconds: None,
+    observer: RunObserver,
 ) -> Iterator[tuple[Job, Record | OutputError | None]]:
-    """Each job with its outcome, in the order in which they are ready. One film at a time is in hand beside the
-    photographs; other films wait until these are through, and so do all films where there is one worker.
-
-    Args:
-        stop: asked before each job; what is in hand is finished, but for films, which stop within seconds.
+    """Yields each job with its outcome as soon as it is ready. One film at a time is coloured beside the photographs;
+    the other films come after them. With one worker, all films come last.
     """
     workers = options.workers or joblib.cpu_count() + 1
     context = RunContext(colorizer, options, manifest, Budgets.of(IN_FLIGHT_MEGAPIXELS / options.beside))
@@ -152,12 +136,11 @@ def work(
     pool = joblib.Parallel(workers, backend="threading", return_as="generator_unordered", pre_dispatch=2 * workers)
 
     def task(job: Job) -> tuple[Job, Record | OutputError | None]:
-        begun(job.name)
-        watch = film_pipeline.FilmObserver(partial(film_watch, job.name), stop)
+        observer.picture_started(job.name)
         try:
             torch.set_num_threads(1)  # the other cores belong to the network and the other workers
-            return job, color_one(job, context, watch)
+            return job, color_one(job, context, FilmObserver(observer, job.name))
         finally:
             lanes.finished(job)
 
-    yield from pool(joblib.delayed(task)(job) for job in lanes if not stop())
+    yield from pool(joblib.delayed(task)(job) for job in lanes if not observer.stop_requested())

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
 MANIFEST = "manifest.jsonl"
-FilmProgressCallback = Callable[[str, str, int, int, float], None]
-"""Told of a film's name, what is done with it, frames done and in all, and seconds of film done."""
 DONE, SKIPPED, FAILED, STARTED = "done", "skipped", "failed", "started"
 
 

@@ -13,10 +13,10 @@ from types import SimpleNamespace
 import joblib
 import pytest
 from support.doubles import colour, contents, save_grey_tree
+from support.observers import Recorder
 from support.paths import SUPPORT
 
 import archivecolor
-from archivecolor import run
 from archivecolor.errors import NoInputError, OutputError, UsageError
 from archivecolor.execution import multi_device
 from archivecolor.execution.multi_device import drive
@@ -42,35 +42,19 @@ def options(src: Path, out: Path, ink: Path) -> RunOptions:
     )
 
 
-class Heard:
-    """What a terminal would show."""
-
-    def __init__(self) -> None:
-        self.names: list[str] = []
-        self.total = 0
-        self.passed_over: list[str] = []
-
-    def watch(self, name: str, row: Record | None, total: int) -> None:
-        self.names.append(name)
-        self.total = total
-
-    def pass_over(self, path: Path) -> None:
-        self.passed_over.append(path.name)
-
-
 def test_two_processes_do_what_one_does(options: RunOptions, src: Path, out: Path, ink: Path, tmp_path: Path) -> None:
     save_grey_tree(src, 9)
     (src / "notes.txt").write_text("no picture")
-    heard = Heard()
-    rows = drive(options, heard.watch, lambda: False, heard.pass_over, CHILD)
+    heard = Recorder()
+    rows = drive(options, heard, CHILD)
     assert [row.input for row in rows] == sorted(heard.names)
     assert {row.status for row in rows} == {DONE}
-    assert (len(rows), heard.total, heard.passed_over) == (9, 9, ["notes.txt"])
+    assert (len(rows), heard.total, heard.ignored) == (9, 9, ["notes.txt"])
     assert read_rows(out) == {row.input: row for row in rows}
     colour(src, out=tmp_path / "alone", model=ink)
     assert contents(out, lambda p: p.name == MANIFEST) == contents(tmp_path / "alone", lambda p: p.name == MANIFEST)
-    again = Heard()
-    assert drive(options, again.watch, lambda: False, again.pass_over, CHILD) == rows
+    again = Recorder()
+    assert drive(options, again, CHILD) == rows
 
 
 def test_what_other_shares_left_is_joined_before(options: RunOptions, src: Path, out: Path) -> None:
@@ -79,7 +63,7 @@ def test_what_other_shares_left_is_joined_before(options: RunOptions, src: Path,
     left = Record("a", "/elsewhere/a.png", "a.png", DONE)
     out.mkdir()
     (out / manifest_of(Shard(2, 3))).write_text(line(left))
-    rows = drive(options, Heard().watch, lambda: False, Heard().pass_over, CHILD)
+    rows = drive(options, Recorder(), CHILD)
     assert set(read_rows(out)) == {"a", *(row.input for row in rows)}
 
 
@@ -89,15 +73,16 @@ def test_a_list_on_standard_input_reaches_all(
     paths = save_grey_tree(src, 5)
     listed = io.BytesIO("".join(f"{path}\n" for path in paths).encode())
     monkeypatch.setattr(sys, "stdin", SimpleNamespace(buffer=listed))
-    rows = drive(replace(options, inputs=("-",)), Heard().watch, lambda: False, Heard().pass_over, CHILD)
+    rows = drive(replace(options, inputs=("-",)), Recorder(), CHILD)
     assert [row.status for row in rows] == [DONE] * 5
 
 
 def test_what_is_wrong_with_one_device_ends_all(options: RunOptions, src: Path) -> None:
     save_grey_tree(src, 40)
-    heard, before = Heard(), set(threading.enumerate())  # an earlier test's may be waiting for the end of the process
+    heard = Recorder()
+    before = set(threading.enumerate())  # an earlier test's threads may still wait for the end of their process
     with pytest.raises(UsageError, match="abacus"):
-        drive(replace(options, device="cpu,abacus"), heard.watch, lambda: False, heard.pass_over, CHILD)
+        drive(replace(options, device="cpu,abacus"), heard, CHILD)
     assert not any(t.name.startswith("ThreadPool") for t in set(threading.enumerate()) - before)
 
 
@@ -105,10 +90,10 @@ def test_what_is_refused_leaves_nothing_behind(options: RunOptions, src: Path, o
     save_grey_tree(src, 3)
     before = contents(src)
     with pytest.raises(OutputError, match="source"):
-        drive(replace(options, out=src / "color"), Heard().watch, lambda: False, Heard().pass_over, LIGHT)
+        drive(replace(options, out=src / "color"), Recorder(), LIGHT)
     assert contents(src) == before and not (src / "color").exists()
     with pytest.raises(NoInputError):
-        drive(replace(options, inputs=(str(src / "none"),)), Heard().watch, lambda: False, Heard().pass_over, LIGHT)
+        drive(replace(options, inputs=(str(src / "none"),)), Recorder(), LIGHT)
     assert not out.exists()
 
 
@@ -121,18 +106,18 @@ def test_workers_cores_and_memory_are_shared_out(options: RunOptions, monkeypatc
 
     monkeypatch.setattr(parent, "drive", noting)
     for workers in (0, 1, 7):
-        multi_device.drive(replace(options, device="cpu,cpu,cpu", workers=workers), *[lambda *_: False] * 3)
+        multi_device.drive(replace(options, device="cpu,cpu,cpu", workers=workers), Recorder())
     assert [(own.workers, own.beside) for own in given] == [(0, 3)] * 3 + [(1, 3)] * 3 + [(2, 3)] * 3
     limits: list[float] = []
-    monkeypatch.setattr(run.Room, "of", lambda megapixels: limits.append(megapixels))
-    assert list(runner.work([], None, replace(given[0], workers=1), None)) == []  # type: ignore[arg-type]
+    monkeypatch.setattr(runner.Budgets, "of", lambda megapixels: limits.append(megapixels))
+    assert list(runner.work([], None, replace(given[0], workers=1), None, Recorder())) == []  # type: ignore[arg-type]
     assert limits == [runner.IN_FLIGHT_MEGAPIXELS / 3]
     monkeypatch.setenv("LOKY_MAX_CPU_COUNT", "")
     monkeypatch.delenv("LOKY_MAX_CPU_COUNT")
     cores = joblib.cpu_count()
-    child._keep_to(1)
+    child._limit_cores(1)
     assert joblib.cpu_count() == cores
-    child._keep_to(2)
+    child._limit_cores(2)
     assert joblib.cpu_count() == max(1, cores // 2)
 
 
@@ -145,8 +130,9 @@ def test_from_python_it_is_one_device_and_several_are_named(src: Path, out: Path
 
 def test_asked_to_stop_all_stop(options: RunOptions, src: Path, out: Path) -> None:
     save_grey_tree(src, 60)
-    heard = Heard()
-    rows = drive(options, heard.watch, lambda: len(heard.names) >= 4, heard.pass_over, CHILD)
+    heard = Recorder()
+    heard.stop = lambda: len(heard.names) >= 4
+    rows = drive(options, heard, CHILD)
     assert 4 <= len(rows) < 60
     assert set(read_rows(out)) >= {row.input for row in rows}
 

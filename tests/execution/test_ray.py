@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 from PIL import Image
 from support.doubles import colour, contents, save_grey_tree
+from support.observers import Recorder
 from support.paths import ROOT, TESTS
 from support.readme_commands import blocks, on_ray, prints
 
@@ -46,8 +47,8 @@ def options(src: Path, out: Path, ink: Path, **more: Any) -> RunOptions:
     return RunOptions((str(src),), out, str(ink), ColorOptions(64), "cpu", "fp32", **given)
 
 
-def drive(asked: RunOptions, watch: Any = lambda name, row, total: None, stop: Any = lambda: False) -> list[Record]:
-    return driver.drive(asked, watch, stop, lambda path: None, parcel=4)
+def drive(asked: RunOptions, observer: Recorder | None = None) -> list[Record]:
+    return driver.drive(asked, observer or Recorder(), parcel=4)
 
 
 def pictures(out: Path) -> dict[str, bytes]:
@@ -85,26 +86,26 @@ def test_an_actor_killed_in_mid_run_costs_nothing_and_nothing_is_there_twice(
     (src / "broken.png").write_bytes(b"\x89PNG no more")
     alone = {row.input: row for row in colour(src, out=tmp_path / "alone", model=ink)}
     monkeypatch.chdir(tmp_path)
-    seen: list[str] = []
-    rows = drive(options(src, Path("out"), ink), lambda name, row, total: seen.append(name))
+    seen = Recorder()
+    rows = drive(options(src, Path("out"), ink), seen)
     assert len(list((tmp_path / "births").iterdir())) >= 3, "two actors, and one more for the one that died"
-    assert sorted(seen) == sorted(alone), "each picture is heard of once"
+    assert sorted(seen.names) == sorted(alone), "each picture is heard of once"
     assert [row.input for row in rows] == list(alone), "in input order"
     assert {row.input: replace(row, seconds={}) for row in rows} == {
         name: replace(row, seconds={}) for name, row in alone.items()
     }
     assert len((out / MANIFEST).read_text().splitlines()) == 24
-    assert {row.status for row in rows if row.film} == {DONE} and seen[-1].endswith(".mkv")
+    assert {row.status for row in rows if row.film} == {DONE} and seen.names[-1].endswith(".mkv")
     assert pictures(out) == pictures(tmp_path / "alone")
 
-    again: dict[str, Any] = {}
-    runner.drive(options(src, out, ink), lambda name, row, total: again.update({name: row}))
-    assert {name for name, row in again.items() if row} == {"broken.png"}, "one machine goes on where many stopped"
+    again = Recorder()
+    runner.drive(options(src, out, ink), again)
+    assert {name for name, row in again.rows.items() if row} == {"broken.png"}, "one machine goes on where many stopped"
 
     with Manifest(out), pytest.raises(OutputError, match="another run"):
         drive(options(src, out, ink))
     elsewhere = options(src, tmp_path / "stopped", ink)
-    assert drive(elsewhere, stop=lambda: True) == [], "asked to stop at once, no picture is taken in hand"
+    assert drive(elsewhere, Recorder(stop=lambda: True)) == [], "asked to stop at once, no picture is taken in hand"
     assert not (tmp_path / "stopped" / LOCK).exists()
 
     on_a_cluster = [block for block in blocks("printed") if on_ray(block)]

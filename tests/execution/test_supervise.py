@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -16,6 +16,7 @@ from typing import Any
 
 import pytest
 from support.doubles import colour, contents, save_grey_tree
+from support.observers import Recorder
 from support.paths import ROOT, SUPPORT
 
 from archivecolor.errors import ArchivecolorError, NoInputError, OutputError, StoppedError
@@ -36,24 +37,8 @@ def options(src: Path, out: Path, ink: Path) -> RunOptions:
     )
 
 
-class Seen:
-    """Hears what a terminal would show."""
-
-    def __init__(self) -> None:
-        self.names: list[str] = []
-        self.passed_over: list[str] = []
-
-    def watch(self, name: str, row: Record | None, total: int) -> None:
-        self.names.append(name)
-
-    def pass_over(self, path: Path) -> None:
-        self.passed_over.append(path.name)
-
-
-def go(
-    options: RunOptions, seen: Seen, stop: Callable[[], bool] = lambda: False, child: Sequence[str] = LIGHT
-) -> dict[str, Record]:
-    return {row.input: row for row in drive(options, seen.watch, stop, seen.pass_over, child)}
+def go(options: RunOptions, seen: Recorder, child: Sequence[str] = LIGHT) -> dict[str, Record]:
+    return {row.input: row for row in drive(options, seen, child)}
 
 
 def name_it(path: Path, word: str) -> str:
@@ -67,7 +52,7 @@ def test_a_decoder_that_crashes_costs_one_picture(
     """For real: a segmentation fault in the thread that decodes, while the others are at work."""
     paths = save_grey_tree(src, 8)
     deadly = name_it(paths[2], "segfault")
-    seen = Seen()
+    seen = Recorder()
     rows = go(options, seen, child=REAL)
     assert {name: row.status for name, row in rows.items() if row.status != DONE} == {deadly: FAILED}
     assert "SIGSEGV" in rows[deadly].reason
@@ -85,21 +70,21 @@ def test_those_that_kill_fail_by_name_those_that_were_near_do_not(options: RunOp
     (src / "notes.txt").write_text("no picture")
     deadly = {name_it(paths[1], "segfault"): "SIGSEGV", name_it(paths[8], "kill"): "SIGKILL"}
     innocent = name_it(paths[5], "once")
-    seen = Seen()
+    seen = Recorder()
     rows = go(options, seen)
     assert {name for name, row in rows.items() if row.status == FAILED} == set(deadly)
     assert all(sign in rows[name].reason for name, sign in deadly.items())
     assert rows[innocent].status == DONE
     assert sorted(seen.names) == sorted(rows), "each is shown once, however many processes it took"
     assert len(rows) == 12
-    assert seen.passed_over == ["notes.txt"]
+    assert seen.ignored == ["notes.txt"]
     assert read_rows(out) == rows
 
 
 def test_two_that_kill_side_by_side(options: RunOptions, src: Path) -> None:
     paths = save_grey_tree(src, 3)
     deadly = {name_it(paths[0], "segfault"), name_it(paths[2], "kill")}
-    rows = go(options, Seen())
+    rows = go(options, Recorder())
     assert {name for name, row in rows.items() if row.status == FAILED} == deadly
     assert len(rows) == 3
 
@@ -112,16 +97,16 @@ def test_a_list_on_standard_input_is_there_for_the_second_child_too(
     (tmp_path / "list").write_text("\n".join(map(str, paths)))
     with (tmp_path / "list").open() as stdin:
         monkeypatch.setattr("sys.stdin", stdin)
-        rows = go(replace(options, inputs=("-",)), Seen())
+        rows = go(replace(options, inputs=("-",)), Recorder())
     assert sorted(row.status for row in rows.values()) == [DONE, DONE, FAILED]
 
 
 def test_errors_of_the_child_are_those_of_the_run(options: RunOptions, src: Path, out: Path) -> None:
     with pytest.raises(NoInputError, match="no pictures"):
-        go(options, Seen())
+        go(options, Recorder())
     save_grey_tree(src, 1)
     with pytest.raises(OutputError, match="source folder"):
-        go(replace(options, out=src / "below"), Seen())
+        go(replace(options, out=src / "below"), Recorder())
 
 
 @pytest.mark.parametrize(
@@ -132,16 +117,16 @@ def test_a_child_that_dies_over_nothing_is_not_started_for_ever(
     options: RunOptions, src: Path, command: str, words: str, capfd: pytest.CaptureFixture[str]
 ) -> None:
     save_grey_tree(src, 1)
-    seen = Seen()
+    seen = Recorder()
     with pytest.raises(ArchivecolorError, match=words):
-        drive(options, seen.watch, lambda: False, seen.pass_over, (sys.executable, "-c", command))
+        drive(options, seen, (sys.executable, "-c", command))
     assert seen.names == []
 
 
 def test_a_fault_of_the_program_is_not_tried_again_and_again(options: RunOptions, src: Path) -> None:
     paths = save_grey_tree(src, 9)
     name_it(paths[4], "bug")
-    seen = Seen()
+    seen = Recorder()
     with pytest.raises(ArchivecolorError, match="ended with code 1"):
         go(options, seen)
     assert len(seen.names) < 9
@@ -152,8 +137,9 @@ def test_a_stop_reaches_the_child_and_what_is_in_hand_is_finished(
 ) -> None:
     monkeypatch.setenv("DEADLY_DELAY_S", "0.03")
     save_grey_tree(src, 40)
-    seen = Seen()
-    rows = go(options, seen, lambda: bool(seen.names))
+    seen = Recorder()
+    seen.stop = lambda: bool(seen.names)
+    rows = go(options, seen)
     assert 0 < len(rows) < 40
     assert {row.status for row in rows.values()} == {DONE}
 
@@ -164,15 +150,9 @@ def test_a_child_that_somebody_else_asks_to_stop(
     """The pid that a second run is told is the child's, and a user may send it a SIGTERM."""
     monkeypatch.setenv("DEADLY_DELAY_S", "0.03")
     save_grey_tree(src, 40)
-    seen = Seen()
-
-    def watch(name: str, row: Record | None, total: int) -> None:
-        if not seen.names:
-            os.kill(int((out / LOCK).read_text()), signal.SIGTERM)
-        seen.names.append(name)
-
+    seen = Recorder(lambda *_: seen.names or os.kill(int((out / LOCK).read_text()), signal.SIGTERM))
     with pytest.raises(StoppedError) as caught:
-        drive(options, watch, lambda: False, seen.pass_over, LIGHT)
+        drive(options, seen, LIGHT)
     assert caught.value.exit_code == 130
     assert 0 < len(read_rows(out)) < 40
     assert {row.status for row in read_rows(out).values()} == {DONE}
@@ -180,15 +160,19 @@ def test_a_child_that_somebody_else_asks_to_stop(
 
 WATCHED = """
 import pickle, sys
-from archivecolor.cli.say import interrupts
-from archivecolor.supervise import drive
+from archivecolor.cli.console import catch_interrupts
+from archivecolor.execution.multi_device import drive
+from archivecolor.pipeline.observer import RunObserver
 options, child = pickle.load(sys.stdin.buffer)
-asked = interrupts()
-def stop():
-    if asked():
-        print("asked", flush=True)
-    return asked()
-drive(options, lambda *_: print("one more", flush=True), stop, print, child)
+asked = catch_interrupts()
+class Printing(RunObserver):
+    def picture_finished(self, name, row, total):
+        print("one more", flush=True)
+    def stop_requested(self):
+        if asked():
+            print("asked", flush=True)
+        return asked()
+drive(options, Printing(), child)
 sys.exit(130 if asked() else 0)
 """
 
@@ -270,7 +254,7 @@ def test_the_real_command_works_in_a_child(src: Path, out: Path) -> None:
     assert '"status": "done"' in first
     assert run.returncode == 130
     assert "Traceback" not in said
-    assert "goes on from here" in " ".join(said.split())
+    assert "the same command resumes the run" in " ".join(said.split())
     rows = read_rows(out)
     assert 0 < len(rows) < 60
     assert {row.status for row in rows.values()} == {DONE}

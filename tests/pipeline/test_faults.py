@@ -17,6 +17,7 @@ from typing import Any
 import pytest
 from PIL import Image
 from support.doubles import colour, contents, grey, save_grey_tree
+from support.observers import Recorder
 
 from archivecolor import files, photo, weights
 from archivecolor.errors import OutputError
@@ -280,7 +281,7 @@ def test_an_output_folder_that_becomes_read_only_midway(open_folder: Path) -> No
     )
     with nobody():
         with pytest.raises(OutputError, match="ermission denied") as caught:
-            drive(options, watch)
+            drive(options, Recorder(watch))
         for folder in (out, *(path for path in out.rglob("*") if path.is_dir())):
             folder.chmod(0o777)
         assert caught.value.exit_code == 5

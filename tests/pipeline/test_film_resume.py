@@ -13,6 +13,7 @@ import pytest
 from support.coloured_films import VARIABLE, colour_film
 from support.doubles import colour
 from support.films import facts, save_film
+from support.observers import Recorder
 
 from archivecolor.errors import OutputError
 from archivecolor.film import work_folder, write
@@ -132,19 +133,17 @@ def test_asked_to_stop_it_leaves_what_it_has_and_goes_on_from_there(
     save_film(src / "reel.mp4", list(range(0, 40 * 20, 20)))
     monkeypatch.setattr("archivecolor.pipeline.film.color_film.LONGEST_SEGMENT", 8)
     options = RunOptions((str(src),), out, str(ink), ColorOptions(64), device="cpu", precision="fp32")
-    seen: list[tuple[str, str, int, int, float]] = []
-    (row,) = drive(
-        options,
-        stop=lambda: any(s[1] == "colouring" and s[2] >= 16 for s in seen),
-        film_watch=lambda *s: seen.append(s),
-    )
+    stopped = Recorder()
+    stopped.stop = lambda: any(p.stage == "colouring" and p.done_frames >= 16 for p in stopped.films)
+    (row,) = drive(options, stopped)
     assert row.status == FAILED
     assert "interrupted after 16 of 40 frames" in row.reason
-    seen.clear()
-    (row,) = drive(options, film_watch=lambda *s: seen.append(s))
+    resumed = Recorder()
+    (row,) = drive(options, resumed)
     assert row.status == DONE
-    assert [s[2] for s in seen if s[1] == "colouring"] == [16, 24, 32]
-    assert seen[-1][1:4] == ("joining", 40, 40)
+    assert [p.done_frames for p in resumed.films if p.stage == "colouring"] == [16, 24, 32]
+    last = resumed.films[-1]
+    assert (last.stage, last.done_frames, last.total_frames) == ("joining", 40, 40)
 
 
 def test_a_film_that_is_written_to_while_it_is_coloured_is_not_said_to_be_done(
@@ -190,7 +189,7 @@ def test_pieces_of_a_film_are_seen_by_verify_and_bag_and_outlive_no_run(src: Pat
 
     color = ColorOptions(64)
     options = RunOptions((str(src),), out, str(ink), color, "cpu", "fp32", film=FilmOptions(every="1"))
-    drive(options, stop=stop)
+    drive(options, Recorder(stop=stop))
     assert [f for f in verify.verify(out).findings if "not finished" in f.detail], "there are pieces"
     with pytest.raises(OutputError, match="not finished"):
         bag.bag(out, out.with_name("bag"))

@@ -18,6 +18,7 @@ from support.doubles import (
     save_grey_tree,
     save_ink,
 )
+from support.observers import Recorder
 from support.runs import Colour, by_name, done_lines, options_of, own_words, save, times, wait_for_progress
 
 from archivecolor.options import Disclosure
@@ -134,7 +135,7 @@ def test_stop_finishes_what_is_in_hand_and_leaves_the_rest(go: Colour, src: Path
         assert total == 20
         seen.append(name)
 
-    rows = drive(options_of(src, out, ink), watch, lambda: len(seen) >= 3)
+    rows = drive(options_of(src, out, ink), Recorder(watch, lambda: len(seen) >= 3))
     assert 3 <= len(seen) < 15
     assert sorted(row.input for row in rows) == sorted(seen)
     assert sorted(times(out)) == sorted(seen)
@@ -153,7 +154,7 @@ def test_watch_hears_of_every_input_once(src: Path, out: Path, ink: Path) -> Non
             assert name not in heard
             heard[name] = row
 
-        drive(options_of(src, out, ink), watch)
+        drive(options_of(src, out, ink), Recorder(watch))
         assert len(heard) == 6
         assert {row.status if row else None for name, row in heard.items() if name != "broken.png"} == {expected}
 

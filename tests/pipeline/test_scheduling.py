@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from support.doubles import save_grey_tree
+from support.observers import Recorder
 
 from archivecolor.options import ColorOptions, Disclosure, RunOptions
 from archivecolor.pipeline.film import film_job
@@ -70,7 +71,7 @@ def test_photographs_go_on_beside_a_film(
             all_through.set()
 
     monkeypatch.setattr(film_job, "color_film", patient)
-    rows = drive(asked(src, out, ink, workers=workers), watch)
+    rows = drive(asked(src, out, ink, workers=workers), Recorder(watch))
     assert {row.status for row in rows} == {DONE}, [row.reason for row in rows]
     assert set(done[:12]) == photographs
     assert len(done) == 15
@@ -84,6 +85,7 @@ def test_films_that_wait_are_not_begun_when_it_is_to_stop(src: Path, out: Path, 
     for i in range(3):
         save_film(src / f"a{i}.mkv", [20 * k + i for k in range(6)])
     done: list[str] = []
-    rows = drive(asked(src, out, ink, workers=1), lambda name, row, total: done.append(name), lambda: len(done) >= 3)
+    recorder = Recorder(lambda name, row, total: done.append(name), lambda: len(done) >= 3)
+    rows = drive(asked(src, out, ink, workers=1), recorder)
     assert len(done) <= 5, "what was given out already is finished or broken off, no more"
     assert not [row for row in rows if row.input.endswith("a2.mkv")]

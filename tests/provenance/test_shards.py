@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from support.doubles import colour, contents, register_ink, save_grey_tree
+from support.observers import Recorder
 from typer.testing import CliRunner
 
 from archivecolor import cli, files
@@ -55,7 +56,7 @@ def shard_of_its_own(src: Path, out: Path, ink: Path, shard: Shard, killed_after
         if len(seen) == killed_after:
             os.kill(os.getpid(), 9)
 
-    drive(options(src, out, ink, shard), watch)
+    drive(options(src, out, ink, shard), Recorder(watch))
 
 
 def in_processes(*given: tuple[Any, ...]) -> list[int]:
@@ -140,7 +141,7 @@ def test_two_at_once_one_of_them_killed_and_resumed_then_merged_are_one_run(
     assert [path.name for path in unmerged(out)] == [manifest_of(FIRST), manifest_of(SECOND)]
     first = (out / manifest_of(FIRST)).read_bytes()
     watched: dict[str, Any] = {}
-    drive(options(src, out, ink, SECOND), lambda name, row, total: watched.update({name: row}))
+    drive(options(src, out, ink, SECOND), Recorder(lambda name, row, total: watched.update({name: row})))
     assert len(watched) > sum(row is None for row in watched.values()) >= 4, "what was finished is not done again"
     assert (out / manifest_of(FIRST)).read_bytes() == first
     assert merge(out) == (2, 17)
@@ -155,7 +156,7 @@ def test_an_unsharded_run_merges_first_and_does_nothing_again(src: Path, out: Pa
     done = {row.input: row for row in drive(options(src, out, ink, SECOND))}
     assert 0 < len(done) < 10
     watched: dict[str, Any] = {}
-    rows = drive(options(src, out, ink), lambda name, row, total: watched.update({name: row}))
+    rows = drive(options(src, out, ink), Recorder(lambda name, row, total: watched.update({name: row})))
     assert {name for name, row in watched.items() if row is None} == done.keys()
     assert {row.input: row for row in rows}.items() >= done.items()
     assert not unmerged(out)
@@ -165,7 +166,7 @@ def test_a_shard_knows_what_was_merged_before(src: Path, out: Path, ink: Path) -
     save_grey_tree(src, 6)
     drive(options(src, out, ink))
     watched = []
-    drive(options(src, out, ink, SECOND), lambda name, row, total: watched.append(row))
+    drive(options(src, out, ink, SECOND), Recorder(lambda name, row, total: watched.append(row)))
     assert watched and set(watched) == {None}
     assert (out / manifest_of(SECOND)).read_bytes() == b"", "its own manifest holds its own rows alone"
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
 from PIL import Image
 from support.doubles import colour, contents, grey, save_grey_tree, save_ink
+from support.observers import Recorder
 from support.review_data import data_of, decide, options
 
 from archivecolor import provenance
@@ -17,7 +17,7 @@ from archivecolor.errors import NoInputError, UsageError
 from archivecolor.options import Disclosure, ReportOptions
 from archivecolor.pipeline import dry_run as planning
 from archivecolor.pipeline.runner import drive
-from archivecolor.provenance import Manifest, Record
+from archivecolor.provenance import Manifest
 from archivecolor.provenance.decisions import read
 from archivecolor.review import report
 
@@ -27,7 +27,7 @@ def test_redo_does_the_rejected_again_and_nothing_else(reviewed: Path, src: Path
     chosen = decide(tmp_path / "decisions.json", reviewed, **{"00": "rejected", "01": "accepted", "02": "rejected"})
     other = save_ink(tmp_path / "other", (-10.0, 15.0))
     told: list[str] = []
-    drive(options(src, reviewed, other, chosen, 0.8), lambda name, row, total: told.append(name))
+    drive(options(src, reviewed, other, chosen, 0.8), Recorder(lambda name, row, total: told.append(name)))
     after = provenance.read_rows(reviewed)
     assert sorted(told) == ["box0/00.tif", "box0/02.png"]
     assert {name for name in after if after[name] != before[name]} == set(told)
@@ -42,9 +42,9 @@ def test_a_later_plain_run_lets_be_what_was_redone(reviewed: Path, src: Path, in
     chosen = decide(tmp_path / "d.json", reviewed, **{"02": "rejected"})
     drive(options(src, reviewed, ink, chosen, 0.5))
     redone = contents(reviewed, lambda p: p.suffix == ".jsonl")
-    told: list[Any] = []
-    drive(options(src, reviewed, ink), lambda name, row, total: told.append(row) if name != "broken.jpg" else None)
-    assert told == [None] * 5
+    later = Recorder()
+    drive(options(src, reviewed, ink), later)
+    assert [row for name, row in later.rows.items() if name != "broken.jpg"] == [None] * 5
     assert contents(reviewed, lambda p: p.suffix == ".jsonl") == redone
     Image.fromarray(grey(seed=77)).save(src / "box0/02.png")
     drive(options(src, reviewed, ink))
@@ -75,7 +75,7 @@ def test_a_decision_that_was_overtaken_is_told_and_not_obeyed(
     ]  # fmt: skip
     for overwrite in (False, True):
         asked = replace(options(src, reviewed, ink, old, 1.5), overwrite=overwrite)
-        assert progress.show(asked, False, False, False, lambda: False, plain_drive) == 0
+        assert progress.show(asked, False, False, False, lambda: False, drive) == 0
         told = capsys.readouterr().err
         assert "left as it is box0/02.png: done again since it was rejected" in told
         assert ("left as it is box0/00.tif" in told) == overwrite, "the second time it has been done again, too"
@@ -87,11 +87,6 @@ def test_a_decision_that_was_overtaken_is_told_and_not_obeyed(
         manifest.append(replace(by_hand, status="failed"))
     drive(options(src, reviewed, ink, old, 1.5))
     assert provenance.read_rows(reviewed)["box0/02.png"].status == "done", "a result that failed overtakes nothing"
-
-
-def plain_drive(*given: Any, film_watch: Any) -> list[Record]:
-    asked, watch, stop, passed_over = given
-    return drive(asked, watch, stop, passed_over, film_watch=film_watch)
 
 
 def test_each_picture_says_the_term_that_it_bears(src: Path, out: Path, ink: Path) -> None:

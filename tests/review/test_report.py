@@ -13,6 +13,7 @@ import pytest
 import torch
 from PIL import Image
 from support.doubles import colour, contents, grey
+from support.observers import Recorder
 from support.review_data import Links, decide, options, rows_of
 
 from archivecolor import photo, provenance
@@ -193,13 +194,13 @@ def test_films_are_shown_decided_upon_redone_and_exported(src: Path, out: Path, 
     chosen = decide(tmp_path / "d.json", out, reel="rejected")
     asked = replace(options(src, out, ink, chosen, 0.5), disclosure=Disclosure())
     told: list[str] = []
-    drive(asked, lambda name, row, total: told.append(name))
+    drive(asked, Recorder(lambda name, row, total: told.append(name)))
     redone = provenance.read_rows(out)["reel.mp4"]
     assert (told, redone.status, redone.redone) == (["reel.mp4"], "done", True)
     assert redone.output_sha256 != recorded["reel.mp4"].output_sha256
     assert redone.film["stills"] == recorded["reel.mp4"].film["stills"]
     later: dict[str, Any] = {}
-    drive(replace(asked, redo=None), lambda name, row, total: later.update({name: row}))
+    drive(replace(asked, redo=None), Recorder(lambda name, row, total: later.update({name: row})))
     assert later["reel.mp4"] is None, "a later plain run lets it be"
     accepted = decide(tmp_path / "a.json", out, reel="accepted")
     assert export(out, accepted, tmp_path / "to") == (1, 0, [])
@@ -253,12 +254,12 @@ def test_numbered_files_are_shown_decided_upon_redone_and_exported(
         (str(pattern),), out, str(ink), ColorOptions(64, 0.5), device="cpu", precision="fp32", redo=chosen, film=how,
     )  # fmt: skip
     told: list[str] = []
-    drive(asked, lambda name, row, total: told.append(name))
+    drive(asked, Recorder(lambda name, row, total: told.append(name)))
     redone = provenance.read_rows(out)[name]
     assert (told, redone.status, redone.redone) == ([name], "done", True)
     assert redone.output_sha256 != first.output_sha256
     later: dict[str, Any] = {}
-    drive(replace(asked, redo=None), lambda name, row, total: later.update({name: row}))
+    drive(replace(asked, redo=None), Recorder(lambda name, row, total: later.update({name: row})))
     assert later == {name: None}, "a later plain run lets it be"
     again = rows_of(report.report(ReportOptions(out, view=300)).parent)[name]
     assert (again["before"], again["after"], again["redone"]) == (row["before"], redone.output_sha256, 1)

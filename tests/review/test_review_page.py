@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from PIL import Image
 from support.doubles import colour, grey, save_ink
+from support.observers import Recorder
 from support.paths import SHARED
 from support.review_page import PATIENCE_MS, card, choose, names, saved, visit
 
@@ -135,7 +136,7 @@ def test_decisions_by_keyboard_last_and_lead_to_redo_and_export(
         RunOptions(
             (str(src),), reported, str(other), ColorOptions(64, 0.8), device="cpu", precision="fp32", redo=chosen
         ),
-        lambda name, row, total: told.append(name),
+        Recorder(lambda name, row, total: told.append(name)),
     )
     assert sorted(told) == sorted(order[1:3])
     report.report(ReportOptions(reported))
@@ -227,7 +228,7 @@ def test_a_name_that_is_no_unicode_is_decided_upon_and_redone(
     told: list[str] = []
     drive(
         RunOptions((str(src),), reported, str(ink), ColorOptions(64, 0.8), device="cpu", precision="fp32", redo=chosen),
-        lambda name, row, total: told.append(name),
+        Recorder(lambda name, row, total: told.append(name)),
     )
     assert told == ["caf\udce9.png"]
 
@@ -333,6 +334,6 @@ def test_real_archive_photographs_are_reviewed_exported_and_redone(
     options = RunOptions(
         (str(ARCHIVE),), out, str(ink), ColorOptions(64, 0.5), device="cpu", precision="fp32", redo=chosen
     )
-    drive(options, lambda name, row, total: told.append(name))
+    drive(options, Recorder(lambda name, row, total: told.append(name)))
     assert told == [second]
     assert read_rows(out)[second].redone

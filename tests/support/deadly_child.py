@@ -13,13 +13,13 @@ import signal
 import sys
 import time
 import types
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from archivecolor.execution.supervise import child
 from archivecolor.options import RunOptions
 from archivecolor.pipeline import inputs
+from archivecolor.pipeline.observer import RunObserver
 from archivecolor.provenance import DONE, FAILED, CrashReport, Manifest, Record
 
 DELAY_S = float(os.environ.get("DEADLY_DELAY_S", "0"))
@@ -39,35 +39,28 @@ def perhaps_die(path: Path) -> None:
         os.kill(os.getpid(), signal.SIGKILL)
 
 
-def light_drive(
-    options: RunOptions,
-    watch: Any,
-    stop: Any,
-    passed_over: Any,
-    film_watch: Any,
-    begun: Callable[[str], None],
-    known: CrashReport,
-) -> list[Record]:
-    """What `run.drive` promises, one picture after the other and without a picture; three are in hand at a time."""
-    todo = inputs.find_inputs(options.inputs, options.out, lambda path: path.suffix != ".txt", ignored=passed_over)
+def light_drive(options: RunOptions, observer: RunObserver, crashes: CrashReport) -> list[Record]:
+    """What `runner.drive` promises, one picture after the other and without a picture; three are in hand at a time."""
+    pictures = lambda path: path.suffix != ".txt"  # noqa: E731
+    todo = inputs.find_inputs(options.inputs, options.out, pictures, ignored=observer.file_ignored)
     with Manifest(options.out) as manifest:
 
         def settle(job: inputs.Job, status: str, reason: str = "") -> None:
             manifest.append(Record(job.name, str(job.source), None, status, reason))
-            watch(job.name, manifest.rows[job.name], len(todo))
+            observer.picture_finished(job.name, manifest.rows[job.name], len(todo))
 
-        left = [job for job in todo if job.name not in known.settled]
+        left = [job for job in todo if job.name not in crashes.settled]
         for job in left:
-            if job.name in known.killers:
-                settle(job, FAILED, known.killers[job.name])
-        left = [job for job in left if job.name not in known.killers]
-        first = [job for job in left if job.name in known.suspects]
-        rest = [job for job in left if job.name not in known.suspects]
+            if job.name in crashes.killers:
+                settle(job, FAILED, crashes.killers[job.name])
+        left = [job for job in left if job.name not in crashes.killers]
+        first = [job for job in left if job.name in crashes.suspects]
+        rest = [job for job in left if job.name not in crashes.suspects]
         for group in [*([job] for job in first), *(rest[i : i + 3] for i in range(0, len(rest), 3))]:
-            if stop():
+            if observer.stop_requested():
                 break
             for job in group:
-                begun(job.name)
+                observer.picture_started(job.name)
             for job in group:
                 perhaps_die(job.source)
                 time.sleep(DELAY_S)

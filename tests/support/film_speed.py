@@ -17,7 +17,6 @@ import time
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
-from typing import Any
 
 import av
 
@@ -26,6 +25,7 @@ from archivecolor.bench.stages import check
 from archivecolor.inference.colorizer import Colorizer
 from archivecolor.options import ColorOptions, Disclosure, FilmOptions, RunOptions
 from archivecolor.pipeline.inputs import Job, SourceKind
+from archivecolor.pipeline.observer import FilmProgress, RunObserver
 from archivecolor.pipeline.runner import work
 from archivecolor.provenance import Manifest, Record
 
@@ -52,14 +52,14 @@ def repeated(clip: Path, target: Path, frames: int) -> tuple[int, Fraction]:
 
 
 def colour(
-    film: Path, out: Path, colorizer: Colorizer, options: FilmOptions, watch: Any
+    film: Path, out: Path, colorizer: Colorizer, options: FilmOptions, observer: RunObserver
 ) -> tuple[float, float, Record]:
     """Seconds, seconds of all processor cores together, and the row."""
     asked = RunOptions((str(film),), out, film=options, recolor=True, disclosure=Disclosure(sidecar=False))
     with Manifest(out) as manifest:
         started, busy = time.perf_counter(), time.process_time()
         job = Job(film, film.name, out / film.name, SourceKind.FILM)
-        ((_, row),) = work([job], colorizer, replace(asked, out=out), manifest, film_watch=watch)
+        ((_, row),) = work([job], colorizer, replace(asked, out=out), manifest, observer)
         check(row)
         assert isinstance(row, Record)
         return time.perf_counter() - started, time.process_time() - busy, row
@@ -73,10 +73,10 @@ def speeds(clip: Path, frames: int, models: list[str]) -> None:
         rows = []
         for model in models:
             with Colorizer(model) as colorizer:
-                colour(film, Path(name) / f"warm-{model}", colorizer, FilmOptions(every="24"), lambda *_: None)
+                colour(film, Path(name) / f"warm-{model}", colorizer, FilmOptions(every="24"), RunObserver())
                 for every in ("1", "auto"):
                     seconds, busy, row = colour(
-                        film, Path(name) / f"{model}-{every}", colorizer, FilmOptions(every=every), lambda *_: None
+                        film, Path(name) / f"{model}-{every}", colorizer, FilmOptions(every=every), RunObserver()
                     )
                     rows.append((model, every, row, seconds, busy))
     print(f"{rows[0][2].width} x {rows[0][2].height}, {count} frames at {float(rate):g} a second")
@@ -99,14 +99,16 @@ def memory(clip: Path, minutes: float, model: str, size: int) -> None:
         tenths = iter(range(1, 11))
         following = next(tenths)
 
-        def watch(name: str, what: str, done: int, total: int, seconds: float) -> None:
-            nonlocal following
-            if what == "colouring" and done >= following * count / 10:
-                print(f"{seconds / 60:6.2f} min {done:7} frames {now_megabytes():8.0f} MB", flush=True)
-                following = next(tenths, 11)
+        class PrintingObserver(RunObserver):
+            def film_progress(self, name: str, progress: FilmProgress) -> None:
+                nonlocal following
+                if progress.stage == "colouring" and progress.done_frames >= following * count / 10:
+                    film, frames = f"{progress.seconds / 60:6.2f} min", f"{progress.done_frames:7} frames"
+                    print(f"{film} {frames} {now_megabytes():8.0f} MB", flush=True)
+                    following = next(tenths, 11)
 
         with Colorizer(model, ColorOptions(size)) as colorizer:
-            seconds, _, _ = colour(film, Path(name) / "out", colorizer, FilmOptions(), watch)
+            seconds, _, _ = colour(film, Path(name) / "out", colorizer, FilmOptions(), PrintingObserver())
             print(f"{count} frames in {seconds:.0f} s, at the end {now_megabytes():.0f} MB")
 
 

@@ -7,7 +7,7 @@ import pickle
 import queue
 import sys
 import threading
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, redirect_stdout
 from pathlib import Path
 from typing import Any, TypeVar, cast
@@ -20,8 +20,9 @@ from archivecolor.execution.ray.worker import Outcome, Worker, WorkerSetup
 from archivecolor.options import RunOptions
 from archivecolor.pipeline.inputs import Job
 from archivecolor.pipeline.jobs import find_jobs
+from archivecolor.pipeline.observer import RunObserver
 from archivecolor.pipeline.runner import check_files
-from archivecolor.provenance import FilmProgressCallback, Record
+from archivecolor.provenance import Record
 
 PARCEL = 64
 """Pictures that an actor is given at a time, and does again when it dies over them."""
@@ -37,32 +38,24 @@ _IN_LINE = 2
 _LOOK_EVERY_S = 0.2
 
 _T = TypeVar("_T")
-Watch = Callable[[str, Record | None, int], None]
 
 
-def drive(
-    options: RunOptions,
-    watch: Watch,
-    stop: Callable[[], bool],
-    passed_over: Callable[[Path], None],
-    parcel: int = PARCEL,
-    film_watch: FilmProgressCallback = lambda name, what, done, total, seconds: None,
-) -> list[Record]:
-    """`run.drive` on a Ray cluster; on one that is started on this machine where `options.address` is empty.
+def drive(options: RunOptions, observer: RunObserver, parcel: int = PARCEL) -> list[Record]:
+    """`runner.drive` on a Ray cluster; on one that is started on this machine where `options.address` is empty.
 
     Args:
-        options, watch, stop, passed_over: as for `run.drive`.
+        observer: as for `runner.drive`; `picture_started` and `film_progress` are not called, because they happen in
+            the actors.
         parcel: pictures that an actor is given at a time.
-        film_watch: taken like every drive's, and never called: how far a film is, its actor alone knows.
 
     Raises:
         MissingDependencyError: Ray is not installed.
         UsageError: nothing answers at the address.
-        ArchivecolorError: whatever `run.drive` raises; also when a machine of the cluster sees another output folder,
+        ArchivecolorError: as `runner.drive`; also when a machine of the cluster sees another output folder,
             or has other weights.
     """
     ray = library()
-    todo = find_jobs(options, passed_over)
+    todo = find_jobs(options, observer)
     check_files(options)
     card = weights.check(weights.find(options.model))
     with redirect_stdout(sys.stderr), connected(ray, options.address):  # Ray's own words; stdout is for rows
@@ -78,9 +71,9 @@ def drive(
             if not options.overwrite:
                 for part in _parts(todo, 10_000):
                     post.ask("refuse_another_collection", {job.name: job.source for job in part})
-            with _relayed(stop, post):
+            with _relayed(observer, post):
                 orders = WorkerSetup(options, str(Path.cwd()), card.sha256, *lock)
-                _follow(_outcomes(ray, todo, orders, post, parcel), post, watch, len(todo))
+                _follow(_outcomes(ray, todo, orders, post, parcel), post, observer, len(todo))
             post.ask("close")
         except ray.exceptions.RayError as error:
             told = str(error).strip().splitlines() or [type(error).__name__]
@@ -91,7 +84,7 @@ def drive(
     return [rows[job.name] for job in todo if job.name in rows]
 
 
-def _follow(outcomes: Iterator[tuple[str, Outcome]], post: ManifestClient, watch: Watch, total: int) -> None:
+def _follow(outcomes: Iterator[tuple[str, Outcome]], post: ManifestClient, observer: RunObserver, total: int) -> None:
     """Takes what comes back, row by row. A broken output folder ends it when what is in hand is finished."""
     broken: ArchivecolorError | None = None
     for name, outcome in outcomes:
@@ -101,7 +94,7 @@ def _follow(outcomes: Iterator[tuple[str, Outcome]], post: ManifestClient, watch
             continue
         if outcome:
             post.ask("append", outcome)
-        watch(name, outcome, total)
+        observer.picture_finished(name, outcome, total)
     if broken:
         post.ask("close")
         raise broken
@@ -182,16 +175,16 @@ def _room(ray: Any, options: RunOptions) -> tuple[dict[str, float], int]:
 
 
 @contextmanager
-def _relayed(stop: Callable[[], bool], post: ManifestClient) -> Iterator[None]:
+def _relayed(observer: RunObserver, post: ManifestClient) -> Iterator[None]:
     """Lets the actors know when somebody asks to stop, also while the driver waits for them."""
     over = threading.Event()
 
-    if stop():
+    if observer.stop_requested():
         post.ask("stop")
 
     def listen() -> None:
         while not over.wait(_LOOK_EVERY_S):
-            if stop():
+            if observer.stop_requested():
                 post.ask("stop")
                 return
 

@@ -19,6 +19,7 @@ from archivecolor.inference import malloc
 from archivecolor.inference.colorizer import Colorizer
 from archivecolor.options import RunOptions
 from archivecolor.pipeline.inputs import Job
+from archivecolor.pipeline.observer import RunObserver
 from archivecolor.pipeline.runner import work
 from archivecolor.provenance import FAILED, Record
 
@@ -50,7 +51,8 @@ class Worker:
     def __init__(self, orders: WorkerSetup, ledger: Any) -> None:
         malloc.keep_freed_memory()
         self.post = ManifestClient(library(), ledger)
-        self.options, self.stopped, self.fault, self.asked_at = orders.options, False, None, 0.0
+        self.observer = ActorObserver(self.post)
+        self.options, self.fault = orders.options, None
         if self.options.device.startswith("cuda"):  # of those of the machine, Ray shows an actor its own alone
             self.options = replace(self.options, device="cuda")
         cores = os.environ.get("OMP_NUM_THREADS", "")  # Ray says with it how many it gave
@@ -75,7 +77,7 @@ class Worker:
     def _do(self, jobs: list[Job]) -> list[tuple[str, Outcome]]:
         if self.fault:
             return [(jobs[0].name, self.fault)]
-        self.stopped = self.post.ask("is_stopped")
+        self.observer.ask()
         deaths = self.post.ask("deaths", [job.name for job in jobs])
         done: list[tuple[str, Outcome]] = [
             (job.name, _given_up(job)) for job in jobs if deaths.get(job.name, 0) >= _DEATHS
@@ -83,19 +85,30 @@ class Worker:
         new = [job for job in jobs if job.name not in deaths]
         suspects = [job for job in jobs if 0 < deaths.get(job.name, 0) < _DEATHS]
         for part, options in ((new, self.options), (suspects, replace(self.options, workers=1))):
-            for job, outcome in work(part, self.colorizer, options, self.post, self._take, self._is_stopped):
+            for job, outcome in work(part, self.colorizer, options, self.post, self.observer):
                 self.post.ask("let_go", job.name)
                 done.append((job.name, seen_from_here(job, outcome)))
         return done
 
-    def _is_stopped(self) -> bool:
-        """Films ask at every frame, and the ledger is far away: it is asked once a second."""
-        if time.monotonic() - self.asked_at > 1:
-            self.stopped, self.asked_at = bool(self.post.ask("is_stopped")), time.monotonic()
-        return self.stopped
 
-    def _take(self, name: str) -> None:
-        self.stopped = self.post.ask("take", name)
+class ActorObserver(RunObserver):
+    """Tells the ledger which pictures one actor has started, and learns from it whether to stop."""
+
+    def __init__(self, ledger: ManifestClient) -> None:
+        self.ledger, self.stopped, self.asked_at = ledger, False, 0.0
+
+    def ask(self) -> None:
+        """Asks the ledger now whether to stop."""
+        self.stopped, self.asked_at = bool(self.ledger.ask("is_stopped")), time.monotonic()
+
+    def picture_started(self, name: str) -> None:
+        self.stopped = self.ledger.ask("take", name)
+
+    def stop_requested(self) -> bool:
+        """Films call this at every frame, and the ledger is far away: it is asked once a second."""
+        if time.monotonic() - self.asked_at > 1:
+            self.ask()
+        return self.stopped
 
 
 def check_place(folder: str, lock: Path, words: str) -> None:

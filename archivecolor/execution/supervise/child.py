@@ -1,4 +1,5 @@
-"""The process that works: `python -m archivecolor.execution.supervise.child FD`, with the number of an open socket."""
+"""The child process, which colours: `python -m archivecolor.execution.supervise.child FD`, FD being the number of an
+open socket."""
 
 from __future__ import annotations
 
@@ -7,6 +8,7 @@ import signal
 import sys
 import threading
 from multiprocessing.connection import Connection
+from pathlib import Path
 from typing import Any
 
 import joblib
@@ -15,7 +17,7 @@ from archivecolor.errors import ArchivecolorError
 from archivecolor.execution.supervise.messages import (
     ROWS_PER_MESSAGE,
     FileIgnored,
-    FilmProgress,
+    FilmProgressed,
     PictureFinished,
     PictureStarted,
     RowBatch,
@@ -24,54 +26,71 @@ from archivecolor.execution.supervise.messages import (
     RunRequest,
 )
 from archivecolor.inference import malloc
+from archivecolor.pipeline.observer import FilmProgress, RunObserver
+from archivecolor.provenance import Record
 
 
 def main(number: int) -> None:
-    """Does what the order on the socket says, and reports on the socket."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent hears Ctrl-C as well, and passes it on as SIGTERM
+    """Reads the request from the socket, colours, and reports on the socket."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent receives Ctrl-C as well, and passes it on as SIGTERM
     os.set_inheritable(number, False)
     parent: Connection[Any, Any] = Connection(number)
-    order: RunRequest = parent.recv()
+    request: RunRequest = parent.recv()
     threading.Thread(target=_die_with, args=(parent,), daemon=True).start()
-    _keep_to(order.options.beside)
+    _limit_cores(request.options.beside)
     malloc.keep_freed_memory()
-    from archivecolor.pipeline.runner import drive  # the heavy import: until here a signal simply ends it
+    from archivecolor.pipeline.runner import drive  # the heavy import: until here a signal simply ends the process
 
-    asked_to_stop = threading.Event()
-    signal.signal(signal.SIGTERM, lambda *_: asked_to_stop.set())
-    turn = threading.Lock()
-
-    def tell(report: object) -> None:
-        with turn:
-            parent.send(report)
-
+    observer = ParentObserver(parent)
+    signal.signal(signal.SIGTERM, lambda *_: observer.stopped.set())
     try:
-        rows = drive(
-            order.options,
-            lambda name, row, total: tell(PictureFinished(name, row, total)),
-            asked_to_stop.is_set,
-            lambda path: tell(FileIgnored(path)),
-            film_watch=lambda *progress: tell(FilmProgress(*progress)),
-            begun=lambda name: tell(PictureStarted(name)),
-            known=order.known,
-        )
+        rows = drive(request.options, observer, request.crashes)
     except ArchivecolorError as error:
-        tell(RunFailed(error))
+        observer.send(RunFailed(error))
         return
     for start in range(0, len(rows), ROWS_PER_MESSAGE):
-        tell(RowBatch(rows[start : start + ROWS_PER_MESSAGE]))
-    tell(RunEnded(asked_to_stop.is_set()))
+        observer.send(RowBatch(rows[start : start + ROWS_PER_MESSAGE]))
+    observer.send(RunEnded(observer.stopped.is_set()))
 
 
-def _keep_to(beside: int) -> None:
+class ParentObserver(RunObserver):
+    """Sends each event to the parent process."""
+
+    def __init__(self, parent: Connection[Any, Any]) -> None:
+        self.parent = parent
+        self.stopped = threading.Event()
+        self._sending = threading.Lock()
+
+    def send(self, message: object) -> None:
+        """Sends one message; for any thread."""
+        with self._sending:
+            self.parent.send(message)
+
+    def picture_started(self, name: str) -> None:
+        self.send(PictureStarted(name))
+
+    def picture_finished(self, name: str, row: Record | None, total: int) -> None:
+        self.send(PictureFinished(name, row, total))
+
+    def file_ignored(self, path: Path) -> None:
+        self.send(FileIgnored(path))
+
+    def film_progress(self, name: str, progress: FilmProgress) -> None:
+        self.send(FilmProgressed(name, progress))
+
+    def stop_requested(self) -> bool:
+        return self.stopped.is_set()
+
+
+def _limit_cores(processes: int) -> None:
     """Leaves the other processes of the run their share of the cores: joblib counts the rest as all there are."""
-    if beside > 1:
-        os.environ["LOKY_MAX_CPU_COUNT"] = str(max(1, joblib.cpu_count() // beside))
+    if processes > 1:
+        os.environ["LOKY_MAX_CPU_COUNT"] = str(max(1, joblib.cpu_count() // processes))
 
 
 def _die_with(parent: Connection[Any, Any]) -> None:
-    """Nothing more ever comes from the parent but the end of the line: then it is gone, and so is the reason to work.
-    What is half done is done again by the next run, as after any other kill."""
+    """Kills this process when the parent is gone: the parent sends nothing after its request, so anything that comes is
+    the end of the connection. The next run does again what was unfinished, as after any other kill."""
     try:
         parent.recv()
     except (EOFError, OSError):

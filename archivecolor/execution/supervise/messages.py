@@ -1,4 +1,4 @@
-"""What parent and child tell each other."""
+"""The messages between the parent and the child, over one socket."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from pathlib import Path
 
 from archivecolor.errors import ArchivecolorError
 from archivecolor.options import RunOptions
+from archivecolor.pipeline.observer import FilmProgress
 from archivecolor.provenance import CrashReport, Record
 
 ROWS_PER_MESSAGE = 1000
@@ -15,22 +16,22 @@ ROWS_PER_MESSAGE = 1000
 
 @dataclass(frozen=True)
 class RunRequest:
-    """To the child: what to do, and what is known from children before it."""
+    """To the child: what to do, and what the children before it left behind."""
 
     options: RunOptions
-    known: CrashReport
+    crashes: CrashReport
 
 
 @dataclass(frozen=True)
 class PictureStarted:
-    """From the child: it has taken this picture in hand."""
+    """From the child: see `RunObserver.picture_started`."""
 
     name: str
 
 
 @dataclass(frozen=True)
 class PictureFinished:
-    """From the child: this picture is finished, and its row is in the manifest; None when it was so already."""
+    """From the child: see `RunObserver.picture_finished`; the row is in the manifest already."""
 
     name: str
     row: Record | None
@@ -38,22 +39,16 @@ class PictureFinished:
 
 
 @dataclass(frozen=True)
-class FilmProgress:
-    """From the child: how far it is with a film."""
+class FilmProgressed:
+    """From the child: see `RunObserver.film_progress`."""
 
     name: str
-    what: str
-    """What is done with it just now."""
-    done: int
-    total: int
-    """Frames."""
-    seconds: float
-    """Of film that are done."""
+    progress: FilmProgress
 
 
 @dataclass(frozen=True)
 class FileIgnored:
-    """From the child: a file that is no picture."""
+    """From the child: see `RunObserver.file_ignored`."""
 
     path: Path
 
@@ -67,14 +62,14 @@ class RunFailed:
 
 @dataclass(frozen=True)
 class RowBatch:
-    """From the child: some of the rows that `run.drive` returned."""
+    """From the child: some of the rows that `runner.drive` returned."""
 
     rows: list[Record]
 
 
 @dataclass(frozen=True)
 class RunEnded:
-    """From the child: all is said."""
+    """From the child: the run is over, and this is the last message."""
 
     stopped: bool
-    """Whether it was asked to stop, by whomever."""
+    """Whether the child was asked to stop, by its parent or by somebody else."""

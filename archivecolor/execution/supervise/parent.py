@@ -1,4 +1,4 @@
-"""The process that watches: it imports no torch, starts the child, and lives on when the child is killed."""
+"""The parent process: it imports no torch, starts the child, and survives when the child is killed."""
 
 from __future__ import annotations
 
@@ -9,18 +9,17 @@ import subprocess
 import sys
 import tempfile
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from multiprocessing import Pipe
 from multiprocessing.connection import Connection
-from pathlib import Path
 from typing import IO, Any
 
 from archivecolor.errors import ArchivecolorError, StoppedError
 from archivecolor.execution.supervise.messages import (
     FileIgnored,
-    FilmProgress,
+    FilmProgressed,
     PictureFinished,
     PictureStarted,
     RowBatch,
@@ -29,30 +28,20 @@ from archivecolor.execution.supervise.messages import (
     RunRequest,
 )
 from archivecolor.options import RunOptions
-from archivecolor.provenance import CrashReport, FilmProgressCallback, Record
+from archivecolor.pipeline.observer import RunObserver, WithoutIgnoredFiles
+from archivecolor.provenance import CrashReport, Record
 
 CHILD = (sys.executable, "-m", "archivecolor.execution.supervise.child")
-_LOOK_EVERY_S = 0.2
-"""How long a Ctrl-C waits until the child hears of it, at most."""
-
-Watch = Callable[[str, Record | None, int], None]
-PassOver = Callable[[Path], None]
-
-
-@dataclass(frozen=True)
-class Listeners:
-    """Who is to be told what."""
-
-    watch: Watch
-    passed_over: PassOver
-    film_watch: FilmProgressCallback
+_POLL_S = 0.2
+"""How often the parent checks whether it should stop; a Ctrl-C reaches the child after this time at most."""
 
 
 @dataclass
 class ChildSession:
-    """What one child told, and how it ended."""
+    """What one child reported, and how it ended."""
 
-    in_hand: set[str] = field(default_factory=set)
+    unfinished: set[str] = field(default_factory=set)
+    """Inputs that it started and did not finish."""
     settled: set[str] = field(default_factory=set)
     rows: list[Record] = field(default_factory=list)
     error: ArchivecolorError | None = None
@@ -60,127 +49,116 @@ class ChildSession:
     exit_code: int = 0
 
 
-def drive(
-    options: RunOptions,
-    watch: Watch,
-    stop: Callable[[], bool],
-    passed_over: PassOver,
-    child: Sequence[str] = CHILD,
-    film_watch: FilmProgressCallback = lambda name, what, done, total, seconds: None,
-) -> list[Record]:
-    """`run.drive` in a child process, which may be killed: the pictures it had in hand are then tried one at a time,
-    the one that kills again is failed by name, and the rest goes on.
+def drive(options: RunOptions, observer: RunObserver, child: Sequence[str] = CHILD) -> list[Record]:
+    """`runner.drive` in a child process. When the child is killed, a new child tries the unfinished pictures one at a
+    time; a picture that kills again gets a failed row, and the run continues.
 
     Args:
-        options, watch, stop, passed_over, film_watch: as for `run.drive`.
-        child: the command that becomes the child; the number of its socket is added.
+        child: the command that becomes the child; the number of its socket is appended.
 
     Raises:
-        ArchivecolorError: whatever `run.drive` raises; also when a child died that had no picture in hand.
+        ArchivecolorError: as `runner.drive`; also when a child died that was working on no picture.
     """
-    if os.name != "posix":  # elsewhere a socket cannot be handed on by its number
+    if os.name != "posix":  # elsewhere a socket cannot be inherited by its number
         from archivecolor.pipeline.runner import drive as drive_here
 
-        return drive_here(options, watch, stop, passed_over, film_watch=film_watch)
-    known = CrashReport()
-    with _listed_inputs(options) as stdin:
+        return drive_here(options, observer)
+    crashes = CrashReport()
+    with _replayable_stdin(options) as stdin:
         while True:
-            life = _live(RunRequest(options, known), child, stdin, stop, Listeners(watch, passed_over, film_watch))
-            if life.error:
-                raise life.error
-            if life.end and life.end.stopped and not stop():
-                raise StoppedError("the working process was asked to stop; the same command goes on from here")
-            if life.end or (stop() and life.exit_code in (-signal.SIGTERM, -signal.SIGINT)):
-                return life.rows
-            known = _learned(known, life)
-            passed_over = say_nothing  # they were heard of already
+            session = _run_child(RunRequest(options, crashes), child, stdin, observer)
+            if session.error:
+                raise session.error
+            if session.end and session.end.stopped and not observer.stop_requested():
+                raise StoppedError("the working process was asked to stop; the same command resumes the run")
+            if session.end or (observer.stop_requested() and session.exit_code in (-signal.SIGTERM, -signal.SIGINT)):
+                return session.rows
+            crashes = _updated(crashes, session)
+            observer = WithoutIgnoredFiles(observer)
 
 
-def say_nothing(path: Path) -> None:
-    """Stands for `passed_over` from the second child on."""
-
-
-def _live(
-    order: RunRequest,
-    command: Sequence[str],
-    stdin: IO[bytes] | int,
-    stop: Callable[[], bool],
-    ears: Listeners,
+def _run_child(
+    request: RunRequest, command: Sequence[str], stdin: IO[bytes] | int, observer: RunObserver
 ) -> ChildSession:
-    """Starts a child and listens to it until it is gone."""
-    life, told = ChildSession(), False
-    here, there = Pipe()
+    """Starts a child and handles its messages until it has ended."""
+    session, terminated = ChildSession(), False
+    connection, child_end = Pipe()
     if not isinstance(stdin, int):
         stdin.seek(0)
-    with _ctrl_c_ignored():  # also by the child, from its first moment on
-        process = subprocess.Popen([*command, str(there.fileno())], stdin=stdin, pass_fds=[there.fileno()])
-    there.close()
+    with _ctrl_c_ignored():  # the child inherits this, so it ignores Ctrl-C from its first moment
+        process = subprocess.Popen([*command, str(child_end.fileno())], stdin=stdin, pass_fds=[child_end.fileno()])
+    child_end.close()
     try:
-        here.send(order)
-        for report in _reports(here):
-            if stop() and not told:
+        connection.send(request)
+        for message in _messages(connection):
+            if observer.stop_requested() and not terminated:
                 process.terminate()
-                told = True
-            _take(report, life, ears)
+                terminated = True
+            _handle(message, session, observer)
     except ConnectionError:
-        pass  # it died before it could read its order; the exit code says how
+        pass  # it died before it could read its request; the exit code says how
     finally:
-        here.close()  # which ends a child that is still there
-        life.exit_code = process.wait()
-    return life
+        connection.close()  # which ends a child that is still there
+        session.exit_code = process.wait()
+    return session
 
 
-def _reports(child: Connection[Any, Any]) -> Iterator[object]:
-    """What the child says, None whenever it has said nothing for a moment; ends with its death."""
+def _messages(child: Connection[Any, Any]) -> Iterator[object]:
+    """Yields the child's messages, and None after each `_POLL_S` without one; ends when the child is dead."""
     while True:
         try:
-            yield child.recv() if child.poll(_LOOK_EVERY_S) else None
-        except (EOFError, OSError, pickle.UnpicklingError):  # also in the middle of a word
+            yield child.recv() if child.poll(_POLL_S) else None
+        except (EOFError, OSError, pickle.UnpicklingError):  # also in the middle of a message
             return
 
 
-def _take(report: object, life: ChildSession, ears: Listeners) -> None:
-    match report:
+def _handle(message: object, session: ChildSession, observer: RunObserver) -> None:
+    match message:
         case PictureStarted(name):
-            life.in_hand.add(name)
+            session.unfinished.add(name)
+            observer.picture_started(name)
         case PictureFinished(name, row, total):
-            life.in_hand.discard(name)
-            life.settled.add(name)
-            ears.watch(name, row, total)
-        case FilmProgress():
-            ears.film_watch(report.name, report.what, report.done, report.total, report.seconds)
+            session.unfinished.discard(name)
+            session.settled.add(name)
+            observer.picture_finished(name, row, total)
+        case FilmProgressed(name, progress):
+            observer.film_progress(name, progress)
         case FileIgnored(path):
-            ears.passed_over(path)
+            observer.file_ignored(path)
         case RowBatch(rows):
-            life.rows += rows
+            session.rows += rows
         case RunFailed(error):
-            life.error = error
+            session.error = error
         case RunEnded():
-            life.end = report
+            session.end = message
 
 
-def _learned(known: CrashReport, life: ChildSession) -> CrashReport:
-    """What the next child must know.
+def _updated(crashes: CrashReport, session: ChildSession) -> CrashReport:
+    """What the next child must know, after a child was killed.
 
     Raises:
-        ArchivecolorError: the child did not die of a picture.
+        ArchivecolorError: no picture is to blame.
     """
-    how = _cause(life.exit_code)
-    if life.exit_code >= 0:
-        raise ArchivecolorError(f"the working process {how}, which is a fault of this program; its words are above")
-    if not life.in_hand:
-        raise ArchivecolorError(f"the working process {how} while it had no picture in hand; run again")
-    settled = known.settled | life.settled
-    alone = life.in_hand & set(known.suspects)
-    reason = f"the working process {how} over it, alone as well; convert it with another program, or report it"
-    suspects = set(known.suspects) | life.in_hand
+    cause = _exit_cause(session.exit_code)
+    if session.exit_code >= 0:
+        raise ArchivecolorError(
+            f"the working process {cause}, which is a fault of this program; its messages are above"
+        )
+    if not session.unfinished:
+        raise ArchivecolorError(f"the working process {cause} while it was working on no picture; run again")
+    settled = crashes.settled | session.settled
+    killers = session.unfinished & set(crashes.suspects)
+    reason = f"the working process {cause} over it, alone as well; convert it with another program, or report it"
+    suspects = set(crashes.suspects) | session.unfinished
     return CrashReport(
-        settled, {**known.killers, **dict.fromkeys(alone, reason)}, tuple(sorted(suspects - settled - alone))
+        settled,
+        {**crashes.killers, **dict.fromkeys(killers, reason)},
+        tuple(sorted(suspects - settled - killers)),
     )
 
 
-def _cause(exit_code: int) -> str:
-    """In words: how a process ended."""
+def _exit_cause(exit_code: int) -> str:
+    """How a process ended, in words."""
     if exit_code >= 0:
         return f"ended with code {exit_code}"
     try:
@@ -191,8 +169,8 @@ def _cause(exit_code: int) -> str:
 
 
 @contextmanager
-def _listed_inputs(options: RunOptions) -> Iterator[IO[bytes] | int]:
-    """Standard input for the children: a list that is read from there must be there again for the second child."""
+def _replayable_stdin(options: RunOptions) -> Iterator[IO[bytes] | int]:
+    """Standard input for the children. A list of inputs on it is copied, so that a second child can read it again."""
     if "-" not in options.inputs:
         yield subprocess.DEVNULL
         return

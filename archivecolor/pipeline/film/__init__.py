@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from archivecolor.pipeline.film.color_film import (
     ColoredFilm,
-    FilmObserver,
     InterruptedFilmError,
     color_film,
     film_megapixels,
@@ -14,7 +13,6 @@ from archivecolor.pipeline.film.film_job import color_film_job, film_target
 
 __all__ = [
     "ColoredFilm",
-    "FilmObserver",
     "InterruptedFilmError",
     "color_film",
     "color_film_job",

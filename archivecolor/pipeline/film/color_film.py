@@ -7,7 +7,7 @@ works on one segment while the network works on the next; no more than those two
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -27,6 +27,7 @@ from archivecolor.inference.colorizer import Colorizer
 from archivecolor.options import RunOptions
 from archivecolor.pipeline.film.frame_sink import ColoredSegment, FrameSink
 from archivecolor.pipeline.film.keyframes import LOOKAHEAD, STEP, FrameSampler, FrameThumbnail, KeyframeColorizer
+from archivecolor.pipeline.observer import FilmObserver
 
 WINDOW_MEGAPIXELS = 160.0
 """Luma samples of one window of frames, in millions."""
@@ -36,15 +37,6 @@ LONGEST_SEGMENT = 64
 
 SMALL_MAPS = 4.0
 """What a frame's small maps take in memory, in millions of 8-bit samples."""
-
-
-@dataclass(frozen=True)
-class FilmObserver:
-    """How a film says how far it is, and is asked to stop."""
-
-    progress: Callable[[str, int, int, float], None] = lambda what, done, total, seconds: None
-    """Told what is being done, frames done and in all (0: not known yet), and seconds of film done."""
-    stop: Callable[[], bool] = lambda: False
 
 
 class InterruptedFilmError(PictureError):
@@ -77,7 +69,7 @@ def longest_segment(film: Film) -> int:
     return max(STEP, min(LONGEST_SEGMENT, frames // STEP * STEP))
 
 
-def survey_film(film: Film, options: RunOptions, work: WorkFolder, watch: FilmObserver) -> Survey:
+def survey_film(film: Film, options: RunOptions, work: WorkFolder, observer: FilmObserver) -> Survey:
     """The survey, from the work folder or made now.
 
     Raises:
@@ -88,8 +80,8 @@ def survey_film(film: Film, options: RunOptions, work: WorkFolder, watch: FilmOb
         return known
 
     def seen(index: int, pts: int) -> bool:
-        watch.progress("looking through", index, film.expected_frames, float(pts * film.time_base))
-        return watch.stop()
+        observer.progress("looking through", index, film.expected_frames, float(pts * film.time_base))
+        return observer.stop_requested()
 
     cuts = shots.read_cuts(options.film.cuts) if options.film.cuts else None
     found = survey(film, cuts, options.film.on_bad_frame, seen)
@@ -101,7 +93,7 @@ def survey_film(film: Film, options: RunOptions, work: WorkFolder, watch: FilmOb
 
 def color_film(
     film: Film, found: Survey, delivery: FrameSink, work: WorkFolder, colorizer: Colorizer, options: RunOptions,
-    watch: FilmObserver,
+    observer: FilmObserver,
 ) -> ColoredFilm:  # fmt: skip
     """Colours a film into where its delivery says.
 
@@ -110,8 +102,8 @@ def color_film(
         OutputError, PictureError: it cannot be done.
     """
     segments = found.segments(longest_segment(film), STEP)
-    _color_segments(film, found, delivery, work, segments, colorizer, options, watch)
-    watch.progress("joining", len(found.pts), len(found.pts), float((found.pts[-1] - found.pts[0]) * film.time_base))
+    _color_segments(film, found, delivery, work, segments, colorizer, options, observer)
+    observer.progress("joining", len(found.pts), len(found.pts), float((found.pts[-1] - found.pts[0]) * film.time_base))
     notes = delivery.join(found, segments, work)
     efforts = [work.index(segment)["notes"] for segment in segments]
     errors = [error for effort in efforts for error in effort["errors"]]
@@ -125,7 +117,7 @@ def color_film(
 
 def _color_segments(
     film: Film, found: Survey, delivery: FrameSink, work: WorkFolder, segments: list[Segment], colorizer: Colorizer,
-    options: RunOptions, watch: FilmObserver,
+    options: RunOptions, observer: FilmObserver,
 ) -> None:  # fmt: skip
     """Makes every segment that is not there yet."""
     first = next((s.number for s in segments if not work.finished(s)), len(segments))
@@ -144,8 +136,8 @@ def _color_segments(
             colours, state = tinter.tint(segment, looks, state)
             if writing:
                 writing.result()
-            _tell(film, found, segment, watch)
-            if watch.stop():
+            _tell(film, found, segment, observer)
+            if observer.stop_requested():
                 raise InterruptedFilmError(
                     f"interrupted after {segment.start} of {len(found.pts)} frames; the same command goes on from there"
                 )
@@ -156,9 +148,9 @@ def _color_segments(
             writing.result()
 
 
-def _tell(film: Film, found: Survey, segment: Segment, watch: FilmObserver) -> None:
+def _tell(film: Film, found: Survey, segment: Segment, observer: FilmObserver) -> None:
     seconds = float((found.pts[segment.start] - found.pts[0]) * film.time_base)
-    watch.progress("colouring", segment.start, len(found.pts), seconds)
+    observer.progress("colouring", segment.start, len(found.pts), seconds)
 
 
 def segment_windows(

@@ -21,7 +21,6 @@ from archivecolor.pipeline.attempt import ALREADY_COLOUR, SOURCE_CHANGED, Attemp
 from archivecolor.pipeline.disclosure import TOOL
 from archivecolor.pipeline.film.color_film import (
     ColoredFilm,
-    FilmObserver,
     color_film,
     film_megapixels,
     open_film_to_color,
@@ -32,6 +31,7 @@ from archivecolor.pipeline.film.frame_sink import FrameSink, OutputInfo
 from archivecolor.pipeline.film.gif_sink import GifSink
 from archivecolor.pipeline.film.image_sequence_sink import ImageSequenceSink
 from archivecolor.pipeline.inputs import Job
+from archivecolor.pipeline.observer import FilmObserver
 from archivecolor.pipeline.outputs import make_folder
 from archivecolor.provenance import DONE, FAILED, SKIPPED, Record
 from archivecolor.weights import Card

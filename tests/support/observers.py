@@ -1,0 +1,50 @@
+"""An observer that remembers what a run reports."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from archivecolor.pipeline.observer import FilmProgress, RunObserver
+from archivecolor.provenance import Record
+
+
+class Recorder(RunObserver):
+    """Remembers every event.
+
+    Args:
+        on_finished: called with the arguments of `picture_finished`, before it is remembered.
+        stop: what `stop_requested` answers.
+    """
+
+    def __init__(
+        self,
+        on_finished: Callable[[str, Record | None, int], None] = lambda name, row, total: None,
+        stop: Callable[[], bool] = lambda: False,
+    ) -> None:
+        self.on_finished, self.stop = on_finished, stop
+        self.started: list[str] = []
+        self.names: list[str] = []
+        """Of finished inputs, in the order in which they were reported."""
+        self.rows: dict[str, Record | None] = {}
+        self.total = 0
+        self.ignored: list[str] = []
+        self.films: list[FilmProgress] = []
+
+    def picture_started(self, name: str) -> None:
+        self.started.append(name)
+
+    def picture_finished(self, name: str, row: Record | None, total: int) -> None:
+        self.on_finished(name, row, total)
+        self.names.append(name)
+        self.rows[name] = row
+        self.total = total
+
+    def file_ignored(self, path: Path) -> None:
+        self.ignored.append(path.name)
+
+    def film_progress(self, name: str, progress: FilmProgress) -> None:
+        self.films.append(progress)
+
+    def stop_requested(self) -> bool:
+        return self.stop()
