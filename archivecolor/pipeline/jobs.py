@@ -20,16 +20,17 @@ def find_jobs(options: RunOptions, observer: RunObserver | None = None) -> list[
     Names and targets are decided before the jobs are divided among shards, so that all shards agree on them.
 
     Args:
-        observer: told of every file in the input folders that is neither picture nor film.
+        observer: told of every file in the input folders that is neither picture nor film. When it requests a stop,
+            no further source is opened to find out its kind; the jobs must not be worked on.
 
     Raises:
         NoInputError, OutputError, UsageError: the run cannot start.
     """
-    ignored = (observer or RunObserver()).file_ignored
+    observer = observer or RunObserver()
     new_suffix = "" if options.format == "same" else photo.suffix_for(options.format, "")
     is_frame = media.is_numbered_picture if options.film.sequences else media.is_frame
     jobs = inputs.find_inputs(
-        options.inputs, options.out, media.is_input, options.suffix, new_suffix, ignored, is_frame
+        options.inputs, options.out, media.is_input, options.suffix, new_suffix, observer.file_ignored, is_frame
     )
     if options.redo:
         jobs = _rejected_only(jobs, options.redo)
@@ -40,7 +41,7 @@ def find_jobs(options: RunOptions, observer: RunObserver | None = None) -> list[
         )
     if options.shard:
         jobs = [job for job in jobs if options.shard.has(job.name)]
-    return [replace(job, kind=media.kind_of(job.source)) for job in jobs]
+    return [job if observer.stop_requested() else replace(job, kind=media.kind_of(job.source)) for job in jobs]
 
 
 def _rejected_only(jobs: list[Job], path: Path) -> list[Job]:

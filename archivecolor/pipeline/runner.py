@@ -1,8 +1,8 @@
-"""One machine: read -> colour -> write, bounded and resumable. The way of a photograph is `color_one`.
+"""A run on one machine, bounded in memory and resumable.
 
-Each worker thread takes one picture all the way, but for the network, which has threads of its own (`engine.py`), and
-for the full-size pass, which a large picture shares out to all cores (`painting.py`). Memory is bounded in megapixels:
-a worker waits until its picture fits.
+Each worker thread takes one job from its source to its row (`photo.color_one`). Two things happen elsewhere: the
+network has threads of its own (`inference/batching.py`), and all cores share the full-size merge of a large picture
+(`imaging/merge.py`). A worker waits until its picture fits into the memory budget.
 """
 
 from __future__ import annotations
@@ -12,12 +12,12 @@ from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
 import joblib
-import torch
 
 from archivecolor import provenance
 from archivecolor.errors import OutputError
 from archivecolor.film.shots import read_cuts
 from archivecolor.imaging import watermark
+from archivecolor.inference import devices
 from archivecolor.inference.colorizer import Colorizer
 from archivecolor.options import RunOptions
 from archivecolor.pipeline.attempt import RunContext
@@ -30,7 +30,7 @@ from archivecolor.pipeline.scheduling import Budgets, SlowLast
 from archivecolor.provenance import FAILED, CrashReport, Manifest, ManifestWriter, Record
 
 IN_FLIGHT_MEGAPIXELS = 400.0
-"""Decoded pictures held at one time; one larger than this goes alone."""
+"""Decoded megapixels in memory at one time. A picture larger than this is coloured alone."""
 
 
 class _UntilOutputFails(ForwardingObserver):
@@ -90,18 +90,19 @@ def drive(options: RunOptions, observer: RunObserver | None = None, crashes: Cra
 
 
 def check_files(options: RunOptions) -> None:
-    """What can be wrong with every picture or film is found before the first one.
+    """Checks the files that the options name, before the first picture.
 
     Raises:
-        UsageError: a font, a certificate or a list of cuts is not what it should be.
+        UsageError: a font, a certificate or a list of cuts cannot be used.
+        MissingDependencyError: the package for content credentials is not installed.
     """
-    told = options.disclosure
-    if told.mark:
-        watermark.check_font(watermark.mark_text(told.mark), told.mark_font)
+    disclosure = options.disclosure
+    if disclosure.mark:
+        watermark.check_font(watermark.mark_text(disclosure.mark), disclosure.mark_font)
     if options.film.title_card:
-        watermark.check_font(watermark.title_card_text(options.film.title_card), told.mark_font, "--title-card")
-    if told.c2pa:
-        provenance.check_credentials(told, TOOL)
+        watermark.check_font(watermark.title_card_text(options.film.title_card), disclosure.mark_font, "--title-card")
+    if disclosure.c2pa:
+        provenance.check_credentials(disclosure, TOOL)
     if options.film.cuts:
         read_cuts(options.film.cuts)
 
@@ -127,20 +128,25 @@ def work(
     manifest: ManifestWriter,
     observer: RunObserver,
 ) -> Iterator[tuple[Job, Record | OutputError | None]]:
-    """Yields each job with its outcome as soon as it is ready. One film at a time is coloured beside the photographs;
-    the other films come after them. With one worker, all films come last.
+    """Yields each job with its outcome (see `color_one`) as soon as it is ready.
+
+    One film at a time is coloured beside the photographs; the other films come after them. With one worker, all films
+    come last. Once a stop is requested no further job is started, and those that were not started are not yielded.
     """
     workers = options.workers or joblib.cpu_count() + 1
     context = RunContext(colorizer, options, manifest, Budgets.of(IN_FLIGHT_MEGAPIXELS / options.beside))
-    lanes = SlowLast(todo, lambda job: job.kind.is_film, min(1, workers - 1))
+    jobs = SlowLast(todo, lambda job: job.kind.is_film, min(1, workers - 1))
     pool = joblib.Parallel(workers, backend="threading", return_as="generator_unordered", pre_dispatch=2 * workers)
 
-    def task(job: Job) -> tuple[Job, Record | OutputError | None]:
+    def task(job: Job) -> tuple[Job, Record | OutputError | None] | None:
+        if observer.stop_requested():  # since the job was dispatched
+            return None
         observer.picture_started(job.name)
         try:
-            torch.set_num_threads(1)  # the other cores belong to the network and the other workers
-            return job, color_one(job, context, FilmObserver(observer, job.name))
+            with devices.single_thread():  # the other cores belong to the network and the other workers
+                return job, color_one(job, context, FilmObserver(observer, job.name))
         finally:
-            lanes.finished(job)
+            jobs.finished(job)
 
-    yield from pool(joblib.delayed(task)(job) for job in lanes if not observer.stop_requested())
+    wanted = itertools.takewhile(lambda job: not observer.stop_requested(), jobs)
+    yield from filter(None, pool(joblib.delayed(task)(job) for job in wanted))

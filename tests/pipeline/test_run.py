@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from support.doubles import (
     ConstantInk,
     colour,
@@ -199,3 +200,15 @@ def test_the_ink_is_what_the_tests_think(ink: Path) -> None:
     network, card = weights.load(ink)
     assert isinstance(network, ConstantInk)
     assert card.network == "ink"
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_run_leaves_the_callers_threads_of_torch_alone(go: Colour, src: Path, workers: int) -> None:
+    save_grey_tree(src, 2)
+    before = torch.get_num_threads()
+    torch.set_num_threads(before + 1)
+    try:
+        assert {row.status for row in go(workers=workers)} == {DONE}
+        assert torch.get_num_threads() == before + 1
+    finally:
+        torch.set_num_threads(before)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 from pathlib import Path
 from typing import Any
@@ -89,3 +90,26 @@ def test_films_that_wait_are_not_begun_when_it_is_to_stop(src: Path, out: Path, 
     rows = drive(asked(src, out, ink, workers=1), recorder)
     assert len(done) <= 5, "what was given out already is finished or broken off, no more"
     assert not [row for row in rows if row.input.endswith("a2.mkv")]
+
+
+@pytest.mark.parametrize("finished_before", [0, 2])
+def test_nothing_is_opened_once_it_is_to_stop(src: Path, out: Path, ink: Path, finished_before: int) -> None:
+    save_grey_tree(src, 8)
+    done: list[str] = []
+    opened: list[str] = []
+    is_over = threading.Event()
+
+    def stop() -> bool:
+        return len(done) >= finished_before and not is_over.is_set()
+
+    def note_open(event: str, arguments: tuple[Any, ...]) -> None:
+        if event == "open" and isinstance(arguments[0], str) and arguments[0].startswith(str(src)) and stop():
+            opened.append(arguments[0])
+
+    sys.addaudithook(note_open)  # nobody can remove it: `is_over` silences it
+    try:
+        drive(asked(src, out, ink, workers=1), Recorder(lambda name, row, total: done.append(name), stop))
+    finally:
+        is_over.set()
+    assert len(done) == finished_before
+    assert opened == []
