@@ -1,7 +1,7 @@
 """Luminance in memory -> colour in memory. Knows no file.
 
-The full-size L* goes round the network: the network sees a small copy and answers with a small map of ab, which is
-spread onto the untouched L* and merged with it (`painting.py`).
+The full-size L* goes round the network. The network sees a small copy and predicts a small map of ab. That map is
+upsampled along the edges of the untouched L* (`imaging/guided_filter.py`) and merged with it (`imaging/merge.py`).
 """
 
 from __future__ import annotations
@@ -35,30 +35,35 @@ from archivecolor.networks.fused import Fused, fusible
 from archivecolor.options import ColorOptions, require
 
 RICH_DETAIL = 0.20
-"""Share of a picture's contrast that the network's small copy loses, above which tiles show it more."""
+"""Tiles are used when the network's small copy loses more than this share of a picture's contrast."""
+HINT_GRID_SCALES = (2, 4)
+"""Hints spread on the network's map. If that map does not resolve what they point at, a grid with this many times its
+rows and columns is used. The finest grid is not used at once: it shows every seam of a coat, and a hint stops at
+edges."""
 
-
-FINER = (2, 4)
-"""Hints spread on the network's map, or where that does not show what they point at, on one with so many times its rows
-and columns. Not on the finest at once: it shows every seam of a coat, and a hint stops at edges."""
+Thumbnail = Callable[[int, int], FloatArray]
+"""(height, width) -> L* of the upright picture, reduced to this size."""
+NetworkInput = tuple[FloatArray, tiling.NetworkSize]
+"""L* (h, w) and the size at which the network sees it."""
 
 
 @dataclass(frozen=True)
 class ColorizedImage:
-    """A coloured picture: sRGB samples (H, W, 3) of the source's depth, and what was measured while making it."""
+    """A coloured picture and its measurements."""
 
     rgb: Samples
+    """sRGB (H, W, 3), uint8 or uint16 as the source."""
     max_delta_l: float
     """Largest |ΔL*| between source and result over all pixels, after rounding to the output's depth."""
     seconds: dict[str, float] = field(default_factory=dict)
-    """By stage: `network` (the picture's share of its batches), `wait` (for its turn there, and reducing the scan),
-    `spread` (with merge and measurement)."""
+    """By stage: `network` (the picture's share of its batches), `wait` (for the network, and reducing the scan),
+    `spread` (upsampling, merging and measuring)."""
     confidence: float | None = None
-    """0 to 1 (`doubt.confidence`), where it was asked for."""
+    """0 to 1 (`confidence.confidence_from`), if requested."""
 
 
 class Colorizer:
-    """Colours pictures in memory; safe to call from several threads, whose pictures then share the network's batches.
+    """Colours pictures in memory. Safe to call from several threads; their pictures share the network's batches.
 
     Args:
         model: a shipped name (`lite`, `resnet18`) or a weights folder.
@@ -91,12 +96,12 @@ class Colorizer:
         with devices.single_thread():
             network, self.card = weights.load(weights.find(str(model)))
             self.stride = STRIDES[self.card.network]
-            self.engine = self._computing(network, engine, batch)
-        self._confidence, self._ordinary_doubt = confidence, median_disagreement(self.card.numbers)
+            self.engine = self._make_scheduler(network, engine, batch)
+        self._confidence, self._median_disagreement = confidence, median_disagreement(self.card.numbers)
         self._threads = ThreadPoolExecutor(joblib.cpu_count(), "archivecolor-spread", torch.set_num_threads, (1,))
 
-    def _computing(self, network: nn.Module, engine: str, batch: int) -> BatchScheduler:
-        """The network in the form in which it is computed here, at work."""
+    def _make_scheduler(self, network: nn.Module, engine: str, batch: int) -> BatchScheduler:
+        """Starts the network in the form that is fastest on this device."""
         if engine == "openvino":
             require(self.device.type == "cpu", "--engine openvino: it computes on CPUs; add --device cpu")
             network = OpenVinoNetwork(network, self.precision, self.stride)
@@ -113,7 +118,7 @@ class Colorizer:
         self.close()
 
     def close(self) -> None:
-        """Ends the threads."""
+        """Stops the threads."""
         self.engine.close()
         self._threads.shutdown()
 
@@ -122,176 +127,182 @@ class Colorizer:
 
         Args:
             icc: the ICC profile of the samples; None means sRGB.
-            orientation: EXIF orientation of the samples; the network sees them upright, the result stays as stored.
+            orientation: EXIF orientation of the samples. The network sees them upright; the result stays as stored.
 
         Raises:
-            ValueError: not such an array.
+            ValueError: the array has another shape or type.
         """
-        return self.paint(samples, icc, orientation).rgb
+        return self.colorize_image(samples, icc, orientation).rgb
 
-    def paint(self, samples: Samples, icc: bytes | None = None, orientation: int = 1) -> ColorizedImage:
-        """`colorize`, with what was measured on the way."""
+    def colorize_image(self, samples: Samples, icc: bytes | None = None, orientation: int = 1) -> ColorizedImage:
+        """Like `colorize`, with the measurements."""
         started = time.perf_counter()
-        painting = self.prepare(samples, icc, orientation)
-        looked = time.perf_counter()
-        rgb, worst = painting.whole(samples, self._threads)
-        network = painting.network_seconds
-        wait = max(0.0, looked - started - network)
-        return ColorizedImage(rgb, worst, {"network": network, "wait": wait, "spread": time.perf_counter() - looked},
-                       painting.confidence)  # fmt: skip
+        merge = self.prepare(samples, icc, orientation)
+        predicted = time.perf_counter()
+        rgb, max_delta_l = merge.whole(samples, self._threads)
+        wait = max(0.0, predicted - started - merge.network_seconds)
+        seconds = {"network": merge.network_seconds, "wait": wait, "spread": time.perf_counter() - predicted}
+        return ColorizedImage(rgb, max_delta_l, seconds, merge.confidence)
 
     def prepare(
         self, samples: Samples, icc: bytes | None = None, orientation: int = 1, size: tuple[int, int] | None = None
     ) -> LuminanceMerge:
-        """Finds a picture's colours; they are yet to be spread onto its rows.
+        """Predicts a picture's colours. The result merges them with its rows.
 
         Args:
-            samples, icc, orientation: as in `colorize`; a reduced copy is enough, of any size that is at least
-                `2 * options.size` on its short side (or the picture itself where that is smaller).
-            size: (height, width) of the picture itself, as stored; that of `samples` when left out.
+            samples, icc, orientation: as in `colorize`. A reduced copy is enough if its short side is at least
+                `2 * options.size` (or that of the picture, where that is smaller).
+            size: (height, width) of the picture itself, as stored; by default that of `samples`.
 
         Raises:
-            ValueError: not such an array.
+            ValueError: the array has another shape or type.
         """
-        _check(samples)
-        lightness_of = luminance.lightness_function(samples.dtype, samples.ndim == 2, icc)
-        spent: list[float] = []
+        _check_samples(samples)
+        to_lightness = luminance.lightness_function(samples.dtype, samples.ndim == 2, icc)
+        network_seconds: list[float] = []
+        turned = orientation >= 5  # rows and columns change places
+
+        def thumbnail_luminance(height: int, width: int) -> FloatArray:
+            """L* (height, width) of the upright picture, reduced to this size."""
+            stored = (width, height) if turned else (height, width)
+            return np.ascontiguousarray(to_upright(to_lightness(_resized(samples, *stored)), orientation))
+
+        def upright(size: tuple[int, ...]) -> tuple[int, int]:
+            return (size[1], size[0]) if turned else (size[0], size[1])
+
         height, width = size or samples.shape[:2]
-
-        def look(height: int, width: int) -> FloatArray:
-            """L* of the upright picture at this size."""
-            seen = (height, width) if orientation < 5 else (width, height)
-            return np.ascontiguousarray(to_upright(lightness_of(_resized(samples, *seen)), orientation))
-
-        tall, wide = samples.shape[:2] if orientation < 5 else samples.shape[1::-1]
-        guide, ab, confidence = self._small_colours(tall, wide, look, spent)
-        seen = (height, width) if orientation < 5 else (width, height)
-        guide, ab = apply_guidance(self.options, guide, ab, *seen, partial(self._finer, guide, look, tall * wide, seen))
+        copy_height, copy_width = upright(samples.shape)
+        guide, ab, confidence = self._predict_small_ab(copy_height, copy_width, thumbnail_luminance, network_seconds)
+        finer = partial(
+            self._ab_for_hints, guide, thumbnail_luminance, copy_height * copy_width, upright((height, width))
+        )
+        guide, ab = apply_guidance(self.options, guide, ab, *upright((height, width)), finer)
         guide, ab = to_stored(guide, orientation), to_stored(ab, orientation)
-        spread = guided_filter.upsample_chroma(guide, ab, height, width, device=self.device)
-        return LuminanceMerge(lightness_of, spread, sum(spent), confidence)
+        chroma = guided_filter.upsample_chroma(guide, ab, height, width, device=self.device)
+        return LuminanceMerge(to_lightness, chroma, sum(network_seconds), confidence)
 
-    def _small_colours(
-        self, height: int, width: int, look: Callable[[int, int], FloatArray], spent: list[float]
+    def _predict_small_ab(
+        self, height: int, width: int, thumbnail_luminance: Thumbnail, network_seconds: list[float]
     ) -> tuple[FloatArray, FloatArray, float | None]:
-        """The small L* (h, w) and its ab (2, h, w), Lab units, both upright, and the confidence. Seconds in the network
-        go to `spent`."""
-        small = tiling.network_size(height, width, self.options.size, self.stride)
-        guide = look(small.height, small.width)
+        """Small L* (h, w), its ab (2, h, w) in Lab units, both upright, and the confidence. The seconds spent in the
+        network are appended to `network_seconds`."""
+        whole = self.network_size_for(height, width)
+        guide = thumbnail_luminance(whole.height, whole.width)
         gain, offset = luminance.stretch_contrast(guide)
-        ab, confidence = self._whole(guide * gain + offset, small, spent)
-        short = self._tiled_short_side(height, width, guide, look)
-        if short:
-            guide = look(*tiling.working_size(height, width, short, self.options.size))
-            ab = self._tiled(guide * gain + offset, ab, spent)
+        ab, confidence = self._predict_whole(guide * gain + offset, whole, network_seconds)
+        short_side = self._tiled_short_side(height, width, guide, thumbnail_luminance)
+        if short_side:
+            guide = thumbnail_luminance(*tiling.working_size(height, width, short_side, self.options.size))
+            ab = self._predict_tiles(guide * gain + offset, ab, network_seconds)
         return guide, ab, confidence
 
-    def _finer(
-        self,
-        guide: FloatArray,
-        look: Callable[[int, int], FloatArray],
-        most: int,
-        seen: tuple[int, int],
-        ab: FloatArray,
+    def _ab_for_hints(
+        self, guide: FloatArray, thumbnail_luminance: Thumbnail, max_pixels: int, size: tuple[int, int], ab: FloatArray
     ) -> tuple[FloatArray, FloatArray]:
-        """The small L* and colours on the coarsest grid that shows what the hints point at.
+        """Small L* and ab on the coarsest grid that resolves what the hints point at.
 
         Args:
-            most: pixels of the picture that is looked at.
-            seen: (height, width) of the picture itself.
+            max_pixels: of the copy from which thumbnails are made; no grid is finer.
+            size: (height, width) of the picture itself, upright.
         """
-        sides = [(guide.shape[0] * times, guide.shape[1] * times) for times in FINER]
-        grids = [guide, *(look(h, w) for h, w in sides if h * w <= most)]
-        fine = next(grid for grid in grids if resolves_hints(self.options.hints, grid, grids[-1], *seen))
-        if fine is guide:
+        sizes = [(guide.shape[0] * scale, guide.shape[1] * scale) for scale in HINT_GRID_SCALES]
+        grids = [guide, *(thumbnail_luminance(h, w) for h, w in sizes if h * w <= max_pixels)]
+        grid = next(grid for grid in grids if resolves_hints(self.options.hints, grid, grids[-1], *size))
+        if grid is guide:
             return guide, ab
-        return fine, guided_filter.upsample_chroma(guide, ab, *fine.shape).rows(torch.from_numpy(fine), 0).numpy()
+        return grid, guided_filter.upsample_chroma(guide, ab, *grid.shape).rows(torch.from_numpy(grid), 0).numpy()
 
-    def _whole(
-        self, look: FloatArray, frame: tiling.NetworkSize, spent: list[float]
+    def _predict_whole(
+        self, lightness: FloatArray, size: tiling.NetworkSize, network_seconds: list[float]
     ) -> tuple[FloatArray, float | None]:
-        """ab (2, h, w) of the one look at the whole, and the confidence where it is wanted."""
+        """ab (2, h, w) of the whole picture in one prediction, and the confidence if requested."""
         if not self._confidence:
-            return self._looked([(look, frame)], spent)[0], None
-        [(ab, mirrored)] = self._both_ways([(look, frame)], spent)
-        [doubted] = mirror_disagreement(ab[None], mirrored[None], look[None])
-        sure = confidence_from(float(doubted), self._ordinary_doubt)
-        return _mean(ab, mirrored) if self.options.mirror else ab, sure
+            return self._predict_averaged([(lightness, size)], network_seconds)[0], None
+        [(ab, mirrored)] = self._predict_with_mirror([(lightness, size)], network_seconds)
+        [disagreement] = mirror_disagreement(ab[None], mirrored[None], lightness[None])
+        confidence = confidence_from(float(disagreement), self._median_disagreement)
+        return _average(ab, mirrored) if self.options.mirror else ab, confidence
 
-    def frame_for(self, height: int, width: int) -> tiling.NetworkSize:
-        """How small the network sees an upright picture of these proportions."""
+    def network_size_for(self, height: int, width: int) -> tiling.NetworkSize:
+        """The size at which the network sees an upright picture of these proportions."""
         return tiling.network_size(height, width, self.options.size, self.stride)
 
-    def colours(self, looks: Sequence[FloatArray], small: tiling.NetworkSize, orientation: int = 1) -> list[FloatArray]:
-        """Small L* maps, as stored, that are upright `small.height` x `small.width` -> their ab (2, h, w), Lab units,
-        without `strength`. They go through the network together, in one look each."""
-        upright = [np.ascontiguousarray(to_upright(look, orientation)) for look in looks]
-        return [to_stored(ab, orientation) for ab in self._ask([(look, small) for look in upright], [])]
+    def predict_ab(
+        self, lightnesses: Sequence[FloatArray], size: tiling.NetworkSize, orientation: int = 1
+    ) -> list[FloatArray]:
+        """Small L* maps, as stored, whose upright size is `size.height` x `size.width` -> their ab (2, h, w) in Lab
+        units, without `strength`. They go through the network together, one prediction each."""
+        upright = [np.ascontiguousarray(to_upright(lightness, orientation)) for lightness in lightnesses]
+        return [to_stored(ab, orientation) for ab in self._predict([(lightness, size) for lightness in upright], [])]
 
     def _tiled_short_side(
-        self, height: int, width: int, guide: FloatArray, look: Callable[[int, int], FloatArray]
+        self, height: int, width: int, guide: FloatArray, thumbnail_luminance: Thumbnail
     ) -> float | None:
-        """The short side of the copy that is to be seen in tiles, or None when one look is enough."""
+        """The short side of the copy that is predicted in tiles; None if one prediction is enough."""
         size, short = self.options.size, min(height, width)
         if self.options.tiles == "never":
             return None
         if max(height, width) > tiling.TALL_OR_WIDE * short:
             return size
-        rich = short >= 2 * size and _lost_detail(guide, look) > RICH_DETAIL
+        rich = short >= 2 * size and _lost_detail(guide, thumbnail_luminance) > RICH_DETAIL
         return size * 1.5 if rich or self.options.tiles == "always" else None
 
-    def _tiled(self, lightness: FloatArray, overall: FloatArray, spent: list[float]) -> FloatArray:
-        """ab (2, h, w) of a larger copy, seen in overlapping tiles.
+    def _predict_tiles(self, lightness: FloatArray, whole_ab: FloatArray, network_seconds: list[float]) -> FloatArray:
+        """ab (2, h, w) of a larger copy, predicted in overlapping tiles.
 
-        A tile knows the grain of things but not the scene: its slow part of colour is replaced by that of the one look
-        at the whole, so neighbouring tiles cannot disagree.
+        A tile shows detail but not the scene. Its slowly varying colour is replaced by that of `whole_ab`, so that
+        neighbouring tiles cannot disagree.
         """
         height, width = lightness.shape
-        places = tiling.tile_windows(height, width, self.options.size)
-        parts = [lightness[p.top : p.bottom, p.left : p.right] for p in places]
-        frames = [tiling.network_size(*part.shape, self.options.size, self.stride) for part in parts]
-        looks = [(_resized(part, f.height, f.width), f) for part, f in zip(parts, frames, strict=True)]
-        answers = [_resized_maps(ab, *part.shape) for ab, part in zip(self._looked(looks, spent), parts, strict=True)]
-        stitched = tiling.stitch(answers, places, height, width)
-        missing = _resized_maps(overall, height, width) - stitched
-        return stitched + np.stack([cv2.GaussianBlur(m, (0, 0), self.options.size / 6) for m in missing])
+        tiles = tiling.tile_windows(height, width, self.options.size)
+        parts = [lightness[tile.top : tile.bottom, tile.left : tile.right] for tile in tiles]
+        sizes = [self.network_size_for(*part.shape) for part in parts]
+        inputs = [(_resized(part, s.height, s.width), s) for part, s in zip(parts, sizes, strict=True)]
+        predictions = self._predict_averaged(inputs, network_seconds)
+        tile_abs = [_resized_maps(ab, *part.shape) for ab, part in zip(predictions, parts, strict=True)]
+        stitched = tiling.stitch(tile_abs, tiles, height, width)
+        difference = _resized_maps(whole_ab, height, width) - stitched
+        return stitched + np.stack([cv2.GaussianBlur(d, (0, 0), self.options.size / 6) for d in difference])
 
-    def _looked(self, looks: list[tuple[FloatArray, tiling.NetworkSize]], spent: list[float]) -> list[FloatArray]:
-        """`_ask`, or with `options.mirror` the average of the answers to each look and to its mirror image."""
+    def _predict_averaged(self, inputs: list[NetworkInput], network_seconds: list[float]) -> list[FloatArray]:
+        """`_predict`; with `options.mirror`, the average of the predictions for each input and its mirror image."""
         if not self.options.mirror:
-            return self._ask(looks, spent)
-        return [_mean(ab, mirrored) for ab, mirrored in self._both_ways(looks, spent)]
+            return self._predict(inputs, network_seconds)
+        return [_average(ab, mirrored) for ab, mirrored in self._predict_with_mirror(inputs, network_seconds)]
 
-    def _both_ways(
-        self, looks: list[tuple[FloatArray, tiling.NetworkSize]], spent: list[float]
+    def _predict_with_mirror(
+        self, inputs: list[NetworkInput], network_seconds: list[float]
     ) -> list[tuple[FloatArray, FloatArray]]:
-        """The answers to each look and to its mirror image, the latter turned back."""
-        answers = self._ask([*looks, *((look[:, ::-1], frame) for look, frame in looks)], spent)
-        pairs = zip(answers[: len(looks)], answers[len(looks) :], strict=True)
-        return [(ab, mirrored[..., ::-1]) for ab, mirrored in pairs]
+        """For each input its ab and the ab of its mirror image, mirrored back."""
+        mirrored = [(lightness[:, ::-1], size) for lightness, size in inputs]
+        predictions = self._predict([*inputs, *mirrored], network_seconds)
+        pairs = zip(predictions[: len(inputs)], predictions[len(inputs) :], strict=True)
+        return [(ab, mirrored_ab[..., ::-1]) for ab, mirrored_ab in pairs]
 
-    def _ask(self, looks: list[tuple[FloatArray, tiling.NetworkSize]], spent: list[float]) -> list[FloatArray]:
-        """L* (h, w) with their frames -> ab (2, h, w), Lab units; all wait in line together."""
-        asked = [
-            self.engine.submit(tiling.pad(look.clip(0, 100), f.net_height, f.net_width) / np.float32(lab.L_SCALE) - 1)
-            for look, f in looks
+    def _predict(self, inputs: list[NetworkInput], network_seconds: list[float]) -> list[FloatArray]:
+        """L* (h, w) with their network sizes -> ab (2, h, w), Lab units. All are submitted at once."""
+        futures = [
+            self.engine.submit(
+                tiling.pad(lightness.clip(0, 100), size.net_height, size.net_width) / np.float32(lab.L_SCALE) - 1
+            )
+            for lightness, size in inputs
         ]
-        answers = [answer.result() for answer in asked]
-        spent.extend(answer.seconds for answer in asked)
+        predictions = [future.result() for future in futures]
+        network_seconds.extend(future.seconds for future in futures)
         return [
-            ab_net[:, : f.height, : f.width] * np.float32(lab.AB_SCALE)
-            for ab_net, (_, f) in zip(answers, looks, strict=True)
+            ab_net[:, : size.height, : size.width] * np.float32(lab.AB_SCALE)
+            for ab_net, (_, size) in zip(predictions, inputs, strict=True)
         ]
 
 
-def _check(samples: Samples) -> None:
-    shaped = samples.ndim == 2 or (samples.ndim == 3 and samples.shape[2] == 3)
-    if not shaped or samples.dtype not in (np.uint8, np.uint16) or 0 in samples.shape:
+def _check_samples(samples: Samples) -> None:
+    has_shape = samples.ndim == 2 or (samples.ndim == 3 and samples.shape[2] == 3)
+    if not has_shape or samples.dtype not in (np.uint8, np.uint16) or 0 in samples.shape:
         raise ValueError(f"expected uint8 or uint16 of (H, W) or (H, W, 3), got {samples.dtype} of {samples.shape}")
 
 
-def _mean(one: FloatArray, other: FloatArray) -> FloatArray:
-    return np.asarray((one + other) / 2, np.float32)
+def _average(ab: FloatArray, other: FloatArray) -> FloatArray:
+    return np.asarray((ab + other) / 2, np.float32)
 
 
 def _resized(picture: Samples, height: int, width: int) -> Samples:
@@ -306,9 +317,9 @@ def _resized_maps(maps: FloatArray, height: int, width: int) -> FloatArray:
     return np.stack([_resized(m, height, width) for m in maps])
 
 
-def _lost_detail(guide: FloatArray, look: Callable[[int, int], FloatArray]) -> float:
-    """Share of the contrast at twice the network's size that its own size does not show."""
+def _lost_detail(guide: FloatArray, thumbnail_luminance: Thumbnail) -> float:
+    """Share of the contrast at twice the network's size that is lost at its own size."""
     h, w = guide.shape
-    double = look(2 * h, 2 * w)
+    double = thumbnail_luminance(2 * h, 2 * w)
     contrast = float(double.std())
     return float((double - cv2.resize(guide, (2 * w, 2 * h))).std()) / contrast if contrast > 1 else 0.0

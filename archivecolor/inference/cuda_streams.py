@@ -1,9 +1,9 @@
-"""Batches on their way through a device: in, through the network, and out again, several of them at one time.
+"""Batches through a device: copied in, computed, copied out, several of them at one time.
 
-On CUDA each of the three has a stream of its own, so that one batch is copied in and another out while a third is
-computed; the buffers on this side are pinned once and used again. Frames come in few shapes (`tiles.frame`), and for
-each the network's hundreds of launches are captured once as a graph and launched as one. Everywhere else the same steps
-are done when they return.
+On CUDA each of the three steps has its own stream, so that one batch is copied in and another copied out while a third
+is computed. The host's buffers are pinned once and reused. Pictures come in few shapes (`tiling.network_size`); for
+each shape the hundreds of kernel launches of the network are captured once as a CUDA graph and launched as one. On
+other devices the same steps are done when their calls return.
 """
 
 from __future__ import annotations
@@ -11,9 +11,9 @@ from __future__ import annotations
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Protocol
 
 import torch
 from torch import Tensor, nn
@@ -22,80 +22,113 @@ from archivecolor.imaging.arrays import FloatArray
 
 Network = Callable[[Tensor], Tensor]
 
-SHAPES = 32
-"""Of how many shapes the graphs are kept."""
-_PREPARING = threading.Lock()
-"""One graph is captured at a time, in the whole process: while any stream captures, CUDA forbids to synchronise a
-device or to free its memory, and what two engines on it do to prepare themselves needs both."""
-_BEFORE = {"in": "", "through": "in", "out": "through"}
-"""The steps of the way, each with the one before it."""
+MAX_GRAPHS = 32
+"""Graphs are kept for at most this many shapes."""
+_CAPTURE_LOCK = threading.Lock()
+"""One graph is captured at a time in the whole process. While any stream captures, CUDA forbids synchronising a device
+or freeing its memory, and both are needed to prepare a network."""
+_PREVIOUS_STEP = {"copy_in": "", "compute": "copy_in", "copy_out": "compute"}
+"""The three steps, each with the one before it."""
+
+
+class Completion(Protocol):
+    """The end of the work started so far; a CUDA event is one."""
+
+    def query(self) -> bool:
+        """Whether it is done."""
+
+    def synchronize(self) -> None:
+        """Waits until it is done."""
+
+
+class _Done:
+    def query(self) -> bool:
+        return True
+
+    def synchronize(self) -> None:
+        pass
+
+
+class Device(Protocol):
+    """What a `DevicePipeline` needs of a device."""
+
+    pinned: bool
+    """Whether host buffers are in pinned memory."""
+    pads: bool
+    """Whether batches are padded to one size, so that every batch of a shape uses the same kernels: a picture gets the
+    same bytes whatever else is in its batch."""
+
+    def step(self, name: str) -> AbstractContextManager[None]:
+        """A step of a batch: `copy_in`, `compute` or `copy_out`. It begins when the step before it has ended."""
+
+    def completion(self) -> Completion:
+        """The end of everything started until now."""
+
+    def wait_for_compute(self) -> None:
+        """Waits until no step needs its memory any more."""
+
+    def prepare(self, network: Network, shape: Sequence[int]) -> Network:
+        """The network for float32 inputs of this shape."""
 
 
 class HostDevice:
-    """A device without streams: every step is done when it returns."""
+    """A device without streams: every step is done when it returns. See `Device`."""
 
     pinned = False
     pads = False
-    """Whether batches are filled up, so that every one of a shape goes through the same kernels: the same bytes
-    whatever company a picture has."""
 
     @contextmanager
     def step(self, name: str) -> Iterator[None]:
-        """A part of the way: `in`, `through` or `out`; it begins when the one before has ended."""
         yield
 
-    def mark(self) -> Callable[[], object]:
-        """Gives what waits for all that has been begun until now."""
-        return lambda: None
+    def completion(self) -> Completion:
+        return _Done()
 
-    def settle(self) -> None:
-        """Waits until no step needs its memory any more."""
+    def wait_for_compute(self) -> None:
+        pass
 
-    def prepared(self, network: Network, shape: Sequence[int]) -> Network:
-        """The network for float32 inputs of this shape."""
+    def prepare(self, network: Network, shape: Sequence[int]) -> Network:
         return network
 
 
 class CudaDevice:
-    """A CUDA device. No GPU was at hand when this was written; what can be is tested without one."""
+    """A CUDA device; see `Device`. Written without a GPU at hand; what can be tested without one is tested."""
 
     pinned = True
     pads = True
 
     def __init__(self, device: torch.device) -> None:
         self.device = device
-        self._streams = {name: torch.cuda.Stream(device) for name in _BEFORE}
+        self._streams = {name: torch.cuda.Stream(device) for name in _PREVIOUS_STEP}
         self._pool = torch.cuda.graph_pool_handle()
 
     @contextmanager
     def step(self, name: str) -> Iterator[None]:
-        """See `Immediate`."""
         stream = self._streams[name]
-        if before := _BEFORE[name]:
-            stream.wait_stream(self._streams[before])
+        if previous := _PREVIOUS_STEP[name]:
+            stream.wait_stream(self._streams[previous])
         with torch.cuda.stream(stream):
             yield
 
-    def mark(self) -> Callable[[], object]:
-        """See `Immediate`."""
-        return self._streams["out"].record_event().synchronize
+    def completion(self) -> Completion:
+        return self._streams["copy_out"].record_event()
 
-    def settle(self) -> None:
-        """See `Immediate`; graphs and what they read and leave are of the stream `through`."""
-        self._streams["through"].synchronize()
+    def wait_for_compute(self) -> None:
+        """Graphs, their inputs and their outputs belong to the stream `compute`."""
+        self._streams["compute"].synchronize()
 
-    def prepared(self, network: Network, shape: Sequence[int]) -> Network:
-        """A graph of the network, into and out of places of its own; all graphs share memory, since they are launched
-        one after the other on one stream and what they leave is copied there before the next.
+    def prepare(self, network: Network, shape: Sequence[int]) -> Network:
+        """A CUDA graph of the network with its own input and output tensors. All graphs share memory: they are launched
+        one after the other on one stream, and each output is copied before the next launch.
 
         Raises:
-            torch.OutOfMemoryError: the device cannot hold it, whatever the end of the broken capture said after that.
+            torch.OutOfMemoryError: the device cannot hold it, whatever error ending the broken capture raised.
         """
-        with _PREPARING:
-            return self._captured(network, shape)
+        with _CAPTURE_LOCK:
+            return self._capture(network, shape)
 
-    def _captured(self, network: Network, shape: Sequence[int]) -> Network:
-        stream = self._streams["through"]
+    def _capture(self, network: Network, shape: Sequence[int]) -> Network:
+        stream = self._streams["compute"]
         x = torch.zeros(*shape, device=self.device)
         stream.wait_stream(torch.cuda.current_stream(self.device))
         with torch.cuda.stream(stream):
@@ -103,26 +136,26 @@ class CudaDevice:
                 network(x)
         stream.synchronize()
         graph = torch.cuda.CUDAGraph()
-        # other threads spread colours on this device meanwhile
+        # thread_local: other threads upsample chroma on this device meanwhile
         try:
             with torch.cuda.graph(graph, pool=self._pool, stream=stream, capture_error_mode="thread_local"):
                 y = network(x)
         except Exception as error:
-            self._pool = torch.cuda.graph_pool_handle()  # that of a broken capture may be left half open
-            if isinstance(error, torch.OutOfMemoryError) or not _began_with_want_of_memory(error):
+            self._pool = torch.cuda.graph_pool_handle()  # the pool of a broken capture may be left half open
+            if isinstance(error, torch.OutOfMemoryError) or not _caused_by_out_of_memory(error):
                 raise
             raise torch.OutOfMemoryError("no memory for a graph of the network") from error
 
-        def replayed(now: Tensor) -> Tensor:
-            x.copy_(now)
+        def replay(batch: Tensor) -> Tensor:
+            x.copy_(batch)
             graph.replay()
             return y
 
-        return replayed
+        return replay
 
 
-def _began_with_want_of_memory(error: BaseException | None) -> bool:
-    """What breaks within a capture leaves it invalid, and ending that raises an error of its own over the first."""
+def _caused_by_out_of_memory(error: BaseException | None) -> bool:
+    """An error within a capture leaves the capture invalid; ending it raises another error over the first."""
     while error is not None and not isinstance(error, torch.OutOfMemoryError):
         error = error.__cause__ or error.__context__
     return error is not None
@@ -130,116 +163,127 @@ def _began_with_want_of_memory(error: BaseException | None) -> bool:
 
 @dataclass(frozen=True)
 class _Buffers:
-    """Room for one batch, of any shape, float32: on this side and on the device, before and after the network."""
+    """Flat float32 buffers for one batch of any shape: before and after the network, on the host and on the device."""
 
-    into: Tensor
-    arrived: Tensor
-    leaving: Tensor
-    out_of: Tensor
+    host_input: Tensor
+    device_input: Tensor
+    device_output: Tensor
+    host_output: Tensor
 
 
 class InFlightBatch:
-    """A batch under way."""
+    """A batch on its way."""
 
-    def __init__(self, answers: Tensor, count: int, done: Callable[[], object], give_back: Callable[[], None]) -> None:
-        self._answers, self._count, self._done, self._give_back = answers, count, done, give_back
+    def __init__(self, output: Tensor, count: int, completion: Completion, release: Callable[[], None]) -> None:
+        self._output, self._count, self._completion, self._release = output, count, completion, release
 
-    def answers(self) -> list[FloatArray]:
-        """Waits for it: ab/110 (2, H, W) of each picture; to be asked for once."""
-        self._done()
-        found = [answer.numpy().copy() for answer in self._answers[: self._count]]
-        self._give_back()
-        return found
+    def is_done(self) -> bool:
+        """Whether `results` would return at once."""
+        return self._completion.query()
+
+    def results(self) -> list[FloatArray]:
+        """Waits for the batch: ab/110 (2, H, W) of each picture. To be called once."""
+        self._completion.synchronize()
+        results = [ab_net.numpy().copy() for ab_net in self._output[: self._count]]
+        self._release()
+        return results
 
 
 class DevicePipeline:
-    """Carries batches through one network on one device; for use from one thread.
+    """Carries batches through one network on one device. To be used from one thread.
 
     Args:
-        dtype: that of the network's input.
-        how: `Cuda` on a CUDA device unless given, else `Immediate`.
+        dtype: of the network's input.
+        steps: `CudaDevice` on a CUDA device unless given, else `HostDevice`.
     """
 
-    def __init__(self, network: nn.Module, device: torch.device, dtype: torch.dtype, how: Any = None) -> None:
+    def __init__(
+        self, network: nn.Module, device: torch.device, dtype: torch.dtype, steps: Device | None = None
+    ) -> None:
         self.device, self._network, self._dtype = device, network, dtype
-        self._how = how or (CudaDevice(device) if device.type == "cuda" else HostDevice())
+        self._steps: Device = steps or (CudaDevice(device) if device.type == "cuda" else HostDevice())
         self._free: list[_Buffers] = []
         self._prepared: OrderedDict[tuple[int, ...], Network] = OrderedDict()
 
-    def filled(self, count: int, batch: int) -> int:
-        """How many pictures really go through the network when `count` do."""
-        return batch if self._how.pads else count
+    def padded_count(self, count: int, batch: int) -> int:
+        """How many pictures really go through the network for `count` pictures."""
+        return batch if self._steps.pads else count
 
     @torch.inference_mode()
     def start(self, pictures: Sequence[FloatArray], batch: int) -> InFlightBatch:
-        """Sends L/50 - 1 (H, W), at most `batch` of them and of one shape, on their way.
+        """Starts a batch of L/50 - 1 (H, W): at most `batch` pictures of one shape.
 
         Raises:
-            torch.OutOfMemoryError: the device cannot hold them; what is under way already is not touched.
+            torch.OutOfMemoryError: the device cannot hold them. Batches in flight are not affected.
         """
-        count, (height, width) = self.filled(len(pictures), batch), pictures[0].shape
-        room = self._room(count * height * width)
-        into, arrived = (flat[: count * height * width].view(count, 1, height, width)
-                         for flat in (room.into, room.arrived))  # fmt: skip
-        leaving, out_of = (flat[: 2 * count * height * width].view(count, 2, height, width)
-                           for flat in (room.leaving, room.out_of))  # fmt: skip
+        count, (height, width) = self.padded_count(len(pictures), batch), pictures[0].shape
+        buffers = self._buffers(count * height * width)
+        host_input, device_input = (
+            flat[: count * height * width].view(count, 1, height, width)
+            for flat in (buffers.host_input, buffers.device_input)
+        )
+        device_output, host_output = (
+            flat[: 2 * count * height * width].view(count, 2, height, width)
+            for flat in (buffers.device_output, buffers.host_output)
+        )
         for i in range(count):
-            into[i, 0] = torch.from_numpy(pictures[min(i, len(pictures) - 1)])
-        network = self._for((count, 1, height, width))
-        with self._how.step("in"):
-            arrived.copy_(into, non_blocking=True)
-        with self._how.step("through"):
-            leaving.copy_(network(arrived))
-        with self._how.step("out"):
-            out_of.copy_(leaving, non_blocking=True)
-        return InFlightBatch(out_of, len(pictures), self._how.mark(), lambda: self._free.append(room))
+            host_input[i, 0] = torch.from_numpy(pictures[min(i, len(pictures) - 1)])
+        network = self._prepared_network((count, 1, height, width))
+        with self._steps.step("copy_in"):
+            device_input.copy_(host_input, non_blocking=True)
+        with self._steps.step("compute"):
+            device_output.copy_(network(device_input))
+        with self._steps.step("copy_out"):
+            host_output.copy_(device_output, non_blocking=True)
+        completion = self._steps.completion()
+        return InFlightBatch(host_output, len(pictures), completion, lambda: self._free.append(buffers))
 
-    def forget(self) -> None:
-        """Gives back the memory of all that is not under way."""
-        self._how.settle()  # a batch under way may still read what is let go here
+    def release_memory(self) -> None:
+        """Frees the memory of everything that is not in flight."""
+        self._steps.wait_for_compute()  # a batch in flight may still read what is freed here
         self._free.clear()
         self._prepared.clear()
         if self.device.type == "cuda":
-            with _PREPARING:
+            with _CAPTURE_LOCK:
                 torch.cuda.empty_cache()
 
-    def _room(self, size: int) -> _Buffers:
-        """Buffers for so many pixels; what has become too small is let go."""
+    def _buffers(self, size: int) -> _Buffers:
+        """Buffers for this many pixels. Free buffers that have become too small are dropped."""
         while self._free:
-            room = self._free.pop()
-            if len(room.into) >= size:
-                return room
-        pinned = self._how.pinned
+            buffers = self._free.pop()
+            if len(buffers.host_input) >= size:
+                return buffers
+        pinned = self._steps.pinned
         return _Buffers(
-            into=torch.empty(size, pin_memory=pinned),
-            arrived=torch.empty(size, device=self.device),
-            leaving=torch.empty(2 * size, device=self.device),
-            out_of=torch.empty(2 * size, pin_memory=pinned),
+            host_input=torch.empty(size, pin_memory=pinned),
+            device_input=torch.empty(size, device=self.device),
+            device_output=torch.empty(2 * size, device=self.device),
+            host_output=torch.empty(2 * size, pin_memory=pinned),
         )
 
-    def _for(self, shape: tuple[int, ...]) -> Network:
+    def _prepared_network(self, shape: tuple[int, ...]) -> Network:
         if shape not in self._prepared:
-            if len(self._prepared) >= SHAPES:
-                self._how.settle()
+            if len(self._prepared) >= MAX_GRAPHS:
+                self._steps.wait_for_compute()
                 self._prepared.popitem(last=False)
-            self._prepared[shape] = self._how.prepared(self._narrow, shape)
+            self._prepared[shape] = self._steps.prepare(self._in_dtype, shape)
         self._prepared.move_to_end(shape)
         return self._prepared[shape]
 
-    def _narrow(self, x: Tensor) -> Tensor:
+    def _in_dtype(self, x: Tensor) -> Tensor:
         return self._network(x.to(self._dtype).contiguous(memory_format=torch.channels_last))
 
 
 def largest_batch(peak: Callable[[int], int], memory: int, most: int) -> int:
-    """A power of two of pictures that together take at most half of the memory, since full-size strips and other
-    programs want some too. It depends on device, network and `most` alone as long as the memory is there: where it is
-    not at the moment, here or in the run (which then halves the batch for good), batches are smaller, and the last bits
-    of what follows may differ from those of a run that had more.
+    """The largest power of two of pictures that takes at most half of the memory: full-size strips and other programs
+    need some too. The result depends on device, network and `most` alone as long as that memory is free. Where it is
+    not (here or later in the run, which then halves the batch for good), batches are smaller, and the last bits of the
+    colours may differ from those of a run that had more.
 
     Args:
-        peak: pictures -> the largest number of bytes that so many took.
+        peak: number of pictures -> the most bytes that a batch of them took.
         memory: the device's bytes.
-        most: pictures; the engine asks for no more than its machine's workers can hand in.
+        most: pictures; no more than the machine's workers can submit.
     """
     try:
         each = max(1, peak(2) - peak(1))
@@ -250,11 +294,11 @@ def largest_batch(peak: Callable[[int], int], memory: int, most: int) -> int:
 
 
 def cuda_peak_memory(network: nn.Module, device: torch.device, dtype: torch.dtype, side: int) -> Callable[[int], int]:
-    """For `batch_that_fits`: measures the network on square pictures of a CUDA device."""
+    """For `largest_batch`: measures the network on square pictures of a CUDA device."""
 
     @torch.inference_mode()
     def peak(count: int) -> int:
-        with _PREPARING:
+        with _CAPTURE_LOCK:
             torch.cuda.synchronize(device)
             torch.cuda.reset_peak_memory_stats(device)
             network(torch.zeros(count, 1, side, side, device=device, dtype=dtype).to(memory_format=torch.channels_last))

@@ -216,7 +216,7 @@ def colorize_page(page: Page, colorizer: Colorizer) -> ColorizedPage:
     """Colours one page. Of a page that is too large for memory, finds the colours."""
     if page.scan:
         return _colorize_scan(page, page.scan, colorizer)
-    return colorizer.paint(page.samples, page.icc, page.orientation)
+    return colorizer.colorize_image(page.samples, page.icc, page.orientation)
 
 
 def _colorize_scan(page: Page, scan: Scan, colorizer: Colorizer) -> ColorizedScan:

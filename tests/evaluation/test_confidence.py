@@ -115,12 +115,12 @@ def test_the_average_with_the_mirror_image_is_as_sure_and_costs_no_further_look(
     looks, submit = [], BatchScheduler.submit
     monkeypatch.setattr(BatchScheduler, "submit", lambda self, look: looks.append(look) or submit(self, look))
     with Colorizer(sided, ColorOptions(64, mirror=True), "cpu", "fp32", confidence=True) as unsure:
-        painted = unsure.paint(lopsided)
+        painted = unsure.colorize_image(lopsided)
     assert len(looks) == 2
     with Colorizer(sided, ColorOptions(64, mirror=True), "cpu", "fp32") as plain:
-        np.testing.assert_array_equal(painted.rgb, plain.paint(lopsided).rgb)
+        np.testing.assert_array_equal(painted.rgb, plain.colorize_image(lopsided).rgb)
     with Colorizer(sided, ColorOptions(64), "cpu", "fp32", confidence=True) as once:
-        assert once.paint(lopsided).confidence == painted.confidence
+        assert once.colorize_image(lopsided).confidence == painted.confidence
 
 
 def test_the_same_disagreement_weighs_more_where_there_is_little_to_see() -> None:
@@ -158,7 +158,7 @@ def test_a_card_tells_what_is_ordinary_for_its_weights(tmp_path: Path, sided: Pa
         numbers = {"confidence": {**measured, "median_doubt": ordinary}}
         weights.write_card(sided, replace(card, numbers=numbers))
         with Colorizer(sided, ColorOptions(64), "cpu", "fp32", confidence=True) as colorizer:
-            found.append(colorizer.paint(lopsided).confidence or 0)
+            found.append(colorizer.colorize_image(lopsided).confidence or 0)
     assert 0 < found[0] < found[1] < 1
     assert found[0] == pytest.approx(1 / (1 + 2 * (1 / found[1] - 1)))
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import Future, wait
 from contextlib import contextmanager
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -51,7 +53,7 @@ class Recorder(nn.Module):
 @contextmanager
 def running(network: Recorder, precision: str = "bf16", batch: int = 4) -> Iterator[BatchScheduler]:
     """One lane that takes batches, as on a GPU; the numbers of `picture` are exact in bf16."""
-    engine = BatchScheduler(network, CPU, precision, batch, lanes=1)
+    engine = BatchScheduler(network, CPU, precision, batch, workers=1)
     engine.batch = batch
     try:
         yield engine
@@ -117,7 +119,7 @@ def test_a_lone_picture_does_not_wait_for_company() -> None:
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
 def test_on_a_cpu_pictures_go_alone_in_a_lane_for_every_core(precision: str) -> None:
     network = Recorder()
-    engine = BatchScheduler(network, CPU, precision, 8, lanes=3)
+    engine = BatchScheduler(network, CPU, precision, 8, workers=3)
     asked = [picture(i) for i in range(12)]
     check(submit_while_busy(engine, network, asked), asked)
     engine.close()
@@ -136,7 +138,7 @@ def test_lanes_compute_at_the_same_time_each_on_one_core() -> None:
             seen.append(torch.get_num_threads())
             return torch.cat([l_net, l_net], dim=1)
 
-    engine = BatchScheduler(Meeting(), CPU, "fp32", 1, lanes=2)
+    engine = BatchScheduler(Meeting(), CPU, "fp32", 1, workers=2)
     answers = [engine.submit(picture(i)) for i in range(2)]
     assert not wait(answers, PATIENCE_S).not_done
     engine.close()
@@ -153,7 +155,7 @@ def test_narrow_filters_give_the_colours_of_autocast(name: str) -> None:
         wanted = network(x)[0].float().numpy()
     with torch.inference_mode():
         exact = network(x)[0].numpy()
-    engine = BatchScheduler(network, CPU, "bf16", 1, lanes=1)
+    engine = BatchScheduler(network, CPU, "bf16", 1, workers=1)
     given = engine.submit(asked).result(PATIENCE_S)
     engine.close()
     assert network(x.bfloat16()).dtype == torch.bfloat16
@@ -200,25 +202,49 @@ def test_on_cuda_the_padding_is_halved_too(monkeypatch: pytest.MonkeyPatch) -> N
 
 def test_several_batches_are_under_way_at_one_time(monkeypatch: pytest.MonkeyPatch) -> None:
     """As on a GPU, where the answers come later: they are waited for when the next batches have been sent off, in
-    order, and never more than `UNDER_WAY` of them."""
+    order, and never more than `BATCHES_IN_FLIGHT` of them."""
     told: list[str] = []
 
     class Later(HostDevice):
-        def mark(self) -> Callable[[], object]:
+        def completion(self) -> Any:
             number = sum(what.startswith("sent") for what in told)
             told.append(f"sent {number}")
-            return lambda: told.append(f"awaited {number}")
+            return SimpleNamespace(query=lambda: True, synchronize=lambda: told.append(f"awaited {number}"))
 
     monkeypatch.setattr(cuda_streams, "HostDevice", Later)
     network = Recorder()
     with running(network, batch=1) as engine:
-        engine._under_way = BATCHES_IN_FLIGHT
+        engine._max_in_flight = BATCHES_IN_FLIGHT
         asked = [picture(i) for i in range(5)]
         check(submit_while_busy(engine, network, asked), asked)
     assert told == [
         "sent 0", "sent 1", "sent 2", "awaited 0", "sent 3", "awaited 1", "sent 4", "awaited 2", "sent 5", "awaited 3",
         "awaited 4", "awaited 5",
     ]  # fmt: skip
+
+
+def test_a_request_is_started_while_batches_are_in_flight_and_the_queue_was_empty(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A thread that waited for a batch in flight when its queue ran empty would leave the device idle."""
+    started = threading.Semaphore(0)
+    done = threading.Event()
+
+    class Slow(HostDevice):
+        def completion(self) -> Any:
+            started.release()
+            return SimpleNamespace(query=done.is_set, synchronize=lambda: done.wait(PATIENCE_S))
+
+    monkeypatch.setattr(cuda_streams, "HostDevice", Slow)
+    with running(Recorder(), batch=1) as engine:
+        engine._max_in_flight = BATCHES_IN_FLIGHT
+        answers = []
+        for i in range(2):
+            answers.append(engine.submit(picture(i)))
+            assert started.acquire(timeout=PATIENCE_S), f"batch {i} waits for the one before it"
+        assert not any(answer.done() for answer in answers)
+        done.set()
+        check(answers, [picture(i) for i in range(2)])
 
 
 def test_an_error_in_the_network_reaches_the_callers_and_the_thread_goes_on() -> None:

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from torch._subclasses.fake_tensor import FakeTensorMode
 
 from archivecolor.inference import cuda_streams
-from archivecolor.inference.cuda_streams import SHAPES, CudaDevice, DevicePipeline, HostDevice, largest_batch
+from archivecolor.inference.cuda_streams import MAX_GRAPHS, CudaDevice, DevicePipeline, HostDevice, largest_batch
 from archivecolor.networks import NETWORKS
 
 CPU = torch.device("cpu")
@@ -48,26 +48,26 @@ def checked(answers: list[np.ndarray], values: Sequence[float]) -> None:
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 def test_every_picture_has_its_own_answer(dtype: torch.dtype) -> None:
     network = Both()
-    belt = DevicePipeline(network, CPU, dtype)
+    pipeline = DevicePipeline(network, CPU, dtype)
     for count, height, width in ((3, 4, 6), (1, 2, 2), (4, 8, 8), (3, 4, 6)):
-        checked(belt.start([picture(i, height, width) for i in range(count)], 4).answers(), range(count))
+        checked(pipeline.start([picture(i, height, width) for i in range(count)], 4).results(), range(count))
     assert network.seen[0] == (dtype, (3, 1, 4, 6))
 
 
 def test_batches_under_way_do_not_share_buffers_and_later_ones_use_them_again() -> None:
-    belt = DevicePipeline(Both(), CPU, torch.float32)
-    loads = [belt.start([picture(i), picture(i + 10)], 2) for i in range(3)]
-    for i, load in enumerate(loads):
-        checked(load.answers(), (i, i + 10))
-    assert len(belt._free) == 3
-    free = {id(room) for room in belt._free}
-    small = belt.start([picture(7, 2, 2)], 2)
-    assert {id(room) for room in belt._free} < free, "a smaller one has room there"
-    kept = small.answers()[0]
-    belt.start([picture(9, 2, 2)], 2).answers()
+    pipeline = DevicePipeline(Both(), CPU, torch.float32)
+    loads = [pipeline.start([picture(i), picture(i + 10)], 2) for i in range(3)]
+    for i, batch in enumerate(loads):
+        checked(batch.results(), (i, i + 10))
+    assert len(pipeline._free) == 3
+    free = {id(room) for room in pipeline._free}
+    small = pipeline.start([picture(7, 2, 2)], 2)
+    assert {id(room) for room in pipeline._free} < free, "a smaller one has room there"
+    kept = small.results()[0]
+    pipeline.start([picture(9, 2, 2)], 2).results()
     checked([kept], (7,))
-    belt.forget()
-    assert belt._free == []
+    pipeline.release_memory()
+    assert pipeline._free == []
 
 
 def test_where_batches_are_filled_up_only_what_was_asked_comes_back() -> None:
@@ -75,9 +75,9 @@ def test_where_batches_are_filled_up_only_what_was_asked_comes_back() -> None:
         pads = True
 
     network = Both()
-    belt = DevicePipeline(network, CPU, torch.float32, Filling())
-    assert belt.filled(2, 8) == 8
-    checked(belt.start([picture(1), picture(2)], 8).answers(), (1, 2))
+    pipeline = DevicePipeline(network, CPU, torch.float32, Filling())
+    assert pipeline.padded_count(2, 8) == 8
+    checked(pipeline.start([picture(1), picture(2)], 8).results(), (1, 2))
     assert network.seen == [(torch.float32, (8, 1, 3, 5))]
 
 
@@ -86,21 +86,21 @@ def test_each_shape_is_prepared_once_and_the_oldest_is_let_go() -> None:
         def __init__(self) -> None:
             self.shapes: list[tuple[int, ...]] = []
 
-        def prepared(self, network: Any, shape: Any) -> Any:
+        def prepare(self, network: Any, shape: Any) -> Any:
             self.shapes.append(tuple(shape))
             return network
 
-    how = Counting()
-    belt = DevicePipeline(Both(), CPU, torch.float32, how)
+    device_steps = Counting()
+    pipeline = DevicePipeline(Both(), CPU, torch.float32, device_steps)
     for _ in range(3):
-        for width in range(1, SHAPES + 1):
-            belt.start([picture(0, 2, width)], 1).answers()
-    assert len(how.shapes) == SHAPES
-    belt.start([picture(0, 3, 1)], 1).answers()
-    belt.start([picture(0, 2, 2)], 1).answers()
-    assert len(how.shapes) == SHAPES + 1
-    belt.start([picture(0, 2, 1)], 1).answers()
-    assert len(how.shapes) == SHAPES + 2
+        for width in range(1, MAX_GRAPHS + 1):
+            pipeline.start([picture(0, 2, width)], 1).results()
+    assert len(device_steps.shapes) == MAX_GRAPHS
+    pipeline.start([picture(0, 3, 1)], 1).results()
+    pipeline.start([picture(0, 2, 2)], 1).results()
+    assert len(device_steps.shapes) == MAX_GRAPHS + 1
+    pipeline.start([picture(0, 2, 1)], 1).results()
+    assert len(device_steps.shapes) == MAX_GRAPHS + 2
 
 
 @pytest.mark.parametrize("name", ["lite", "resnet18"])
@@ -120,14 +120,14 @@ def test_shapes_and_types_on_a_cuda_device_that_is_not_there(name: str) -> None:
         device = torch.device("cuda:0")
         with device:
             network = NETWORKS[name]().eval()
-        belt = DevicePipeline(network, device, torch.float32, Noting())
-        load = belt.start([np.zeros((64, 96), np.float32)] * 3, 4)
-        assert load._answers.shape == (4, 2, 64, 96)
-        assert load._answers.device.type == "cpu"
-        assert load._answers.dtype == torch.float32
-        (room,) = [belt._room(4 * 64 * 96)]
-        assert room.arrived.device == room.leaving.device == device
-    assert seen == ["in", "through", "out"]
+        pipeline = DevicePipeline(network, device, torch.float32, Noting())
+        batch = pipeline.start([np.zeros((64, 96), np.float32)] * 3, 4)
+        assert batch._output.shape == (4, 2, 64, 96)
+        assert batch._output.device.type == "cpu"
+        assert batch._output.dtype == torch.float32
+        (room,) = [pipeline._buffers(4 * 64 * 96)]
+        assert room.device_input.device == room.device_output.device == device
+    assert seen == ["copy_in", "compute", "copy_out"]
 
 
 class Stream:
@@ -152,7 +152,7 @@ class Stream:
 def told(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """torch.cuda's streams and graphs, by doubles that compute at once and on the CPU."""
     told: list[str] = []
-    names = itertools.cycle(("in", "through", "out"))
+    names = itertools.cycle(("copy_in", "compute", "copy_out"))
 
     class Graph:
         redo: Callable[[], object] = staticmethod(lambda: None)
@@ -181,25 +181,32 @@ def told(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 
 def test_the_way_over_streams_and_graphs(told: list[str]) -> None:
-    belt = DevicePipeline(Both(), CPU, torch.float32, CudaDevice(CPU))
-    load = belt.start([picture(1)], 2)
+    pipeline = DevicePipeline(Both(), CPU, torch.float32, CudaDevice(CPU))
+    batch = pipeline.start([picture(1)], 2)
     assert told == [
-        "through after default", "on through", "through done", "captured on through, one pool, thread_local",
-        "on in", "through after in", "on through", "replayed", "out after through", "on out",
+        "compute after default", "on compute", "compute done", "captured on compute, one pool, thread_local",
+        "on copy_in", "compute after copy_in", "on compute", "replayed", "copy_out after compute", "on copy_out",
     ]  # fmt: skip
     told.clear()
-    load.answers()
-    assert told == ["marked on out"]
+    batch.results()
+    assert told == ["marked on copy_out"]
     told.clear()
-    belt.start([picture(2)], 2)
-    assert told == ["on in", "through after in", "on through", "replayed", "out after through", "on out"]
+    pipeline.start([picture(2)], 2)
+    assert told == [
+        "on copy_in",
+        "compute after copy_in",
+        "on compute",
+        "replayed",
+        "copy_out after compute",
+        "on copy_out",
+    ]
 
 
 def test_a_graph_reads_and_leaves_places_of_its_own(told: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
     """The double does not compute again, so what a replay leaves must be the very tensor of the capture."""
     network = Both()
     seen: list[Tensor] = []
-    run = CudaDevice(CPU).prepared(lambda x: seen.append(x) or network(x), (2, 1, 3, 5))
+    run = CudaDevice(CPU).prepare(lambda x: seen.append(x) or network(x), (2, 1, 3, 5))
     assert len(seen) == 4
     assert all(x is seen[0] for x in seen)
     left = run(torch.ones(2, 1, 3, 5))
@@ -221,7 +228,7 @@ def test_graphs_are_prepared_one_at_a_time(told: list[str], monkeypatch: pytest.
         return x
 
     ways = [CudaDevice(CPU) for _ in range(2)]
-    threads = [threading.Thread(target=way.prepared, args=(network, (1, 1, 2, 2))) for way in ways]
+    threads = [threading.Thread(target=way.prepare, args=(network, (1, 1, 2, 2))) for way in ways]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -240,19 +247,19 @@ def test_what_a_batch_under_way_reads_is_not_let_go(told: list[str]) -> None:
         def __del__(self) -> None:
             told.append("freed")
 
-    how = CudaDevice(CPU)
-    belt = DevicePipeline(Both(), CPU, torch.float32, how)
-    prepared = how.prepared
-    how.prepared = lambda network, shape: Freed(prepared(network, shape))  # type: ignore[method-assign]
-    belt.start([picture(1)], 1)
+    device_steps = CudaDevice(CPU)
+    pipeline = DevicePipeline(Both(), CPU, torch.float32, device_steps)
+    prepare = device_steps.prepare
+    device_steps.prepare = lambda network, shape: Freed(prepare(network, shape))  # type: ignore[method-assign]
+    pipeline.start([picture(1)], 1)
     told.clear()
-    belt.forget()
-    assert told == ["through done", "freed"]
-    for width in range(1, SHAPES + 1):
-        belt.start([picture(0, 2, width)], 1).answers()
+    pipeline.release_memory()
+    assert told == ["compute done", "freed"]
+    for width in range(1, MAX_GRAPHS + 1):
+        pipeline.start([picture(0, 2, width)], 1).results()
     told.clear()
-    belt.start([picture(0, 3, 3)], 1)
-    assert told[:2] == ["through done", "freed"]
+    pipeline.start([picture(0, 3, 3)], 1)
+    assert told[:2] == ["compute done", "freed"]
 
 
 @pytest.mark.parametrize("first", [torch.OutOfMemoryError("pretended"), ValueError("a fault")])
@@ -279,7 +286,7 @@ def test_want_of_memory_in_a_capture_is_told_as_such(
     monkeypatch.setattr(torch.cuda, "graph", capturing)
     expected = torch.OutOfMemoryError if isinstance(first, torch.OutOfMemoryError) else RuntimeError
     with pytest.raises(RuntimeError) as caught:
-        CudaDevice(CPU).prepared(network, (2, 1, 3, 5))
+        CudaDevice(CPU).prepare(network, (2, 1, 3, 5))
     assert type(caught.value) is expected
 
 
@@ -298,4 +305,4 @@ def test_where_two_do_not_fit_it_is_one() -> None:
 
 
 def test_a_device_decides_how() -> None:
-    assert isinstance(DevicePipeline(Both(), CPU, torch.float32)._how, cuda_streams.HostDevice)
+    assert isinstance(DevicePipeline(Both(), CPU, torch.float32)._steps, cuda_streams.HostDevice)

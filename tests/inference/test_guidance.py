@@ -33,7 +33,7 @@ def two_halves(height: int = 96, width: int = 128) -> Any:
 
 def painted(ink: Path, samples: Any, **options: Any) -> Any:
     with Colorizer(ink, ColorOptions(128, **options), "cpu", "fp32") as colorizer:
-        return colorizer.paint(samples)
+        return colorizer.colorize_image(samples)
 
 
 # --- hints ------------------------------------------------------------------------------------------------------------

@@ -61,7 +61,7 @@ class FrameSampler:
     def __init__(self, film: Film, survey: Survey, colorizer: Colorizer) -> None:
         wide = film.width * float(film.sample_aspect or 1)
         upright = (film.height, wide) if film.orientation < 5 else (wide, film.height)
-        self.small = colorizer.frame_for(round(upright[0]), round(upright[1]))
+        self.small = colorizer.network_size_for(round(upright[0]), round(upright[1]))
         stored = (self.small.height, self.small.width)
         self.size = stored if film.orientation < 5 else stored[::-1]
         self._table = lightness_table(film.tags, film.depth)
@@ -166,7 +166,7 @@ class KeyframeColorizer:
 
     def _ask(self, start: int, wanted: Sequence[int], seen: Sequence[FloatArray]) -> None:
         new = [i for i in wanted if start + i not in self._asked]
-        answers = self._colorizer.colours([seen[i] for i in new], self._eye.small, self._film.orientation)
+        answers = self._colorizer.predict_ab([seen[i] for i in new], self._eye.small, self._film.orientation)
         self._asked |= {start + i: ab for i, ab in zip(new, answers, strict=True)}
 
     def _refined(
