@@ -85,9 +85,9 @@ def _read(attempt: Attempt, file: BinaryIO) -> Photo:
 def _colorize_pages(attempt: Attempt, source: Photo) -> list[ColorizedPage | None]:
     """Colours every page that is monochrome; None in the place of a page that is in colour and stays as it is."""
     recolor, colorizer = attempt.context.options.recolor, attempt.context.colorizer
-    is_wanted = [recolor or is_monochrome(page) for page in source.pages]
-    pages = [colorize_page(page, colorizer) if wanted else None
-             for page, wanted in zip(source.pages, is_wanted, strict=True)]  # fmt: skip
+    # All pages are judged first: a file whose pages are all in colour never meets the network.
+    to_colorize = {i for i, page in enumerate(source.pages) if recolor or is_monochrome(page)}
+    pages = [colorize_page(page, colorizer) if i in to_colorize else None for i, page in enumerate(source.pages)]
     for page in pages:
         attempt.timer.add(page.seconds if page else {})
     return pages

@@ -1,0 +1,78 @@
+"""What a source is, is decided once, when the inputs are found."""
+
+from __future__ import annotations
+
+import pickle
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image
+from support.doubles import grey, save_grey_tree
+from support.observers import Recorder
+from support.reels import save_dpx, save_reel
+
+from archivecolor.options import FilmOptions, RunOptions, Shard
+from archivecolor.pipeline import media
+from archivecolor.pipeline.inputs import SourceKind
+from archivecolor.pipeline.jobs import find_jobs
+
+
+def kinds(src: Path, out: Path, **more: Any) -> dict[str, SourceKind]:
+    return {job.name: job.kind for job in find_jobs(RunOptions((str(src),), out, **more))}
+
+
+def test_the_kind_of_every_source(src: Path, out: Path) -> None:
+    still, moving = Image.fromarray(grey()), [Image.fromarray(grey(seed=i)) for i in range(3)]
+    still.save(src / "photo.png")
+    still.save(src / "no_suffix", "JPEG")
+    still.save(src / "still.gif")
+    moving[0].save(src / "moving.gif", save_all=True, append_images=moving[1:])
+    (src / "empty.mkv").touch()
+    (src / "really_matroska.jpg").write_bytes(b"\x1a\x45\xdf\xa3" + bytes(60))
+    save_dpx(src / "one.dpx", 0)
+    save_reel(src / "reel", range(4))
+    for i in range(2):
+        still.save(src / f"scan_{i}.tif")
+    assert kinds(src, out) == {
+        "photo.png": SourceKind.PHOTO,
+        "no_suffix": SourceKind.PHOTO,
+        "still.gif": SourceKind.PHOTO,
+        "scan_0.tif": SourceKind.PHOTO,
+        "scan_1.tif": SourceKind.PHOTO,
+        "moving.gif": SourceKind.FILM,
+        "empty.mkv": SourceKind.FILM,
+        "really_matroska.jpg": SourceKind.FILM,
+        "one.dpx": SourceKind.IMAGE_SEQUENCE,
+        "reel/reel_%06d.dpx": SourceKind.IMAGE_SEQUENCE,
+    }
+    sequences = kinds(src, out, film=FilmOptions(sequences=True))
+    assert sequences["scan_%d.tif"] is SourceKind.IMAGE_SEQUENCE
+    assert [kind.is_film for kind in SourceKind] == [False, True, True]
+
+
+def test_a_source_that_is_gone_counts_by_its_suffix(tmp_path: Path) -> None:
+    assert media.kind_of(tmp_path / "gone.png") is SourceKind.PHOTO
+    assert media.kind_of(tmp_path / "gone.mkv") is SourceKind.FILM
+    assert media.kind_of(tmp_path / "gone_%04d.png") is SourceKind.IMAGE_SEQUENCE
+
+
+def test_only_what_the_run_colours_is_opened(src: Path, out: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    save_grey_tree(src, 8)
+    opened: list[Path] = []
+    kind_of = media.kind_of
+    monkeypatch.setattr(media, "kind_of", lambda source: opened.append(source) or kind_of(source))
+    options = RunOptions((str(src),), out, limit=6, shard=Shard(1, 2))
+    jobs = find_jobs(options)
+    assert sorted(opened) == sorted(job.source for job in jobs)
+    assert len(jobs) < 6
+    opened.clear()
+    assert len(find_jobs(options, Recorder(stop=lambda: True))) == len(jobs)
+    assert opened == []
+
+
+def test_the_kind_travels_with_the_job(src: Path, out: Path) -> None:
+    save_dpx(src / "a.dpx", 0)
+    (job,) = find_jobs(RunOptions((str(src),), out))
+    assert pickle.loads(pickle.dumps(job)) == job
+    assert job.kind is SourceKind.IMAGE_SEQUENCE
