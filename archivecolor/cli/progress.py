@@ -20,7 +20,7 @@ from archivecolor import provenance
 from archivecolor.errors import INTERRUPTED, PictureError
 from archivecolor.options import RunOptions
 from archivecolor.pipeline.observer import FilmProgress, RunObserver
-from archivecolor.provenance import DONE, FAILED, Record, decisions
+from archivecolor.provenance import DONE, FAILED, Record, Totals, decisions
 
 STAGES = ("decode", "network", "spread", "encode")
 
@@ -28,7 +28,7 @@ STAGES = ("decode", "network", "spread", "encode")
 class Drive(Protocol):
     """`runner.drive`, here or in other processes."""
 
-    def __call__(self, options: RunOptions, observer: RunObserver, /) -> list[Record]: ...
+    def __call__(self, options: RunOptions, observer: RunObserver, /) -> Totals: ...
 
 
 def show(options: RunOptions, as_json: bool, quiet: bool, verbose: bool, stop: Callable[[], bool], drive: Drive) -> int:
@@ -41,12 +41,12 @@ def show(options: RunOptions, as_json: bool, quiet: bool, verbose: bool, stop: C
         view = TerminalObserver(bar, as_json, verbose, stop)
         for name in _overtaken(options):
             view.say(f"left as it is {name}: {provenance.SUPERSEDED}")
-        rows = drive(options, view)
-    view.summary(rows, options.out / provenance.manifest_of(options.shard))
+        totals = drive(options, view)
+    view.summary(totals, options.out / provenance.manifest_of(options.shard))
     if stop():
         view.say("Interrupted. The pictures in work are finished; the same command resumes the run.")
         return INTERRUPTED
-    return PictureError.exit_code if any(row.status == FAILED for row in rows) else 0
+    return PictureError.exit_code if any(status == FAILED for status, _ in totals) else 0
 
 
 def _overtaken(options: RunOptions) -> list[str]:
@@ -132,12 +132,12 @@ class TerminalObserver(RunObserver):
         seconds = max(time.monotonic() - self.started, 1e-6)
         return f"{self.coloured / seconds:.2f} pictures/s, {self.megapixels / seconds:.1f} MP/s"
 
-    def summary(self, rows: list[Record], manifest: Path) -> None:
+    def summary(self, totals: Totals, manifest: Path) -> None:
         """A table of what became of the inputs, by reason."""
         table = Table(box=None, pad_edge=False)
         for heading in ("", "pictures", "reason"):
             table.add_column(heading, justify="right" if heading == "pictures" else "left", overflow="fold")
-        for (status, reason), count in sorted(provenance.totals(rows).items()):
+        for (status, reason), count in sorted(totals.items()):
             table.add_row(status, str(count), escape(reason))
         self.console.print(table)
         shares = self.shares()

@@ -9,16 +9,15 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 
 from archivecolor.execution.supervise import parent
 from archivecolor.options import RunOptions, Shard
 from archivecolor.pipeline.observer import FilmProgress, ForwardingObserver, RunObserver, WithoutIgnoredFiles
-from archivecolor.provenance import Manifest, Record
+from archivecolor.provenance import Record, Totals, merge
 from archivecolor.provenance.shards import unmerged
 
 
-def drive(options: RunOptions, observer: RunObserver, child: Sequence[str] = parent.CHILD) -> list[Record]:
+def drive(options: RunOptions, observer: RunObserver, child: Sequence[str] = parent.CHILD) -> Totals:
     """`parent.drive`, once for each of the devices that `options.device` lists, all at the same time. Workers, cores
     and memory are divided among them. Before and after the run all rows are in one manifest; a run that was killed in
     between is resumed like any other. When the inputs or the output folder are refused, nothing is written.
@@ -31,7 +30,7 @@ def drive(options: RunOptions, observer: RunObserver, child: Sequence[str] = par
         return parent.drive(options, observer, child)
     shared = _Shared()
 
-    def drive_share(index: int, inputs: tuple[str, ...]) -> list[Record]:
+    def drive_share(index: int, inputs: tuple[str, ...]) -> Totals:
         count = len(devices)
         own = replace(
             options, inputs=inputs, device=devices[index], shard=Shard(index + 1, count), beside=count,
@@ -47,12 +46,13 @@ def drive(options: RunOptions, observer: RunObserver, child: Sequence[str] = par
             raise
 
     if unmerged(options.out):
-        _merge(options.out)
+        merge(options.out)
     with _inputs_for_all(options) as inputs, ThreadPoolExecutor(len(devices)) as threads:
         shares = [threads.submit(drive_share, index, inputs) for index in range(len(devices))]
-    rows = [row for done in shares for row in done.result()]
-    _merge(options.out)
-    return sorted(rows, key=lambda row: row.input)
+    totals = sum((share.result() for share in shares), Totals())
+    if unmerged(options.out):
+        merge(options.out)
+    return totals
 
 
 @dataclass
@@ -89,11 +89,6 @@ class _ShareObserver(ForwardingObserver):
 
     def stop_requested(self) -> bool:
         return self.shared.failed.is_set() or super().stop_requested()
-
-
-def _merge(out: Path) -> None:
-    with Manifest(out):  # opening the whole manifest joins what shards have left
-        return
 
 
 @contextmanager

@@ -8,7 +8,7 @@ from pathlib import Path
 from archivecolor import weights
 from archivecolor.options import ColorOptions, Disclosure, FilmOptions, RunOptions, parse_hint
 from archivecolor.pipeline.reference_palette import read_palette
-from archivecolor.pipeline.runner import drive
+from archivecolor.pipeline.runner import drive_with
 from archivecolor.provenance import Record
 
 
@@ -51,10 +51,11 @@ def run(
     """
     reference = read_palette(Path(palette), palette_strength) if palette else None
     color = ColorOptions(size, strength, tiles, reference, tuple(map(parse_hint, hints)), mirror)
-    return drive(
+    return drive_with(
+        list,
         RunOptions(
             tuple(map(str, inputs)), Path(out), model, color, device, precision, batch, workers, format, quality,
             suffix, recolor, overwrite, limit, max_megapixels, disclosure or Disclosure(), strips_above,
             engine, Path(redo) if redo else None, confidence, film or FilmOptions(),
-        )
+        ),
     )  # fmt: skip

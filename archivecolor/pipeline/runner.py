@@ -8,8 +8,9 @@ network has threads of its own (`inference/batching.py`), and all cores share th
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
+from typing import TypeVar
 
 import joblib
 
@@ -27,7 +28,9 @@ from archivecolor.pipeline.jobs import find_jobs
 from archivecolor.pipeline.observer import FilmObserver, ForwardingObserver, RunObserver
 from archivecolor.pipeline.photo import color_one
 from archivecolor.pipeline.scheduling import Budgets, SlowLast
-from archivecolor.provenance import FAILED, CrashReport, Manifest, ManifestWriter, Record
+from archivecolor.provenance import FAILED, CrashReport, Manifest, ManifestWriter, Record, Totals
+
+T = TypeVar("T")
 
 IN_FLIGHT_MEGAPIXELS = 400.0
 """Decoded megapixels in memory at one time. A picture larger than this is coloured alone."""
@@ -42,7 +45,7 @@ class _UntilOutputFails(ForwardingObserver):
         return self.error is not None or super().stop_requested()
 
 
-def drive(options: RunOptions, observer: RunObserver | None = None, crashes: CrashReport | None = None) -> list[Record]:
+def drive(options: RunOptions, observer: RunObserver | None = None, crashes: CrashReport | None = None) -> Totals:
     """Colours every input that is not finished yet, and keeps the manifest.
 
     Args:
@@ -50,7 +53,29 @@ def drive(options: RunOptions, observer: RunObserver | None = None, crashes: Cra
         crashes: what processes that were killed during this run left behind.
 
     Returns:
-        The rows of this run's inputs, old and new, in input order.
+        The totals of this run's inputs, old and new. The rows themselves are in the manifest only: a million of them
+        would take 2 GB of memory.
+
+    Raises:
+        NoInputError, OutputError, WeightsError, UsageError: nothing can be done at all, or no longer.
+    """
+    return drive_with(provenance.totals, options, observer, crashes)
+
+
+def drive_with(
+    summarize: Callable[[Iterable[Record]], T],
+    options: RunOptions,
+    observer: RunObserver | None = None,
+    crashes: CrashReport | None = None,
+) -> T:
+    """`drive`, with another summary.
+
+    Args:
+        summarize: called at the end with the rows of this run's inputs, old and new, in input order. They are read from
+            the manifest one by one.
+
+    Returns:
+        What `summarize` returns.
 
     Raises:
         NoInputError, OutputError, WeightsError, UsageError: nothing can be done at all, or no longer.
@@ -86,7 +111,7 @@ def drive(options: RunOptions, observer: RunObserver | None = None, crashes: Cra
             observer.picture_finished(job.name, outcome, len(todo))
         if observer.error:
             raise observer.error
-        return [manifest.rows[job.name] for job in todo if job.name in manifest.rows]
+        return summarize(manifest.rows[job.name] for job in todo if job.name in manifest.rows)
 
 
 def check_files(options: RunOptions) -> None:

@@ -16,6 +16,7 @@ from archivecolor.provenance.records import (
     CrashReport,
     Identity,
     Record,
+    Totals,
     is_superseded,
     totals,
 )
@@ -41,6 +42,7 @@ __all__ = [
     "Record",
     "RowIndex",
     "Settled",
+    "Totals",
     "caption",
     "check_credentials",
     "check_settled",

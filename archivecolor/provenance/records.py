@@ -111,6 +111,10 @@ def line(record: Record) -> str:
     return text + "\n"
 
 
-def totals(rows: Iterable[Record]) -> Counter[tuple[str, str]]:
-    """How many rows there are of each (status, reason)."""
+Totals = Counter[tuple[str, str]]
+"""How many rows there are of each (status, reason)."""
+
+
+def totals(rows: Iterable[Record]) -> Totals:
+    """Counts rows by status and reason."""
     return Counter((row.status, row.reason) for row in rows)

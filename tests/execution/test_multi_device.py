@@ -13,7 +13,7 @@ from types import SimpleNamespace
 import joblib
 import pytest
 from support.doubles import colour, contents, save_grey_tree
-from support.observers import Recorder
+from support.observers import Recorder, drive_of
 from support.paths import SUPPORT
 
 import archivecolor
@@ -23,7 +23,7 @@ from archivecolor.execution.multi_device import drive
 from archivecolor.execution.supervise import child, parent
 from archivecolor.options import ColorOptions, Disclosure, RunOptions, Shard
 from archivecolor.pipeline import runner
-from archivecolor.provenance import DONE, MANIFEST, Record, read_rows
+from archivecolor.provenance import DONE, MANIFEST, Record, Totals, read_rows
 from archivecolor.provenance.records import line
 from archivecolor.provenance.shards import manifest_of
 
@@ -46,7 +46,7 @@ def test_two_processes_do_what_one_does(options: RunOptions, src: Path, out: Pat
     save_grey_tree(src, 9)
     (src / "notes.txt").write_text("no picture")
     heard = Recorder()
-    rows = drive(options, heard, CHILD)
+    rows = drive_of(drive, options, heard, CHILD)
     assert [row.input for row in rows] == sorted(heard.names)
     assert {row.status for row in rows} == {DONE}
     assert (len(rows), heard.total, heard.ignored) == (9, 9, ["notes.txt"])
@@ -54,7 +54,7 @@ def test_two_processes_do_what_one_does(options: RunOptions, src: Path, out: Pat
     colour(src, out=tmp_path / "alone", model=ink)
     assert contents(out, lambda p: p.name == MANIFEST) == contents(tmp_path / "alone", lambda p: p.name == MANIFEST)
     again = Recorder()
-    assert drive(options, again, CHILD) == rows
+    assert drive_of(drive, options, again, CHILD) == rows
 
 
 def test_what_other_shares_left_is_joined_before(options: RunOptions, src: Path, out: Path) -> None:
@@ -63,7 +63,7 @@ def test_what_other_shares_left_is_joined_before(options: RunOptions, src: Path,
     left = Record("a", "/elsewhere/a.png", "a.png", DONE)
     out.mkdir()
     (out / manifest_of(Shard(2, 3))).write_text(line(left))
-    rows = drive(options, Recorder(), CHILD)
+    rows = drive_of(drive, options, Recorder(), CHILD)
     assert set(read_rows(out)) == {"a", *(row.input for row in rows)}
 
 
@@ -73,8 +73,9 @@ def test_a_list_on_standard_input_reaches_all(
     paths = save_grey_tree(src, 5)
     listed = io.BytesIO("".join(f"{path}\n" for path in paths).encode())
     monkeypatch.setattr(sys, "stdin", SimpleNamespace(buffer=listed))
-    rows = drive(replace(options, inputs=("-",)), Recorder(), CHILD)
-    assert [row.status for row in rows] == [DONE] * 5
+    totals = drive(replace(options, inputs=("-",)), Recorder(), CHILD)
+    assert totals == {(DONE, ""): 5}
+    assert [row.status for row in read_rows(out).values()] == [DONE] * 5
 
 
 def test_what_is_wrong_with_one_device_ends_all(options: RunOptions, src: Path) -> None:
@@ -100,9 +101,9 @@ def test_what_is_refused_leaves_nothing_behind(options: RunOptions, src: Path, o
 def test_workers_cores_and_memory_are_shared_out(options: RunOptions, monkeypatch: pytest.MonkeyPatch) -> None:
     given: list[RunOptions] = []
 
-    def noting(own: RunOptions, *rest: object) -> list[Record]:
+    def noting(own: RunOptions, *rest: object) -> Totals:
         given.append(own)
-        return []
+        return Totals()
 
     monkeypatch.setattr(parent, "drive", noting)
     for workers in (0, 1, 7):
@@ -132,7 +133,7 @@ def test_asked_to_stop_all_stop(options: RunOptions, src: Path, out: Path) -> No
     save_grey_tree(src, 60)
     heard = Recorder()
     heard.stop = lambda: len(heard.names) >= 4
-    rows = drive(options, heard, CHILD)
+    rows = drive_of(drive, options, heard, CHILD)
     assert 4 <= len(rows) < 60
     assert set(read_rows(out)) >= {row.input for row in rows}
 

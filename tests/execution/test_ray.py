@@ -7,13 +7,14 @@ import os
 import sys
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 from PIL import Image
 from support.doubles import colour, contents, save_grey_tree
-from support.observers import Recorder
+from support.observers import Recorder, drive_of
 from support.paths import ROOT, TESTS
 from support.readme_commands import blocks, on_ray, prints
 
@@ -48,7 +49,7 @@ def options(src: Path, out: Path, ink: Path, **more: Any) -> RunOptions:
 
 
 def drive(asked: RunOptions, observer: Recorder | None = None) -> list[Record]:
-    return driver.drive(asked, observer or Recorder(), parcel=4)
+    return drive_of(partial(driver.drive, parcel=4), asked, observer or Recorder())
 
 
 def pictures(out: Path) -> dict[str, bytes]:

@@ -16,11 +16,12 @@ from typing import Any
 
 import pytest
 from support.doubles import colour, contents, save_grey_tree
-from support.observers import Recorder
+from support.observers import Recorder, drive_of
 from support.paths import ROOT, SUPPORT
 
 from archivecolor.errors import ArchivecolorError, NoInputError, OutputError, StoppedError
 from archivecolor.execution.multi_device import drive
+from archivecolor.execution.supervise import parent
 from archivecolor.execution.supervise.parent import CHILD
 from archivecolor.options import ColorOptions, Disclosure, RunOptions
 from archivecolor.provenance import DONE, FAILED, LOCK, MANIFEST, Record, read_rows
@@ -38,7 +39,7 @@ def options(src: Path, out: Path, ink: Path) -> RunOptions:
 
 
 def go(options: RunOptions, seen: Recorder, child: Sequence[str] = LIGHT) -> dict[str, Record]:
-    return {row.input: row for row in drive(options, seen, child)}
+    return {row.input: row for row in drive_of(drive, options, seen, child)}
 
 
 def name_it(path: Path, word: str) -> str:
@@ -97,8 +98,9 @@ def test_a_list_on_standard_input_is_there_for_the_second_child_too(
     (tmp_path / "list").write_text("\n".join(map(str, paths)))
     with (tmp_path / "list").open() as stdin:
         monkeypatch.setattr("sys.stdin", stdin)
-        rows = go(replace(options, inputs=("-",)), Recorder())
-    assert sorted(row.status for row in rows.values()) == [DONE, DONE, FAILED]
+        totals = drive(replace(options, inputs=("-",)), Recorder(), LIGHT)
+    assert sorted((status, count) for (status, _), count in totals.items()) == [(DONE, 2), (FAILED, 1)]
+    assert sorted(row.status for row in read_rows(options.out).values()) == [DONE, DONE, FAILED]
 
 
 def test_errors_of_the_child_are_those_of_the_run(options: RunOptions, src: Path, out: Path) -> None:
@@ -258,6 +260,41 @@ def test_the_real_command_works_in_a_child(src: Path, out: Path) -> None:
     rows = read_rows(out)
     assert 0 < len(rows) < 60
     assert {row.status for row in rows.values()} == {DONE}
+
+
+def test_no_list_of_rows_reaches_the_parent(options: RunOptions, src: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A million rows take 2 GB: a message holds one row, and the last one the totals."""
+    save_grey_tree(src, 40)
+    sizes: list[int] = []
+    handle = parent._handle
+
+    def measured(message: object, *rest: Any) -> None:
+        sizes.append(len(pickle.dumps(message)))
+        handle(message, *rest)
+
+    monkeypatch.setattr(parent, "_handle", measured)
+    assert drive(options, Recorder(), LIGHT) == {(DONE, ""): 40}
+    assert max(sizes) < 1000
+
+
+def test_a_reader_that_stops_reading_ends_the_run_quietly(src: Path, out: Path) -> None:
+    """`archivecolor run ... --json | head -1`"""
+    save_grey_tree(src, 60)
+    command = [sys.executable, "-m", "archivecolor", "run", str(src), "--out", str(out), "--size", "64", "--device",
+               "cpu", "--json"]  # fmt: skip
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=ROOT) as run:
+        assert run.stdout is not None
+        first = run.stdout.readline()
+        run.stdout.close()
+        assert run.stderr is not None
+        said = run.stderr.read()
+        code = run.wait(120)
+    assert '"status": "done"' in first
+    assert (code, said) == (1, "")
+    rows = read_rows(out)
+    assert 0 < len(rows) < 60
+    assert {row.status for row in rows.values()} == {DONE}, "what was started is finished"
+    assert not (out / LOCK).exists()
 
 
 def test_the_parent_imports_nothing_heavy() -> None:

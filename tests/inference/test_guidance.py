@@ -145,7 +145,7 @@ def test_a_hint_for_many_pictures_is_refused(src: Path, out: Path, ink: Path) ->
 
 
 def run_with(src: Path, out: Path, model: Path, redo: Path | None = None, **color: Any) -> Any:
-    from archivecolor.pipeline.runner import drive
+    from support.observers import drive
 
     options = RunOptions(
         (str(src),), out, str(model), ColorOptions(64, **color), device="cpu", precision="fp32", redo=redo

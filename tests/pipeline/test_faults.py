@@ -17,13 +17,12 @@ from typing import Any
 import pytest
 from PIL import Image
 from support.doubles import colour, contents, grey, save_grey_tree
-from support.observers import Recorder
+from support.observers import Recorder, drive
 
 from archivecolor import files, photo, weights
 from archivecolor.errors import OutputError
 from archivecolor.options import ColorOptions, Disclosure, RunOptions
 from archivecolor.pipeline import inputs
-from archivecolor.pipeline.runner import drive
 from archivecolor.preservation.verify import verify
 from archivecolor.provenance import DONE, FAILED, LOCK, MANIFEST, Manifest, Record, locks, read_rows
 

@@ -13,12 +13,11 @@ import pytest
 from support.coloured_films import VARIABLE, colour_film
 from support.doubles import colour
 from support.films import facts, save_film
-from support.observers import Recorder
+from support.observers import Recorder, drive
 
 from archivecolor.errors import OutputError
 from archivecolor.film import work_folder, write
 from archivecolor.options import ColorOptions, FilmOptions, RunOptions
-from archivecolor.pipeline.runner import drive
 from archivecolor.preservation import bag, verify
 from archivecolor.provenance import DONE, FAILED
 
@@ -128,7 +127,6 @@ def test_asked_to_stop_it_leaves_what_it_has_and_goes_on_from_there(
     src: Path, out: Path, ink: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from archivecolor.options import ColorOptions, RunOptions
-    from archivecolor.pipeline.runner import drive
 
     save_film(src / "reel.mp4", list(range(0, 40 * 20, 20)))
     monkeypatch.setattr("archivecolor.pipeline.film.color_film.LONGEST_SEGMENT", 8)

@@ -18,11 +18,10 @@ from support.doubles import (
     save_grey_tree,
     save_ink,
 )
-from support.observers import Recorder
+from support.observers import Recorder, drive
 from support.runs import Colour, by_name, done_lines, options_of, own_words, save, times, wait_for_progress
 
 from archivecolor.options import Disclosure
-from archivecolor.pipeline.runner import drive
 from archivecolor.preservation.verify import verify
 from archivecolor.provenance import DONE, FAILED, MANIFEST, Record
 

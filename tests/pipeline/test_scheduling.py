@@ -11,11 +11,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from support.doubles import save_grey_tree
-from support.observers import Recorder
+from support.observers import Recorder, drive
 
 from archivecolor.options import ColorOptions, Disclosure, RunOptions
 from archivecolor.pipeline.film import film_job
-from archivecolor.pipeline.runner import drive
 from archivecolor.pipeline.scheduling import SlowLast
 from archivecolor.provenance import DONE, Record
 

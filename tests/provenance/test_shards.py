@@ -12,14 +12,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from support.doubles import colour, contents, register_ink, save_grey_tree
-from support.observers import Recorder
+from support.observers import Recorder, drive
 from typer.testing import CliRunner
 
 from archivecolor import cli, files
 from archivecolor.errors import NoInputError, OutputError
 from archivecolor.options import ColorOptions, Disclosure, RunOptions, Shard
 from archivecolor.pipeline.jobs import find_jobs
-from archivecolor.pipeline.runner import drive
 from archivecolor.preservation.bag import bag
 from archivecolor.preservation.verify import verify
 from archivecolor.provenance import (

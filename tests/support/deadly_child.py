@@ -20,7 +20,7 @@ from archivecolor.execution.supervise import child
 from archivecolor.options import RunOptions
 from archivecolor.pipeline import inputs
 from archivecolor.pipeline.observer import RunObserver
-from archivecolor.provenance import DONE, FAILED, CrashReport, Manifest, Record
+from archivecolor.provenance import DONE, FAILED, CrashReport, Manifest, Record, Totals, totals
 
 DELAY_S = float(os.environ.get("DEADLY_DELAY_S", "0"))
 
@@ -39,7 +39,7 @@ def perhaps_die(path: Path) -> None:
         os.kill(os.getpid(), signal.SIGKILL)
 
 
-def light_drive(options: RunOptions, observer: RunObserver, crashes: CrashReport) -> list[Record]:
+def light_drive(options: RunOptions, observer: RunObserver, crashes: CrashReport) -> Totals:
     """What `runner.drive` promises, one picture after the other and without a picture; three are in hand at a time."""
     pictures = lambda path: path.suffix != ".txt"  # noqa: E731
     todo = inputs.find_inputs(options.inputs, options.out, pictures, ignored=observer.file_ignored)
@@ -65,7 +65,7 @@ def light_drive(options: RunOptions, observer: RunObserver, crashes: CrashReport
                 perhaps_die(job.source)
                 time.sleep(DELAY_S)
                 settle(job, DONE)
-        return [manifest.rows[job.name] for job in todo if job.name in manifest.rows]
+        return totals(manifest.rows[job.name] for job in todo if job.name in manifest.rows)
 
 
 def make_real() -> None:

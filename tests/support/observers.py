@@ -4,9 +4,27 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
+from archivecolor.options import RunOptions
+from archivecolor.pipeline import runner
+from archivecolor.pipeline.jobs import find_jobs
 from archivecolor.pipeline.observer import FilmProgress, RunObserver
-from archivecolor.provenance import Record
+from archivecolor.provenance import Record, Totals, known_rows
+from archivecolor.provenance import totals as count
+
+
+def drive_of(drive: Callable[..., Totals], options: RunOptions, *rest: Any) -> list[Record]:
+    """The rows of a run's inputs, in input order, of which `drive` returns the totals."""
+    totals, known = drive(options, *rest), known_rows(options.out, options.shard)
+    rows = [known[job.name] for job in find_jobs(options) if job.name in known]
+    assert totals == count(rows)
+    return rows
+
+
+def drive(options: RunOptions, observer: RunObserver | None = None) -> list[Record]:
+    """The rows of a run in this process."""
+    return drive_of(runner.drive, options, observer)
 
 
 class Recorder(RunObserver):

@@ -22,7 +22,7 @@ from archivecolor.pipeline.inputs import Job
 from archivecolor.pipeline.jobs import find_jobs
 from archivecolor.pipeline.observer import RunObserver
 from archivecolor.pipeline.runner import check_files
-from archivecolor.provenance import Record
+from archivecolor.provenance import Totals
 
 PARCEL = 64
 """Pictures that an actor is given at a time, and does again when it dies over them."""
@@ -40,7 +40,7 @@ _LOOK_EVERY_S = 0.2
 _T = TypeVar("_T")
 
 
-def drive(options: RunOptions, observer: RunObserver, parcel: int = PARCEL) -> list[Record]:
+def drive(options: RunOptions, observer: RunObserver, parcel: int = PARCEL) -> Totals:
     """`runner.drive` on a Ray cluster; on one that is started on this machine where `options.address` is empty.
 
     Args:
@@ -81,7 +81,7 @@ def drive(options: RunOptions, observer: RunObserver, parcel: int = PARCEL) -> l
         finally:
             ray.kill(ledger)
     rows = provenance.known_rows(options.out, options.shard)
-    return [rows[job.name] for job in todo if job.name in rows]
+    return provenance.totals(rows[job.name] for job in todo if job.name in rows)
 
 
 def _follow(outcomes: Iterator[tuple[str, Outcome]], post: ManifestClient, observer: RunObserver, total: int) -> None:

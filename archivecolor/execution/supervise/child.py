@@ -15,12 +15,10 @@ import joblib
 
 from archivecolor.errors import ArchivecolorError
 from archivecolor.execution.supervise.messages import (
-    ROWS_PER_MESSAGE,
     FileIgnored,
     FilmProgressed,
     PictureFinished,
     PictureStarted,
-    RowBatch,
     RunEnded,
     RunFailed,
     RunRequest,
@@ -44,13 +42,11 @@ def main(number: int) -> None:
     observer = ParentObserver(parent)
     signal.signal(signal.SIGTERM, lambda *_: observer.stopped.set())
     try:
-        rows = drive(request.options, observer, request.crashes)
+        totals = drive(request.options, observer, request.crashes)
     except ArchivecolorError as error:
         observer.send(RunFailed(error))
         return
-    for start in range(0, len(rows), ROWS_PER_MESSAGE):
-        observer.send(RowBatch(rows[start : start + ROWS_PER_MESSAGE]))
-    observer.send(RunEnded(observer.stopped.is_set()))
+    observer.send(RunEnded(totals, observer.stopped.is_set()))
 
 
 class ParentObserver(RunObserver):

@@ -8,10 +8,7 @@ from pathlib import Path
 from archivecolor.errors import ArchivecolorError
 from archivecolor.options import RunOptions
 from archivecolor.pipeline.observer import FilmProgress
-from archivecolor.provenance import CrashReport, Record
-
-ROWS_PER_MESSAGE = 1000
-"""Rows in one message."""
+from archivecolor.provenance import CrashReport, Record, Totals
 
 
 @dataclass(frozen=True)
@@ -61,15 +58,10 @@ class RunFailed:
 
 
 @dataclass(frozen=True)
-class RowBatch:
-    """From the child: some of the rows that `runner.drive` returned."""
-
-    rows: list[Record]
-
-
-@dataclass(frozen=True)
 class RunEnded:
     """From the child: the run is over, and this is the last message."""
 
+    totals: Totals
+    """What `runner.drive` returned."""
     stopped: bool
     """Whether the child was asked to stop, by its parent or by somebody else."""

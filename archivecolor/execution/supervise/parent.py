@@ -10,7 +10,7 @@ import sys
 import tempfile
 import threading
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from multiprocessing import Pipe
 from multiprocessing.connection import Connection
@@ -22,14 +22,13 @@ from archivecolor.execution.supervise.messages import (
     FilmProgressed,
     PictureFinished,
     PictureStarted,
-    RowBatch,
     RunEnded,
     RunFailed,
     RunRequest,
 )
 from archivecolor.options import RunOptions
 from archivecolor.pipeline.observer import RunObserver, WithoutIgnoredFiles
-from archivecolor.provenance import CrashReport, Record
+from archivecolor.provenance import CrashReport, Totals
 
 CHILD = (sys.executable, "-m", "archivecolor.execution.supervise.child")
 _POLL_S = 0.2
@@ -43,13 +42,12 @@ class ChildSession:
     unfinished: set[str] = field(default_factory=set)
     """Inputs that it started and did not finish."""
     settled: set[str] = field(default_factory=set)
-    rows: list[Record] = field(default_factory=list)
     error: ArchivecolorError | None = None
     end: RunEnded | None = None
     exit_code: int = 0
 
 
-def drive(options: RunOptions, observer: RunObserver, child: Sequence[str] = CHILD) -> list[Record]:
+def drive(options: RunOptions, observer: RunObserver, child: Sequence[str] = CHILD) -> Totals:
     """`runner.drive` in a child process. When the child is killed, a new child tries the unfinished pictures one at a
     time; a picture that kills again gets a failed row, and the run continues.
 
@@ -71,8 +69,10 @@ def drive(options: RunOptions, observer: RunObserver, child: Sequence[str] = CHI
                 raise session.error
             if session.end and session.end.stopped and not observer.stop_requested():
                 raise StoppedError("the working process was asked to stop; the same command resumes the run")
-            if session.end or (observer.stop_requested() and session.exit_code in (-signal.SIGTERM, -signal.SIGINT)):
-                return session.rows
+            if session.end:
+                return session.end.totals
+            if observer.stop_requested() and session.exit_code in (-signal.SIGTERM, -signal.SIGINT):
+                return Totals()
             crashes = _updated(crashes, session)
             observer = WithoutIgnoredFiles(observer)
 
@@ -89,14 +89,18 @@ def _run_child(
         process = subprocess.Popen([*command, str(child_end.fileno())], stdin=stdin, pass_fds=[child_end.fileno()])
     child_end.close()
     try:
-        connection.send(request)
+        with suppress(ConnectionError):  # it died before it could read its request; the exit code says how
+            connection.send(request)
         for message in _messages(connection):
             if observer.stop_requested() and not terminated:
                 process.terminate()
                 terminated = True
             _handle(message, session, observer)
-    except ConnectionError:
-        pass  # it died before it could read its request; the exit code says how
+    except Exception:  # the observer's, for example because nobody reads standard output any more
+        process.terminate()
+        for _ in _messages(connection):
+            pass  # until the child has finished the pictures in work
+        raise
     finally:
         connection.close()  # which ends a child that is still there
         session.exit_code = process.wait()
@@ -125,8 +129,6 @@ def _handle(message: object, session: ChildSession, observer: RunObserver) -> No
             observer.film_progress(name, progress)
         case FileIgnored(path):
             observer.file_ignored(path)
-        case RowBatch(rows):
-            session.rows += rows
         case RunFailed(error):
             session.error = error
         case RunEnded():
