@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import hashlib
 import os
+import stat
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -73,8 +74,19 @@ def sha256(path: Path) -> str:
         if not found:
             raise FileNotFoundError(errno.ENOENT, "there is no file of this number pattern", str(path))
         return hashlib.sha256(b"".join(_listed(each) for each in found)).hexdigest()
+    if is_special(path):
+        raise OSError(errno.EINVAL, "a device or pipe, not a file", str(path))
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def is_special(path: Path) -> bool:
+    """Whether a path is a device, a pipe or a socket. Such a thing must not be opened: that may wait for ever."""
+    try:
+        mode = path.stat().st_mode
+    except OSError:
+        return False
+    return not (stat.S_ISREG(mode) or stat.S_ISDIR(mode))
 
 
 def _listed(path: Path) -> bytes:

@@ -13,6 +13,7 @@ from pathlib import Path, PurePath
 
 from archivecolor import sequences
 from archivecolor.errors import NoInputError, OutputError
+from archivecolor.files import is_special
 
 
 class SourceKind(StrEnum):
@@ -62,7 +63,7 @@ def find_inputs(
         inputs: files, folders, glob patterns, number patterns (see `sequences`), `@list.txt`, or `-` for a list on
             standard input.
         out: the output folder. It must not be inside an input folder, and no input folder inside it.
-        is_picture: whether a file found in a folder is a source. Files named one by one always are.
+        is_picture: whether a regular file found in a folder is a source. Files named one by one always are.
         suffix: added to the stem of each output (`_color`).
         new_suffix: the file suffix of the outputs when the format changes (".png"); "" keeps the suffix of each source.
         ignored: called with every file in a folder that is no source. Hidden files and folders are skipped silently.
@@ -238,7 +239,7 @@ def _walk(root: Path, is_picture: Callable[[Path], bool], ignored: Callable[[Pat
             path = Path(entry.path)
             if _is_folder(entry):
                 yield from walk(path, parents | {identity})
-            elif is_picture(path):
+            elif not _is_special(entry) and is_picture(path):
                 yield path
             else:
                 ignored(path)
@@ -249,6 +250,14 @@ def _walk(root: Path, is_picture: Callable[[Path], bool], ignored: Callable[[Pat
 def _is_folder(entry: os.DirEntry[str]) -> bool:
     try:
         return entry.is_dir()
+    except OSError:  # a link to itself
+        return False
+
+
+def _is_special(entry: os.DirEntry[str]) -> bool:
+    """Whether a directory entry is a device, a pipe or a socket. Costs nothing for a regular file."""
+    try:
+        return not entry.is_file() and is_special(Path(entry.path))
     except OSError:  # a link to itself
         return False
 

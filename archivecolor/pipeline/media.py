@@ -4,22 +4,24 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from archivecolor import film, photo
+from archivecolor import files, film, photo
 from archivecolor.pipeline.inputs import SourceKind
 
 
 def kind_of(source: Path) -> SourceKind:
     """The kind of a source by its name, else by its first bytes. Opens the file once (a GIF twice).
 
-    A file that cannot be read counts by its suffix.
+    A file that cannot be read counts by its suffix. A device or pipe counts as a photograph, and is not opened.
     """
     if film.is_numbered(source):
         return SourceKind.IMAGE_SEQUENCE
+    if files.is_special(source):
+        return SourceKind.PHOTO
     return SourceKind.FILM if film.is_film(source) else SourceKind.PHOTO
 
 
 def is_input(path: Path) -> bool:
-    """Whether a file found in a folder is a picture or a film."""
+    """Whether a regular file found in a folder is a picture or a film."""
     return photo.is_picture(path) or film.is_film(path)
 
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import pickle
 from pathlib import Path
 from typing import Any
 
 import pytest
 from PIL import Image
-from support.doubles import grey, save_grey_tree
+from support.doubles import colour, grey, save_grey_tree
 from support.observers import Recorder
 from support.reels import save_dpx, save_reel
 
@@ -16,6 +17,7 @@ from archivecolor.options import FilmOptions, RunOptions, Shard
 from archivecolor.pipeline import media
 from archivecolor.pipeline.inputs import SourceKind
 from archivecolor.pipeline.jobs import find_jobs
+from archivecolor.provenance import DONE, FAILED
 
 
 def kinds(src: Path, out: Path, **more: Any) -> dict[str, SourceKind]:
@@ -55,6 +57,19 @@ def test_a_source_that_is_gone_counts_by_its_suffix(tmp_path: Path) -> None:
     assert media.kind_of(tmp_path / "gone.png") is SourceKind.PHOTO
     assert media.kind_of(tmp_path / "gone.mkv") is SourceKind.FILM
     assert media.kind_of(tmp_path / "gone_%04d.png") is SourceKind.IMAGE_SEQUENCE
+
+
+def test_pipes_are_not_opened(src: Path, out: Path, ink: Path) -> None:
+    """Opening one waits for a writer, who may never come."""
+    save_grey_tree(src, 1)
+    for name in ("pipe.png", "pipe"):
+        os.mkfifo(src / name)
+    recorder = Recorder()
+    (job,) = find_jobs(RunOptions((str(src),), out), recorder)
+    assert sorted(recorder.ignored) == ["pipe", "pipe.png"]
+    done, failed = sorted(colour(job.source, src / "pipe.png", out=out, model=ink), key=lambda row: row.status)
+    assert (done.status, failed.status) == (DONE, FAILED)
+    assert failed.reason == "cannot be read (a device or pipe, not a file)"
 
 
 def test_only_what_the_run_colours_is_opened(src: Path, out: Path, monkeypatch: pytest.MonkeyPatch) -> None:
