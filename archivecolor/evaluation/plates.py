@@ -15,7 +15,7 @@ import torch
 from torch import nn
 
 from archivecolor.errors import NoInputError
-from archivecolor.evaluation.evaluate import Measured, coloured, load_networks
+from archivecolor.evaluation.evaluate import PictureMeasures, coloured, load_networks
 from archivecolor.evaluation.scoring import GREY, TRUTH
 from archivecolor.imaging import lab
 from archivecolor.imaging.arrays import ByteArray
@@ -84,25 +84,29 @@ class _PlateKind:
 
     def __init__(self, networks: dict[str, nn.Module]) -> None:
         self.networks = networks
-        self.measured = {name: Measured() for name in (GREY, *networks, TRUTH)}
+        self.measures = {name: PictureMeasures() for name in (GREY, *networks, TRUTH)}
         self.plates: list[ByteArray] = []
-        self.tiles: dict[str, list[ByteArray]] = {name: [] for name in self.measured}
+        self.tiles: dict[str, list[ByteArray]] = {name: [] for name in self.measures}
 
     def colour(self, batch: Batch, precision: str) -> None:
         for name, rgb in coloured(self.networks, batch, precision).items():
-            self.measured[name].note(rgb, batch.rgb)
+            self.measures[name].add(rgb, batch.rgb)
             self.tiles[name].append(figures.to_bytes(rgb[0]))
         grey = lab.srgb_from_lab(lab.lab_from_net(batch.l_net, torch.zeros_like(batch.ab_net)))
         self.plates.append(figures.to_bytes(grey[0]))
 
     def scores(self, plate: str) -> Iterator[PlateScores]:
-        grey, truth = (self.measured[name].means() for name in (GREY, TRUTH))
+        grey, truth = (self.measures[name].means() for name in (GREY, TRUTH))
         for name in self.networks:
-            psnr, ciede, colour = self.measured[name].means()
+            means = self.measures[name].means()
             yield PlateScores(
-                plate, name, len(self.plates), round(psnr - grey[0], 2), round(grey[1] - ciede, 2),
-                round(colour / truth[2], 3),
-            )  # fmt: skip
+                plate,
+                name,
+                len(self.plates),
+                round(means.psnr_db - grey.psnr_db, 2),
+                round(grey.ciede2000 - means.ciede2000, 2),
+                round(means.colourfulness / truth.colourfulness, 3),
+            )
 
 
 def evaluate(

@@ -36,6 +36,10 @@ class Scores:
     """Fréchet distance (Lite0) to the true pictures."""
     frechet_ratio: float
     """÷ the grey pictures' distance."""
+    fine_ratio: float
+    """Fine chroma contrast ÷ the truth's."""
+    wild: float
+    """Share of the pixels that are strongly coloured and far from the truth."""
 
 
 @dataclass(frozen=True)
@@ -59,6 +63,7 @@ LABELS = {
     "colourfulness": ("colourfulness", 1), "colour_ratio": ("  ÷ truth", 3),
     "agreement": ("agreement (Lite0)", 3), "agreement_way": ("  way from grey to 1", 3),
     "frechet": ("Fréchet distance (Lite0)", 2), "frechet_ratio": ("  ÷ grey", 3),
+    "fine_ratio": ("fine chroma contrast ÷ truth", 3), "wild": ("wild pixels, share", 4),
 }  # fmt: skip
 """What each score is called in a table, and its digits."""
 

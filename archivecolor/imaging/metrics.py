@@ -37,6 +37,28 @@ def ciede2000_from_lab(one: AnyFloatArray, other: AnyFloatArray) -> AnyFloatArra
     return np.asarray(difference.mean(axis=(1, 2), dtype=np.float64))
 
 
+FINE_SIGMA_PX = 5.0
+"""Standard deviation of the blur that separates small things from large areas, at 256 px."""
+WILD_CHROMA, WILD_ERROR = 20.0, 25.0
+"""Lab units: a pixel is wild if its chroma is over the first and its ab is further than the second from the truth."""
+
+
+def fine_chroma_contrast(ab: AnyFloatArray) -> float:
+    """Root mean square, in Lab units, of ab (2, H, W) minus its Gaussian blur: the colour of small things."""
+    from scipy.ndimage import gaussian_filter  # type: ignore[attr-defined]
+
+    values = np.asarray(ab, np.float64)
+    detail = values - gaussian_filter(values, (0, FINE_SIGMA_PX, FINE_SIGMA_PX))
+    return float(np.sqrt(np.square(detail).sum(axis=0).mean()))
+
+
+def wild_share(ab: AnyFloatArray, true_ab: AnyFloatArray) -> float:
+    """Share of the pixels of ab (2, H, W), Lab units, that are strongly coloured and far from the truth: red faces,
+    blue walls. 0 is best."""
+    strong = np.hypot(*ab) > WILD_CHROMA
+    return float((strong & (np.hypot(*(np.asarray(ab) - true_ab)) > WILD_ERROR)).mean())
+
+
 class Gaussian:
     """Mean and scatter of features that come in parts, N of D numbers in all; about 2 D rows are held at most.
 

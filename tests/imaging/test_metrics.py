@@ -108,3 +108,22 @@ def test_features_that_come_in_parts_are_those_that_come_at_once():
     assert parts.root().T @ parts.root() / 89 == pytest.approx(np.cov(x, rowvar=False))
     whole = metrics.frechet_distance(Gaussian(x), Gaussian(y))
     assert metrics.frechet_distance(parts, Gaussian(y)) == pytest.approx(whole, rel=1e-9)
+
+
+def test_fine_chroma_contrast_is_that_of_small_things() -> None:
+    """A checkerboard of single pixels is all detail; a flat field and a slow ramp have none."""
+    height, width = 64, 96
+    checks = np.where(np.indices((height, width)).sum(axis=0) % 2, 3.0, -3.0)
+    assert metrics.fine_chroma_contrast(np.stack([checks, np.zeros_like(checks)])) == pytest.approx(3, abs=0.02)
+    assert metrics.fine_chroma_contrast(np.full((2, height, width), 40.0)) == pytest.approx(0, abs=1e-9)
+    ramp = np.tile(np.linspace(-20, 20, width), (height, 1))
+    assert metrics.fine_chroma_contrast(np.stack([ramp, ramp])) < 0.5, "its ends alone"
+
+
+def test_wild_pixels_are_strong_and_far_from_the_truth() -> None:
+    truth = np.zeros((2, 10, 10))
+    picture = np.zeros((2, 10, 10))
+    picture[0, 0] = 30  # strong, and 30 from the truth
+    picture[0, 1] = 22  # strong, but near
+    truth[1, 2] = 60  # far, but pale
+    assert metrics.wild_share(picture, truth) == pytest.approx(0.1)
