@@ -15,12 +15,12 @@ from archivecolor import files, sequences
 def test_a_pattern_stands_for_its_files_in_the_order_of_their_numbers(tmp_path: Path) -> None:
     for name in ("a_08.png", "a_09.png", "a_10.png", "a_100.png", "a_010.png", "a_1.png", "a_x.png", "b_08.png"):
         (tmp_path / name).write_bytes(name.encode())
-    found = sequences.frame_paths_by_number(tmp_path / "a_%02d.png")
-    assert {n: p.name for n, p in found.items()} == {8: "a_08.png", 9: "a_09.png", 10: "a_10.png", 100: "a_100.png"}
-    assert list(found) == [8, 9, 10, 100]
+    paths = sequences.frame_paths_by_number(tmp_path / "a_%02d.png")
+    assert {n: p.name for n, p in paths.items()} == {8: "a_08.png", 9: "a_09.png", 10: "a_10.png", 100: "a_100.png"}
+    assert list(paths) == [8, 9, 10, 100]
     assert [p.name for p in sequences.frame_paths(tmp_path / "a_%d.png")] == ["a_1.png", "a_10.png", "a_100.png"]
-    assert sequences.missing_ranges(found) == [(11, 99)]
-    assert sequences.name_with_range(tmp_path / "a_%02d.png", found) == "a_08-100.png"
+    assert sequences.missing_ranges(paths) == [(11, 99)]
+    assert sequences.name_with_range(tmp_path / "a_%02d.png", paths) == "a_08-100.png"
     (tmp_path / "a_%02d.png").write_bytes(b"a file of that very name")
     assert sequences.frame_paths(tmp_path / "a_%02d.png") == [tmp_path / "a_%02d.png"]
 

@@ -1,6 +1,7 @@
-"""Measures a film's colours against the truth: a colour film is coloured from its luma alone and compared.
+"""Measures the colours of a film against the truth: a colour film is coloured from its luma alone, and compared.
 
-Side by side: every frame coloured by itself; all frames shown to the network and steadied; and as `run` does it.
+Three methods are compared: each frame by itself; every frame a keyframe, smoothed over time; and as `run` does
+it.
 """
 
 from __future__ import annotations
@@ -15,10 +16,11 @@ import numpy as np
 import torch
 
 from archivecolor import files
-from archivecolor.film import write
-from archivecolor.film.header import Film, open_film
-from archivecolor.film.read import Reader
-from archivecolor.film.survey import Survey, survey
+from archivecolor.film import encoder
+from archivecolor.film.coding import coding_for
+from archivecolor.film.header import ContainerFilm, open_film
+from archivecolor.film.read import FrameReader
+from archivecolor.film.survey import Survey, survey_frames
 from archivecolor.imaging import lab, metrics
 from archivecolor.imaging.arrays import BoolArray, ByteArray, DoubleArray, FloatArray
 from archivecolor.inference.colorizer import Colorizer
@@ -28,35 +30,39 @@ from archivecolor.pipeline.film.frame_sink import ColoredSegment
 from archivecolor.pipeline.film.keyframes import STEP, FrameSampler, KeyframeColorizer
 
 LINES = 240
-"""Height at which motion and colours are compared."""
+"""Height in pixels at which motion and colours are compared."""
 CIEDE_EVERY = 4
 CDC_STEPS = (1, 2, 4)
 RETURN_TOLERANCE = 1.0
-"""Pixels by which flow there and back may disagree for a pixel to count."""
+"""Pixels by which flow forward and back may disagree; other pixels do not count."""
 TRUTH, GREY = "truth", "grey"
-WAYS = {"frame by frame": FilmOptions(steady=0, every="1"), "steady": FilmOptions(every="1"), "as run does it": None}
+METHODS = {"frame by frame": FilmOptions(steady=0, every="1"), "steady": FilmOptions(every="1"), "as run does it": None}
 
 
 @dataclass
 class FilmScores:
-    """One way of colouring, over a film."""
+    """The scores of one method over a film; lists hold one value per frame."""
 
     psnr: list[float] = field(default_factory=list)
     ciede: list[float] = field(default_factory=list)
     warping: list[float] = field(default_factory=list)
-    """By frame: mean |Δab| along the truth's motion, Lab units."""
+    """Mean |Δab| along the motion of the true film, Lab units."""
     mean_ab: list[tuple[float, float]] = field(default_factory=list)
     histograms: list[DoubleArray] = field(default_factory=list)
+    """Of R, G and B, (3, 256), each with sum 1."""
     last_ab: FloatArray | None = None
-    shown: int = 0
+    keyframes: int = 0
+    """Number of frames that the network saw."""
 
     def numbers(self) -> dict[str, float]:
         """The means, by name."""
         return {
-            "PSNR, dB": float(np.mean(self.psnr)), "CIEDE2000": float(np.mean(self.ciede)),
-            "warping error of ab": float(np.mean(self.warping)), "CDC × 1000": 1000 * cdc(self.histograms),
-            "frames the network saw": float(self.shown),
-        }  # fmt: skip
+            "PSNR, dB": float(np.mean(self.psnr)),
+            "CIEDE2000": float(np.mean(self.ciede)),
+            "warping error of ab": float(np.mean(self.warping)),
+            "CDC × 1000": 1000 * cdc(self.histograms),
+            "frames the network saw": float(self.keyframes),
+        }
 
 
 def cdc(histograms: list[DoubleArray]) -> float:
@@ -78,55 +84,62 @@ def cdc(histograms: list[DoubleArray]) -> float:
 
 @dataclass(frozen=True)
 class Motion:
-    """Where each pixel was in the truth's frame before (h, w, 2), and which of them can be told (h, w)."""
+    """The motion of the true film from one frame to the next."""
 
-    places: FloatArray
-    seen: BoolArray
-
-
-def motion(before: ByteArray, now: ByteArray) -> Motion:
-    """The motion between two grey pictures, pixels that appear or leave marked."""
-    flow: Any = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
-    back, forth = flow.calc(now, before, None), flow.calc(before, now, None)
-    x, y = np.meshgrid(np.arange(now.shape[1], dtype=np.float32), np.arange(now.shape[0], dtype=np.float32))
-    places = np.dstack([x, y]) + back
-    returned = cv2.remap(forth, places[..., 0], places[..., 1], cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-    astray = np.hypot(*np.moveaxis(back + returned, -1, 0))
-    inside = (places >= 0).all(axis=-1) & (places[..., 0] < now.shape[1]) & (places[..., 1] < now.shape[0])
-    return Motion(places, inside & (astray < RETURN_TOLERANCE))
+    sources: FloatArray
+    """(h, w, 2): x and y of each pixel in the frame before."""
+    reliable: BoolArray
+    """(h, w): whether forward and backward flow agree."""
 
 
-def note(scores: FilmScores, rgb: ByteArray, truth: ByteArray, moved: Motion | None, index: int) -> None:
-    """Compares a frame (H, W, 3) with the true one; `moved` is None after a cut."""
-    picture, true = rgb.astype(np.float32) / 255, truth.astype(np.float32) / 255
-    scores.psnr.append(metrics.psnr(picture, true))
+def motion(before: ByteArray, after: ByteArray) -> Motion:
+    """The motion between two grey pictures (h, w). Pixels that appear or disappear are not reliable."""
+    dis: Any = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
+    backward, forward = dis.calc(after, before, None), dis.calc(before, after, None)
+    x, y = np.meshgrid(np.arange(after.shape[1], dtype=np.float32), np.arange(after.shape[0], dtype=np.float32))
+    sources = np.dstack([x, y]) + backward
+    returned = cv2.remap(forward, sources[..., 0], sources[..., 1], cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    disagreement = np.hypot(*np.moveaxis(backward + returned, -1, 0))
+    inside = (sources >= 0).all(axis=-1) & (sources[..., 0] < after.shape[1]) & (sources[..., 1] < after.shape[0])
+    return Motion(sources, inside & (disagreement < RETURN_TOLERANCE))
+
+
+def add_frame(scores: FilmScores, rgb: ByteArray, true_rgb: ByteArray, moved: Motion | None, index: int) -> None:
+    """Compares a frame (h, w, 3) with the true one.
+
+    Args:
+        moved: the motion since the frame before; None after a cut.
+    """
+    picture, truth = rgb.astype(np.float32) / 255, true_rgb.astype(np.float32) / 255
+    scores.psnr.append(metrics.psnr(picture, truth))
     if index % CIEDE_EVERY == 0:
-        scores.ciede.append(metrics.ciede2000(picture, true))
+        scores.ciede.append(metrics.ciede2000(picture, truth))
     ab = lab.lab_from_srgb(torch.from_numpy(picture).permute(2, 0, 1)).numpy()[1:]
     if moved is not None and scores.last_ab is not None:
-        x, y = moved.places[..., 0], moved.places[..., 1]
-        was = [cv2.remap(c, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE) for c in scores.last_ab]
-        scores.warping.append(float(np.hypot(ab[0] - was[0], ab[1] - was[1])[moved.seen].mean()))
+        x, y = moved.sources[..., 0], moved.sources[..., 1]
+        warped = [cv2.remap(c, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE) for c in scores.last_ab]
+        scores.warping.append(float(np.hypot(ab[0] - warped[0], ab[1] - warped[1])[moved.reliable].mean()))
     scores.last_ab = ab
     scores.mean_ab.append((float(ab[0].mean()), float(ab[1].mean())))
-    scores.histograms.append(
-        np.stack([np.bincount(c.ravel(), minlength=256) for c in np.moveaxis(rgb, -1, 0)]) / rgb[..., 0].size
-    )
+    counts = np.stack([np.bincount(c.ravel(), minlength=256) for c in np.moveaxis(rgb, -1, 0)])
+    scores.histograms.append(counts / rgb[..., 0].size)
 
 
-def coloured(
-    film: Film, found: Survey, colorizer: Colorizer, options: FilmOptions, scores: FilmScores
+def colored_frames(
+    film: ContainerFilm, survey: Survey, colorizer: Colorizer, options: FilmOptions, scores: FilmScores
 ) -> Iterator[ByteArray]:
     """The frames of a film as `run` colours them, before they are encoded, as sRGB (h, w, 3) of `LINES` lines."""
-    coding = write.coding_for(film, "ffv1", True)
-    eye = FrameSampler(film, found, colorizer)
-    tinter, state = KeyframeColorizer(film, eye, colorizer, options), None
+    coding = coding_for(film, "ffv1", True)
+    sampler = FrameSampler(film, survey, colorizer)
+    keyframes, state = KeyframeColorizer(film, sampler, colorizer, options), None
     strength = np.float32(colorizer.options.strength)
-    for segment, frames, looks in segment_windows(film, found.segments(longest_segment(film), STEP), eye, "repeat"):
-        colours, state = tinter.tint(segment, looks, state if segment.start > segment.shot_start else None)
-        scores.shown += tinter.effort.shown
-        for _, planes in ColoredSegment(frames, looks, [ab * strength for ab in colours]).pictures(coding):
-            yield small_rgb(write.picture(coding, planes))
+    segments = survey.segments(longest_segment(film), STEP)
+    for segment, frames, thumbnails in segment_windows(film, segments, sampler, "repeat"):
+        state = state if segment.start > segment.shot_start else None
+        chroma, state = keyframes.colorize(segment, thumbnails, state)
+        scores.keyframes += keyframes.stats.keyframes
+        for _, planes in ColoredSegment(frames, thumbnails, [ab * strength for ab in chroma]).planes(coding):
+            yield small_rgb(encoder.video_frame(coding, planes))
 
 
 def small_rgb(picture: Any) -> ByteArray:
@@ -139,50 +152,61 @@ def small_rgb(picture: Any) -> ByteArray:
 
 
 def evaluate_film(
-    asked: FilmEvaluationOptions,
+    options: FilmEvaluationOptions,
     colorizer: Colorizer,
-    seen: Callable[[str, int, int], None] = lambda what, done, total: None,
+    progress: Callable[[str, int, int], None] = lambda what, done, total: None,
 ) -> dict[str, dict[str, float]]:
-    """Colours a colour film in several ways and measures each; by way, the numbers by name.
+    """Colours a colour film by several methods, and measures each.
+
+    Args:
+        progress: called with what is done, the frame's index, and the number of frames.
+
+    Returns:
+        The numbers by method and name.
 
     Raises:
         PictureError: the film cannot be read.
         MissingDependencyError: PyAV or PySceneDetect is not installed.
     """
-    film = open_film(asked.film)
-    found = survey(film, None, "repeat")
-    assert found is not None  # nobody breaks it off
-    ways = {name: FilmScores() for name in (GREY, *WAYS, TRUTH)}
-    answers = {
-        name: coloured(film, found, colorizer, options or asked.options, ways[name]) for name, options in WAYS.items()
+    film = open_film(options.film)
+    survey = survey_frames(film, None, "repeat")
+    assert survey is not None  # nothing stops it
+    scores = {name: FilmScores() for name in (GREY, *METHODS, TRUTH)}
+    colored = {
+        name: colored_frames(film, survey, colorizer, method or options.options, scores[name])
+        for name, method in METHODS.items()
     }
-    starts = {start for start, _ in found.shots()}
+    starts = {start for start, _ in survey.shots()}
     before: ByteArray | None = None
-    for frame in Reader(film):
-        seen("frames", frame.index, len(found.pts))
+    for frame in FrameReader(film):
+        progress("frames", frame.index, len(survey.pts))
         truth = small_rgb(frame.picture) if frame.picture is not None else None
-        pictures = {name: next(answer) for name, answer in answers.items()}
+        pictures = {name: next(frames) for name, frames in colored.items()}
         if truth is None:
             continue
         grey = np.asarray(cv2.cvtColor(truth, cv2.COLOR_RGB2GRAY), np.uint8)
         moved = motion(before, grey) if before is not None and frame.index not in starts else None
         pictures |= {GREY: np.repeat(grey[..., None], 3, axis=2), TRUTH: truth}
         for name, rgb in pictures.items():
-            note(ways[name], rgb, truth, moved, frame.index)
+            add_frame(scores[name], rgb, truth, moved, frame.index)
         before = grey
-    if asked.plot:
-        save_plot(asked.plot, ways, sorted(starts))
-    return {name: scores.numbers() for name, scores in ways.items()}
+    if options.plot:
+        save_plot(options.plot, scores, sorted(starts))
+    return {name: method.numbers() for name, method in scores.items()}
 
 
-def save_plot(path: Path, ways: dict[str, FilmScores], starts: list[int]) -> None:
-    """Mean a and b over time, one line per way, with the cuts."""
+def save_plot(path: Path, scores: dict[str, FilmScores], starts: list[int]) -> None:
+    """Plots mean a and b over time, one line per method, with the cuts.
+
+    Args:
+        starts: first frames of shots.
+    """
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(12, 6), layout="constrained")
     for channel, (axis, name) in enumerate(zip(figure.subplots(2, 1, sharex=True), ("a", "b"), strict=True)):
-        for way, scores in ways.items():
-            axis.plot([ab[channel] for ab in scores.mean_ab], label=way, linewidth=1)
+        for method, values in scores.items():
+            axis.plot([ab[channel] for ab in values.mean_ab], label=method, linewidth=1)
         for start in starts[1:]:
             axis.axvline(start, color="0.7", linewidth=0.7)
         axis.set_ylabel(f"mean {name}*")
@@ -195,11 +219,11 @@ def save_plot(path: Path, ways: dict[str, FilmScores], starts: list[int]) -> Non
 def as_rows(result: dict[str, dict[str, float]]) -> list[list[str]]:
     """A table: the header, then a row per measure."""
 
-    def cell(way: str, name: str) -> str:
-        value = result[way][name]
+    def cell(method: str, name: str) -> str:
+        value = result[method][name]
         if name.startswith("frames"):
-            return "–" if way in (GREY, TRUTH) else f"{value:.0f}"
+            return "–" if method in (GREY, TRUTH) else f"{value:.0f}"
         return f"{value:.2f}" if np.isfinite(value) else "–"
 
     names = list(next(iter(result.values())))
-    return [["", *result]] + [[name, *(cell(way, name) for way in result)] for name in names]
+    return [["", *result]] + [[name, *(cell(method, name) for method in result)] for name in names]

@@ -1,8 +1,8 @@
-"""Films in and out of files: every frame with its exact time, everything but the pictures' colour copied.
+"""Films in and out of files: every frame with its exact time, everything but the colour of the pictures copied.
 
-`open_film` and `Reader` give frames with their luma untouched, `stills` those that are files of their own; `survey`
-looks at a whole film first; `planes` makes chroma beside that luma; `encode` makes closed segments, a `WorkFolder`
-keeps them, `join` writes the film; `stamp` marks it.
+`source.open_source` and `source.read_frames` give frames with their luma unchanged, from a container (`header`, `read`)
+or from numbered files (`image_sequence`, `dpx`). `survey` examines a whole film first. `planes` computes chroma for the
+luma, `encoder` makes closed segments, a `WorkFolder` keeps them, and `muxer` joins them to a film.
 """
 
 from __future__ import annotations

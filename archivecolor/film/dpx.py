@@ -1,10 +1,15 @@
 """DPX (SMPTE 268M): film scans of 8 to 16 bits, read and written sample by sample, and the curves of their codes.
 
 A scanner writes printing density: equal steps of the code are equal steps of density, and so of exposure's logarithm.
-Code 95 of 1023 is the clear base and code 685 a white card; what is brighter (sun, lamps) has the room above. Turned
-into light as Kodak's Cineon papers say it: density (0.002 a code unless the header says otherwise) over the negative's
-gamma of 0.6, with the base as black. "linear" is light itself; "video" is what a screen shows, through the curve of
-sRGB.
+Code 95 of 1023 is the clear base and code 685 a white card; brighter things (sun, lamps) lie above. Codes become light
+as in Kodak's Cineon papers: density (0.002 per code unless the header says otherwise) divided by the negative's gamma
+of 0.6, with the base as black. `linear` is light itself; `video` is what a screen shows, through the curve of sRGB.
+
+Why this is no library: an output must have the header of its scan. OpenImageIO 3.2.2 was tried on a DPX with film
+fields, edge code, timecode and user data. With `oiio:Endian` set it writes equal samples and keeps those fields, but
+the header is composed anew: undefined fields (all bits set) become zeros or NaN, the file name field is replaced, the
+time zone of the date changes, and the samples move to byte 8192. So the bytes of the header are
+copied here, and only fields that are no longer true change.
 """
 
 from __future__ import annotations
@@ -27,7 +32,7 @@ LOG, LINEAR, VIDEO = DPX_CURVES[1:]
 MAGICS = {b"SDPX": ">", b"XPDS": "<"}
 _LOG_CODES, _LINEAR_CODE, _UNDEFINED = (1, 3), 2, (0, 255)
 _CHANNELS = {6: 1, 0: 1, 50: 3, 51: 4, 52: 4}
-"""Descriptor -> samples a pixel: luma, user-defined, RGB, RGBA, ABGR."""
+"""Descriptor -> samples per pixel: luma, user-defined, RGB, RGBA, ABGR."""
 _WHITE_DENSITY, _BLACK_DENSITY, _GAMMA, _STEP = 1.37, 0.19, 0.6, 0.002
 """Cineon: 685 and 95 codes of 0.002."""
 _BLACK_LIGHT = 10 ** ((_BLACK_DENSITY - _WHITE_DENSITY) / _GAMMA)
@@ -35,17 +40,17 @@ _ELEMENT, _HEADER_END = 780, 2048
 _FILE_SIZE, _CREATOR, _ASPECT, _FILM_RATE, _TV_RATE = 16, (160, 100), 1628, 1724, 1940
 _LARGEST_HEADER = 1 << 24
 _LARGEST_PADDING = 1 << 16
-"""Bytes: lines are filled up to blocks of disks and pages of memory, at most."""
+"""Bytes after a line, at most: a block of a disk or a page of memory."""
 
 
 @dataclass(frozen=True)
-class Dpx:
+class DpxHeader:
     """What a DPX file's header says."""
 
     head: bytes
-    """All bytes before the samples: kept for the output."""
+    """All bytes before the samples; the output keeps them."""
     order: str
-    """`>` or `<`, of all numbers and samples."""
+    """Byte order of all numbers and samples: `>` or `<`."""
     width: int
     height: int
     bits: int
@@ -53,43 +58,47 @@ class Dpx:
     transfer: int
     packing: int
     offset: int
-    """Of the first sample."""
+    """Byte of the first sample."""
     padding: int
-    """Bytes behind each line, as the header says; 0 where what it says cannot be."""
+    """Bytes after each line by the header; 0 where its value is impossible."""
     low: tuple[int, float]
     high: tuple[int, float]
-    """Reference codes and what they mean; for printing density, densities."""
+    """Reference codes, each with what it means: a density for printing density."""
 
     @property
     def channels(self) -> int:
-        """Samples a pixel, as stored."""
+        """Samples per pixel, as stored."""
         return _CHANNELS[self.descriptor]
 
     @property
     def grey(self) -> bool:
         return self.channels == 1
 
-    def curve(self, asked: str) -> str:
-        """`log`, `linear` or `video`: what the header says, unless another one is asked for."""
-        if asked != "auto":
-            return asked
+    def curve(self, requested: str) -> str:
+        """`log`, `linear` or `video`.
+
+        Args:
+            requested: one of these, or `auto` for what the header says.
+        """
+        if requested != "auto":
+            return requested
         return LOG if self.transfer in _LOG_CODES else LINEAR if self.transfer == _LINEAR_CODE else VIDEO
 
     @property
-    def says_curve(self) -> bool:
-        """Whether the header says anything of the curve."""
+    def states_curve(self) -> bool:
+        """Whether the header names a curve."""
         return self.transfer not in _UNDEFINED
 
     def rate(self) -> float:
-        """Frames a second by the film or the television header; 0 where neither says it."""
+        """Frames per second by the film or the television header; 0 where neither says it."""
         values = (_number(self.head, self.order, "f", at) for at in (_FILM_RATE, _TV_RATE))
         return next((v for v in values if 1 <= v <= 1000), 0.0)
 
     def aspect(self) -> tuple[int, int] | None:
-        """Width and height of a pixel, where they are said and differ."""
-        across, down = (_number(self.head, self.order, "I", _ASPECT + 4 * i) for i in (0, 1))
-        known = 0 < across < 1 << 24 and 0 < down < 1 << 24 and 0.2 < across / down < 5
-        return (int(across), int(down)) if known and across != down else None
+        """Width and height of a pixel; None where they are equal or not stated."""
+        width, height = (_number(self.head, self.order, "I", _ASPECT + 4 * i) for i in (0, 1))
+        known = 0 < width < 1 << 24 and 0 < height < 1 << 24 and 0.2 < width / height < 5
+        return (int(width), int(height)) if known and width != height else None
 
 
 def _number(head: bytes, order: str, kind: str, at: int) -> float:
@@ -98,10 +107,11 @@ def _number(head: bytes, order: str, kind: str, at: int) -> float:
 
 
 def is_dpx(head: bytes) -> bool:
+    """Whether these are the first bytes of a DPX file."""
     return head[:4] in MAGICS
 
 
-def read_header(path: Path) -> Dpx:
+def read_header(path: Path) -> DpxHeader:
     """The header of a DPX file.
 
     Raises:
@@ -123,33 +133,47 @@ def read_header(path: Path) -> Dpx:
             raise UnreadableError(f"its DPX header is damaged (samples at byte {offset})")
         file.seek(0)
         head = file.read(offset)
-    return _checked(head, order, offset)
+    return _parsed_header(head, order, offset)
 
 
-def _checked(head: bytes, order: str, offset: int) -> Dpx:
+def _parsed_header(head: bytes, order: str, offset: int) -> DpxHeader:
     orientation, elements, width, height = struct.unpack_from(order + "HHII", head, 768)
-    sign, low, low_is, high, high_is = struct.unpack_from(order + "IIfIf", head, _ELEMENT)
+    sign, low, low_value, high, high_value = struct.unpack_from(order + "IIfIf", head, _ELEMENT)
     descriptor, transfer, _, bits = struct.unpack_from("4B", head, _ELEMENT + 20)
     packing, encoding, _, padding = struct.unpack_from(order + "HHII", head, _ELEMENT + 24)
     if not (0 < width < 1 << 20 and 0 < height < 1 << 20):
         raise UnreadableError(f"its DPX header is damaged ({width} x {height} pixels)")
-    odd = {
-        f"orientation {orientation}": orientation not in (0, 0xFFFF), f"{elements} image elements": elements != 1,
-        "signed samples": sign == 1, f"descriptor {descriptor}": descriptor not in _CHANNELS,
-        f"{bits} bits": bits not in (8, 10, 12, 16), "run-length coding": encoding == 1,
+    unsupported = {
+        f"orientation {orientation}": orientation not in (0, 0xFFFF),
+        f"{elements} image elements": elements != 1,
+        "signed samples": sign == 1,
+        f"descriptor {descriptor}": descriptor not in _CHANNELS,
+        f"{bits} bits": bits not in (8, 10, 12, 16),
+        "run-length coding": encoding == 1,
         f"{bits} bits without filling": bits in (10, 12) and packing not in (1, 2),
-    }  # fmt: skip
-    if strange := [what for what, true in odd.items() if true]:
-        raise UnsupportedError(f"a DPX with {', '.join(strange)}: write it as RGB or luma, for example with FFmpeg")
-    padding = padding if padding <= _LARGEST_PADDING else 0  # 0xFFFFFFFF: nothing is said
-    low_is, high_is = (value if np.isfinite(value) else 0.0 for value in (low_is, high_is))
-    return Dpx(
-        head, order, width, height, bits, descriptor, transfer, packing, offset, padding, (low, low_is), (high, high_is)
+    }
+    if reasons := [reason for reason, applies in unsupported.items() if applies]:
+        raise UnsupportedError(f"a DPX with {', '.join(reasons)}: write it as RGB or luma, for example with FFmpeg")
+    padding = padding if padding <= _LARGEST_PADDING else 0  # 0xFFFFFFFF: undefined
+    low_value, high_value = (value if np.isfinite(value) else 0.0 for value in (low_value, high_value))
+    return DpxHeader(
+        head,
+        order,
+        width,
+        height,
+        bits,
+        descriptor,
+        transfer,
+        packing,
+        offset,
+        padding,
+        (low, low_value),
+        (high, high_value),
     )
 
 
-def read(path: Path) -> tuple[Dpx, Samples]:
-    """The header, and the codes: (H, W) or (H, W, 3), uint8 for 8 bits, uint16 for more; alpha is left out.
+def read(path: Path) -> tuple[DpxHeader, Samples]:
+    """The header and the codes: (H, W) or (H, W, 3), uint8 for 8 bits, uint16 for more. Alpha is left out.
 
     Raises:
         UnreadableError, UnsupportedError, OSError: it cannot be read.
@@ -163,30 +187,37 @@ def read(path: Path) -> tuple[Dpx, Samples]:
     dtype = np.dtype({8: "u1", 10: f"{header.order}u4"}.get(header.bits, f"{header.order}u2"))
     line = words * dtype.itemsize
     stride = _stride(header, line, len(content))
-    there = (len(content) + stride - line) // stride  # the last may end without its padding
-    if there < header.height:
-        raise UnreadableError(f"truncated: {there} of {header.height} lines are there; copy it again from its source")
-    whole = content.ljust(stride * header.height, b"\0")
-    lines = np.frombuffer(whole, np.uint8, stride * header.height).reshape(header.height, stride)
+    available = (len(content) + stride - line) // stride  # the last line may lack its padding
+    if available < header.height:
+        raise UnreadableError(
+            f"truncated: {available} of {header.height} lines are there; copy it again from its source"
+        )
+    padded = content.ljust(stride * header.height, b"\0")
+    lines = np.frombuffer(padded, np.uint8, stride * header.height).reshape(header.height, stride)
     stored = np.ascontiguousarray(lines[:, :line]).view(dtype)
     codes = _unpacked(stored, header, row).reshape(header.height, header.width, header.channels)
     if header.grey:
         return header, codes[..., 0]
-    chosen = {50: slice(None), 51: slice(0, 3), 52: slice(3, 0, -1)}[header.descriptor]
-    return header, np.ascontiguousarray(codes[..., chosen])
+    rgb = {50: slice(None), 51: slice(0, 3), 52: slice(3, 0, -1)}[header.descriptor]
+    return header, np.ascontiguousarray(codes[..., rgb])
 
 
-def _stride(header: Dpx, line: int, there: int) -> int:
-    """Bytes from one line to the next, of `there` in all. Lines begin at whole words, but not by every program; padding
-    that a header names is believed unless the file has just the size that it would have without."""
-    lined, padding = -(-line // 4) * 4, header.padding
-    if padding and there not in (lined * header.height, line * header.height):
-        return line + padding if (line + padding) % 4 == 0 else lined + padding
-    return lined if lined * header.height <= there else line
+def _stride(header: DpxHeader, line: int, size: int) -> int:
+    """Bytes from one line to the next. Lines should begin at whole words of 4 bytes, but some programs do not do that.
+    The header's padding is used unless the file has exactly the size that it would have without padding.
+
+    Args:
+        line: bytes of the samples of a line.
+        size: bytes of all lines.
+    """
+    aligned, padding = -(-line // 4) * 4, header.padding
+    if padding and size not in (aligned * header.height, line * header.height):
+        return line + padding if (line + padding) % 4 == 0 else aligned + padding
+    return aligned if aligned * header.height <= size else line
 
 
-def _unpacked(stored: Samples, header: Dpx, row: int) -> Samples:
-    """Stored words (H, words) -> codes (H, samples of a row)."""
+def _unpacked(stored: Samples, header: DpxHeader, row: int) -> Samples:
+    """Stored words (H, words) -> codes (H, `row`)."""
     if header.bits == 8:
         return stored
     if header.bits == 16:
@@ -194,7 +225,7 @@ def _unpacked(stored: Samples, header: Dpx, row: int) -> Samples:
     if header.bits == 12:
         return (stored >> 4 if header.packing == 1 else stored & 0xFFF).astype(np.uint16)
     pad = 2 if header.packing == 1 else 0
-    shifts = (pad, 10 + pad, 20 + pad) if header.grey else (20 + pad, 10 + pad, pad)  # luma fills words from below
+    shifts = (pad, 10 + pad, 20 + pad) if header.grey else (20 + pad, 10 + pad, pad)  # luma starts at the low bits
     codes = np.empty((*stored.shape, 3), np.uint16)
     for i, shift in enumerate(shifts):
         codes[..., i] = (stored >> shift) & 0x3FF
@@ -202,12 +233,12 @@ def _unpacked(stored: Samples, header: Dpx, row: int) -> Samples:
 
 
 @lru_cache(maxsize=8)
-def light_table(bits: int, curve: str, low: tuple[int, float], high: tuple[int, float]) -> FloatArray:
-    """Code -> light, 1 for white; what lies above white and below black is kept."""
+def _light_table(bits: int, curve: str, low: tuple[int, float], high: tuple[int, float]) -> FloatArray:
+    """See `light_table`; this one is cached."""
     codes = np.arange(1 << bits, dtype=np.float64)
     if curve == LOG:
-        at, step = _densities(bits, low, high)
-        light = 10 ** ((at + codes * step - _WHITE_DENSITY) / _GAMMA)
+        density0, step = _densities(bits, low, high)
+        light = 10 ** ((density0 + codes * step - _WHITE_DENSITY) / _GAMMA)
         return ((light - _BLACK_LIGHT) / (1 - _BLACK_LIGHT)).astype(np.float32)
     if curve == LINEAR:
         return (codes / codes[-1]).astype(np.float32)
@@ -215,18 +246,18 @@ def light_table(bits: int, curve: str, low: tuple[int, float], high: tuple[int, 
     return _video_light(torch.from_numpy((codes - black) / (white - black))).float().numpy()
 
 
-def _video_light(shown: torch.Tensor) -> torch.Tensor:
-    """The curve of sRGB, and beyond it: its power goes on above white, and below black it is the same the other way."""
-    return lab.linear_from_srgb(shown.abs()) * shown.sign()
+def _video_light(encoded: torch.Tensor) -> torch.Tensor:
+    """The inverse curve of sRGB, extended: its power continues above white, and it is mirrored below black."""
+    return lab.linear_from_srgb(encoded.abs()) * encoded.sign()
 
 
-def _video_shown(light: torch.Tensor) -> torch.Tensor:
+def _video_encoded(light: torch.Tensor) -> torch.Tensor:
     """The inverse of `_video_light`."""
     return lab.srgb_from_linear(light.abs()) * light.sign()
 
 
 def _densities(bits: int, low: tuple[int, float], high: tuple[int, float]) -> tuple[float, float]:
-    """Density of code 0, and of each further code: by the header's two references, where these make sense."""
+    """Density of code 0 and density per code: from the header's two references where these are plausible."""
     codes, densities = high[0] - low[0], high[1] - low[1]
     if 0 <= low[0] < high[0] < 1 << bits and 0.5 < densities < 5 and abs(low[1]) < 2:
         step = densities / codes
@@ -235,50 +266,51 @@ def _densities(bits: int, low: tuple[int, float], high: tuple[int, float]) -> tu
 
 
 def _video_range(bits: int, low: tuple[int, float], high: tuple[int, float]) -> tuple[float, float]:
-    """Codes of black and white: those of television where the header names just these, else all."""
-    studio = (16 << (bits - 8), 235 << (bits - 8))
-    return studio if (low[0], high[0]) == studio else (0, (1 << bits) - 1)
+    """Codes of black and white: limited range where the header's references are exactly that, else full range."""
+    limited = (16 << (bits - 8), 235 << (bits - 8))
+    return limited if (low[0], high[0]) == limited else (0, (1 << bits) - 1)
 
 
-def table_of(header: Dpx, curve: str) -> FloatArray:
-    """`light_table` of a file."""
-    return light_table(header.bits, curve, header.low, header.high)
+def light_table(header: DpxHeader, curve: str) -> FloatArray:
+    """Code -> light, 1 for white, for a file: (2**bits,). What lies above white and below black is kept."""
+    return _light_table(header.bits, curve, header.low, header.high)
 
 
-def coder(header: Dpx, curve: str) -> Callable[[torch.Tensor], torch.Tensor]:
-    """The inverse of `light_table`: a function light -> codes, rounded, float."""
+def light_encoder(header: DpxHeader, curve: str) -> Callable[[torch.Tensor], torch.Tensor]:
+    """The inverse of `light_table`: a function light -> codes, rounded, float, within 0 to 2**bits - 1."""
     top = (1 << header.bits) - 1
     if curve == LOG:
-        at, step = _densities(header.bits, header.low, header.high)
+        density0, step = _densities(header.bits, header.low, header.high)
 
         def log_codes(light: torch.Tensor) -> torch.Tensor:
             exposed = (light * (1 - _BLACK_LIGHT) + _BLACK_LIGHT).clamp_min(1e-9)
-            return ((exposed.log10() * _GAMMA + (_WHITE_DENSITY - at)) / step).round_().clamp_(0, top)
+            return ((exposed.log10() * _GAMMA + (_WHITE_DENSITY - density0)) / step).round_().clamp_(0, top)
 
         return log_codes
     if curve == LINEAR:
         return lambda light: (light * top).round_().clamp_(0, top)
     black, white = _video_range(header.bits, header.low, header.high)
-    return lambda light: (_video_shown(light) * (white - black) + black).round_().clamp_(0, top)
+    return lambda light: (_video_encoded(light) * (white - black) + black).round_().clamp_(0, top)
 
 
-def write(path: Path, header: Dpx, codes: Samples, curve: str, creator: str) -> None:
-    """Writes RGB codes (H, W, 3) behind the header of their source, all of whose fields stay that still are true.
+def write(path: Path, header: DpxHeader, codes: Samples, curve: str, creator: str) -> None:
+    """Writes RGB codes (H, W, 3) after the header of their source. Header fields that are still true stay.
 
     Args:
-        creator: added to the header's field of that name.
+        curve: log, linear or video: that of the codes.
+        creator: text added to the header's field of that name.
     """
     head = bytearray(header.head)
     order, element = header.order, _ELEMENT
     packing = 1 if header.bits in (10, 12) else 0
     content = _packed(codes, header)
     struct.pack_into(order + "I", head, _FILE_SIZE, min(len(head) + len(content), 0xFFFFFFFF))
-    at, room = _CREATOR
-    before = bytes(head[at : at + room]).split(b"\0")[0].strip(b"\xff ")
-    words = (before + b"; " if before else b"") + creator.encode()
-    if len(words) > room:  # what was there is cut, and not the statement that the colour was added
-        words = before[: max(0, room - len(creator) - 2)] + b"; " + creator.encode()
-    head[at : at + room] = words[:room].ljust(room, b"\0")
+    start, length = _CREATOR
+    before = bytes(head[start : start + length]).split(b"\0")[0].strip(b"\xff ")
+    text = (before + b"; " if before else b"") + creator.encode()
+    if len(text) > length:  # the old text is cut, not the statement that the colour was added
+        text = before[: max(0, length - len(creator) - 2)] + b"; " + creator.encode()
+    head[start : start + length] = text[:length].ljust(length, b"\0")
     struct.pack_into(order + "H", head, 770, 1)
     head[element + 20 : element + 22] = bytes((50, _transfer(header, curve)))
     struct.pack_into(order + "HHIII", head, element + 24, packing, 0, header.offset, 0, 0)
@@ -287,26 +319,26 @@ def write(path: Path, header: Dpx, codes: Samples, curve: str, creator: str) -> 
         file.write(content)
 
 
-def _transfer(header: Dpx, curve: str) -> int:
+def _transfer(header: DpxHeader, curve: str) -> int:
     if header.curve("auto") == curve:
         return header.transfer
     return {LOG: 1, LINEAR: 2, VIDEO: 6}[curve]
 
 
-def _packed(codes: Samples, header: Dpx) -> bytes:
+def _packed(codes: Samples, header: DpxHeader) -> bytes:
     if header.bits == 10:
         wide = codes.astype(np.uint32)
         words = (wide[..., 0] << 22) | (wide[..., 1] << 12) | (wide[..., 2] << 2)
         return words.astype(f"{header.order}u4").tobytes()
     shifted = codes << 4 if header.bits == 12 else codes
     rows = shifted.astype(np.uint8 if header.bits == 8 else f"{header.order}u2").reshape(len(codes), -1)
-    rest = -rows.shape[1] * rows.itemsize % 4
-    plain = np.ascontiguousarray(rows).view(np.uint8)
-    return np.pad(plain, ((0, 0), (0, rest))).tobytes()
+    padding = -rows.shape[1] * rows.itemsize % 4
+    data = np.ascontiguousarray(rows).view(np.uint8)
+    return np.pad(data, ((0, 0), (0, padding))).tobytes()
 
 
-def blank(width: int, height: int, bits: int, transfer: int = 6) -> Dpx:
-    """The header of a DPX that was made from no other."""
+def new_header(width: int, height: int, bits: int, transfer: int = 6) -> DpxHeader:
+    """A header for a DPX file that has no source in DPX."""
     head = bytearray(b"\xff" * _HEADER_END)
     struct.pack_into(">4sI8sIIIII", head, 0, b"SDPX", _HEADER_END, b"V2.0\0\0\0\0", 0, 1, 1664, 384, 0)
     head[36:660] = bytes(624)
@@ -316,4 +348,4 @@ def blank(width: int, height: int, bits: int, transfer: int = 6) -> Dpx:
     struct.pack_into(">4B", head, _ELEMENT + 20, 50, transfer, transfer, bits)
     struct.pack_into(">HHIII", head, _ELEMENT + 24, 1 if bits in (10, 12) else 0, 0, _HEADER_END, 0, 0)
     head[_ELEMENT + 40 : _ELEMENT + 72] = bytes(32)
-    return _checked(bytes(head), ">", _HEADER_END)
+    return _parsed_header(bytes(head), ">", _HEADER_END)

@@ -1,4 +1,4 @@
-"""What a film's header and first frame say of it: size, clock, tags, how it is to be seen."""
+"""What a film's header and first frame say of it: size, time base, tags, orientation."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from types import ModuleType
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
@@ -18,16 +19,17 @@ from archivecolor.film.planes import Tags
 if TYPE_CHECKING:
     from av.container import InputContainer
     from av.video import VideoFrame, VideoStream
+    from av.video.format import VideoFormat
 
 _ORIENTATIONS = {0: 1, 90: 8, -90: 6, 180: 3, -180: 3, 270: 6, -270: 8}
 """Degrees counter-clockwise (PyAV) -> EXIF orientation."""
 _FULL_RANGE = 2
 _UNSPECIFIED = 2
 HD_LINES = 720
-"""From here on a film without a matrix tag is taken for BT.709, below for BT.601, as players do."""
+"""A film without a matrix tag is taken for BT.709 from this height on, and for BT.601 below, as players do."""
 
 
-def pyav() -> Any:
+def pyav() -> ModuleType:
     """The module `av`.
 
     Raises:
@@ -42,61 +44,44 @@ def pyav() -> Any:
     return av
 
 
-@dataclass(frozen=True)
-class Stills:
-    """Of a film whose frames are files of their own."""
-
-    kind: str
-    """`dpx`, or a format of photographs."""
-    bits: int
-    """Of a sample, as stored."""
-    curve: str
-    """Of DPX codes: log, linear or video; empty for photographs."""
-    first: int
-    """The number of the frame at time 0."""
-    exact: bool
-    """Whether the luma samples are the file's own codes, and not computed from them."""
-    notes: tuple[str, ...] = ()
-    """What a user must know of how they were read."""
-
-
-@dataclass(frozen=True)
-class Film:
-    """What a film's header says."""
+@dataclass(frozen=True, kw_only=True)
+class FilmHeader:
+    """What is known of a film before its frames are read. Fields with a default are those of films in a container."""
 
     path: Path
-    container: str
-    """FFmpeg's name of the format: `mov,mp4,…`, `matroska,webm`, `avi`, …"""
+    """A file, or the number pattern of an image sequence."""
     codec: str
-    stream: int
-    """Index of the picture stream among all streams."""
+    """FFmpeg's name. For an image sequence: `dpx`, or a format of photographs."""
     width: int
     height: int
-    """As stored, before rotation."""
+    """In pixels, as stored, before rotation."""
     pix_fmt: str
     depth: int
-    """Bits of a luma sample, as this program hands them on."""
+    """Bits of a luma sample, as readers return it."""
     time_base: Fraction
+    """Seconds of one tick of the time stamps."""
     rate: Fraction
-    """Frames a second, on average; for encoders and clocks, never for time stamps (but those of stills)."""
+    """Average frames per second. Encoders and timecodes use it; only an image sequence takes time stamps from it."""
     sample_aspect: Fraction | None
-    """Width ÷ height of a pixel; None where nothing is said, which means 1."""
+    """Width ÷ height of a pixel; None where the header does not say, which means 1."""
     tags: Tags
     orientation: int
-    """As in EXIF."""
-    display_matrix: tuple[int, ...] | None
-    interlaced: bool
-    field_order: int
+    """EXIF orientation, 1 to 8."""
     expected_frames: int
     """What the container says; 0 where it says nothing."""
-    duration_s: float
-    """Of the pictures; 0 where the container does not tell it apart from the sound's."""
-    stills: Stills | None = None
-    """Where every frame is a file; `path` is their number pattern."""
-    others: int = 0
-    """Streams beside the pictures: sound, subtitles, data."""
+    stream: int = -1
+    """Index of the picture stream among all streams."""
+    other_streams: int = 0
+    """Number of streams beside the pictures: sound, subtitles, data."""
+    display_matrix: tuple[int, ...] | None = None
+    interlaced: bool = False
+    field_order: int = 0
     deinterlaced: bool = False
-    """Frames that are interlaced are made progressive as they are read."""
+    """Whether interlaced frames are made progressive as they are read."""
+    duration_s: float = 0.0
+    """Of the pictures; 0 where the container gives only that of all streams together."""
+    notes: tuple[str, ...] = ()
+    """What a user must know of how the film is read."""
 
     @property
     def frame_ticks(self) -> int:
@@ -104,15 +89,53 @@ class Film:
         return max(1, round(1 / (self.rate * self.time_base)))
 
 
-def open_film(path: Path, deinterlace: bool = False) -> Film:
+@dataclass(frozen=True, kw_only=True)
+class ContainerFilm(FilmHeader):
+    """A film in one file."""
+
+    container: str
+    """FFmpeg's name of the format: `mov,mp4,…`, `matroska,webm`, `avi`, …"""
+
+    @property
+    def stored_bits(self) -> int:
+        """Bits of a stored sample."""
+        return self.depth
+
+    def frame_number(self, index: int, pts: int) -> int:
+        """The number by which a user knows a frame: its index, counted from 0."""
+        return index
+
+
+@dataclass(frozen=True, kw_only=True)
+class ImageSequence(FilmHeader):
+    """A film whose frames are files of their own."""
+
+    stored_bits: int
+    """Bits of a stored sample."""
+    curve: str
+    """Of DPX codes: `log`, `linear` or `video`; empty for photographs."""
+    first: int
+    """The number of the frame at time 0."""
+    exact: bool
+    """Whether the luma samples are the file's own codes, and not computed from them."""
+
+    def frame_number(self, index: int, pts: int) -> int:
+        """The number by which a user knows a frame: the one in its file name."""
+        return pts + self.first
+
+
+Film: TypeAlias = ContainerFilm | ImageSequence
+
+
+def open_film(path: Path, deinterlace: bool = False) -> ContainerFilm:
     """Reads the header and the first frame.
 
     Args:
-        deinterlace: whether frames that are interlaced are to be made progressive.
+        deinterlace: whether readers make interlaced frames progressive.
 
     Raises:
-        UnreadableError: damaged, or no film.
-        UnsupportedError: a film without pictures.
+        UnreadableError: the file is damaged, or no film.
+        UnsupportedError: it has no pictures.
         MissingDependencyError: PyAV is not installed.
     """
     av = pyav()
@@ -124,13 +147,18 @@ def open_film(path: Path, deinterlace: bool = False) -> Film:
             raise UnreadableError(f"its first frame cannot be decoded ({error.strerror})") from error
         if frame is None:
             raise UnreadableError("no frame in it can be decoded")
-        film = _described(path, container, stream, frame)
+        film = _film_header(path, container, stream, frame)
         return replace(film, interlaced=False, deinterlaced=True) if deinterlace else film
 
 
 @contextmanager
 def opened(path: Path) -> Iterator[InputContainer]:
-    """The container, with a film's own words for what FFmpeg says of a broken one."""
+    """Opens a container for reading.
+
+    Raises:
+        UnreadableError: FFmpeg cannot read it.
+        FileNotFoundError: there is no such file.
+    """
     av = pyav()
     try:
         container = av.open(str(path), metadata_errors="replace")
@@ -143,7 +171,7 @@ def opened(path: Path) -> Iterator[InputContainer]:
 
 
 def picture_stream(container: InputContainer) -> VideoStream:
-    """The stream of moving pictures: not a cover.
+    """The first stream of moving pictures; cover pictures do not count.
 
     Raises:
         UnsupportedError: there is none.
@@ -156,28 +184,39 @@ def picture_stream(container: InputContainer) -> VideoStream:
     return moving[0]
 
 
-def _described(path: Path, container: InputContainer, stream: VideoStream, frame: VideoFrame) -> Film:
-    context, tags = stream.codec_context, _tags(stream, frame)
-    matrix = _display_matrix(frame)
-    return Film(
-        path=path, container=container.format.name, codec=context.name, stream=stream.index, width=frame.width,
-        height=frame.height, pix_fmt=frame.format.name, depth=_depth(frame.format),
-        time_base=Fraction(stream.time_base or Fraction(1, 1000)), rate=_rate(stream),
-        sample_aspect=stream.sample_aspect_ratio or None, tags=tags,
-        orientation=_ORIENTATIONS.get(frame.rotation, 1), display_matrix=matrix,
-        interlaced=bool(frame.interlaced_frame), field_order=context.field_order,
-        expected_frames=stream.frames, duration_s=_duration(container, stream), others=len(container.streams) - 1,
-    )  # fmt: skip
+def _film_header(path: Path, container: InputContainer, stream: VideoStream, frame: VideoFrame) -> ContainerFilm:
+    context = stream.codec_context
+    return ContainerFilm(
+        path=path,
+        container=container.format.name,
+        codec=context.name,
+        stream=stream.index,
+        width=frame.width,
+        height=frame.height,
+        pix_fmt=frame.format.name,
+        depth=_depth(frame.format),
+        time_base=Fraction(stream.time_base or Fraction(1, 1000)),
+        rate=_rate(stream),
+        sample_aspect=stream.sample_aspect_ratio or None,
+        tags=_tags(stream, frame),
+        orientation=_ORIENTATIONS.get(frame.rotation, 1),
+        display_matrix=_display_matrix(frame),
+        interlaced=bool(frame.interlaced_frame),
+        field_order=context.field_order,
+        expected_frames=stream.frames,
+        duration_s=_duration(container, stream),
+        other_streams=len(container.streams) - 1,
+    )
 
 
 def _duration(container: InputContainer, stream: VideoStream) -> float:
-    """Seconds. Matroska has the end, counted from 0, as a tag of the stream, where it has it."""
+    """Seconds of the pictures, or 0. Matroska may keep the end of a stream, counted from 0, as a tag."""
     if stream.duration and stream.time_base:
         return float(stream.duration * stream.time_base)
     tag = re.fullmatch(r"(\d+):(\d+):([\d.]+)", stream.metadata.get("DURATION", ""))
     if tag:
-        begins = float((stream.start_time or 0) * (stream.time_base or 0))
-        return 3600 * int(tag[1]) + 60 * int(tag[2]) + float(tag[3]) - max(0.0, begins)
+        start = float((stream.start_time or 0) * (stream.time_base or 0))
+        return 3600 * int(tag[1]) + 60 * int(tag[2]) + float(tag[3]) - max(0.0, start)
     return (container.duration or 0) / 1e6 if len(container.streams) == 1 else 0.0
 
 
@@ -191,22 +230,23 @@ def _rate(stream: VideoStream) -> Fraction:
 def _display_matrix(frame: VideoFrame) -> tuple[int, ...] | None:
     from av.sidedata.sidedata import Type
 
-    found: list[Any] = [data for data in list[Any](frame.side_data) if data.type == Type.DISPLAYMATRIX]
-    return tuple(int(v) for v in np.frombuffer(bytes(found[0]), np.int32)) if found else None
+    matrices: list[Any] = [data for data in list[Any](frame.side_data) if data.type == Type.DISPLAYMATRIX]
+    return tuple(int(v) for v in np.frombuffer(bytes(matrices[0]), np.int32)) if matrices else None
 
 
-def _depth(pix_fmt: Any) -> int:
-    """Of what `luma_of` gives: 8 for palettes and packed RGB of 8 bits."""
+def _depth(pix_fmt: VideoFormat) -> int:
+    """Bits of the samples that `luma_of` returns: 8 for palettes and packed RGB of 8 bits."""
     bits = max(c.bits for c in pix_fmt.components)
     return bits if has_luma(pix_fmt) else (8 if bits <= 8 else 16)
 
 
-def has_luma(pix_fmt: Any) -> bool:
+def has_luma(pix_fmt: VideoFormat) -> bool:
+    """Whether a pixel format stores luma samples: not RGB, no palette."""
     return not (pix_fmt.is_rgb or pix_fmt.has_palette or pix_fmt.is_bit_stream)
 
 
 def _tags(stream: VideoStream, frame: VideoFrame) -> Tags:
-    """The tags of the luma that is handed on. What is not tagged is taken as players take it."""
+    """The tags of the luma that readers return. Where a tag is missing, the default of players is used."""
     name = frame.format.name
     if not has_luma(frame.format):
         return Tags(1, False, 1, 1)
@@ -217,5 +257,6 @@ def _tags(stream: VideoStream, frame: VideoFrame) -> Tags:
     grey_alone = name.startswith("gray") and stored == 0 and stream.codec_context.name not in ("h264", "hevc", "av1")
     full = stored == _FULL_RANGE or name.startswith("yuvj") or grey_alone
     primaries, transfer = int(frame.color_primaries), int(frame.color_trc)
-    return Tags(matrix, full, primaries if primaries not in (0, _UNSPECIFIED) else 1,
-                transfer if transfer not in (0, _UNSPECIFIED) else 1)  # fmt: skip
+    primaries = primaries if primaries not in (0, _UNSPECIFIED) else 1
+    transfer = transfer if transfer not in (0, _UNSPECIFIED) else 1
+    return Tags(matrix, full, primaries, transfer)

@@ -1,4 +1,4 @@
-"""Whether a file is a film, told from its first bytes; no decoder of films is woken."""
+"""Whether a file is a film, by its first bytes. FFmpeg is not loaded."""
 
 from __future__ import annotations
 
@@ -29,21 +29,20 @@ _SOUND_BRANDS = (b"M4A ", b"M4B ")
 
 
 def is_frame(path: Path) -> bool:
-    """Whether a file is a film's frame by its very kind: nobody keeps photographs as DPX."""
+    """Whether a file is always a frame of a film: nobody keeps photographs as DPX."""
     return path.suffix.lower() == ".dpx"
 
 
 def is_numbered(path: Path) -> bool:
-    """Whether a film's frames are files of their own: a number pattern, or a single frame."""
+    """Whether a path stands for an image sequence: a number pattern, or a single frame."""
     return sequences.is_pattern(path) or is_frame(path)
 
 
 def is_film(path: Path) -> bool:
-    """Whether a file found in a folder is to be treated as a film: by its suffix, else by its first bytes. A number
-    pattern always is.
+    """Whether a path is treated as a film: by its suffix, else by its first bytes. A number pattern always is one.
 
-    A file with a film's suffix counts whatever it holds: that it cannot be read must be said, not passed over. But a
-    text called `.ts` is a program, not a transport stream, and a GIF is a film when it has a second frame.
+    A file with the suffix of a film counts as a film whatever it holds, so that a damaged one is reported and not
+    skipped. There are two exceptions: `.ts` may be a program text, and a GIF is a film only with a second frame.
     """
     if is_numbered(path):
         return True
@@ -55,7 +54,7 @@ def is_film(path: Path) -> bool:
     if path.suffix.lower() == ".ts":
         return _is_transport_stream(head)
     if head.startswith((b"GIF87a", b"GIF89a")):
-        return _moves(path)
+        return _is_animated(path)
     return path.suffix.lower() in SUFFIXES or _looks_like_film(head)
 
 
@@ -68,15 +67,15 @@ def _looks_like_film(head: bytes) -> bool:
 
 
 def _is_transport_stream(head: bytes) -> bool:
-    """Sync bytes every 188, or 192 with time codes before each."""
+    """Whether sync bytes come every 188 bytes, or every 192 with a time code before each."""
     return any(
         len(head) > offset + 4 * step and all(head[offset + i * step] == 0x47 for i in range(5))
         for offset, step in ((0, 188), (4, 192))
     )
 
 
-def _moves(path: Path) -> bool:
-    """Whether a GIF has more than one frame. One that is damaged is left to the readers of photographs."""
+def _is_animated(path: Path) -> bool:
+    """Whether a GIF has more than one frame. A damaged one is left to the readers of photographs."""
     try:
         with Image.open(path) as gif:
             return bool(getattr(gif, "is_animated", False))

@@ -1,7 +1,7 @@
-"""Films read with PyAV: every frame with its exact time and its luma samples as stored.
+"""Reads films with PyAV: every frame with its exact time and its luma samples as stored.
 
-What cannot be decoded is not dropped: a packet whose frame never comes is noticed by its time stamp, and a stand-in
-takes its place, so that sound stays in step.
+What cannot be decoded is not dropped. A packet without a frame is noticed by its time stamp, and a substitute takes the
+frame's place, so that sound stays in step.
 """
 
 from __future__ import annotations
@@ -10,16 +10,17 @@ import heapq
 from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from archivecolor.film.header import Film, has_luma, opened, pyav
+from archivecolor.film.header import ContainerFilm, Film, has_luma, opened, picture_stream, pyav
 from archivecolor.imaging.arrays import Samples
 
 if TYPE_CHECKING:
     from av.container import InputContainer
-    from av.video import VideoFrame
+    from av.video import VideoFrame, VideoStream
+    from av.video.format import VideoFormat
 
 
 _PLANAR = ("yuv", "gray")
@@ -31,29 +32,30 @@ class Frame:
 
     index: int
     pts: int
+    """Presentation time in ticks of the film's time base."""
     luma: Samples
     """(H, W), uint8 or uint16, the codes as stored."""
     bad: bool
-    """Could not be decoded; `luma` is a stand-in."""
+    """Could not be decoded; `luma` is a substitute."""
     picture: VideoFrame | None
-    """As decoded, for whoever wants its colours; None for a stand-in."""
+    """As decoded, with its colours; None for a substitute and where colours are not needed."""
 
 
 def luma_of(frame: VideoFrame) -> Samples:
-    """The luma samples (H, W) as stored, in the low bits. RGB, which has none, is turned into BT.709 limited range."""
+    """The luma samples (H, W) as stored, in the low bits. RGB is converted to BT.709 in limited range."""
     name = frame.format.name
     if not has_luma(frame.format):
         wide = max(c.bits for c in frame.format.components) > 8
         frame = frame.reformat(format="yuv444p16le" if wide else "yuv444p", dst_colorspace=1, dst_color_range=1)
     elif not name.startswith(_PLANAR) or name.startswith(("yuyv", "yuva")) or name.endswith("be"):
-        frame = frame.reformat(format=_planar_twin(frame.format))
+        frame = frame.reformat(format=_planar_format(frame.format))
     return _plane(frame)
 
 
-def _planar_twin(pix_fmt: Any) -> str:
-    """The planar little-endian format into which repacking moves the luma samples without touching them."""
+def _planar_format(pix_fmt: VideoFormat) -> str:
+    """The planar little-endian format that holds the same luma samples."""
     bits = pix_fmt.components[0].bits
-    name = str(pix_fmt.name)
+    name = pix_fmt.name
     layout = next((s for s in ("444", "422", "420", "410", "411", "440") if s in name), "")
     if name.startswith("gray"):
         return f"gray{bits}le" if bits > 8 else "gray"
@@ -69,8 +71,28 @@ def _plane(frame: VideoFrame) -> Samples:
     return rows[:, : plane.width].astype(np.uint8 if dtype == np.uint8 else np.uint16, copy=True)
 
 
+def substitute_luma(film: Film, last: Samples | None, grey: bool) -> Samples:
+    """The luma (H, W) in place of a frame that cannot be decoded.
+
+    Args:
+        last: that of the last good frame, if any.
+        grey: whether to use a grey frame even so.
+    """
+    if last is not None and not grey:
+        return last
+    dtype = np.uint8 if film.depth == 8 else np.uint16
+    return np.full((film.height, film.width), 1 << (film.depth - 1), dtype)
+
+
+def rgb_frame(rgb: Samples) -> VideoFrame:
+    """RGB (H, W, 3), uint8 or uint16, as a frame of PyAV with 8 bits."""
+    rgb8 = rgb if rgb.dtype == np.uint8 else (rgb >> 8).astype(np.uint8)
+    frame: VideoFrame = pyav().VideoFrame.from_ndarray(np.ascontiguousarray(rgb8), format="rgb24")
+    return frame
+
+
 class _Deinterlacer:
-    """FFmpeg's filter, one frame for each that it is given, a few later."""
+    """FFmpeg's filter bwdif: a progressive frame for each frame, a few frames later."""
 
     def __init__(self, film: Film) -> None:
         av = pyav()
@@ -78,12 +100,12 @@ class _Deinterlacer:
         source = self._graph.add_buffer(
             width=film.width, height=film.height, format=film.pix_fmt, time_base=film.time_base
         )
-        filtered = self._graph.add("bwdif", "mode=send_frame:parity=auto:deint=interlaced")
-        back, sink = self._graph.add("format", film.pix_fmt), self._graph.add("buffersink")
-        self._graph.link_nodes(source, filtered, back, sink).configure()
+        bwdif = self._graph.add("bwdif", "mode=send_frame:parity=auto:deint=interlaced")
+        original_format, sink = self._graph.add("format", film.pix_fmt), self._graph.add("buffersink")
+        self._graph.link_nodes(source, bwdif, original_format, sink).configure()
 
-    def given(self, frame: VideoFrame | None) -> Iterator[VideoFrame]:
-        """What comes out when this one, or the end, goes in."""
+    def filtered(self, frame: VideoFrame | None) -> Iterator[VideoFrame]:
+        """The frames that are ready when this one, or None for the end, is pushed."""
         self._graph.vpush(frame)
         while True:
             try:
@@ -92,45 +114,48 @@ class _Deinterlacer:
                 return
 
 
-def _in_time(made: VideoFrame, frame: VideoFrame, interlaced: bool) -> tuple[VideoFrame, bool]:
-    """The time of the frame that it was made of: filters count in units of their own. One that was progressive is
-    that frame itself."""
+def _with_time_of(filtered: VideoFrame, frame: VideoFrame, interlaced: bool) -> tuple[VideoFrame, bool]:
+    """The filtered frame with the time of its source, since filters count in units of their own; the source itself if
+    it was progressive."""
     if not interlaced:
         return frame, False
-    made.pts = frame.pts if frame.pts is not None else frame.dts
-    return made, True
+    filtered.pts = frame.pts if frame.pts is not None else frame.dts
+    return filtered, True
 
 
-class Reader:
-    """The frames of a film, in the order in which they are shown.
+class FrameReader:
+    """The frames of a film in a container, in presentation order.
 
-    After the last one, `trouble` is what FFmpeg said of an early end, or "", `packets` how many there were, and
-    `deinterlaced` how many frames were made progressive.
+    After the last frame, `trouble` is FFmpeg's reason for an early end, or "", `packets` the number of packets, and
+    `deinterlaced` the number of frames that were made progressive.
 
     Args:
         on_bad_frame: `repeat` the last good frame, or `grey`.
     """
 
-    def __init__(self, film: Film, on_bad_frame: str = "repeat") -> None:
+    def __init__(self, film: ContainerFilm, on_bad_frame: str = "repeat") -> None:
         self.film, self.trouble, self.packets, self.deinterlaced = film, "", 0, 0
-        self._grey_stand_in = on_bad_frame == "grey"
-        self._waiting: list[int] = []
+        self._grey_substitute = on_bad_frame == "grey"
+        self._pending: list[int] = []
+        """Heap of the times of packets whose frames have not come yet."""
         self._last: Samples | None = None
         self._last_pts: int | None = None
         self._count = 0
 
     def __iter__(self) -> Iterator[Frame]:
         with opened(self.film.path) as container:
-            stream: Any = container.streams[self.film.stream]
+            stream = picture_stream(container)
             stream.thread_type = "SLICE"  # frame threads conceal damage differently from run to run
-            decoded = ((self._alike(frame), bool(frame.interlaced_frame)) for frame in self._decoded(container, stream))
+            decoded = (
+                (self._conformed(frame), bool(frame.interlaced_frame)) for frame in self._decoded(container, stream)
+            )
             for frame, interlaced in self._progressive(decoded) if self.film.deinterlaced else decoded:
                 pts = self._time(frame)
-                yield from self._missed(pts, interlaced)
+                yield from self._substitutes_before(pts, interlaced)
                 yield self._good(frame, pts)
-            yield from self._missed(None, False)
+            yield from self._substitutes_before(None, False)
 
-    def _decoded(self, container: InputContainer, stream: Any) -> Iterator[VideoFrame]:
+    def _decoded(self, container: InputContainer, stream: VideoStream) -> Iterator[VideoFrame]:
         """Decodes packet by packet, and notes the time of each."""
         av = pyav()
         packets = container.demux(stream)
@@ -144,11 +169,11 @@ class Reader:
                 break
             self.packets += packet.pts is not None or packet.dts is not None
             if packet.pts is not None and packet.size and not packet.is_discard:
-                heapq.heappush(self._waiting, packet.pts)
+                heapq.heappush(self._pending, packet.pts)
             try:
                 yield from packet.decode()
             except av.FFmpegError:
-                continue  # its time stays among those waited for
+                continue  # its time stays among the pending ones
         if self.trouble:
             try:
                 yield from stream.decode(None)
@@ -160,47 +185,48 @@ class Reader:
         pts = frame.pts if frame.pts is not None else frame.dts
         if self._last_pts is None:
             return int(pts or 0)
-        after = self._last_pts + 1
-        return max(after, int(pts) if pts is not None else self._last_pts + self.film.frame_ticks)
+        next_pts = self._last_pts + 1
+        return max(next_pts, int(pts) if pts is not None else self._last_pts + self.film.frame_ticks)
 
-    def _missed(self, pts: int | None, interlaced: bool) -> Iterator[Frame]:
-        """Stand-ins for the packets before `pts` (all that are left, for None) that gave no frame."""
-        while self._waiting and (pts is None or self._waiting[0] <= pts):
-            missing = heapq.heappop(self._waiting)
-            is_second_field = interlaced and pts is not None and self._last_pts is not None and (
-                2 * (pts - self._last_pts) <= 3 * self.film.frame_ticks
-            )  # fmt: skip
+    def _substitutes_before(self, pts: int | None, interlaced: bool) -> Iterator[Frame]:
+        """Substitutes for the packets before `pts` that gave no frame; with None, for all that are left."""
+        while self._pending and (pts is None or self._pending[0] <= pts):
+            missing = heapq.heappop(self._pending)
+            is_second_field = (
+                interlaced
+                and pts is not None
+                and self._last_pts is not None
+                and 2 * (pts - self._last_pts) <= 3 * self.film.frame_ticks
+            )
             if missing != pts and not is_second_field and missing > (self._last_pts or missing - 1):
-                yield self._stand_in(missing)
+                yield self._substitute(missing)
 
     def _progressive(self, frames: Iterator[tuple[VideoFrame, bool]]) -> Iterator[tuple[VideoFrame, bool]]:
-        """Each frame whose flag says that its lines are of two moments, made of one: the first field's lines as they
-        are, those between from their neighbours in space and time (BBC's bwdif). Others stay as they are."""
-        graph = _Deinterlacer(self.film)
+        """Makes each frame that is flagged as interlaced progressive: the lines of the first field stay, those between
+        come from their neighbours in space and time (BBC's bwdif). Other frames stay as they are."""
+        deinterlacer = _Deinterlacer(self.film)
         waiting: deque[tuple[VideoFrame, bool]] = deque()
         for frame, interlaced in frames:
             self.deinterlaced += interlaced
             waiting.append((frame, interlaced))
-            yield from (_in_time(made, *waiting.popleft()) for made in graph.given(frame))
-        yield from (_in_time(made, *waiting.popleft()) for made in graph.given(None) if waiting)
+            yield from (_with_time_of(made, *waiting.popleft()) for made in deinterlacer.filtered(frame))
+        yield from (_with_time_of(made, *waiting.popleft()) for made in deinterlacer.filtered(None) if waiting)
         yield from waiting
 
-    def _alike(self, frame: VideoFrame) -> VideoFrame:
-        """In the size and format of the first."""
+    def _conformed(self, frame: VideoFrame) -> VideoFrame:
+        """The frame in the size and format of the first one."""
         if (frame.width, frame.height, frame.format.name) == (self.film.width, self.film.height, self.film.pix_fmt):
             return frame
         return frame.reformat(self.film.width, self.film.height, self.film.pix_fmt)
 
     def _good(self, frame: VideoFrame, pts: int) -> Frame:
-        self._last, self._last_pts = luma_of(frame), pts
-        self._count += 1
-        return Frame(self._count - 1, pts, self._last, False, frame)
+        self._last = luma_of(frame)
+        return self._counted(pts, self._last, False, frame)
 
-    def _stand_in(self, pts: int) -> Frame:
-        luma = self._last
-        if luma is None or self._grey_stand_in:
-            dtype = np.uint8 if self.film.depth == 8 else np.uint16
-            luma = np.full((self.film.height, self.film.width), 1 << (self.film.depth - 1), dtype)
+    def _substitute(self, pts: int) -> Frame:
+        return self._counted(pts, substitute_luma(self.film, self._last, self._grey_substitute), True, None)
+
+    def _counted(self, pts: int, luma: Samples, bad: bool, picture: VideoFrame | None) -> Frame:
         self._last_pts = pts
         self._count += 1
-        return Frame(self._count - 1, pts, luma, True, None)
+        return Frame(self._count - 1, pts, luma, bad, picture)

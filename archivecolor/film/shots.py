@@ -14,16 +14,16 @@ from archivecolor.errors import MissingDependencyError, UsageError
 from archivecolor.imaging.arrays import ByteArray
 
 DETECT_HEIGHT = 144
-"""Lines of the copy in which cuts are looked for."""
+"""Height in pixels of the copy in which cuts are detected."""
 SHORTEST_SHOT = 3
-"""Frames between two cuts at least, where they are found by themselves."""
+"""Least number of frames between two detected cuts."""
 LEAST_CHANGE = 15.0
-"""PySceneDetect's score of a cut, at least: a jump in the gate of an old projector has up to 14."""
+"""Least score of a cut in PySceneDetect; a jump in the gate of an old projector scores up to 14."""
 
 
-class ShotFinder:
-    """PySceneDetect's AdaptiveDetector, fed frame by frame: it compares each change with those around it, so that the
-    flicker and the wandering camera of old films are no cuts.
+class ShotDetector:
+    """PySceneDetect's AdaptiveDetector, frame by frame. It compares each change with those around it, so that flicker
+    and camera movement do not count as cuts.
 
     Raises:
         MissingDependencyError: PySceneDetect is not installed.
@@ -43,15 +43,15 @@ class ShotFinder:
         self._detector = AdaptiveDetector(min_scene_len=SHORTEST_SHOT, luma_only=True, min_content_val=LEAST_CHANGE)
         self.cuts: list[int] = []
 
-    def see(self, index: int, grey: ByteArray) -> None:
-        """One frame, (H, W), small."""
-        found = self._detector.process_frame(self._timecode(index, self._rate), cv2.cvtColor(grey, cv2.COLOR_GRAY2BGR))
-        self.cuts += [cut.frame_num for cut in found]
+    def add(self, index: int, grey: ByteArray) -> None:
+        """Examines the next frame: a small grey picture (H, W)."""
+        cuts = self._detector.process_frame(self._timecode(index, self._rate), cv2.cvtColor(grey, cv2.COLOR_GRAY2BGR))
+        self.cuts += [cut.frame_num for cut in cuts]
 
 
 def read_cuts(path: Path) -> list[int]:
-    """The first frames of shots, counted from 0, from a text file: numbers parted by spaces, commas or lines; what
-    follows a # is a remark.
+    """Reads the first frames of shots, counted from 0, from a text file. Spaces, commas, semicolons or line ends
+    separate the numbers; a # begins a comment.
 
     Raises:
         UsageError: the file cannot be read or holds something else.

@@ -1,4 +1,4 @@
-"""Where a film's frames come from: a file of moving pictures, or files of single ones."""
+"""Where a film's frames come from: a container, or numbered files."""
 
 from __future__ import annotations
 
@@ -6,38 +6,40 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Protocol
 
-from archivecolor.film.header import Film, open_film
-from archivecolor.film.image_sequence import StillsReader, open_stills
+from archivecolor.film.header import Film, ImageSequence, open_film
+from archivecolor.film.image_sequence import ImageSequenceReader, open_sequence
 from archivecolor.film.probe import is_numbered
-from archivecolor.film.read import Frame, Reader
+from archivecolor.film.read import Frame, FrameReader
 from archivecolor.options import FilmOptions
 
 
-class Source(Protocol):
-    """The frames of a film, in the order in which they are shown."""
+class FrameSource(Protocol):
+    """The frames of a film in presentation order. The attributes are valid after the last frame."""
 
     trouble: str
-    """After the last one: why it came early, or ""."""
+    """Why the film ended early, or ""."""
     packets: int
     """How many frames there should have been, good and bad."""
     deinterlaced: int
-    """How many were made progressive."""
+    """How many frames were made progressive."""
 
     def __iter__(self) -> Iterator[Frame]:
-        """See `Reader`."""
+        """See `FrameReader`."""
 
 
 def open_source(path: Path, options: FilmOptions) -> Film:
-    """The header of a film, or what the first frame says of a film in numbered files.
+    """The header of a film in a container, or of an image sequence.
 
     Raises:
         UnreadableError, UnsupportedError, MissingDependencyError: it cannot be read.
     """
     if is_numbered(path):
-        return open_stills(path, options.fps, options.dpx_curve)
+        return open_sequence(path, options.fps, options.dpx_curve)
     return open_film(path, options.deinterlace)
 
 
-def frames_of(film: Film, on_bad_frame: str = "repeat", start: int = 0) -> Source:
-    """The frames of a film; those before number `start` may be left out where that saves work."""
-    return StillsReader(film, on_bad_frame, start) if film.stills else Reader(film, on_bad_frame)
+def read_frames(film: Film, on_bad_frame: str = "repeat", start: int = 0) -> FrameSource:
+    """The frames of a film. Frames before number `start` may be left out where that saves work."""
+    if isinstance(film, ImageSequence):
+        return ImageSequenceReader(film, on_bad_frame, start)
+    return FrameReader(film, on_bad_frame)

@@ -1,32 +1,34 @@
-"""The first look at a whole film: every time stamp, the shots, the exposure of each frame, and whether it is in colour.
+"""The survey of a whole film before it is coloured: time stamps, shots, the exposure of each frame, and its colour.
 
-It costs a decoding, a few per cent of the work, and is kept in the film's work folder, so that a resumed run has it.
+It costs one decoding, a few per cent of the work. The film's work folder keeps it for a resumed run.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass, field
-from typing import Any
+from dataclasses import asdict, dataclass, field, replace
+from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
 
 from archivecolor.film.header import Film
 from archivecolor.film.planes import lightness_table
-from archivecolor.film.read import Frame
-from archivecolor.film.shots import DETECT_HEIGHT, ShotFinder, shots
-from archivecolor.film.source import Source, frames_of
+from archivecolor.film.shots import DETECT_HEIGHT, ShotDetector, shots
+from archivecolor.film.source import FrameSource, read_frames
 from archivecolor.imaging import luminance
 from archivecolor.imaging.arrays import Samples
 
+if TYPE_CHECKING:
+    from av.video import VideoFrame
+
 COLOUR_EVERY = 24
-"""Frames between two looks at whether the film is in colour."""
+"""Every 24th frame is examined for colour."""
 
 
 @dataclass(frozen=True)
 class Segment:
-    """Frames [start, end) of one shot [shot_start, shot_end); the piece of the film that is written as a whole."""
+    """Frames [start, end) of the shot [shot_start, shot_end): the part of a film that is encoded as a whole."""
 
     number: int
     start: int
@@ -34,121 +36,118 @@ class Segment:
     shot_start: int
     shot_end: int
 
-    def reach(self, ahead: int) -> int:
-        """One past the last frame that is looked at for this segment."""
-        return min(self.end + ahead, self.shot_end)
+    def window_end(self, lookahead: int) -> int:
+        """One past the last frame that is read for this segment: up to `lookahead` frames of its shot follow it."""
+        return min(self.end + lookahead, self.shot_end)
 
 
 @dataclass(frozen=True)
 class Survey:
-    """What was found; lists hold one value per frame."""
+    """What a survey found. `pts`, `mean` and `contrast` hold one value per frame."""
 
     pts: list[int] = field(default_factory=list)
     mean: list[float] = field(default_factory=list)
-    """Mean L* of the frame."""
+    """Mean L* of each frame."""
     contrast: list[float] = field(default_factory=list)
     """Standard deviation of its L*."""
     cuts: list[int] = field(default_factory=list)
+    """First frames of shots."""
     bad: list[int] = field(default_factory=list)
     """Frames that could not be decoded."""
     coloured: float = 0.0
-    """Share of the frames looked at that hold colour."""
+    """Share of the examined frames that hold colour, 0 to 1."""
     trouble: str = ""
     """Why the film ends before its header says; "" when it does not."""
     deinterlaced: int = 0
     """Frames that were made progressive."""
 
     def shots(self) -> list[tuple[int, int]]:
-        """First frame and end of every shot."""
+        """First frame and end (one past the last) of every shot."""
         return shots(self.cuts, len(self.pts))
 
     def segments(self, longest: int, step: int) -> list[Segment]:
-        """Every shot in parts of at most `longest` frames, whose lengths but the last are multiples of `step`."""
-        return list(_numbered(self.shots(), longest, step))
+        """Every shot in segments of at most `longest` frames. All lengths but the last of a shot are multiples of
+        `step`."""
+        return list(_segments(self.shots(), longest, step))
 
-    def as_json(self) -> dict[str, Any]:
+    def as_json(self) -> dict[str, object]:
         return asdict(self)
 
 
-def _numbered(parts: Sequence[tuple[int, int]], longest: int, step: int) -> Iterator[Segment]:
+def _segments(shots: Sequence[tuple[int, int]], longest: int, step: int) -> Iterator[Segment]:
     number = 0
-    for first, end in parts:
-        pieces = -(-(end - first) // longest)
-        length = -(-(end - first) // (pieces * step)) * step
+    for first, end in shots:
+        count = -(-(end - first) // longest)
+        length = -(-(end - first) // (count * step)) * step
         for start in range(first, end, length):
             yield Segment(number, start, min(start + length, end), first, end)
             number += 1
 
 
-def survey(
-    film: Film, cuts: list[int] | None, on_bad_frame: str, seen: Callable[[int, int], bool] = lambda index, pts: False
+def survey_frames(
+    film: Film,
+    cuts: list[int] | None,
+    on_bad_frame: str,
+    progress: Callable[[int, int], bool] = lambda index, pts: False,
 ) -> Survey | None:
-    """Looks at all frames.
+    """Surveys all frames.
 
     Args:
-        cuts: first frames of shots, where the user knows them; otherwise they are looked for.
-        seen: told of each frame's index and pts; when it answers true, the survey is broken off.
+        cuts: first frames of shots; None: they are detected.
+        on_bad_frame: `repeat` the last good frame, or `grey`.
+        progress: called with each frame's index and pts; the survey stops when it returns True.
 
     Returns:
-        None when it was broken off.
+        None when it was stopped.
     """
-    finder = ShotFinder(film.rate) if cuts is None else None
-    found, colours, reader = Survey(cuts=cuts or []), [], frames_of(film, on_bad_frame)
+    detector = ShotDetector(film.rate) if cuts is None else None
+    result, examined, source = Survey(), list[bool](), read_frames(film, on_bad_frame)
     table = lightness_table(film.tags, film.depth)
-    for frame in reader:
-        if seen(frame.index, frame.pts):
+    for frame in source:
+        if progress(frame.index, frame.pts):
             return None
-        small = _small(frame.luma)
-        lightness = table[small]
-        found.pts.append(frame.pts)
-        found.mean.append(round(float(lightness.mean()), 3))
-        found.contrast.append(round(float(lightness.std()), 3))
+        lightness = table[_reduced(frame.luma)]
+        result.pts.append(frame.pts)
+        result.mean.append(round(float(lightness.mean()), 3))
+        result.contrast.append(round(float(lightness.std()), 3))
         if frame.bad:
-            found.bad.append(frame.index)
-        if finder:
-            finder.see(frame.index, np.rint(lightness * 2.55).astype(np.uint8))
+            result.bad.append(frame.index)
+        if detector:
+            detector.add(frame.index, np.rint(lightness * 2.55).astype(np.uint8))
         if frame.index % COLOUR_EVERY == 0 and frame.picture is not None:
-            colours.append(has_colour(frame))
-    found_cuts = finder.cuts if finder else found.cuts
-    share = sum(colours) / len(colours) if colours else 0.0
-    return Survey(
-        found.pts,
-        found.mean,
-        found.contrast,
-        found_cuts,
-        found.bad,
-        share,
-        _ended_early(film, reader, found),
-        reader.deinterlaced,
+            examined.append(has_colour(frame.picture))
+    return replace(
+        result,
+        cuts=detector.cuts if detector else cuts or [],
+        coloured=sum(examined) / len(examined) if examined else 0.0,
+        trouble=_early_end(film, source, result),
+        deinterlaced=source.deinterlaced,
     )
 
 
-def _small(luma: Samples) -> Samples:
+def _reduced(luma: Samples) -> Samples:
+    """Luma codes (H, W) at the size in which shots are detected."""
     height = min(DETECT_HEIGHT, luma.shape[0])
     width = max(1, round(luma.shape[1] * height / luma.shape[0]))
     return cv2.resize(luma, (width, height), interpolation=cv2.INTER_AREA)
 
 
-def has_colour(frame: Frame) -> bool:
+def has_colour(picture: VideoFrame) -> bool:
     """Whether a frame holds the colours of things, beyond a tint."""
-    assert frame.picture is not None
-    width = max(16, 160 * frame.picture.width // max(frame.picture.width, frame.picture.height))
-    height = max(16, 160 * frame.picture.height // max(frame.picture.width, frame.picture.height))
-    rgb = frame.picture.reformat(width, height, "rgb24").to_ndarray()
+    width = max(16, 160 * picture.width // max(picture.width, picture.height))
+    height = max(16, 160 * picture.height // max(picture.width, picture.height))
+    rgb = picture.reformat(width, height, "rgb24").to_ndarray()
     return luminance.residual_chroma(rgb) >= luminance.MONOCHROME_CHROMA
 
 
-def _ended_early(film: Film, reader: Source, found: Survey) -> str:
-    """In words, or "" when all is there that the header promises."""
-    count = len(found.pts)
-    if film.expected_frames > reader.packets:
-        return f"truncated: {count} of {film.expected_frames} frames are there{_cause(reader)}"
+def _early_end(film: Film, source: FrameSource, survey: Survey) -> str:
+    """Why fewer frames are there than the header promises, in words; "" when all are there."""
+    count = len(survey.pts)
+    cause = f" ({source.trouble})" if source.trouble else ""
+    if film.expected_frames > source.packets:
+        return f"truncated: {count} of {film.expected_frames} frames are there{cause}"
     if count and film.duration_s:
-        end = float((found.pts[-1] - found.pts[0] + film.frame_ticks) * film.time_base)
+        end = float((survey.pts[-1] - survey.pts[0] + film.frame_ticks) * film.time_base)
         if end < film.duration_s - max(0.25, 4 / float(film.rate)):
-            return f"truncated: {end:.2f} of {film.duration_s:.2f} s are there{_cause(reader)}"
-    return f"broken off after {count} frames{_cause(reader)}" if reader.trouble else ""
-
-
-def _cause(reader: Source) -> str:
-    return f" ({reader.trouble})" if reader.trouble else ""
+            return f"truncated: {end:.2f} of {film.duration_s:.2f} s are there{cause}"
+    return f"broken off after {count} frames{cause}" if source.trouble else ""

@@ -1,11 +1,12 @@
-"""The encoded pieces of a film on their way: each a file of packets, whole or not there, in a hidden work folder.
+"""A hidden folder for the finished segments of a film: each is a file of packets, complete or absent.
 
-Packets are kept as the encoder gave them, with exact times, and no container rounds those before the film is joined.
-A folder belongs to one source, one set of weights and one set of options; with any other it begins anew.
+Packets are kept as the encoder made them, with exact times; no container rounds them before the film is joined. A work
+folder belongs to one source, one set of weights and one set of options. With any other, it starts empty.
 """
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
@@ -14,13 +15,14 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TypedDict
 
 import numpy as np
 
 from archivecolor import files
 from archivecolor.errors import OutputError
 from archivecolor.film.survey import Segment, Survey
+from archivecolor.imaging.arrays import FloatArray
 
 FOLDER_SUFFIX = ".archivecolor-film"
 _KEY, _SURVEY = "key.json", "survey.json"
@@ -28,16 +30,70 @@ _KEY, _SURVEY = "key.json", "survey.json"
 
 @dataclass(frozen=True)
 class StoredPacket:
-    """One encoded packet. Decoding time stamps are made when all packets are known."""
+    """One encoded packet. Decoding time stamps follow when all packets are known."""
 
     pts: int
     key: bool
+    """Whether decoding can start at it."""
     data: bytes
+
+
+class ShotState(TypedDict):
+    """What a segment leaves to the next one of the same shot."""
+
+    seen: FloatArray
+    """(h, w): the last frame as the network would see it, L*."""
+    colour: FloatArray
+    weight: FloatArray
+    """See `temporal.Accumulator`."""
+
+
+class SegmentNotes(TypedDict, total=False):
+    """What is noted of a segment's colouring and encoding."""
+
+    shown: int
+    """Number of keyframes."""
+    errors: list[float]
+    """For each gap between keyframes, Lab units between carried colours and the network's own."""
+    max_delta_l: float
+    """Largest |ΔL*| of frames that are files of their own."""
+    said: list[str]
+    """Notes for the manifest row."""
+
+
+class SegmentIndex(TypedDict):
+    """The beginning of a segment's file, as JSON."""
+
+    packets: list[tuple[int, bool, int]]
+    """pts, key and size of each."""
+    notes: SegmentNotes
+
+
+_NAME_TAKEN = "something else has this name; move it away"
+_REMEDIES = {
+    errno.ENOSPC: "free some space",
+    errno.EDQUOT: "free some space",
+    errno.EFBIG: "choose an --out on a disk that takes larger files",
+    errno.EROFS: "choose an --out that can be written",
+    errno.EACCES: "allow writing there or choose another --out",
+    errno.EPERM: "allow writing there or choose another --out",
+    errno.EEXIST: _NAME_TAKEN,
+    errno.ENOTDIR: _NAME_TAKEN,
+    errno.EISDIR: _NAME_TAKEN,
+    errno.ENOENT: "its folder was taken away; run again",
+    errno.EIO: "check the disk or choose another --out",
+}
+
+
+def output_error(path: Path, error: OSError) -> OutputError:
+    """An error of the output's disk with its cause and a remedy."""
+    remedy = _REMEDIES.get(error.errno or 0, "choose another --out")
+    return OutputError(f"{path}: cannot be written ({error.strerror or error}); {remedy}")
 
 
 @contextmanager
 def writing(path: Path) -> Iterator[None]:
-    """Turns what the output's disk has to say into an OutputError: nothing is wrong with the film.
+    """Turns an OSError into an OutputError: the output's disk is at fault, not the film.
 
     Raises:
         OutputError: something cannot be written at `path`.
@@ -45,15 +101,15 @@ def writing(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise OutputError(f"{path}: cannot be written ({error.strerror or error}); free some space") from error
+        raise output_error(path, error) from error
 
 
 class WorkFolder:
-    """Beside the output, named after the source.
+    """The work folder of one film, beside its output.
 
     Args:
-        place: the output's folder with the source's name.
-        key: what the pieces are made of; with another one the folder begins anew.
+        place: the output's folder joined with the source's name.
+        key: what decides the content of the segments. A folder with another key is emptied.
 
     Raises:
         OutputError: it cannot be written.
@@ -64,7 +120,8 @@ class WorkFolder:
         self.path = place.with_name(f".{name}{FOLDER_SUFFIX}")
         with writing(self.path):
             if self._text(_KEY) != key:
-                shutil.rmtree(self.path, ignore_errors=True)
+                if os.path.lexists(self.path):
+                    shutil.rmtree(self.path)
                 self.path.mkdir()
                 self._write(_KEY, key)
 
@@ -77,56 +134,57 @@ class WorkFolder:
             part.write_text(text, encoding="utf-8")
 
     def remove(self) -> None:
-        """When the film is joined."""
+        """Removes the folder when the film is joined."""
         shutil.rmtree(self.path, ignore_errors=True)
 
     def frames(self) -> Path:
-        """A folder in it for frames that become files of their own."""
-        place = self.path / "frames"
-        with writing(place):
-            place.mkdir(exist_ok=True)
-        return place
+        """A folder for frames that become files of their own."""
+        folder = self.path / "frames"
+        with writing(folder):
+            folder.mkdir(exist_ok=True)
+        return folder
 
     def survey(self) -> Survey | None:
-        """The one that was saved, if any."""
+        """The survey that was saved, if any."""
         text = self._text(_SURVEY)
         return Survey(**json.loads(text)) if text else None
 
-    def save_survey(self, found: Survey) -> None:
-        self._write(_SURVEY, json.dumps(found.as_json()))
+    def save_survey(self, survey: Survey) -> None:
+        """Keeps the survey for a resumed run."""
+        self._write(_SURVEY, json.dumps(survey.as_json()))
 
     def finished(self, segment: Segment) -> bool:
-        return self._place(segment).is_file()
+        """Whether a segment is complete."""
+        return self._file(segment).is_file()
 
-    def _place(self, segment: Segment, suffix: str = "packets") -> Path:
+    def _file(self, segment: Segment, suffix: str = "packets") -> Path:
         return self.path / f"{segment.number:06}.{suffix}"
 
-    def save(
-        self, segment: Segment, packets: Sequence[StoredPacket], state: dict[str, Any], notes: dict[str, Any]
-    ) -> None:
-        """The state that the next segment of the same shot begins with, then the packets, whose presence says that
-        the segment is finished."""
+    def save(self, segment: Segment, packets: Sequence[StoredPacket], state: ShotState, notes: SegmentNotes) -> None:
+        """Saves the state for the next segment of the same shot, then the packets. Their file marks the segment as
+        finished."""
         index = json.dumps({"packets": [(p.pts, p.key, len(p.data)) for p in packets], "notes": notes}).encode()
         with writing(self.path):
-            with files.atomic_write(self._place(segment, "state.npz")) as part, part.open("wb") as file:
+            with files.atomic_write(self._file(segment, "state.npz")) as part, part.open("wb") as file:
                 np.savez(file, **state)
-            with files.atomic_write(self._place(segment)) as part, part.open("wb") as file:
+            with files.atomic_write(self._file(segment)) as part, part.open("wb") as file:
                 file.write(len(index).to_bytes(8, "little") + index)
                 file.writelines(p.data for p in packets)
 
-    def state(self, segment: Segment) -> dict[str, Any]:
-        """What `save` was given."""
-        with np.load(self._place(segment, "state.npz")) as values:
-            return dict(values)
+    def state(self, segment: Segment) -> ShotState:
+        """The state that was saved with a segment."""
+        with np.load(self._file(segment, "state.npz")) as values:
+            return ShotState(seen=values["seen"], colour=values["colour"], weight=values["weight"])
 
-    def index(self, segment: Segment) -> dict[str, Any]:
-        """`packets`, as (pts, key, size), and `notes`."""
-        with self._place(segment).open("rb") as file:
-            return dict(json.loads(file.read(int.from_bytes(file.read(8), "little"))))
+    def index(self, segment: Segment) -> SegmentIndex:
+        """The packets and notes of a segment, without its data."""
+        with self._file(segment).open("rb") as file:
+            index: SegmentIndex = json.loads(file.read(int.from_bytes(file.read(8), "little")))
+            return index
 
     def packets(self, segment: Segment) -> Iterator[StoredPacket]:
-        """In decoding order."""
-        with self._place(segment).open("rb") as file:
+        """The packets of a segment in decoding order."""
+        with self._file(segment).open("rb") as file:
             index = json.loads(file.read(int.from_bytes(file.read(8), "little")))
             for pts, key, size in index["packets"]:
                 yield StoredPacket(pts, key, file.read(size))

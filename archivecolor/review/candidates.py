@@ -15,11 +15,13 @@ from archivecolor import files, photo
 from archivecolor.errors import OutputError
 from archivecolor.imaging import luminance
 from archivecolor.imaging.arrays import ByteArray, Samples
+from archivecolor.imaging.contact_sheet import contact_sheet
 from archivecolor.imaging.orientation import to_upright
 from archivecolor.inference.colorizer import Colorizer
 from archivecolor.options import CandidateOptions, ColorOptions
 
 GAP, LABEL = 10, 44
+BACKGROUND = (245, 245, 242)
 LEAST_SIDE = 640
 """The picture is coloured from a copy with a long side of at least this, or twice the network's size."""
 
@@ -77,19 +79,17 @@ def reduced(samples: Samples, side: int) -> Samples:
 
 def mosaic(rows: list[list[Candidate]], side: int) -> Image.Image:
     """Rows of pictures, each over its label."""
-    largest = [reduced(one.rgb, side).shape for row in rows for one in row]
-    height, width = max(shape[0] for shape in largest) + LABEL, max(shape[1] for shape in largest)
-    across = max(map(len, rows))
-    canvas = Image.new("RGB", (across * (width + GAP) + GAP, len(rows) * (height + GAP) + GAP), (245, 245, 242))
-    pen, font = ImageDraw.Draw(canvas), ImageFont.load_default(14)
+    pictures = [[reduced(one.rgb, side) for one in row] for row in rows]
+    height = max(rgb.shape[0] for row in pictures for rgb in row) + LABEL
+    width = max(rgb.shape[1] for row in pictures for rgb in row)
+    sheet = Image.fromarray(contact_sheet(pictures, GAP, GAP, BACKGROUND, (height, width)))
+    pen, font = ImageDraw.Draw(sheet), ImageFont.load_default(14)
     for j, row in enumerate(rows):
         for i, one in enumerate(row):
-            picture = Image.fromarray(reduced(one.rgb, side))
-            x, y = GAP + i * (width + GAP), GAP + j * (height + GAP)
-            canvas.paste(picture, (x, y))
+            x, y = GAP + i * (width + GAP), GAP + j * (height + GAP) + pictures[j][i].shape[0] + 3
             text = os.fsencode(one.label).decode("utf-8", "replace").replace("\n", " ")
-            pen.multiline_text((x, y + picture.height + 3), wrapped(text, width, font), fill=(20, 20, 20), font=font)
-    return canvas
+            pen.multiline_text((x, y), wrapped(text, width, font), fill=(20, 20, 20), font=font)
+    return sheet
 
 
 def wrapped(text: str, width: int, font: ImageFont.FreeTypeFont | ImageFont.ImageFont) -> str:

@@ -11,8 +11,9 @@ from PIL import Image
 
 from archivecolor import files, photo
 from archivecolor.errors import MissingDependencyError, PictureError
-from archivecolor.film.thumbnails import sheet, stills
+from archivecolor.film.thumbnails import frames_at
 from archivecolor.imaging.arrays import ByteArray
+from archivecolor.imaging.contact_sheet import square_contact_sheet
 from archivecolor.options import FilmOptions
 from archivecolor.pipeline.runner import IN_FLIGHT_MEGAPIXELS
 from archivecolor.pipeline.scheduling import MegapixelBudget
@@ -105,9 +106,11 @@ def _shown(one: ThumbnailRequest) -> dict[int, ByteArray]:
     if not one.times:
         largest = photo.thumbnail(one.path, max(one.sides), WHOLE)
         return {side: photo.fitted(largest, side) for side in one.sides}
-    frames = stills(one.path, one.times, one.how)
+    frames = frames_at(one.path, one.times, one.how)
     poster = frames[len(frames) // 2]
-    return {side: photo.fitted(poster, side) if side == THUMB else sheet(frames, side) for side in one.sides}
+    return {
+        side: photo.fitted(poster, side) if side == THUMB else square_contact_sheet(frames, side) for side in one.sides
+    }
 
 
 def forget(folder: Path, keep: set[str]) -> None:

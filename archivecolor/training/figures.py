@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from archivecolor import files
 from archivecolor.errors import MissingDependencyError
 from archivecolor.imaging.arrays import ByteArray
+from archivecolor.imaging.contact_sheet import contact_sheet
 from archivecolor.training import checkpoint
 from archivecolor.training.dataset import PhotoSet, validation_batch
 
@@ -67,22 +68,21 @@ def curves(folder: Path) -> None:
     pyplot.close(figure)
 
 
-def mosaic(rows: list[list[ByteArray]]) -> ByteArray:
-    """Rows of equal uint8 tiles (H, W, 3) -> one picture, with thin white gaps."""
-    padded = [np.concatenate([np.pad(t, ((2, 2), (2, 2), (0, 0)), constant_values=255) for t in r], 1) for r in rows]
-    return np.concatenate(padded, axis=0)
-
-
 def write(path: Path, rows: list[list[ByteArray]], captions: Sequence[str] = ()) -> None:
     """Rows of equal tiles as a PNG, with a line of text above each row if there are captions."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    picture = (
-        np.concatenate([captioned(mosaic([row]), text) for row, text in zip(rows, captions, strict=True)])
-        if (captions)
-        else mosaic(rows)
-    )
+    if captions:
+        sheets = [captioned(_sheet([row]), text) for row, text in zip(rows, captions, strict=True)]
+        picture = np.concatenate(sheets)
+    else:
+        picture = _sheet(rows)
     with files.atomic_write(path) as part:
         Image.fromarray(picture).save(part, format="png")
+
+
+def _sheet(rows: list[list[ByteArray]]) -> ByteArray:
+    """Rows of equal tiles (h, w, 3) on one picture, with thin white gaps."""
+    return contact_sheet(rows, gap=4, margin=2, background=(255, 255, 255))
 
 
 def captioned(picture: ByteArray, text: str) -> ByteArray:

@@ -53,8 +53,8 @@ def test_colours_that_move_with_the_picture_have_no_warping_error_and_flicker_ha
         grey = np.asarray(Image.fromarray(frame).convert("L"))
         moved = film_measures.motion(before, grey) if before is not None else None
         tint = np.array([25, 0, -25]) * (-1) ** i
-        film_measures.note(steady, frame, frame, moved, i)
-        film_measures.note(flicker, (frame + tint).clip(0, 255).astype(np.uint8), frame, moved, i)
+        film_measures.add_frame(steady, frame, frame, moved, i)
+        film_measures.add_frame(flicker, (frame + tint).clip(0, 255).astype(np.uint8), frame, moved, i)
         before = grey
     assert len(steady.warping) == 3
     assert np.mean(steady.warping) < 6 < 20 < np.mean(flicker.warping)

@@ -22,7 +22,7 @@ from archivecolor.pipeline.film import image_sequence_sink
 
 
 def test_the_curve_of_printing_density_is_that_of_cineon() -> None:
-    table = dpx.light_table(10, dpx.LOG, (0, 0.0), (1023, 2.046))
+    table = dpx._light_table(10, dpx.LOG, (0, 0.0), (1023, 2.046))
     assert table[95] == pytest.approx(0, abs=1e-7)
     assert table[685] == pytest.approx(1, rel=1e-6)
     offset = 10 ** ((95 - 685) * 0.002 / 0.6)
@@ -31,21 +31,21 @@ def test_the_curve_of_printing_density_is_that_of_cineon() -> None:
         assert table[code] == pytest.approx(expected, rel=1e-5, abs=1e-7)
     assert table[445] == pytest.approx(0.15, abs=0.01)  # an 18 % grey card, as Cineon places it
     assert table[1023] > 13  # highlights are kept
-    assert np.array_equal(table, dpx.light_table(10, dpx.LOG, (0xFFFFFFFF, 0.0), (0xFFFFFFFF, 0.0)))
-    assert dpx.light_table(16, dpx.LOG, (0, 0.0), (0, 0.0))[round(685 / 1023 * 65535)] == pytest.approx(1, rel=1e-3)
+    assert np.array_equal(table, dpx._light_table(10, dpx.LOG, (0xFFFFFFFF, 0.0), (0xFFFFFFFF, 0.0)))
+    assert dpx._light_table(16, dpx.LOG, (0, 0.0), (0, 0.0))[round(685 / 1023 * 65535)] == pytest.approx(1, rel=1e-3)
 
 
 @pytest.mark.parametrize("bits", [8, 10, 12, 16])
 @pytest.mark.parametrize("curve", [dpx.LOG, dpx.LINEAR, dpx.VIDEO, "television"])
 def test_every_code_comes_back_from_its_light(bits: int, curve: str) -> None:
-    header = dpx.blank(4, 4, bits)
+    header = dpx.new_header(4, 4, bits)
     if curve == "television":
         header, curve = television(header), dpx.VIDEO
-        table = dpx.table_of(header, curve)
+        table = dpx.light_table(header, curve)
         assert table[16 << (bits - 8)] == 0 and table[235 << (bits - 8)] == pytest.approx(1, abs=1e-6)
         assert table[0] == -table[32 << (bits - 8)] < 0 and table[-1] > 1
-    codes = torch.from_numpy(dpx.table_of(header, curve))
-    back = dpx.coder(header, curve)(codes).numpy()
+    codes = torch.from_numpy(dpx.light_table(header, curve))
+    back = dpx.light_encoder(header, curve)(codes).numpy()
     assert np.array_equal(back, np.arange(1 << bits))
 
 
@@ -53,7 +53,7 @@ def test_every_code_comes_back_from_its_light(bits: int, curve: str) -> None:
 def test_what_is_written_is_what_ffmpeg_reads(tmp_path: Path, bits: int, pix_fmt: str) -> None:
     draw = np.random.default_rng(bits)
     codes = draw.integers(0, 1 << bits, (7, 13, 3)).astype(np.uint8 if bits == 8 else np.uint16)
-    dpx.write(tmp_path / "a.dpx", dpx.blank(13, 7, bits), codes, dpx.VIDEO, "me")
+    dpx.write(tmp_path / "a.dpx", dpx.new_header(13, 7, bits), codes, dpx.VIDEO, "me")
     header, back = dpx.read(tmp_path / "a.dpx")
     assert np.array_equal(back, codes)
     assert (header.width, header.height, header.bits) == (13, 7, bits)
@@ -71,9 +71,15 @@ def test_what_is_written_is_what_ffmpeg_reads(tmp_path: Path, bits: int, pix_fmt
 @pytest.mark.parametrize(
     ("pix_fmt", "bits"),
     [
-        ("gray", 8), ("rgb24", 8), ("rgba", 8), ("gbrp10be", 10), ("gbrp12be", 12), ("rgb48le", 16), ("gray16be", 16),
+        ("gray", 8),
+        ("rgb24", 8),
+        ("rgba", 8),
+        ("gbrp10be", 10),
+        ("gbrp12be", 12),
+        ("rgb48le", 16),
+        ("gray16be", 16),
     ],
-)  # fmt: skip
+)
 def test_what_ffmpeg_writes_is_read(tmp_path: Path, pix_fmt: str, bits: int) -> None:
     rgb = colourful(9, 14)
     with av.open(str(tmp_path / "f_%d.dpx"), "w", format="image2") as out:
@@ -91,7 +97,7 @@ def test_what_ffmpeg_writes_is_read(tmp_path: Path, pix_fmt: str, bits: int) -> 
 
 def test_ten_bit_luma_fills_its_words_from_below(tmp_path: Path) -> None:
     codes = np.arange(5 * 7).reshape(5, 7) * 29
-    head = bytearray(dpx.blank(7, 5, 10).head)
+    head = bytearray(dpx.new_header(7, 5, 10).head)
     head[800] = 6
     words = np.zeros((5, 9), np.uint32)
     words[:, :7] = codes
@@ -131,12 +137,12 @@ def test_a_damaged_dpx_says_what_is_wrong(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("curve", "black", "white"), [(dpx.LOG, 95, 685), (dpx.VIDEO, 64, 940)])
 def test_what_lies_beyond_black_and_white_is_kept(curve: str, black: int, white: int) -> None:
-    header = dpx.blank(1024, 1, 10, 1)
+    header = dpx.new_header(1024, 1, 10, 1)
     header = header if curve == dpx.LOG else television(header)
-    table = dpx.table_of(header, curve)
+    table = dpx.light_table(header, curve)
     codes = np.arange(1024)[None]
     warm = guided_filter.upsample_chroma(np.full((8, 8), 50, np.float32), np.full((2, 8, 8), 25, np.float32), 1, 1024)
-    rgb, worst = image_sequence_sink.merge_dpx_light(table[codes], warm, dpx.coder(header, curve), table)
+    rgb, worst = image_sequence_sink.merge_dpx_light(table[codes], warm, dpx.light_encoder(header, curve), table)
     assert worst < 0.15
     outside = (codes[0] <= black) | (codes[0] >= white)
     assert np.array_equal(rgb[0, outside], np.repeat(codes[0, outside, None], 3, axis=1))
@@ -144,8 +150,8 @@ def test_what_lies_beyond_black_and_white_is_kept(curve: str, black: int, white:
 
 
 def test_clipping_beyond_black_and_white_is_measured() -> None:
-    header = television(dpx.blank(1024, 1, 10, 1))
-    table, coder = dpx.table_of(header, dpx.VIDEO), dpx.coder(header, dpx.VIDEO)
+    header = television(dpx.new_header(1024, 1, 10, 1))
+    table, coder = dpx.light_table(header, dpx.VIDEO), dpx.light_encoder(header, dpx.VIDEO)
     none = guided_filter.upsample_chroma(np.full((8, 8), 50, np.float32), np.zeros((2, 8, 8), np.float32), 1, 1024)
     codes = {"white": np.full((1, 1024), 1000), "black": np.full((1, 1024), 10)}
     for at, beyond in codes.items():
@@ -160,7 +166,7 @@ def test_padding_behind_lines_is_passed_over(tmp_path: Path, bits: int, padding:
     """Of 13 pixels: 8 bits fill 39 bytes, which a padding of 1 or 5 makes whole words."""
     draw = np.random.default_rng(bits)
     codes = draw.integers(0, 1 << bits, (7, 13, 3)).astype(np.uint8 if bits == 8 else np.uint16)
-    dpx.write(tmp_path / "a.dpx", dpx.blank(13, 7, bits), codes, dpx.VIDEO, "me")
+    dpx.write(tmp_path / "a.dpx", dpx.new_header(13, 7, bits), codes, dpx.VIDEO, "me")
     plain = (tmp_path / "a.dpx").read_bytes()
     line = {8: 39, 10: 52, 16: 78}[bits]
     lines = np.frombuffer(plain[2048:], np.uint8).reshape(7, -1)[:, :line]

@@ -9,16 +9,19 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from archivecolor.film import planes, write
+from archivecolor.film import coding, planes
 from archivecolor.imaging import lab
 
 # --- planes -----------------------------------------------------------------------------------------------------------
 
 
 @given(
-    st.floats(0, 100), st.floats(-110, 110), st.floats(-110, 110), st.floats(0, 1),
+    st.floats(0, 100),
+    st.floats(-110, 110),
+    st.floats(-110, 110),
+    st.floats(0, 1),
     st.sampled_from([(0.299, 0.114), (0.2126, 0.0722)]),
-)  # fmt: skip
+)
 def test_every_colour_fits_beside_every_luma(
     lightness: float, a: float, b: float, luma: float, weights: tuple[float, float]
 ) -> None:
@@ -69,7 +72,7 @@ def test_luma_goes_deeper_without_loss(code: int, depths: tuple[int, int]) -> No
     depth, wanted = depths
     code %= 1 << depth
     luma = np.full((2, 2), code, np.uint8 if depth == 8 else np.uint16)
-    made = write.luma_at_depth(luma, depth, wanted)
+    made = coding.luma_at_depth(luma, depth, wanted)
     assert (
         int(made[0, 0]) == code << (wanted - depth)
         if wanted >= depth

@@ -26,12 +26,12 @@ def timecodes(path: Path) -> set[str]:
 
 
 @pytest.mark.parametrize("suffix", [".mov", ".mp4", ".mkv"])
-@pytest.mark.parametrize("how", [FilmOptions(), FilmOptions(codec="prores"), FilmOptions(master=True)])
-def test_a_timecode_goes_with_its_film(src: Path, out: Path, ink: Path, suffix: str, how: FilmOptions) -> None:
+@pytest.mark.parametrize("options", [FilmOptions(), FilmOptions(codec="prores"), FilmOptions(master=True)])
+def test_a_timecode_goes_with_its_film(src: Path, out: Path, ink: Path, suffix: str, options: FilmOptions) -> None:
     source = save_film(src / f"reel{suffix}", metadata={"timecode": "01:00:00:00"})
     with av.open(str(source)) as film:
         assert ("data" in [s.type for s in film.streams]) == (suffix != ".mkv")
-    row = colour_film(source, out, ink, film=how)
+    row = colour_film(source, out, ink, film=options)
     assert (row.status, row.reason) == (DONE, "")
     assert timecodes(out / row.output) == {"01:00:00:00"}
     with av.open(str(out / row.output)) as film:

@@ -15,7 +15,7 @@ from support.doubles import INK, colour, grey, lab_of, save_ink
 from support.films import facts, save_film
 from support.paths import SHARED
 
-from archivecolor.film import is_film, write
+from archivecolor.film import encoder, is_film
 from archivecolor.options import FilmOptions
 from archivecolor.provenance import DONE, FAILED, SKIPPED
 
@@ -96,20 +96,20 @@ def test_what_the_encoder_is_given_is_the_sources_luma(
     src: Path, out: Path, ink: Path, monkeypatch: pytest.MonkeyPatch, codec: str, pix_fmt: str
 ) -> None:
     save_film(src / "reel.mp4", VARIABLE[:9], pix_fmt=pix_fmt)
-    handed: list[Any] = []
-    own = write.picture
+    encoded: list[Any] = []
+    video_frame = encoder.video_frame
 
-    def spy(coding: Any, given: Any) -> Any:
-        frame = own(coding, given)
-        rows = np.frombuffer(bytes(frame.planes[0]), given[0].dtype).reshape(frame.height, -1)[:, : frame.width]
-        handed.append(rows >> (coding.depth - coding.film.depth))
+    def spy(coding: Any, planes: Any) -> Any:
+        frame = video_frame(coding, planes)
+        rows = np.frombuffer(bytes(frame.planes[0]), planes[0].dtype).reshape(frame.height, -1)[:, : frame.width]
+        encoded.append(rows >> (coding.depth - coding.film.depth))
         return frame
 
-    monkeypatch.setattr(write, "picture", spy)
+    monkeypatch.setattr(encoder, "video_frame", spy)
     row = colour_film(src / "reel.mp4", out, ink, film=FilmOptions(codec=codec))
     assert row.status == DONE, row.reason
     before, after = facts(src / "reel.mp4"), facts(out / str(row.output))
-    assert all(np.array_equal(one, other) for one, other in zip(before.luma, handed, strict=True))
+    assert all(np.array_equal(one, other) for one, other in zip(before.luma, encoded, strict=True))
     assert [p * after.time_base for p in after.pts] == [p * before.time_base for p in before.pts]
 
 

@@ -108,7 +108,7 @@ def test_a_progressive_film_is_not_touched_by_the_flag_and_says_so(src: Path, ou
 def test_short_interlaced_films_lose_no_frame(tmp_path: Path, frames: int) -> None:
     save_film(tmp_path / "a.mkv", TIMES[:frames], time_base=BASE, interlaced=True, **{"x264-params": "tff=1"})
     film = header.open_film(tmp_path / "a.mkv", deinterlace=True)
-    reader = read.Reader(film)
+    reader = read.FrameReader(film)
     assert [frame.pts for frame in reader] == TIMES[:frames]
     assert reader.deinterlaced == frames
 
@@ -131,8 +131,8 @@ def test_the_mark_is_in_its_corner_and_nowhere_else(
 ) -> None:
     save_film(src / "reel.mp4", TIMES[:4], time_base=BASE, size=(240, 320), rotation=rotation, pix_fmt=pix_fmt)
     plain = film_of(src / "reel.mp4", out / "plain", ink, film=FilmOptions(master=True))
-    told = Disclosure(mark="auto", sidecar=False)
-    marked = film_of(src / "reel.mp4", out / "marked", ink, film=FilmOptions(master=True), disclosure=told)
+    disclosure = Disclosure(mark="auto", sidecar=False)
+    marked = film_of(src / "reel.mp4", out / "marked", ink, film=FilmOptions(master=True), disclosure=disclosure)
     assert (plain.mark, marked.mark, marked.notes) == ("", "Colour added by AI", ())
     one, other = (facts(out / where / "reel.mp4.mkv") for where in ("plain", "marked"))
     for i in range(4):
@@ -152,8 +152,8 @@ def test_the_mark_is_in_its_corner_and_nowhere_else(
 
 def test_the_letters_of_a_mark_have_no_colour(src: Path, out: Path, ink: Path) -> None:
     save_film(src / "reel.mp4", TIMES[:2], size=(480, 640))
-    told = Disclosure(mark="IIIIIIIIIIII", sidecar=False)
-    film_of(src / "reel.mp4", out, ink, film=FilmOptions(master=True), disclosure=told)
+    disclosure = Disclosure(mark="IIIIIIIIIIII", sidecar=False)
+    film_of(src / "reel.mp4", out, ink, film=FilmOptions(master=True), disclosure=disclosure)
     made = facts(out / "reel.mp4.mkv")
     place = watermark.place_mark(480, 640, "IIIIIIIIIIII")
     assert place
@@ -185,8 +185,8 @@ def test_another_mark_colours_a_film_anew(src: Path, out: Path, ink: Path) -> No
 def test_a_title_card_comes_first_and_all_else_five_seconds_later(src: Path, out: Path, ink: Path, suffix: str) -> None:
     late = [200 + 20 * i for i in range(24)]
     source = save_film(src / f"reel{suffix}", late, sound=True, chapters=True, size=(96, 128))
-    told = Disclosure(sidecar=True)
-    row = film_of(source, out, ink, film=FilmOptions(title_card="auto"), disclosure=told)
+    disclosure = Disclosure(sidecar=True)
+    row = film_of(source, out, ink, film=FilmOptions(title_card="auto"), disclosure=disclosure)
     before, after = facts(source), facts(out / f"reel{suffix}")
     count = len(after.pts) - len(before.pts)
     assert count == round(5 * float(header.open_film(source).rate))

@@ -16,7 +16,7 @@ from support.films import facts, save_film
 from support.observers import Recorder, drive
 
 from archivecolor.errors import OutputError
-from archivecolor.film import work_folder, write
+from archivecolor.film import muxer, work_folder
 from archivecolor.options import ColorOptions, FilmOptions, RunOptions
 from archivecolor.preservation import bag, verify
 from archivecolor.provenance import DONE, FAILED
@@ -37,14 +37,14 @@ def spoiled(path: Path, numbers: tuple[int, ...]) -> Path:
     return path
 
 
-@pytest.mark.parametrize(("how", "stand_in"), [("repeat", 4), ("grey", None)])
+@pytest.mark.parametrize(("on_bad_frame", "stand_in"), [("repeat", 4), ("grey", None)])
 def test_frames_that_cannot_be_decoded_are_replaced_and_counted(
-    src: Path, out: Path, ink: Path, how: str, stand_in: int | None
+    src: Path, out: Path, ink: Path, on_bad_frame: str, stand_in: int | None
 ) -> None:
     source = save_film(src / "reel.mp4", VARIABLE, sound=True, g="1", bf="0")
     whole = facts(source)
     spoiled(source, (5, 6, 12))
-    row = colour_film(source, out, ink, film=FilmOptions(master=True, on_bad_frame=how))
+    row = colour_film(source, out, ink, film=FilmOptions(master=True, on_bad_frame=on_bad_frame))
     after = facts(out / "reel.mp4.mkv")
     assert row.status == DONE, row.reason
     assert row.film["bad_frames"] == 3
@@ -103,11 +103,11 @@ def test_killed_at_any_write_and_taken_up_again_the_film_is_the_same(
     own = work_folder.WorkFolder.save
     left = [0]
 
-    def dies(*given: Any) -> None:
+    def dies(*args: Any) -> None:
         left[0] -= 1
         if left[0] < 0:
             raise Killed
-        own(*given)
+        own(*args)
 
     out = tmp_path / "out"
     monkeypatch.setattr(work_folder.WorkFolder, "save", dies)
@@ -147,14 +147,14 @@ def test_asked_to_stop_it_leaves_what_it_has_and_goes_on_from_there(
 def test_a_film_that_is_written_to_while_it_is_coloured_is_not_said_to_be_done(
     src: Path, out: Path, ink: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    source, join = save_film(src / "reel.mkv", range(0, 400, 40)), write.join
+    source, join = save_film(src / "reel.mkv", range(0, 400, 40)), muxer.join
 
-    def join_and_change(*given: Any) -> Any:
-        made = join(*given)
+    def join_and_change(*args: Any) -> Any:
+        made = join(*args)
         source.write_bytes(source.read_bytes() + b"more")
         return made
 
-    monkeypatch.setattr(write, "join", join_and_change)
+    monkeypatch.setattr(muxer, "join", join_and_change)
     row = colour_film(source, out, ink)
     assert row.status == FAILED and "written to" in row.reason
     assert not (out / "reel.mkv").exists()
@@ -167,7 +167,7 @@ def test_a_full_disk_is_no_fault_of_the_film(src: Path, out: Path, ink: Path, mo
         raise OSError(errno.ENOSPC, "No space left on device")
 
     with monkeypatch.context() as patch:
-        patch.setattr(write, "join", full)
+        patch.setattr(muxer, "join", full)
         with pytest.raises(OutputError, match=r"reel\.mkv.*free some space"):
             colour_film(source, out, ink)
     with monkeypatch.context() as patch:
@@ -179,11 +179,11 @@ def test_a_full_disk_is_no_fault_of_the_film(src: Path, out: Path, ink: Path, mo
 
 def test_pieces_of_a_film_are_seen_by_verify_and_bag_and_outlive_no_run(src: Path, out: Path, ink: Path) -> None:
     save_film(src / "reel.mkv", range(0, 8000, 40), cuts=(90,))
-    asked: list[int] = []
+    calls: list[int] = []
 
     def stop() -> bool:
-        asked.append(1)
-        return len(asked) > 203
+        calls.append(1)
+        return len(calls) > 203
 
     color = ColorOptions(64)
     options = RunOptions((str(src),), out, str(ink), color, "cpu", "fp32", film=FilmOptions(every="1"))

@@ -42,14 +42,14 @@ def test_a_reel_of_log_dpx_comes_out_as_one(src: Path, out: Path, ink: Path) -> 
         after, rgb = dpx.read(out / f"reel_{number:06d}.dpx")
         assert (after.bits, after.transfer, after.head[1408:]) == (10, before.transfer, before.head[1408:])
         assert after.head[160:260].rstrip(b"\0") == b"Scanner X; archivecolor 0.1.0, colour added by AI"
-        table = dpx.table_of(after, dpx.LOG)
+        table = dpx.light_table(after, dpx.LOG)
         ours, theirs = (
             lab.lightness_from_luminance(torch.from_numpy(image_sequence.light_of(c, table)).clamp(0, 1))
             for c in (rgb, codes)
         )
         delta = (ours - theirs).abs()
         assert float(delta.max()) <= row.max_delta_l + 1e-4 < 0.2
-        shown = image_sequence.codes_of_light(table)[rgb]
+        shown = image_sequence.srgb16_from_light(table)[rgb]
         a, b = lab_of(shown)[15:35, 15:50, 1:].reshape(-1, 2).T
         assert abs(np.median(a) - INK[0]) < 2
         assert abs(np.median(b) - INK[1]) < 2
@@ -61,9 +61,9 @@ def test_all_depths_and_curves_have_the_right_luminance(
     src: Path, out: Path, ink: Path, bits: int, curve: str, transfer: int
 ) -> None:
     pattern = save_reel(src, range(2), curve=curve, bits=bits, transfer=transfer)
-    film = image_sequence.open_stills(pattern, "24", "auto")
-    assert film.stills and film.stills.curve == curve
-    (frame, _) = image_sequence.StillsReader(film)
+    film = image_sequence.open_sequence(pattern, "24", "auto")
+    assert film.curve == curve
+    (frame, _) = image_sequence.ImageSequenceReader(film)
     expected = lab.lightness_from_luminance(light_of(0)).numpy()
     coarse = {"log": 1.0, "linear": 9.0, "video": 0.4}[curve] if bits == 8 else 0.6
     assert np.abs(lightness_table(film.tags, film.depth)[frame.luma] - expected).max() < coarse
@@ -73,7 +73,7 @@ def test_all_depths_and_curves_have_the_right_luminance(
 
 
 def test_a_television_reel_keeps_its_codes_beyond_white(src: Path, out: Path, ink: Path) -> None:
-    header = television(dpx.blank(SIZE[1], SIZE[0], 10, 6))
+    header = television(dpx.new_header(SIZE[1], SIZE[0], 10, 6))
     codes = np.linspace(4, 1019, SIZE[0] * SIZE[1]).astype(np.uint16).reshape(SIZE)
     for i in range(2):
         dpx.write(src / f"reel_{i:06d}.dpx", header, np.dstack([codes] * 3), dpx.VIDEO, "Scanner X")
@@ -110,8 +110,8 @@ def test_the_rate_of_a_header_is_taken_and_none_is_named(src: Path, out: Path, i
         path.write_bytes(content)
     row = film_of(pattern, out / "said", ink, film=FilmOptions())
     assert (row.film["fps"], row.notes) == (23.976, ())
-    assert image_sequence.open_stills(pattern, "", "auto").time_base == Fraction(1001, 24000)
-    assert image_sequence.open_stills(pattern, "16.667", "auto").rate == Fraction(16667, 1000)
+    assert image_sequence.open_sequence(pattern, "", "auto").time_base == Fraction(1001, 24000)
+    assert image_sequence.open_sequence(pattern, "16.667", "auto").rate == Fraction(16667, 1000)
     for text in ("fast", "0", "24/0", "-3"):
         with pytest.raises(UsageError, match="--fps"):
             FilmOptions(fps=text)
@@ -164,18 +164,18 @@ def test_gaps_are_named_and_keep_the_time(src: Path, out: Path, ink: Path) -> No
     assert [p * made.time_base * 18 for p in made.pts] == [0, 1, 2, 5, 6, 8]
 
 
-@pytest.mark.parametrize("how", ["repeat", "grey"])
-def test_a_frame_that_cannot_be_read_gets_a_stand_in(src: Path, out: Path, ink: Path, how: str) -> None:
+@pytest.mark.parametrize("on_bad_frame", ["repeat", "grey"])
+def test_a_frame_that_cannot_be_read_gets_a_stand_in(src: Path, out: Path, ink: Path, on_bad_frame: str) -> None:
     pattern = save_reel(src, range(10, 16))
     (src / "reel_000012.dpx").write_bytes((src / "reel_000012.dpx").read_bytes()[:5000])
-    row = film_of(pattern, out, ink, film=FilmOptions(fps="24", on_bad_frame=how))
+    row = film_of(pattern, out, ink, film=FilmOptions(fps="24", on_bad_frame=on_bad_frame))
     assert row.status == DONE
     assert row.film["bad_frames"] == 1
     assert row.notes == ("1 frames could not be decoded; stand-ins keep the time: [12]",)
     made, before = (dpx.read(out / f"reel_{n:06d}.dpx")[1].astype(int) for n in (12, 11))
     alike = np.abs(made - before).max() <= 2
-    assert alike == (how == "repeat")
-    if how == "grey":
+    assert alike == (on_bad_frame == "repeat")
+    if on_bad_frame == "grey":
         assert np.ptp(made[..., 1]) <= 1
 
 

@@ -26,26 +26,26 @@ def test_which_files_become_one_job(src: Path, out: Path) -> None:
     for name in ("page_01.png", "page_02.png", "portrait.png"):
         Image.fromarray(grey()).save(src / name)
 
-    def found(*inputs: str, sequences: bool = False) -> list[str]:
+    def found_names(*inputs: str, sequences: bool = False) -> list[str]:
         frame = is_numbered_picture if sequences else (lambda path: path.suffix == ".dpx")
         pictures = (".png", ".dpx")
         return [
             job.name for job in inputs_module.find_inputs(inputs, out, lambda p: p.suffix in pictures, is_frame=frame)
         ]
 
-    assert found(str(src)) == [
+    assert found_names(str(src)) == [
         "one/reel_%06d.dpx", "page_01.png", "page_02.png", "portrait.png", "two/reel_%06d.dpx",
     ]  # fmt: skip
-    assert found(str(src), sequences=True) == [
+    assert found_names(str(src), sequences=True) == [
         "one/reel_%06d.dpx", "page_%02d.png", "portrait.png", "two/reel_%06d.dpx",
     ]  # fmt: skip
-    assert found(str(src / "page_%02d.png")) == ["page_%02d.png"]
-    assert found(str(src), str(src / "page_%02d.png")) == [
+    assert found_names(str(src / "page_%02d.png")) == ["page_%02d.png"]
+    assert found_names(str(src), str(src / "page_%02d.png")) == [
         "one/reel_%06d.dpx", "portrait.png", "two/reel_%06d.dpx", "page_%02d.png",
     ]  # fmt: skip
-    assert found(str(src / "one/*.dpx")) == ["reel_%06d.dpx"]
+    assert found_names(str(src / "one/*.dpx")) == ["reel_%06d.dpx"]
     with pytest.raises(NoInputError, match="there is no file of this number pattern"):
-        found(str(src / "page_%05d.png"))
+        found_names(str(src / "page_%05d.png"))
 
 
 def test_a_reel_in_another_format_and_photographs_share_no_file(src: Path, out: Path, ink: Path) -> None:
@@ -102,10 +102,8 @@ def test_frames_are_taken_away_only_where_a_row_names_them(src: Path, out: Path,
 
 
 def dpx_found(out: Path, *inputs: Any) -> list[tuple[str, str]]:
-    found = inputs_module.find_inputs(
-        list(map(str, inputs)), out, lambda p: True, is_frame=lambda p: p.suffix == ".dpx"
-    )
-    return [(job.name, f"{job.source.parent.name}/{job.source.name}") for job in found]
+    jobs = inputs_module.find_inputs(list(map(str, inputs)), out, lambda p: True, is_frame=lambda p: p.suffix == ".dpx")
+    return [(job.name, f"{job.source.parent.name}/{job.source.name}") for job in jobs]
 
 
 def test_some_frames_that_are_named_are_not_the_whole_reel(src: Path, out: Path, tmp_path: Path) -> None:

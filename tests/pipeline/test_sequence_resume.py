@@ -13,7 +13,7 @@ from PIL import Image
 from support.doubles import colour, contents, grey
 from support.reels import film_of, save_dpx, save_reel
 
-from archivecolor.film import dpx, work_folder, write
+from archivecolor.film import dpx, encoder, work_folder
 from archivecolor.options import ColorOptions, Disclosure, FilmOptions, RunOptions
 from archivecolor.pipeline import dry_run as planning
 from archivecolor.pipeline.film import image_sequence_sink
@@ -40,11 +40,11 @@ def test_killed_at_any_write_and_taken_up_again_the_reel_is_the_same(
     out, left = tmp_path / "out", [0]
 
     def mortal(own: Any) -> Any:
-        def dies(*given: Any, **named: Any) -> Any:
+        def dies(*args: Any, **kwargs: Any) -> Any:
             left[0] -= 1
             if left[0] < 0:
                 raise Killed
-            return own(*given, **named)
+            return own(*args, **kwargs)
 
         return dies
 
@@ -67,19 +67,19 @@ def test_killed_at_any_write_and_taken_up_again_the_reel_is_the_same(
 
 def test_what_is_done_is_done_and_a_changed_frame_does_it_again(src: Path, out: Path, ink: Path) -> None:
     pattern = save_reel(src, range(4))
-    told = Disclosure()
-    first = film_of(pattern, out, ink, disclosure=told)
+    disclosure = Disclosure()
+    first = film_of(pattern, out, ink, disclosure=disclosure)
     assert json.loads((out / "reel_%06d.dpx.json").read_text())["output"]["sha256"] == first.output_sha256
-    assert film_of(pattern, out, ink, disclosure=told) == first
+    assert film_of(pattern, out, ink, disclosure=disclosure) == first
     save_dpx(src / "reel_000002.dpx", 30)
-    second = film_of(pattern, out, ink, disclosure=told)
+    second = film_of(pattern, out, ink, disclosure=disclosure)
     assert (second.status, second.source_sha256 == first.source_sha256) == (DONE, False)
     (src / "reel_000003.dpx").unlink()
-    third = film_of(pattern, out, ink, disclosure=told)
+    third = film_of(pattern, out, ink, disclosure=disclosure)
     assert third.film["frames"] == 3
     assert not (out / "reel_000003.dpx").exists()
     (out / "reel_000001.dpx").unlink()
-    assert film_of(pattern, out, ink, disclosure=told).seconds != third.seconds
+    assert film_of(pattern, out, ink, disclosure=disclosure).seconds != third.seconds
     assert (out / "reel_000001.dpx").exists()
 
 
@@ -110,16 +110,16 @@ def test_a_reel_is_verified_bagged_and_exported_whole(src: Path, out: Path, ink:
     pytest.importorskip("bagit")
     assert bag.bag(out, tmp_path / "bag") == 1
     shutil.copy(out / "reel_000001.dpx", out / "reel_000002.dpx")
-    found = verify.verify(out)
-    assert [(f.what, f.name) for f in found.findings] == [("changed", "reel_%06d.dpx")]
+    report = verify.verify(out)
+    assert [(f.what, f.name) for f in report.findings] == [("changed", "reel_%06d.dpx")]
     (out / "reel_000002.dpx").unlink()
     assert not verify.verify(out).sound
 
 
 def test_options_count_where_they_have_an_effect(src: Path, ink: Path) -> None:
     def digests(numbered: bool, lossy: bool = False, quality: int = 95, **film: Any) -> str:
-        told = RunOptions(("a",), src, quality=quality, film=FilmOptions(**film))
-        return told.film_digest(numbered, lossy)
+        options = RunOptions(("a",), src, quality=quality, film=FilmOptions(**film))
+        return options.film_digest(numbered, lossy)
 
     assert digests(False) == digests(False, codec="h264") == digests(False, fps="18", dpx_curve="log")
     assert digests(False) != digests(False, title_card="x")
@@ -151,7 +151,7 @@ def test_the_rehearsal_of_a_reel_tells_what_the_run_does(
     src: Path, out: Path, ink: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     pattern = save_reel(src, range(3))
-    told = RunOptions(
+    options = RunOptions(
         (str(pattern),), out, str(ink), ColorOptions(64), precision="fp32", disclosure=Disclosure(sidecar=False),
         film=FilmOptions(fps="24"),
     )  # fmt: skip
@@ -161,11 +161,11 @@ def test_the_rehearsal_of_a_reel_tells_what_the_run_does(
         return json.loads(capsys.readouterr().out)
 
     for codec in ("auto", "png", "h264"):
-        how = replace(told, film=FilmOptions(fps="24", codec=codec))
-        assert rehearsed(how)["target"] == str(out / film_of(pattern, out, ink, film=how.film).output)
+        variant = replace(options, film=FilmOptions(fps="24", codec=codec))
+        assert rehearsed(variant)["target"] == str(out / film_of(pattern, out, ink, film=variant.film).output)
     film_of(pattern, out, ink)
     (out / "reel_000001.dpx").unlink()
-    assert rehearsed(told)["would"] == "colour again (the output is gone)"
+    assert rehearsed(options)["would"] == "colour again (the output is gone)"
 
 
 def test_pieces_of_other_encoder_settings_are_not_joined(
@@ -181,6 +181,6 @@ def test_pieces_of_other_encoder_settings_are_not_joined(
     monkeypatch.setattr(work_folder.WorkFolder, "__init__", noted)
     pattern = save_reel(src, range(2))
     for preset in ("faster", "medium"):
-        monkeypatch.setitem(write._ENCODERS["h264"][1], "preset", preset)
+        monkeypatch.setitem(encoder.ENCODERS["h264"][1], "preset", preset)
         film_of(pattern, out, ink, film=FilmOptions(fps="24", codec="h264"), overwrite=True)
     assert len(set(keys)) == 2

@@ -221,8 +221,8 @@ def test_numbered_files_are_shown_decided_upon_redone_and_exported(
         if kind == "png":
             Image.fromarray(light).save(path)
         else:
-            header = dpx.blank(56, 40, 10, 1)
-            codes = dpx.coder(header, dpx.LOG)(lab.linear_from_srgb(torch.from_numpy(light / 255))).numpy()
+            header = dpx.new_header(56, 40, 10, 1)
+            codes = dpx.light_encoder(header, dpx.LOG)(lab.linear_from_srgb(torch.from_numpy(light / 255))).numpy()
             dpx.write(path, header, np.dstack([codes.astype(np.uint16)] * 3), dpx.LOG, "Scanner X")
     pattern = src / f"reel_%04d.{kind}"
     how = FilmOptions(fps="18", cuts=tmp_path / "cuts.txt")

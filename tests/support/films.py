@@ -125,7 +125,7 @@ def facts(path: Path) -> Facts:
         frames = list(film.decode(stream))
         first = frames[0]
         planes = [[_plane(frame, number) for number in range(len(frame.planes))] for frame in frames]
-        found = (
+        picture_facts = (
             Fraction(stream.time_base), [f.pts for f in frames], [p[0] for p in planes], [p[1:] for p in planes],
         )  # fmt: skip
         rest = (
@@ -136,7 +136,7 @@ def facts(path: Path) -> Facts:
     with av.open(str(path)) as film:
         voices = [s for s in film.streams if s.type == "audio"]
         sound = [(bytes(p), p.pts, p.dts) for p in film.demux(voices) if p.size] if voices else []
-    return Facts(*found, sound, *rest)
+    return Facts(*picture_facts, sound, *rest)
 
 
 def _plane(frame: Any, number: int) -> Any:

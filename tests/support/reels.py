@@ -26,14 +26,14 @@ def light_of(index: int) -> Any:
 
 def save_dpx(path: Path, index: int, curve: str = "log", bits: int = 10, transfer: int = 1) -> Any:
     """A grey scene in RGB; its codes."""
-    header = dpx.blank(SIZE[1], SIZE[0], bits, transfer)
-    codes = dpx.coder(header, curve)(light_of(index)).numpy().astype(np.uint8 if bits == 8 else np.uint16)
+    header = dpx.new_header(SIZE[1], SIZE[0], bits, transfer)
+    codes = dpx.light_encoder(header, curve)(light_of(index)).numpy().astype(np.uint8 if bits == 8 else np.uint16)
     path.parent.mkdir(parents=True, exist_ok=True)
     dpx.write(path, header, np.dstack([codes] * 3), curve, "Scanner X")
     return codes
 
 
-def television(header: dpx.Dpx) -> dpx.Dpx:
+def television(header: dpx.DpxHeader) -> dpx.DpxHeader:
     """Whose black is 16 and white 235 of 255, and so on for other depths."""
     low, high = (code << (header.bits - 8) for code in (16, 235))
     head = bytearray(header.head)
@@ -41,10 +41,10 @@ def television(header: dpx.Dpx) -> dpx.Dpx:
     return replace(header, head=bytes(head), low=(low, 0.0), high=(high, 0.0))
 
 
-def save_reel(folder: Path, numbers: Any, **how: Any) -> Path:
+def save_reel(folder: Path, numbers: Any, **dpx_options: Any) -> Path:
     """A reel of DPX; its pattern."""
     for number in numbers:
-        save_dpx(folder / f"reel_{number:06d}.dpx", number, **how)
+        save_dpx(folder / f"reel_{number:06d}.dpx", number, **dpx_options)
     return folder / "reel_%06d.dpx"
 
 

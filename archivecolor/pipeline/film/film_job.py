@@ -5,16 +5,14 @@ from __future__ import annotations
 import time
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from archivecolor import files, photo, sequences
 from archivecolor.errors import MissingDependencyError, PictureError, UnreadableError
-from archivecolor.film import write
-from archivecolor.film.header import Film
+from archivecolor.film.coding import Coding, coding_for
+from archivecolor.film.header import Film, ImageSequence
 from archivecolor.film.survey import Survey
 from archivecolor.film.thumbnails import representative_frames
 from archivecolor.film.work_folder import WorkFolder
-from archivecolor.film.write import Coding
 from archivecolor.imaging import watermark
 from archivecolor.options import STILL_CODECS, RunOptions
 from archivecolor.pipeline.attempt import ALREADY_COLOUR, SOURCE_CHANGED, Attempt
@@ -51,8 +49,7 @@ def color_film_job(attempt: Attempt, observer: FilmObserver) -> Record:
     options = context.options
     film = open_film_to_color(job.source, options)
     make_folder(job.target.parent, options.out)
-    depth = film.stills.bits if film.stills else film.depth
-    row = replace(attempt.row, width=film.width, height=film.height, depth=depth, format=film.codec)
+    row = replace(attempt.row, width=film.width, height=film.height, depth=film.stored_bits, format=film.codec)
     before = context.manifest.row(job.name)
     if before and not options.overwrite and _is_same_failure(before, row, options.out):
         return before
@@ -97,15 +94,21 @@ def _color_to_output(
     result = color_film(film, survey, sink, work, colorizer, options, observer)
     disclosure = options.disclosure
     return replace(
-        row, status=FAILED if survey.trouble else DONE,
+        row,
+        status=FAILED if survey.trouble else DONE,
         reason=f"{survey.trouble}; what is there was coloured" if survey.trouble else "",
-        output=sink.target.relative_to(options.out).as_posix(), output_sha256=files.sha256(sink.target),
-        film={**row.film, **_result_facts(result), **sink.facts(survey)}, max_delta_l=result.max_delta_l,
-        mark=watermark.mark_text(disclosure.mark), mark_font=str(disclosure.mark_font or ""),
+        output=sink.target.relative_to(options.out).as_posix(),
+        output_sha256=files.sha256(sink.target),
+        film={**row.film, **_result_facts(result), **sink.facts(survey)},
+        max_delta_l=result.max_delta_l,
+        mark=watermark.mark_text(disclosure.mark),
+        mark_font=str(disclosure.mark_font or ""),
         notes=(*_survey_notes(film, survey), *result.notes, *_ignored_options(options)),
-        guidance=(), sidecar=disclosure.sidecar, source_type=disclosure.source_type,
+        guidance=(),
+        sidecar=disclosure.sidecar,
+        source_type=disclosure.source_type,
         seconds={"film": round(time.perf_counter() - started, 3)},
-    )  # fmt: skip
+    )
 
 
 def film_target(job: Job, card: Card, options: RunOptions) -> Path:
@@ -121,12 +124,12 @@ def sink_for(film: Film, job: Job, output: OutputInfo) -> FrameSink:
     """What the film is written as, and where."""
     requested, suffix = output.options.film, output.options.suffix
     codec = requested.codec
-    if film.stills and codec == "auto" and not requested.master:
-        codec = film.stills.kind if film.stills.kind in ("dpx", *photo.WRITABLE) else "png"
+    if isinstance(film, ImageSequence) and codec == "auto" and not requested.master:
+        codec = film.codec if film.codec in ("dpx", *photo.WRITABLE) else "png"
     elif codec == "gif":
         return GifSink(film, _gif_target(film, job, suffix), output)
     elif codec not in STILL_CODECS:
-        coding = write.coding_for(film, "h264" if codec == "auto" else codec, requested.master)
+        coding = coding_for(film, "h264" if codec == "auto" else codec, requested.master)
         return ContainerSink(coding, _container_target(job, coding, suffix), output)
     return ImageSequenceSink(film, codec, _frames_target(film, job, codec, suffix), output)
 
@@ -143,8 +146,8 @@ def _container_target(job: Job, coding: Coding, suffix: str) -> Path:
 
 
 def _stem(film: Film, source: Path, same_suffix: bool) -> str:
-    """The output's name without its suffix. Numbered files are named by their first and last number."""
-    if film.stills and sequences.is_pattern(source):
+    """The output's name without its suffix. An image sequence is named by its first and last number."""
+    if isinstance(film, ImageSequence) and sequences.is_pattern(source):
         return _name_with_range(source)
     return source.stem if same_suffix else source.name
 
@@ -162,39 +165,46 @@ def _frames_target(film: Film, job: Job, kind: str, suffix: str) -> Path:
     """
     source = job.source
     own = ".dpx" if kind == "dpx" else photo.suffix_for(kind, source.suffix)
-    if not film.stills:
+    if not isinstance(film, ImageSequence):
         plain = source.stem.replace("%", "_")
         return job.target.with_name(f"{source.name}_frames") / f"{plain}{suffix}_%06d{own}"
-    if source.suffix and (kind == film.stills.kind or own == source.suffix):
+    if source.suffix and (kind == film.codec or own == source.suffix):
         return job.target.with_name(f"{source.stem}{suffix}{source.suffix}")
     if not sequences.is_pattern(source):
         return job.target.with_name(f"{source.name}{suffix}{own}")
     return job.target.with_name(f"{_name_with_range(source)}_frames") / f"{source.stem}{suffix}{own}"
 
 
-def _survey_facts(film: Film, survey: Survey) -> dict[str, Any]:
+def _survey_facts(film: Film, survey: Survey) -> dict[str, object]:
     """What the manifest row says of the film itself."""
     duration = (survey.pts[-1] - survey.pts[0] + film.frame_ticks) * film.time_base
-    facts: dict[str, Any] = {
-        "frames": len(survey.pts), "bad_frames": len(survey.bad), "shots": len(survey.shots()),
-        "fps": round(float(film.rate), 4), "duration": round(float(duration), 3),
+    facts: dict[str, object] = {
+        "frames": len(survey.pts),
+        "bad_frames": len(survey.bad),
+        "shots": len(survey.shots()),
+        "fps": round(float(film.rate), 4),
+        "duration": round(float(duration), 3),
         "stills": [
             float(round((survey.pts[i] - survey.pts[0]) * film.time_base, 4))
             for i in representative_frames(survey.shots())
         ],
-    }  # fmt: skip
+    }
     if film.deinterlaced:
         facts["deinterlaced"] = survey.deinterlaced
-    if film.stills:
+    if isinstance(film, ImageSequence):
         missing = sum(end - start + 1 for start, end in _missing_numbers(film, survey))
-        facts |= {"first": film.stills.first, "missing": missing}
-        facts |= {"curve": film.stills.curve} if film.stills.curve else {}
+        facts |= {"first": film.first, "missing": missing}
+        facts |= {"curve": film.curve} if film.curve else {}
     return facts
 
 
-def _result_facts(result: ColoredFilm) -> dict[str, Any]:
+def _result_facts(result: ColoredFilm) -> dict[str, object]:
     """What the manifest row says of the colouring."""
-    return {"seen": result.shown, "reuse_error": _rounded(result.error), "reuse_worst": _rounded(result.worst)}
+    return {
+        "seen": result.keyframes,
+        "reuse_error": _rounded(result.mean_error),
+        "reuse_worst": _rounded(result.worst_error),
+    }
 
 
 def _rounded(value: float | None) -> float | None:
@@ -203,14 +213,15 @@ def _rounded(value: float | None) -> float | None:
 
 def _missing_numbers(film: Film, survey: Survey) -> list[tuple[int, int]]:
     """First and last number of each gap among a film's numbered files."""
-    return sequences.missing_ranges(pts + film.stills.first for pts in survey.pts) if film.stills else []
+    if not isinstance(film, ImageSequence):
+        return []
+    return sequences.missing_ranges(film.frame_number(i, pts) for i, pts in enumerate(survey.pts))
 
 
 def _survey_notes(film: Film, survey: Survey) -> tuple[str, ...]:
-    notes = list(film.stills.notes) if film.stills else []
+    notes = list(film.notes)
     if survey.bad:
-        first = film.stills.first if film.stills else None
-        bad = survey.bad if first is None else [survey.pts[i] + first for i in survey.bad]
+        bad = [film.frame_number(i, survey.pts[i]) for i in survey.bad]
         notes.append(f"{len(bad)} frames could not be decoded; stand-ins keep the time: {bad[:20]}")
     if gaps := _missing_numbers(film, survey):
         ranges = ", ".join(f"{a}" if a == b else f"{a}-{b}" for a, b in gaps[:20])
@@ -227,16 +238,21 @@ def _survey_notes(film: Film, survey: Survey) -> tuple[str, ...]:
 def _ignored_options(options: RunOptions) -> list[str]:
     """A note on each requested option that films do not have."""
     photographs_only = {
-        "--palette": options.color.palette, "--mirror": options.color.mirror, "--c2pa": options.disclosure.c2pa,
-        "--hint": options.color.hints, "--confidence": options.confidence,
-    }  # fmt: skip
+        "--palette": options.color.palette,
+        "--mirror": options.color.mirror,
+        "--c2pa": options.disclosure.c2pa,
+        "--hint": options.color.hints,
+        "--confidence": options.confidence,
+    }
     return [f"{flag} is for photographs" for flag, value in photographs_only.items() if value]
 
 
 def _is_same_failure(before: Record, row: Record, out: Path) -> bool:
     """Whether the film is truncated and was coloured as far as it goes, from the same source, weights and options."""
     same = (before.source_sha256, before.weights_sha256, before.options) == (
-        row.source_sha256, row.weights_sha256, row.options,
-    )  # fmt: skip
+        row.source_sha256,
+        row.weights_sha256,
+        row.options,
+    )
     made = before.status == FAILED and bool(before.output_sha256) and before.output is not None
     return same and made and sequences.exists(out / str(before.output))

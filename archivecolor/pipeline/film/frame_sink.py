@@ -1,66 +1,76 @@
-"""The frames of a segment with their colours, and what a film says of itself while they are written."""
+"""What coloured frames are written to, and what a film says of itself in its metadata."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
-from archivecolor.film import planes, write
+import numpy as np
+
+from archivecolor.film import coding, planes
+from archivecolor.film.header import Film
 from archivecolor.film.read import Frame
 from archivecolor.film.survey import Segment, Survey
-from archivecolor.film.work_folder import StoredPacket, WorkFolder
-from archivecolor.film.write import Coding
+from archivecolor.film.work_folder import SegmentNotes, StoredPacket, WorkFolder
 from archivecolor.imaging import guided_filter
+from archivecolor.imaging.arrays import FloatArray, Samples
 from archivecolor.options import RunOptions
 from archivecolor.pipeline.film.keyframes import FrameThumbnail
 from archivecolor.provenance import TERMS, Record
 from archivecolor.weights import Card
 
+MARK_TOO_SMALL = "too small for the visible mark"
+
 
 @dataclass(frozen=True)
 class ColoredSegment:
-    """Frames of a segment with their colours, ready to be encoded."""
+    """The frames of a segment with their colours, ready to be encoded."""
 
     frames: list[Frame]
-    looks: list[FrameThumbnail]
-    colours: list[Any]
+    thumbnails: list[FrameThumbnail]
+    """Of the frames, and of more frames after them."""
+    chroma: list[FloatArray]
+    """ab (2, h, w) of each frame, in Lab units."""
 
-    def pictures(self, coding: Coding) -> Iterator[tuple[int, list[Any]]]:
-        """(pts, planes Y, Cb, Cr): Y is what was read."""
-        film = coding.film
-        for frame, spread in self.spreads(*coding.chroma_size):
-            luma = write.luma_as_written(frame.luma, coding)
-            cb, cr = planes.chroma_planes(luma, spread, coding.tags, coding.depth, coding.layout, film.interlaced)
+    def planes(self, output: coding.Coding) -> Iterator[tuple[int, list[Samples]]]:
+        """(pts, planes Y, Cb, Cr) of each frame; Y is as it was read."""
+        interlaced = output.film.interlaced
+        for frame, chroma in self.upsampled(*output.chroma_size):
+            luma = coding.luma_as_written(frame.luma, output)
+            cb, cr = planes.chroma_planes(luma, chroma, output.tags, output.depth, output.layout, interlaced)
             yield frame.pts, [luma, cb, cr]
 
-    def spreads(self, height: int, width: int) -> Iterator[tuple[Frame, guided_filter.UpsampledChroma]]:
-        """Each frame with its colours made ready for planes of this size."""
-        for frame, look, ab in zip(self.frames, self.looks, self.colours, strict=False):
-            yield frame, guided_filter.upsample_chroma(look.guide, ab, height, width)
+    def upsampled(self, height: int, width: int) -> Iterator[tuple[Frame, guided_filter.UpsampledChroma]]:
+        """Each frame with its chroma, upsampled to planes of this size."""
+        for frame, thumbnail, ab in zip(self.frames, self.thumbnails, self.chroma, strict=False):
+            yield frame, guided_filter.upsample_chroma(thumbnail.guide, ab, height, width)
 
 
 @dataclass(frozen=True)
 class OutputInfo:
-    """Who coloured a film and how: for the file's metadata, its marks and its card."""
+    """What made an output, for its metadata, its mark and its title card."""
 
     tool: str
+    """Name and version of the program."""
     card: Card
     options: RunOptions
 
     @property
     def source_type(self) -> str:
+        """The IPTC digital source type, as a URI."""
         return TERMS + self.options.disclosure.source_type
 
     @property
-    def maker(self) -> str:
+    def made_with(self) -> str:
+        """The program and the weights."""
         return f"{self.tool}, weights {self.card.name} {self.card.sha256[:16]}"
 
     def statement(self) -> str:
-        """For the file's comment."""
+        """The comment in the file's metadata."""
         return (
-            f"Colour invented by a neural network ({self.maker}); the luminance is the original's. "
+            f"Colour invented by a neural network ({self.made_with}); the luminance is the original's. "
             f"Digital source type: {self.source_type}"
         )
 
@@ -86,10 +96,10 @@ class FrameSink(Protocol):
             PictureError: something is in the way.
         """
 
-    def facts(self, survey: Survey) -> dict[str, Any]:
+    def facts(self, survey: Survey) -> dict[str, object]:
         """What the manifest row says of the output, under `film`."""
 
-    def make(self, segment: ColoredSegment, work: WorkFolder) -> tuple[list[StoredPacket], dict[str, Any]]:
+    def encode(self, segment: ColoredSegment, work: WorkFolder) -> tuple[list[StoredPacket], SegmentNotes]:
         """Encodes the frames of a segment: the packets for the work folder, and notes on them.
 
         Raises:
@@ -103,3 +113,13 @@ class FrameSink(Protocol):
         Raises:
             OutputError: the output cannot be written.
         """
+
+
+def grey_samples(film: Film, luma: Samples) -> Samples:
+    """Luma codes (H, W) as full-range grey samples, uint8 or uint16."""
+    black, white = film.tags.luma_range(film.depth)
+    top = 255 if film.depth == 8 else 65535
+    if (black, white) == (0, top):
+        return luma
+    grey = ((luma.astype(np.float32) - black) / (white - black)).clip(0, 1)
+    return np.rint(grey * top).astype(np.uint8 if film.depth == 8 else np.uint16)

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import struct
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
+import av
 import numpy as np
 import pytest
 import torch
@@ -15,9 +19,9 @@ from hypothesis import strategies as st
 from PIL import Image
 from support.films import facts, save_film, scene
 
-from archivecolor.errors import PictureError
-from archivecolor.film import dpx
-from archivecolor.film.thumbnails import COUNT, representative_frames, sheet, stills
+from archivecolor.errors import PictureError, UnreadableError
+from archivecolor.film import dpx, header, thumbnails
+from archivecolor.film.thumbnails import COUNT, frames_at, representative_frames
 from archivecolor.imaging import lab
 from archivecolor.options import FilmOptions
 
@@ -39,27 +43,32 @@ def test_a_single_shot_is_looked_at_all_along() -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "how"),
-    [("a.mkv", {"g": "250"}), ("a.mp4", {"g": "12", "bf": "3"}), ("a.avi", {"codec": "ffv1"}),
-     ("a.mov", {"g": "1"}), ("a.ts", {"g": "250"})],
-)  # fmt: skip
-def test_each_still_is_the_frame_of_its_time(tmp_path: Path, name: str, how: dict[str, str]) -> None:
+    ("name", "encoding"),
+    [
+        ("a.mkv", {"g": "250"}),
+        ("a.mp4", {"g": "12", "bf": "3"}),
+        ("a.avi", {"codec": "ffv1"}),
+        ("a.mov", {"g": "1"}),
+        ("a.ts", {"g": "250"}),
+    ],
+)
+def test_each_still_is_the_frame_of_its_time(tmp_path: Path, name: str, encoding: dict[str, str]) -> None:
     """Whatever the container thinks of seeking, and however far its key frames lie apart."""
     base = Fraction(1, 30 if name.endswith("avi") else 600)
     pts = list(range(400)) if name.endswith("avi") else [20 * i + 7 * (i > 100) for i in range(400)]
-    film = save_film(tmp_path / name, pts, time_base=base, **how)
+    film = save_film(tmp_path / name, pts, time_base=base, **encoding)
     wanted = (0, 1, 57, 58, 200, 333, 399)
-    found = stills(film, [float((pts[i] - pts[0]) * base) for i in wanted])
-    assert len(found) == len(wanted)
+    pictures = frames_at(film, [float((pts[i] - pts[0]) * base) for i in wanted])
+    assert len(pictures) == len(wanted)
     scenes = np.stack([scene(i) for i in range(400)]).reshape(400, -1)
-    for i, picture in zip(wanted, found, strict=True):
+    for i, picture in zip(wanted, pictures, strict=True):
         away = np.abs(scenes - picture[..., 1].reshape(-1) / 255).mean(axis=1)
         assert away[i] < min(0.006, 2 * away.min()), (name, i)  # the waves come round after 45 frames
 
 
 def test_they_are_upright_with_square_pixels_and_true_tones(tmp_path: Path) -> None:
     film = save_film(tmp_path / "a.mp4", [0, 20, 40], rotation=90, sample_aspect=Fraction(2, 1))
-    [picture] = stills(film, [0.0])
+    [picture] = frames_at(film, [0.0])
     assert picture.shape == (128, 48, 3)
     assert facts(film).rotation in (90, -270)
     seen = np.rot90(scene(0)).repeat(2, axis=0)
@@ -69,18 +78,18 @@ def test_they_are_upright_with_square_pixels_and_true_tones(tmp_path: Path) -> N
 
 def test_a_time_beyond_the_end_is_the_last_frame_and_no_film_is_an_error(tmp_path: Path) -> None:
     film = save_film(tmp_path / "a.mkv", [0, 20, 40])
-    last, beyond = stills(film, [40 / 600, 99.0])
+    last, beyond = frames_at(film, [40 / 600, 99.0])
     assert (last == beyond).all()
     (tmp_path / "b.mkv").write_bytes(b"\x1a\x45\xdf\xa3 no film")
     with pytest.raises(PictureError):
-        stills(tmp_path / "b.mkv", [0.0])
+        frames_at(tmp_path / "b.mkv", [0.0])
 
 
 def test_a_damaged_film_gives_what_it_has(tmp_path: Path) -> None:
     film = save_film(tmp_path / "a.mkv", g="4")
     data = film.read_bytes()
     film.write_bytes(data[: len(data) * 2 // 3])
-    first, last = stills(film, [0.0, 23 * 20 / 600])
+    first, last = frames_at(film, [0.0, 23 * 20 / 600])
     assert np.abs(first.mean(axis=2) / 255 - scene(0)).mean() < 0.03
     assert last.shape == first.shape
 
@@ -89,10 +98,10 @@ def test_numbered_files_are_found_by_their_times(tmp_path: Path) -> None:
     """A gap and a damaged file show the frame before, which stays; the first shows the next, as there is none."""
     for number in (10, 11, 12, 15, 16):
         Image.fromarray(np.full((30, 40), number, np.uint8)).save(tmp_path / f"f_{number:04d}.png")
-    pattern, how = tmp_path / "f_%04d.png", FilmOptions(fps="24000/1001")
+    pattern, options = tmp_path / "f_%04d.png", FilmOptions(fps="24000/1001")
 
     def seen(*numbers: float) -> list[int]:
-        return [int(p[5, 5, 0]) for p in stills(pattern, [(n - 10) * 1001 / 24000 for n in numbers], how)]
+        return [int(p[5, 5, 0]) for p in frames_at(pattern, [(n - 10) * 1001 / 24000 for n in numbers], options)]
 
     assert seen(10, 11, 12, 13, 14, 15, 16, 99) == [10, 11, 12, 12, 12, 15, 16, 16]
     assert seen(10.4, 10.6, 15.4) == [10, 11, 15], "the nearest, as times are rounded"
@@ -102,7 +111,7 @@ def test_numbered_files_are_found_by_their_times(tmp_path: Path) -> None:
     for path in tmp_path.iterdir():
         path.write_bytes(b"nothing")
     with pytest.raises(PictureError):
-        stills(pattern, [0.0], how)
+        frames_at(pattern, [0.0], options)
 
 
 def test_numbered_files_are_upright_with_square_pixels_and_their_curves(tmp_path: Path) -> None:
@@ -111,28 +120,49 @@ def test_numbered_files_are_upright_with_square_pixels_and_their_curves(tmp_path
     exif = Image.Exif()
     exif[274] = 6
     Image.fromarray(side).save(tmp_path / "f_1.tif", exif=exif)
-    [picture] = stills(tmp_path / "f_%d.tif", [0.0])
+    [picture] = frames_at(tmp_path / "f_%d.tif", [0.0])
     assert picture.shape == (40, 30, 3) and (picture[0, 0, 0], picture[-1, 0, 0]) == (90, 200)
     for curve in ("log", "linear", "video"):
-        header = dpx.blank(40, 30, 10, 0)
+        header = dpx.new_header(40, 30, 10, 0)
         head = bytearray(header.head)
         struct.pack_into(">II", head, 1628, 2, 1)
-        codes = dpx.coder(header, curve)(lab.linear_from_srgb(torch.from_numpy(side / 255))).numpy().astype(np.uint16)
+        codes = (
+            dpx.light_encoder(header, curve)(lab.linear_from_srgb(torch.from_numpy(side / 255)))
+            .numpy()
+            .astype(np.uint16)
+        )
         dpx.write(tmp_path / "f_1.dpx", replace(header, head=bytes(head)), np.dstack([codes] * 3), curve, "me")
         content = bytearray((tmp_path / "f_1.dpx").read_bytes())
         content[801] = 0  # it does not say its curve
         (tmp_path / "f_1.dpx").write_bytes(content)
         for path in (tmp_path / "f_1.dpx", tmp_path / "f_%d.dpx"):
-            [picture] = stills(path, [0.0], FilmOptions(dpx_curve=curve))
+            [picture] = frames_at(path, [0.0], FilmOptions(dpx_curve=curve))
             assert picture.shape == (30, 80, 3)
             assert np.abs(picture[:, [0, 79], 0].astype(int) - (90, 200)).max() <= 2, curve
 
 
-@pytest.mark.parametrize("count", range(1, COUNT + 1))
-def test_a_sheet_holds_all_of_them_within_its_size(count: int) -> None:
-    pictures = [np.full((300, 400, 3), 40 + 20 * i, np.uint8) for i in range(count)]
-    made = sheet(pictures, 500)
-    assert max(made.shape[:2]) <= 500
-    assert {40 + 20 * i for i in range(count)} <= set(np.unique(made).tolist())
-    tall = sheet([np.zeros((900, 100, 3), np.uint8)] * count, 240)
-    assert max(tall.shape[:2]) <= 240
+def test_a_container_that_fails_at_its_first_packet_is_an_error_of_the_film(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As on a disk that fails: the header was read, and nothing after it can be."""
+    film = save_film(tmp_path / "a.mkv", [0, 20, 40])
+
+    class FailingContainer:
+        def __init__(self, container: Any) -> None:
+            self._container = container
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(self._container, name)
+
+        def demux(self, *_: Any) -> Iterator[Any]:
+            raise av.error.OSError(5, "Input/output error")
+            yield
+
+    @contextmanager
+    def opened(path: Path) -> Iterator[Any]:
+        with header.opened(path) as container:
+            yield FailingContainer(container)
+
+    monkeypatch.setattr(thumbnails, "opened", opened)
+    with pytest.raises(UnreadableError, match="no frame in it can be decoded"):
+        frames_at(film, [0.0])
