@@ -41,21 +41,46 @@ def run(
     confidence: bool = False,
     film: FilmOptions | None = None,
 ) -> list[Record]:
-    """`archivecolor run` as a function: colours files and folders into `out`, gives the manifest's rows.
+    """Colours files and folders into `out`, as the command `archivecolor run` does.
 
-    Pictures that cannot be done have a row with status `failed` and a reason; nothing is raised for them. The options
-    are those of the command line, but for `device`, which is one here; see `RunOptions`, `ColorOptions`, `Disclosure`.
+    The options are those of the command line; see `RunOptions`, `ColorOptions`, `Disclosure` and `FilmOptions`. Only
+    `device` differs: here it names one device.
+
+    Args:
+        inputs: files, folders, patterns and lists; see `find_inputs`.
+        out: the output folder.
+        palette: a colour picture whose palette the outputs take on.
+        hints: pinned colours, `X,Y,#RRGGBB` each.
+
+    Returns:
+        The manifest rows of the inputs, in input order. An input that could not be coloured has a row with the status
+        `failed` and a reason; nothing is raised for it.
 
     Raises:
-        NoInputError, OutputError, WeightsError, UsageError: nothing can be done at all.
+        NoInputError, OutputError, WeightsError, UsageError, MissingDependencyError: the run cannot start or continue.
     """
     reference = read_palette(Path(palette), palette_strength) if palette else None
-    color = ColorOptions(size, strength, tiles, reference, tuple(map(parse_hint, hints)), mirror)
-    return drive_with(
-        list,
-        RunOptions(
-            tuple(map(str, inputs)), Path(out), model, color, device, precision, batch, workers, format, quality,
-            suffix, recolor, overwrite, limit, max_megapixels, disclosure or Disclosure(), strips_above,
-            engine, Path(redo) if redo else None, confidence, film or FilmOptions(),
-        ),
-    )  # fmt: skip
+    options = RunOptions(
+        inputs=tuple(map(str, inputs)),
+        out=Path(out),
+        model=model,
+        color=ColorOptions(size, strength, tiles, reference, tuple(map(parse_hint, hints)), mirror),
+        device=device,
+        precision=precision,
+        batch=batch,
+        workers=workers,
+        format=format,
+        quality=quality,
+        suffix=suffix,
+        recolor=recolor,
+        overwrite=overwrite,
+        limit=limit,
+        max_megapixels=max_megapixels,
+        disclosure=disclosure or Disclosure(),
+        strips_above=strips_above,
+        engine=engine,
+        redo=Path(redo) if redo else None,
+        confidence=confidence,
+        film=film or FilmOptions(),
+    )
+    return drive_with(list, options)

@@ -109,7 +109,7 @@ def contents(folder: Path, but_not: Callable[[Path], bool] = lambda path: False)
 
 
 def colour(*inputs: Path, out: Path, model: Path, **options: Any) -> list[Any]:
-    """`archivecolor.pipeline.runner` on the CPU in float32 with a small network size: the same bytes on every machine.
+    """`archivecolor.run` on the CPU in float32 with a small network size: the same bytes on every machine.
 
     Without sidecars, which tell the time; `disclosure=Disclosure()` is what a user gets.
     """
