@@ -18,6 +18,7 @@ from support.paths import ROOT
 PACKAGE = ROOT / "archivecolor"
 FLOORS = (
     ("errors", "sequences"),
+    ("log",),
     ("options", "files"),
     ("imaging",),
     ("networks",),

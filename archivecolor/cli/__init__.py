@@ -5,10 +5,12 @@ A file per verb. Heavy imports live inside the verbs, so that `--help` is quick.
 
 from __future__ import annotations
 
+import logging
 import sys
 
 import typer
 
+from archivecolor import log
 from archivecolor.cli import (
     bag,
     bench,
@@ -50,9 +52,14 @@ def _app() -> None:
 
 
 def main() -> None:
-    """The entry point: errors of our own end in one line and their exit code."""
+    """The entry point. An error ends in one line and its exit code; the log has the traceback of an unexpected one."""
     try:
         app()
     except ArchivecolorError as error:
         sys.stderr.write(f"archivecolor: {error}\n")
         raise SystemExit(error.exit_code) from None
+    except Exception as error:
+        logging.getLogger(__name__).critical("unexpected error", exc_info=error)
+        reason = f"unexpected {type(error).__name__}: {error}; please report this ({log.traceback_hint()})"
+        sys.stderr.write(f"archivecolor: {reason}\n")
+        raise SystemExit(1) from None

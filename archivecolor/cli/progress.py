@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import sys
 import time
 from collections import Counter, defaultdict
@@ -16,12 +17,13 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from archivecolor import provenance
+from archivecolor import log, provenance
 from archivecolor.errors import INTERRUPTED, PictureError
 from archivecolor.options import RunOptions
 from archivecolor.pipeline.observer import FilmProgress, RunObserver
-from archivecolor.provenance import DONE, FAILED, Record, Totals, decisions
+from archivecolor.provenance import DONE, FAILED, UNEXPECTED, Record, Totals, decisions
 
+_log = logging.getLogger(__name__)
 STAGES = ("decode", "network", "spread", "encode")
 
 
@@ -31,14 +33,31 @@ class Drive(Protocol):
     def __call__(self, options: RunOptions, observer: RunObserver, /) -> Totals: ...
 
 
-def show(options: RunOptions, as_json: bool, quiet: bool, verbose: bool, stop: Callable[[], bool], drive: Drive) -> int:
-    """Runs, and shows the progress and the summary; returns the exit code."""
+def show(
+    options: RunOptions,
+    as_json: bool,
+    quiet: bool,
+    verbosity: int,
+    stop: Callable[[], bool],
+    drive: Drive,
+    log_file: Path | None = None,
+) -> int:
+    """Runs, and shows the progress and the summary.
+
+    Args:
+        verbosity, log_file: see `log.start`.
+        stop: whether the user has asked to stop.
+
+    Returns:
+        The exit code.
+    """
     console = Console(stderr=True, quiet=quiet)
     with Progress(
         TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[speed]}"),
         TimeRemainingColumn(), console=console, disable=quiet or not console.is_terminal,
     ) as bar:  # fmt: skip
-        view = TerminalObserver(bar, as_json, verbose, stop)
+        view = TerminalObserver(bar, as_json, stop)
+        log.start(view.say, verbosity, log_file)
         for name in _overtaken(options):
             view.say(f"left as it is {name}: {provenance.SUPERSEDED}")
         totals = drive(options, view)
@@ -47,6 +66,13 @@ def show(options: RunOptions, as_json: bool, quiet: bool, verbose: bool, stop: C
         view.say("Interrupted. The pictures in work are finished; the same command resumes the run.")
         return INTERRUPTED
     return PictureError.exit_code if any(status == FAILED for status, _ in totals) else 0
+
+
+def _log_row(row: Record) -> None:
+    line = f"{row.status} {row.input}{': ' if row.reason else ''}{row.reason}"
+    if row.reason.startswith(UNEXPECTED):
+        line += f" ({log.traceback_hint()})"
+    _log.log(logging.WARNING if row.status == FAILED else logging.INFO, "%s", line)
 
 
 def _overtaken(options: RunOptions) -> list[str]:
@@ -61,9 +87,9 @@ def _overtaken(options: RunOptions) -> list[str]:
 class TerminalObserver(RunObserver):
     """Shows a run on the terminal, and counts for the summary."""
 
-    def __init__(self, bar: Progress, as_json: bool, verbose: bool, stop: Callable[[], bool]) -> None:
+    def __init__(self, bar: Progress, as_json: bool, stop: Callable[[], bool]) -> None:
         self.bar, self.console, self._stop = bar, bar.console, stop
-        self.as_json, self.verbose = as_json, verbose
+        self.as_json = as_json
         self.stdout = sys.stdout  # as it is now: `--on ray` redirects sys.stdout while Ray works
         self.task = bar.add_task("colouring", total=None, speed="")
         self.films: dict[str, TaskID] = {}
@@ -77,14 +103,12 @@ class TerminalObserver(RunObserver):
     def picture_finished(self, name: str, row: Record | None, total: int) -> None:
         self._count(row)
         if row is None:
-            if self.verbose:
-                self.say(f"unchanged {name}")
+            _log.info("unchanged %s", name)
         else:
             if self.as_json:
                 self.stdout.write(json.dumps(asdict(row)) + "\n")
                 self.stdout.flush()
-            if self.verbose or row.status == FAILED:
-                self.say(f"{row.status} {name}{': ' if row.reason else ''}{row.reason}")
+            _log_row(row)
         if name in self.films:
             self.bar.remove_task(self.films.pop(name))
         self.bar.update(self.task, total=total, completed=self.count, speed=self.speed())

@@ -30,7 +30,7 @@ def run(
         str, typer.Option(help="auto, cpu, cuda or cuda:n; several with commas: a process for each.")
     ] = "auto",
     engine: Annotated[
-        str, typer.Option(help="torch, or openvino: faster on some CPUs (see bench), an extra. ray: as --on ray.")
+        str, typer.Option(help="torch, or openvino: faster on some CPUs (see bench), an extra.")
     ] = "torch",
     precision: Annotated[str, typer.Option(help="auto, fp32, bf16 or fp16.")] = "auto",
     batch: Annotated[
@@ -132,7 +132,12 @@ def run(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be done; write nothing.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON line per picture on stdout.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress bar and no summary.")] = False,
-    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="A line for every picture.")] = False,
+    verbose: Annotated[
+        int, typer.Option("--verbose", "-v", count=True, help="A line for every picture; -vv: details and tracebacks.")
+    ] = 0,
+    log_file: Annotated[
+        Path | None, typer.Option(help="Append every message, and the traceback of every error, to this file.")
+    ] = None,
 ) -> None:
     """Colour photographs and films; the tree of INPUT is mirrored under OUT. Run it again to go on where it stopped.
 
@@ -151,8 +156,6 @@ def run(
 
         reference = read_palette(palette, palette_strength)
     color = ColorOptions(size, strength, tiles, reference, tuple(map(parse_hint, hint or ())), mirror)
-    if engine == "ray":  # which computes on other machines, by torch there
-        engine, on = "torch", "ray"
     options = RunOptions(
         inputs=tuple(inputs), out=out, model=model, color=color, device=device,
         precision=precision, batch=batch, workers=workers, format=format, quality=quality, suffix=suffix,
@@ -174,4 +177,4 @@ def run(
         from archivecolor.execution import ray
 
         drive = ray.drive
-    raise SystemExit(progress.show(options, as_json, quiet, verbose, catch_interrupts(), drive))
+    raise SystemExit(progress.show(options, as_json, quiet, verbose, catch_interrupts(), drive, log_file))

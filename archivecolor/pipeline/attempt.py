@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
@@ -11,8 +12,9 @@ from archivecolor.inference.colorizer import Colorizer
 from archivecolor.options import RunOptions
 from archivecolor.pipeline.inputs import Job, SourceKind
 from archivecolor.pipeline.scheduling import Budgets, StageTimer
-from archivecolor.provenance import FAILED, SKIPPED, Identity, ManifestWriter, Record
+from archivecolor.provenance import FAILED, SKIPPED, UNEXPECTED, Identity, ManifestWriter, Record
 
+_log = logging.getLogger(__name__)
 ALREADY_COLOUR = "already colour"
 SOURCE_CHANGED = "it was written to while it was being read; run again when it is finished"
 _LOSSLESS_FRAMES = (".dpx", ".png", ".tif", ".tiff")
@@ -73,7 +75,9 @@ class Attempt:
         return replace(self.row, status=SKIPPED, reason=ALREADY_COLOUR, seconds=self.timer.seconds)
 
     def failed(self, error: Exception) -> Record:
-        """The row of a source that could not be coloured."""
+        """The row of a source that could not be coloured. The log gets the traceback."""
+        level = logging.ERROR if is_unexpected(error) else logging.DEBUG
+        _log.log(level, "%s: %s", self.job.source, failure_reason(error), exc_info=error)
         return replace(self.row, reason=failure_reason(error), seconds=self.timer.seconds)
 
     def write_sidecar(self, row: Record, source_type: str | None) -> None:
@@ -102,6 +106,11 @@ def options_digest(job: Job, options: RunOptions) -> str:
     return options.film_digest(job.kind is SourceKind.IMAGE_SEQUENCE, lossy)
 
 
+def is_unexpected(error: Exception) -> bool:
+    """Whether an error is a fault of this program, and not of the file or the machine."""
+    return not isinstance(error, PictureError | MissingDependencyError | MemoryError | OSError)
+
+
 def failure_reason(error: Exception) -> str:
     """The reason that a failed row gives for an error: what is wrong, in words for the owner of the files."""
     if isinstance(error, PictureError | MissingDependencyError):
@@ -112,4 +121,4 @@ def failure_reason(error: Exception) -> str:
         return "the file is not there (any more)"
     if isinstance(error, OSError):
         return f"cannot be read ({error.strerror or error})"
-    return f"unexpected {type(error).__name__}: {error}; please report this with the file"
+    return f"{UNEXPECTED}{type(error).__name__}: {error}; please report this with the file"

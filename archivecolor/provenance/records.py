@@ -9,6 +9,8 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 MANIFEST = "manifest.jsonl"
+UNEXPECTED = "unexpected "
+"""The reason of a row begins with this when the picture failed by a fault of this program."""
 DONE, SKIPPED, FAILED, STARTED = "done", "skipped", "failed", "started"
 
 

@@ -95,11 +95,6 @@ def test_a_disclosure_flag_reaches_its_option(flag: str, asked: list[Any]) -> No
     assert getattr(Disclosure(), name) != value
 
 
-def test_ray_may_be_called_an_engine(asked: list[Any]) -> None:
-    call("run", "in", "--out", "out", "--engine", "ray")
-    assert (asked[0][0].engine, asked[0][0].on) == ("torch", "ray")
-
-
 def test_sidecars_can_be_left_out(asked: list[Any]) -> None:
     call("run", "in", "--out", "out")
     call("run", "in", "--out", "out", "--no-sidecar")
@@ -176,7 +171,8 @@ def test_inputs_and_output_switches_reach_the_view(asked: list[Any]) -> None:
      ("--mark-font", "nowhere.ttf --mark auto"), ("--c2pa", "one.pem"),
      ("--hint", "here,red"), ("--palette", "nowhere.jpg"), ("--redo", "nowhere.json"),
      ("--codec", "mpeg1"), ("--steady", "1.5"), ("--every", "0"), ("--on-bad-frame", "drop"),
-     ("--shard", "0/8"), ("--shard", "9/8"), ("--shard", "3"), ("--on", "dask"), ("--address", "auto"),
+     ("--shard", "0/8"), ("--shard", "9/8"), ("--shard", "3"), ("--on", "dask"), ("--engine", "ray"),
+     ("--address", "auto"),
      ("--address", "ray://head:10001 --on ray"),
      ("--device", "tpu"), ("--precision", "int8"), ("--precision", "fp16 --device cpu")],
 )  # fmt: skip

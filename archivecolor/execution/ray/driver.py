@@ -12,7 +12,7 @@ from contextlib import contextmanager, redirect_stdout
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
-from archivecolor import provenance, weights
+from archivecolor import log, provenance, weights
 from archivecolor.errors import ArchivecolorError
 from archivecolor.execution.ray.connect import connected, library
 from archivecolor.execution.ray.manifest_actor import ManifestActor, ManifestClient
@@ -67,12 +67,12 @@ def drive(options: RunOptions, observer: RunObserver, parcel: int = PARCEL) -> T
         )
         post = ManifestClient(ray, ledger)
         try:
-            lock = post.ask("open")
+            lock, lock_text = post.ask("open")
             if not options.overwrite:
                 for part in _parts(todo, 10_000):
                     post.ask("refuse_another_collection", {job.name: job.source for job in part})
             with _relayed(observer, post):
-                orders = WorkerSetup(options, str(Path.cwd()), card.sha256, *lock)
+                orders = WorkerSetup(options, str(Path.cwd()), card.sha256, lock, lock_text, log.level())
                 _follow(_outcomes(ray, todo, orders, post, parcel), post, observer, len(todo))
             post.ask("close")
         except ray.exceptions.RayError as error:
@@ -136,7 +136,10 @@ def _lane(
         )
         for batch in done.iter_batches(batch_size=None, batch_format="numpy", prefetch_batches=0):
             for answer in batch["outcomes"]:
-                yield from pickle.loads(answer)
+                outcomes, records = pickle.loads(answer)
+                for record in records:
+                    log.handle(record)
+                yield from outcomes
 
 
 def _together(*streams: Iterator[_T]) -> Iterator[_T]:

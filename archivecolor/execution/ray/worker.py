@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import pickle
 import socket
@@ -12,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from archivecolor import log
 from archivecolor.errors import ArchivecolorError, OutputError, WeightsError
 from archivecolor.execution.ray.connect import library
 from archivecolor.execution.ray.manifest_actor import ManifestClient
@@ -40,6 +42,7 @@ class WorkerSetup:
     lock: Path
     """In the output folder; where it is seen, with these words in it, the folder is the same one."""
     words: str
+    log_level: int = logging.WARNING
 
 
 class Worker:
@@ -52,7 +55,7 @@ class Worker:
         malloc.keep_freed_memory()
         self.post = ManifestClient(library(), ledger)
         self.observer = ActorObserver(self.post)
-        self.options, self.fault = orders.options, None
+        self.options, self.fault, self.log_level = orders.options, None, orders.log_level
         if self.options.device.startswith("cuda"):  # of those of the machine, Ray shows an actor its own alone
             self.options = replace(self.options, device="cuda")
         cores = os.environ.get("OMP_NUM_THREADS", "")  # Ray says with it how many it gave
@@ -70,8 +73,12 @@ class Worker:
             self.fault = type(error)(f"{socket.gethostname()}: {error}")
 
     def __call__(self, batch: dict[str, Any]) -> dict[str, Any]:
-        """Parcels of jobs -> what became of them."""
-        done = [pickle.dumps(self._do(pickle.loads(parcel))) for parcel in batch["parcel"]]
+        """Parcels of jobs -> their outcomes, and the log records that were made meanwhile."""
+        done = []
+        for parcel in batch["parcel"]:
+            with log.collected(self.log_level) as records:
+                outcomes = self._do(pickle.loads(parcel))
+            done.append(pickle.dumps((outcomes, records)))
         return {"outcomes": np.array(done, dtype=object)}
 
     def _do(self, jobs: list[Job]) -> list[tuple[str, Outcome]]:

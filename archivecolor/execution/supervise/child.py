@@ -3,6 +3,7 @@ open socket."""
 
 from __future__ import annotations
 
+import logging
 import os
 import signal
 import sys
@@ -13,10 +14,12 @@ from typing import Any
 
 import joblib
 
+from archivecolor import log
 from archivecolor.errors import ArchivecolorError
 from archivecolor.execution.supervise.messages import (
     FileIgnored,
     FilmProgressed,
+    Logged,
     PictureFinished,
     PictureStarted,
     RunEnded,
@@ -26,6 +29,8 @@ from archivecolor.execution.supervise.messages import (
 from archivecolor.inference import malloc
 from archivecolor.pipeline.observer import FilmProgress, RunObserver
 from archivecolor.provenance import Record
+
+_log = logging.getLogger("archivecolor.execution.supervise.child")
 
 
 def main(number: int) -> None:
@@ -40,12 +45,16 @@ def main(number: int) -> None:
     from archivecolor.pipeline.runner import drive  # the heavy import: until here a signal simply ends the process
 
     observer = ParentObserver(parent)
+    log.forward(lambda record: observer.send(Logged(record)), request.log_level)
     signal.signal(signal.SIGTERM, lambda *_: observer.stopped.set())
     try:
         totals = drive(request.options, observer, request.crashes)
     except ArchivecolorError as error:
         observer.send(RunFailed(error))
         return
+    except Exception:  # a fault of this program: the parent logs the traceback
+        _log.exception("the working process failed")
+        raise SystemExit(1) from None
     observer.send(RunEnded(totals, observer.stopped.is_set()))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,6 +18,7 @@ class RunRequest:
 
     options: RunOptions
     crashes: CrashReport
+    log_level: int
 
 
 @dataclass(frozen=True)
@@ -48,6 +50,13 @@ class FileIgnored:
     """From the child: see `RunObserver.file_ignored`."""
 
     path: Path
+
+
+@dataclass(frozen=True)
+class Logged:
+    """From the child: a record for the log."""
+
+    record: logging.LogRecord
 
 
 @dataclass(frozen=True)

@@ -16,10 +16,12 @@ from multiprocessing import Pipe
 from multiprocessing.connection import Connection
 from typing import IO, Any
 
+from archivecolor import log
 from archivecolor.errors import ArchivecolorError, StoppedError
 from archivecolor.execution.supervise.messages import (
     FileIgnored,
     FilmProgressed,
+    Logged,
     PictureFinished,
     PictureStarted,
     RunEnded,
@@ -64,7 +66,7 @@ def drive(options: RunOptions, observer: RunObserver, child: Sequence[str] = CHI
     crashes = CrashReport()
     with _replayable_stdin(options) as stdin:
         while True:
-            session = _run_child(RunRequest(options, crashes), child, stdin, observer)
+            session = _run_child(RunRequest(options, crashes, log.level()), child, stdin, observer)
             if session.error:
                 raise session.error
             if session.end and session.end.stopped and not observer.stop_requested():
@@ -129,6 +131,8 @@ def _handle(message: object, session: ChildSession, observer: RunObserver) -> No
             observer.film_progress(name, progress)
         case FileIgnored(path):
             observer.file_ignored(path)
+        case Logged(record):
+            log.handle(record)
         case RunFailed(error):
             session.error = error
         case RunEnded():
@@ -144,7 +148,7 @@ def _updated(crashes: CrashReport, session: ChildSession) -> CrashReport:
     cause = _exit_cause(session.exit_code)
     if session.exit_code >= 0:
         raise ArchivecolorError(
-            f"the working process {cause}, which is a fault of this program; its messages are above"
+            f"the working process {cause}, which is a fault of this program; {log.traceback_hint()}"
         )
     if not session.unfinished:
         raise ArchivecolorError(f"the working process {cause} while it was working on no picture; run again")
