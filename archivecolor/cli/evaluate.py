@@ -82,7 +82,7 @@ def evaluate(
     from archivecolor.evaluation import scoring
     from archivecolor.inference import devices
     from archivecolor.options import EvaluationOptions
-    from archivecolor.training.trainer import read_rgb
+    from archivecolor.training.photographs import read_rgb
 
     source = data or plates
     if source is None or (data and plates):
@@ -125,7 +125,7 @@ def evaluate(
 
 def _rank(asked: EvaluationOptions, where: torch.device, write_card: bool, as_json: bool) -> None:
     from archivecolor.evaluation import confidence
-    from archivecolor.training.trainer import read_rgb
+    from archivecolor.training.photographs import read_rgb
 
     with progress_bar() as shown:
         task = shown.add_task("", total=None, note="")
@@ -147,7 +147,7 @@ def _rank(asked: EvaluationOptions, where: torch.device, write_card: bool, as_js
 
 def _plates(asked: EvaluationOptions, where: torch.device, as_json: bool) -> None:
     from archivecolor.evaluation import plates
-    from archivecolor.training.trainer import read_rgb
+    from archivecolor.training.photographs import read_rgb
 
     with progress_bar() as shown:
         task = shown.add_task("colouring", total=None, note="")

@@ -45,7 +45,7 @@ def train_find_lr(
         name="pretrain", model=model, out=Path(), sizes=((size, 1.0),), batch=batch, aging=aging, seed=seed,
         precision=devices.choose_precision(precision, where),
     )  # fmt: skip
-    start = Pretraining(model=model, encoder=encoder).start()
+    start = Pretraining(model=model, encoder=encoder).resolve_encoder()
     with progress_bar() as shown:
         task = shown.add_task("", total=None, note="")
         found = trainer.find_lr(

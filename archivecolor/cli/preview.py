@@ -25,7 +25,7 @@ def train_preview(
     """
     from archivecolor.options import PreviewOptions
     from archivecolor.training import preview
-    from archivecolor.training.trainer import read_rgb
+    from archivecolor.training.photographs import read_rgb
 
     asked = PreviewOptions(data, out, count, times, size, seed)
     with progress_bar() as shown:

@@ -32,5 +32,6 @@ def train_all(
     from archivecolor.training import trainer
 
     path = recipe or (out / recipes.FILE if (out / recipes.FILE).exists() else recipes.default())
-    road = recipes.read(path)
-    training_session(data, val, road.longest_side(), device, as_json, lambda room: trainer.whole_road(road, out, room))
+    stages = recipes.read(path)
+    crop = stages.longest_side()
+    training_session(data, val, crop, device, as_json, lambda context: trainer.train_all(stages, out, context))

@@ -18,8 +18,9 @@ if TYPE_CHECKING:
     import torch
     from rich.progress import Progress
 
-    from archivecolor.training.loop import Progress as Seen
-    from archivecolor.training.trainer import Photographs, TrainingContext
+    from archivecolor.training.loop import TrainingProgress
+    from archivecolor.training.photographs import Photographs
+    from archivecolor.training.trainer import TrainingContext
 
 Data = Annotated[Path, typer.Option(help="Folder of colour photographs, or a text file that lists them.")]
 Out = Annotated[Path, typer.Option(help="Weights folder to write; holds the state to resume from as well.")]
@@ -74,11 +75,12 @@ def training_session(
 
     Args:
         short: the side of the largest crops.
-        work: what is done in the room; its answer is the last report.
+        work: runs the training; its result is the last report.
     """
     from archivecolor.training import distributed, figures, trainer
+    from archivecolor.training.photographs import load_photographs
 
-    figures.check_drawing()
+    figures.require_matplotlib()
     where, stop = local_device(device), catch_interrupts()
     with (
         distributed.initialize(int(os.environ.get("WORLD_SIZE", "1")), where),
@@ -88,7 +90,7 @@ def training_session(
 
         @functools.cache
         def photographs() -> Photographs:
-            found = trainer.load_photographs(data, val, short, told.reading)
+            found = load_photographs(data, val, short, told.reading)
             told.photographs(found)
             return found
 
@@ -135,15 +137,14 @@ class Report:
 
     def photographs(self, found: Photographs) -> None:
         """How many pictures there are, and how many are no use and why."""
-        counts = found.counts()
-        self.say("photographs", counts)
-        useless = [f"{n} {why}" for side in counts["left_out"].values() for why, n in side.items()]
-        text = f"{counts['train']} photographs to learn from, {counts['val']} held out; left out: "
+        self.say("photographs", found.counts())
+        useless = [f"{n} {why}" for side in found.left_out().values() for why, n in side.items()]
+        text = f"{len(found.train)} photographs to learn from, {len(found.validation)} held out; left out: "
         self.line(text + (", ".join(useless) or "none"))
-        if found.in_both:
-            self.line(f"{found.in_both} of the held-out ones are learnt from as well: what is said of them flatters")
+        if found.overlap:
+            self.line(f"{found.overlap} of the held-out ones are learnt from as well: what is said of them flatters")
 
-    def step(self, p: Seen) -> None:
+    def step(self, p: TrainingProgress) -> None:
         """After each step; the bar shows it, and a line is left behind by each validation."""
         numbers = " ".join(f"{k} {v:.4g}" for k, v in p.numbers.items())
         note = f"{p.pictures}/{p.total} at {p.size} px, {p.per_second:.1f}/s, {numbers}"

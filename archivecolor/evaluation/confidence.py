@@ -91,7 +91,7 @@ def apart(one: Tensor, other: Tensor) -> FloatArray:
 
 def errors(answer: Tensor, batch: Batch) -> tuple[FloatArray, FloatArray]:
     """The true errors of a batch: mean CIEDE2000 and mean distance in ab, (N,) each."""
-    mine = batch.painted(answer)
+    mine = batch.colorized(answer)
     ciede = metrics.ciede2000_from_lab(lab.lab_from_srgb(mine).numpy(), lab.lab_from_srgb(batch.rgb).numpy())
     return ciede, apart(answer, batch.ab_net)
 
@@ -109,8 +109,8 @@ def rank(
         UsageError, WeightsError: see `load_networks`.
     """
     networks = load_networks(asked.models, asked.size, device)
-    paths = dataset.chosen(asked.data, asked.limit)
-    photos = dataset.load(paths, read, asked.size, seen=lambda n: seen("reading", n, len(paths)))
+    paths = dataset.find_sample(asked.data, asked.limit)
+    photos = dataset.load(paths, read, asked.size, on_decoded=lambda n: seen("reading", n, len(paths)))
     if len(photos) < 3:
         raise NoInputError(f"{asked.data}: {len(photos)} pictures are too few to rank; give at least three")
     noted: dict[str, list[dict[str, FloatArray]]] = {name: [] for name in networks}

@@ -28,8 +28,8 @@ from archivecolor.networks.encoders import Lite0Classifier, imagenet_lite0
 from archivecolor.options import EvaluationOptions
 from archivecolor.training import dataset, figures
 from archivecolor.training.dataset import Batch
+from archivecolor.training.encoder_weights import lite0_checkpoint
 from archivecolor.training.loop import predict
-from archivecolor.training.pretrain import lite0_checkpoint
 
 BATCH = 12
 CLASSIFIER_SIZE = 224
@@ -144,7 +144,7 @@ def coloured(networks: dict[str, nn.Module], batch: Batch, precision: str) -> di
     """The pictures of a batch as sRGB (N, 3, H, W): grey, by each network, true; all with the true L*."""
     none = torch.zeros_like(batch.ab_net)
     answers = {GREY: none, **{name: predict(network, batch.l_net, precision) for name, network in networks.items()}}
-    return {**{name: batch.painted(ab_net) for name, ab_net in answers.items()}, TRUTH: batch.rgb}
+    return {**{name: batch.colorized(ab_net) for name, ab_net in answers.items()}, TRUTH: batch.rgb}
 
 
 class Tiles:
@@ -152,7 +152,7 @@ class Tiles:
 
     def __init__(self, names: Sequence[str], places: int) -> None:
         self.rows: dict[str, list[ByteArray]] = {name: [] for name in names}
-        self.wanted = deque(dataset.spread(places, SHEET_PICTURES))
+        self.wanted = deque(dataset.evenly_spaced(places, SHEET_PICTURES))
 
     def take(self, places: Sequence[int], pictures: dict[str, Tensor]) -> None:
         """Keeps those of a batch (N, 3, H, W), found at these N places, that belong on the sheet."""
@@ -160,7 +160,7 @@ class Tiles:
             if self.wanted and place >= self.wanted[0]:
                 self.wanted.popleft()
                 for name, rgb in pictures.items():
-                    self.rows[name].append(figures.to_bytes(rgb[i]))
+                    self.rows[name].append(figures.to_uint8(rgb[i]))
 
 
 def compare(
@@ -220,7 +220,7 @@ def evaluate(
         UsageError, WeightsError: see `load_networks`.
     """
     networks = load_networks(asked.models, asked.size, device)
-    paths = dataset.chosen(asked.data, asked.limit)
+    paths = dataset.find_sample(asked.data, asked.limit)
     left_out: Counter[str] = Counter()
 
     def pictures() -> Iterator[tuple[int, ByteArray]]:
@@ -235,12 +235,12 @@ def evaluate(
     count = rows[TRUTH].measures.count
     if count < 2:
         raise (
-            dataset.nothing_useful(len(paths), left_out)
+            dataset.all_rejected_error(len(paths), left_out)
             if not count
             else NoInputError(f"{asked.data}: one picture is too few to evaluate on; give at least two")
         )
     if asked.sheet:
-        figures.write(asked.sheet, tiles, captions(asked.models) if asked.compare else ())
+        figures.write_sheet(asked.sheet, tiles, captions(asked.models) if asked.compare else ())
     grey = scores(GREY, rows[GREY], rows[TRUTH])
     truth, *models = (scores(name, rows[name], rows[TRUTH], grey) for name in (TRUTH, *asked.models))
     return Evaluated(

@@ -91,9 +91,9 @@ class _PlateKind:
     def colour(self, batch: Batch, precision: str) -> None:
         for name, rgb in coloured(self.networks, batch, precision).items():
             self.measures[name].add(rgb, batch.rgb)
-            self.tiles[name].append(figures.to_bytes(rgb[0]))
+            self.tiles[name].append(figures.to_uint8(rgb[0]))
         grey = lab.srgb_from_lab(lab.lab_from_net(batch.l_net, torch.zeros_like(batch.ab_net)))
-        self.plates.append(figures.to_bytes(grey[0]))
+        self.plates.append(figures.to_uint8(grey[0]))
 
     def scores(self, plate: str) -> Iterator[PlateScores]:
         grey, truth = (self.measures[name].means() for name in (GREY, TRUTH))
@@ -143,8 +143,8 @@ def evaluate(
         rows += [kind.plates, *(kind.tiles[model] for model in networks)]
         captions += [f"plate: {name}", *(f"{model}, from {name}" for model in networks)]
     if asked.sheet:
-        truths = [figures.to_bytes(batch_of(plate, asked.size, read).rgb[0]) for plate in kinds[TRUE_LIGHTNESS]]
-        figures.write(asked.sheet, [*rows, truths], [*captions, "true colours"])
+        truths = [figures.to_uint8(batch_of(plate, asked.size, read).rgb[0]) for plate in kinds[TRUE_LIGHTNESS]]
+        figures.write_sheet(asked.sheet, [*rows, truths], [*captions, "true colours"])
     return scores
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
+from archivecolor.networks.depthwise import DepthwiseConv2d
 from archivecolor.networks.initialization import he_normal_
 
 
@@ -64,10 +65,20 @@ class SamePadConv2d(nn.Conv2d):
         return super().forward(F.pad(x, (left, total - left, left, total - left)))
 
 
-def _conv(n_in: int, n_out: int, size: int, stride: int = 1, groups: int = 1) -> nn.Conv2d:
+class SamePadDepthwiseConv2d(SamePadConv2d, DepthwiseConv2d):
+    """The same with one filter per channel."""
+
+
+def _conv(n_in: int, n_out: int, size: int, stride: int = 1) -> nn.Conv2d:
     if stride == 1:
-        return nn.Conv2d(n_in, n_out, size, padding=size // 2, groups=groups, bias=False)
-    return SamePadConv2d(n_in, n_out, size, stride=stride, groups=groups, bias=False)
+        return nn.Conv2d(n_in, n_out, size, padding=size // 2, bias=False)
+    return SamePadConv2d(n_in, n_out, size, stride=stride, bias=False)
+
+
+def _depthwise(n: int, size: int, stride: int = 1) -> nn.Conv2d:
+    if stride == 1:
+        return DepthwiseConv2d(n, n, size, padding=size // 2, groups=n, bias=False)
+    return SamePadDepthwiseConv2d(n, n, size, stride=stride, groups=n, bias=False)
 
 
 def _norm(n: int) -> nn.BatchNorm2d:
@@ -79,7 +90,7 @@ class SeparableConv(nn.Module):
 
     def __init__(self, n_in: int, n_out: int) -> None:
         super().__init__()
-        self.conv_dw = _conv(n_in, n_in, 3, groups=n_in)
+        self.conv_dw = _depthwise(n_in, 3)
         self.bn1 = _norm(n_in)
         self.conv_pw = _conv(n_in, n_out, 1)
         self.bn2 = _norm(n_out)
@@ -97,7 +108,7 @@ class InvertedResidual(nn.Module):
         self.residual = stride == 1 and n_in == n_out
         self.conv_pw = _conv(n_in, n_mid, 1)
         self.bn1 = _norm(n_mid)
-        self.conv_dw = _conv(n_mid, n_mid, size, stride, groups=n_mid)
+        self.conv_dw = _depthwise(n_mid, size, stride)
         self.bn2 = _norm(n_mid)
         self.conv_pwl = _conv(n_mid, n_out, 1)
         self.bn3 = _norm(n_out)

@@ -37,6 +37,18 @@ def shuffle_up(n_in: int, n_out: int) -> nn.Sequential:
     return nn.Sequential(nn.Sequential(expand, nn.ReLU(inplace=True)), nn.PixelShuffle(2))
 
 
+def contiguous_gradient(x: Tensor) -> Tensor:
+    """Returns x, whose gradient is made contiguous first.
+
+    The gradient of a part of a concatenation is a slice of a larger map. The backward pass of batch norm is slow on it:
+    5 % of a training step of the ResNet18 U-Net.
+    """
+    if x.requires_grad:
+        layout = torch.channels_last if x.is_contiguous(memory_format=torch.channels_last) else torch.contiguous_format
+        x.register_hook(lambda gradient: gradient.contiguous(memory_format=layout))
+    return x
+
+
 class UnetBlock(nn.Module):
     """One step up: shuffle the deep map to twice its size, join the skip connection, two convolutions."""
 
@@ -51,7 +63,10 @@ class UnetBlock(nn.Module):
         self.conv2 = conv_relu(self.n_out, self.n_out)
 
     def forward(self, deep: Tensor, skip: Tensor) -> Tensor:
-        joined = torch.cat([self.shuf(deep), self.bn(skip)], dim=1).relu()
+        normalized = self.bn(skip)
+        if self.training:  # a hook cannot be exported
+            normalized = contiguous_gradient(normalized)
+        joined = torch.cat([self.shuf(deep), normalized], dim=1).relu()
         return self.conv2(self.conv1(joined))
 
 

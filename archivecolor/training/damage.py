@@ -1,7 +1,7 @@
-"""What happens to a photograph after it was taken: scratches, dust, print screens, compression, and its margins.
+"""Damage to a photograph after it was taken: scratches, dust, print screens, compression and margins.
 
-Luminance is l = L*/100 (H, W), float32; sizes are in shares of the shorter side, so that the same damage is drawn at
-every size of crop.
+Lightness is L*/100 (H, W), float32. Sizes are shares of the short side, so that damage looks the same at
+every crop size.
 """
 
 from __future__ import annotations
@@ -13,12 +13,19 @@ from numpy.random import Generator
 from archivecolor.imaging.arrays import ByteArray, DoubleArray, FloatArray
 
 DEEPEST_MARGIN = 0.2
-"""Share of the shorter side that one margin covers at most."""
+"""The largest share of the short side that one margin covers."""
 _FRACTION_BITS = 4  # OpenCV draws at sixteenths of a pixel
 
 
-def _curve(height: int, width: int, start: DoubleArray, angle: float, length: float, bend: float) -> ByteArray:
-    """A thin bent line as a mask (H, W): 255 where it runs. `start` is (x, y), in pixels as `length`."""
+def _bent_line(height: int, width: int, start: DoubleArray, angle: float, length: float, bend: float) -> ByteArray:
+    """A thin bent line as a mask (H, W), 255 on the line.
+
+    Args:
+        start: (x, y), in pixels.
+        angle: in radians.
+        length: in pixels.
+        bend: how far the middle is off the straight line, as a share of the length.
+    """
     steps = np.linspace(0, length, 6)
     along, across = np.array([np.cos(angle), np.sin(angle)]), np.array([-np.sin(angle), np.cos(angle)])
     points = start + steps[:, None] * along + (bend * length * np.sin(np.linspace(0, np.pi, 6)))[:, None] * across
@@ -28,95 +35,94 @@ def _curve(height: int, width: int, start: DoubleArray, angle: float, length: fl
     return mask
 
 
-def _covered(light: FloatArray, mask: ByteArray, value: float, opacity: float) -> FloatArray:
-    """The picture with `value` laid over it where the mask is."""
+def _blend(lightness: FloatArray, mask: ByteArray, value: float, opacity: float) -> FloatArray:
+    """Blends `value` over the picture where the mask (H, W), 0 to 255, is set."""
     cover = mask.astype(np.float32) * np.float32(opacity / 255)
-    return light + cover * (np.float32(value) - light)
+    return lightness + cover * (np.float32(value) - lightness)
 
 
-def scratches(light: FloatArray, random: Generator) -> FloatArray:
-    """One to four hairlines across the picture, most of them along the film's way; light or dark."""
-    height, width = light.shape
+def scratches(lightness: FloatArray, rng: Generator) -> FloatArray:
+    """One to four hairlines, light or dark. Most run along the film."""
+    height, width = lightness.shape
     mask = np.zeros((height, width), np.uint8)
-    for _ in range(random.integers(1, 5)):
-        upright = random.random() < 0.7
-        angle = np.pi / 2 + random.normal(0, 0.04) if upright else random.uniform(0, np.pi)
-        start = random.uniform(0, 1, 2) * (width, height) * ((1, 0.3) if upright else (1, 1))
-        length = random.uniform(0.2, 1.0) * height
-        mask = np.maximum(mask, _curve(height, width, start, angle, length, random.uniform(-0.04, 0.04)))
-    return _covered(light, mask, float(random.random() < 0.7), random.uniform(0.15, 0.85))
+    for _ in range(rng.integers(1, 5)):
+        upright = rng.random() < 0.7
+        angle = np.pi / 2 + rng.normal(0, 0.04) if upright else rng.uniform(0, np.pi)
+        start = rng.uniform(0, 1, 2) * (width, height) * ((1, 0.3) if upright else (1, 1))
+        length = rng.uniform(0.2, 1.0) * height
+        mask = np.maximum(mask, _bent_line(height, width, start, angle, length, rng.uniform(-0.04, 0.04)))
+    return _blend(lightness, mask, float(rng.random() < 0.7), rng.uniform(0.15, 0.85))
 
 
-def dust(light: FloatArray, random: Generator) -> FloatArray:
-    """Up to 25 specks and two hairs; white, as dust on a negative prints, or dark."""
-    height, width = light.shape
+def dust(lightness: FloatArray, rng: Generator) -> FloatArray:
+    """Up to 25 specks and two hairs: white, like the print of dust on a negative, or dark."""
+    height, width = lightness.shape
     side = min(height, width)
     mask = np.zeros((height, width), np.uint8)
-    for _ in range(random.integers(3, 26)):
-        x, y = random.uniform(0, 1, 2) * (width, height) * 2**_FRACTION_BITS
-        radius = min(0.3 + random.exponential(0.004) * side, 0.02 * side) * 2**_FRACTION_BITS
-        cv2.circle(mask, (int(x), int(y)), int(radius), int(random.integers(90, 256)), -1, cv2.LINE_AA, _FRACTION_BITS)
-    for _ in range(random.integers(0, 3)):
-        start = random.uniform(0, 1, 2) * (width, height)
-        length = random.uniform(0.04, 0.15) * side
+    for _ in range(rng.integers(3, 26)):
+        x, y = rng.uniform(0, 1, 2) * (width, height) * 2**_FRACTION_BITS
+        radius = min(0.3 + rng.exponential(0.004) * side, 0.02 * side) * 2**_FRACTION_BITS
+        cv2.circle(mask, (int(x), int(y)), int(radius), int(rng.integers(90, 256)), -1, cv2.LINE_AA, _FRACTION_BITS)
+    for _ in range(rng.integers(0, 3)):
+        start = rng.uniform(0, 1, 2) * (width, height)
+        length = rng.uniform(0.04, 0.15) * side
         mask = np.maximum(
-            mask, _curve(height, width, start, random.uniform(0, 2 * np.pi), length, random.uniform(-0.5, 0.5))
+            mask, _bent_line(height, width, start, rng.uniform(0, 2 * np.pi), length, rng.uniform(-0.5, 0.5))
         )
-    return _covered(light, mask, float(random.random() < 0.6), random.uniform(0.4, 1.0))
+    return _blend(lightness, mask, float(rng.random() < 0.6), rng.uniform(0.4, 1.0))
 
 
-def halftone(light: FloatArray, random: Generator) -> FloatArray:
-    """A printer's screen of 2.5 to 5 pixels at an angle, as it shows once a printed page was reduced in size."""
-    height, width = light.shape
-    turn, frequency = random.uniform(0, np.pi / 2), 2 * np.pi / random.uniform(2.5, 5.0)
+def halftone(lightness: FloatArray, rng: Generator) -> FloatArray:
+    """A print screen of 2.5 to 5 pixels at an angle, as in a reduced scan of a printed page."""
+    height, width = lightness.shape
+    turn, frequency = rng.uniform(0, np.pi / 2), 2 * np.pi / rng.uniform(2.5, 5.0)
     y, x = np.mgrid[0:height, 0:width].astype(np.float32) * np.float32(frequency)
     c, s = np.float32(np.cos(turn)), np.float32(np.sin(turn))
     screen = 0.5 + 0.25 * (np.cos(c * x + s * y) + np.cos(c * y - s * x))
-    dots = ((light - screen) * 3 + 0.5).clip(0, 1)
-    strength = np.float32(random.uniform(0.05, 0.3))
-    return light + strength * (dots - light)
+    dots = ((lightness - screen) * 3 + 0.5).clip(0, 1)
+    strength = np.float32(rng.uniform(0.05, 0.3))
+    return lightness + strength * (dots - lightness)
 
 
-def jpeg(light: FloatArray, random: Generator) -> FloatArray:
+def jpeg(lightness: FloatArray, rng: Generator) -> FloatArray:
     """The blocks and ringing of a small file: quality 15 to 70."""
-    quality = int(random.integers(15, 71))
-    samples = np.rint(light.clip(0, 1) * 255).astype(np.uint8)
+    quality = int(rng.integers(15, 71))
+    samples = np.rint(lightness.clip(0, 1) * 255).astype(np.uint8)
     _, packed = cv2.imencode(".jpg", samples, [cv2.IMWRITE_JPEG_QUALITY, quality])
     return np.asarray(cv2.imdecode(packed, cv2.IMREAD_GRAYSCALE), np.float32) / np.float32(255)
 
 
-def _edge(length: int, depth: float, roughness: float, random: Generator) -> DoubleArray:
-    """How far a margin reaches in at `length` places, in pixels: a little slanted, and as rough as asked."""
-    slant = np.linspace(random.uniform(0.8, 1.2), random.uniform(0.8, 1.2), length)
-    walk = np.cumsum(random.standard_normal(length)) * roughness / np.sqrt(length)
+def _margin_depth(length: int, depth: float, roughness: float, rng: Generator) -> DoubleArray:
+    """The depth of a margin at `length` places along its side, in pixels: a little slanted, and rough."""
+    slant = np.linspace(rng.uniform(0.8, 1.2), rng.uniform(0.8, 1.2), length)
+    walk = np.cumsum(rng.standard_normal(length)) * roughness / np.sqrt(length)
     return np.asarray(depth * slant + walk - walk.mean())
 
 
-def margin(rgb: ByteArray, random: Generator) -> ByteArray:
-    """The picture with a margin on one to four sides: the black of film, the white of paper, or a torn edge.
+def margin(rgb: ByteArray, rng: Generator) -> ByteArray:
+    """Draws a margin on one to four sides: the black of film, the white of paper, or a torn edge.
 
-    This is drawn into the true colours and not only into the luminance: where a margin lies there is no picture, and
-    its colour is none. If the target kept the colours of what is hidden there, the network would learn to paint black
-    and white margins in their average, which is the brown and red that it must not put there. So the target is
-    clean: exact inside the margin as outside of it.
+    The margin is drawn into the true colours, not only into the luminance, because a margin has no colour. If the
+    target kept the colours of the hidden picture, the network would learn to give margins their average, a brown or
+    red.
 
     Args:
-        rgb: uint8 (H, W, 3); it is not changed.
+        rgb: uint8 (H, W, 3); not changed.
     """
     height, width = rgb.shape[:2]
     side = min(height, width)
-    torn = random.random() < 0.3
-    dark = random.random() < 0.6 and not torn
-    roughness = side * (random.uniform(0.04, 0.12) if torn else random.uniform(0, 0.01))
-    sides = random.random(4) < 0.55
-    sides[random.integers(4)] = True
+    torn = rng.random() < 0.3
+    dark = rng.random() < 0.6 and not torn
+    roughness = side * (rng.uniform(0.04, 0.12) if torn else rng.uniform(0, 0.01))
+    sides = rng.random(4) < 0.55
+    sides[rng.integers(4)] = True
     covered = np.zeros((height, width), bool)
     rows, columns = np.arange(height)[:, None], np.arange(width)[None]
     distances = (rows, height - 1 - rows, columns, width - 1 - columns)
     for i in np.flatnonzero(sides):
-        depth = random.uniform(0.015, 0.14) * side
-        reach = _edge(width if i < 2 else height, depth, roughness, random).clip(0, DEEPEST_MARGIN * side)
+        depth = rng.uniform(0.015, 0.14) * side
+        reach = _margin_depth(width if i < 2 else height, depth, roughness, rng).clip(0, DEEPEST_MARGIN * side)
         covered |= distances[i] < (reach[None] if i < 2 else reach[:, None])
     result = rgb.copy()
-    result[covered] = random.integers(0, 30) if dark else random.integers(205, 256)
+    result[covered] = rng.integers(0, 30) if dark else rng.integers(205, 256)
     return result

@@ -1,20 +1,24 @@
-"""Several processes that train one network, step for step as one process with the whole batch would.
+"""Trains one network in several processes, step for step as one process with the whole batch would.
 
-Each takes its part of every batch; gradients, the statistics of batch norms and the means in the losses are taken over
-all parts. What one process does alone (`leads`) is writing. Without a process group everything here does nothing.
+Each process takes its part of every batch. Gradients, the statistics of batch norms and the means inside losses are
+averaged over all processes. Only the main process writes files. Without a process group, all functions here do nothing.
 
-Why not `DistributedDataParallel` with `SyncBatchNorm`: the latter needs CUDA, and plain batch norms would see one part
-of the batch each, which gives another loss curve than one process has. These few lines do the same on every device,
-so that what is tested on two CPU processes is what runs on eight GPUs. The price: gradients are sent once all are
-there, and not while the rest is still being computed. Dropout draws differently in every process; of the networks here
-only pix2pix has any.
+Set-up, reduction and barrier are those of `torch.distributed`. What was tried instead of the rest (torch 2.14):
+
+- `torch.nn.SyncBatchNorm` refuses CPU tensors. Plain batch norms would see one part of the batch each and give another
+  loss curve. `SyncedBatchNorm` below runs on every device, so the test on two CPU processes covers what GPUs run.
+- `DistributedDataParallel` synchronizes only what passes through the `forward` of its wrapper. The steps here also call
+  the encoder and the decoder one by one, and run the discriminator twice per loss and once frozen. It would save one
+  function of eight lines (`average_gradients`); it would send gradients while others are still being computed.
+- `accelerate` wraps the two above, and brings nothing for the batch norms or the means inside losses.
+
+Dropout draws differently in every process. Of the networks here only pix2pix has any.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -25,7 +29,7 @@ from archivecolor.errors import UsageError
 
 @contextmanager
 def initialize(processes: int, device: torch.device) -> Iterator[None]:
-    """In a process group while the block runs, if there is more than one process (`torchrun` has set up the rest)."""
+    """Runs the block in a process group if there is more than one process. `torchrun` sets the environment for it."""
     if processes < 2:
         yield
         return
@@ -39,42 +43,43 @@ def initialize(processes: int, device: torch.device) -> Iterator[None]:
 
 
 def world_size() -> int:
-    """How many processes there are."""
+    """The number of processes."""
     return dist.get_world_size() if dist.is_initialized() else 1
 
 
 def rank() -> int:
-    """Which of them this one is."""
+    """The number of this process, from 0."""
     return dist.get_rank() if dist.is_initialized() else 0
 
 
 def is_main_process() -> bool:
-    """Whether this is the process that writes and speaks."""
+    """Whether this process writes files and prints messages."""
     return rank() == 0
 
 
 def local_slice(start: int, batch: int) -> tuple[int, int]:
-    """Where this process's part of a batch that begins at `start` begins, and how many pictures it has."""
+    """The first picture of this process's part of a batch that begins at `start`, and how many pictures it has."""
     count = batch // world_size()
     return start + rank() * count, count
 
 
-def check_batch(batch: int) -> None:
-    """Raises UsageError if a batch cannot be shared out equally."""
+def check_batch_size(batch: int) -> None:
+    """Raises UsageError if the batch cannot be split equally."""
     if batch % world_size():
         raise UsageError(
-            f"--batch {batch}: cannot be shared out equally to {world_size()} processes; it is the whole batch"
+            f"--batch {batch}: cannot be split equally between {world_size()} processes; it is the batch of all "
+            "processes together"
         )
 
 
 def barrier() -> None:
-    """Until all are here."""
+    """Waits until all processes are here."""
     if world_size() > 1:
         dist.barrier()
 
 
 def any_process(condition: bool) -> bool:
-    """Whether it holds for one of the processes: all must stop at the same step, or the others wait for ever."""
+    """Whether the condition holds in at least one process. All must stop at the same step, or some wait forever."""
     if world_size() == 1:
         return condition
     flag = torch.tensor(float(condition))
@@ -83,14 +88,14 @@ def any_process(condition: bool) -> bool:
 
 
 def check_equal_on_all(number: int, what: str) -> None:
-    """Raises UsageError in all processes if they do not agree on a number."""
+    """Raises UsageError in all processes if they do not have the same number."""
     if any_process(float(mean(torch.tensor(float(number), dtype=torch.float64))) != number):
         raise UsageError(f"the processes do not agree on {what}; --out and --data must be on a disk that all share")
 
 
 @torch.no_grad()
 def mean(value: Tensor) -> Tensor:
-    """The mean over the processes; no gradient passes."""
+    """The mean over the processes, without gradient."""
     if world_size() == 1:
         return value
     total = value.detach().clone()
@@ -98,8 +103,8 @@ def mean(value: Tensor) -> Tensor:
     return total / world_size()
 
 
-def mean_of(numbers: dict[str, float]) -> dict[str, float]:
-    """The means of named numbers over the processes."""
+def mean_of_each(numbers: dict[str, float]) -> dict[str, float]:
+    """The mean of each named number over the processes."""
     if world_size() == 1:
         return numbers
     return dict(zip(numbers, mean(torch.tensor(list(numbers.values()), dtype=torch.float64)).tolist(), strict=True))
@@ -117,7 +122,7 @@ def average_gradients(parameters: Iterable[nn.Parameter]) -> None:
 
 
 def broadcast_parameters(modules: Iterable[nn.Module]) -> None:
-    """Begins as one: all take the first process's values, and batch norms their statistics from all parts."""
+    """Gives all processes the main process's parameters and buffers, and synchronizes the batch norms from now on."""
     if world_size() == 1:
         return
     for module in modules:
@@ -126,56 +131,56 @@ def broadcast_parameters(modules: Iterable[nn.Module]) -> None:
             dist.broadcast(value.detach(), 0)
 
 
-class _Sum(torch.autograd.Function):
-    """The sum over the processes; so is its gradient, since each process's value reaches every loss."""
+class _AllReduceSum(torch.autograd.Function):
+    """The sum over the processes. Its gradient is a sum as well, since each value reaches the loss of every process."""
 
     @staticmethod
-    def forward(ctx: Any, value: Tensor) -> Tensor:
+    def forward(ctx: object, value: Tensor) -> Tensor:
         total = value.detach().clone()
         dist.all_reduce(total)
         return total
 
     @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> Tensor:
+    def backward(ctx: object, *gradients: Tensor) -> Tensor:
         total = gradients[0].clone()
         dist.all_reduce(total)
         return total
 
 
 class SyncedBatchNorm(nn.BatchNorm2d):
-    """A batch norm whose mean and variance are those of all processes' parts, which are of equal size."""
+    """A batch norm over the parts of all processes, which must be of equal size."""
 
     def forward(self, x: Tensor) -> Tensor:
         if not self.training:
             return super().forward(x)
-        wide = x.float()
-        centre = _Sum.apply(wide.mean(dim=(0, 2, 3))) / world_size()  # type: ignore[no-untyped-call]
-        around = wide - centre[:, None, None]
-        variance = _Sum.apply(around.square().mean(dim=(0, 2, 3))) / world_size()  # type: ignore[no-untyped-call]
-        self._remember(centre.detach(), variance.detach(), world_size() * x.numel() // x.shape[1])
+        x32 = x.float()
+        mean = _AllReduceSum.apply(x32.mean(dim=(0, 2, 3))) / world_size()  # type: ignore[no-untyped-call]
+        centred = x32 - mean[:, None, None]
+        variance = _AllReduceSum.apply(centred.square().mean(dim=(0, 2, 3))) / world_size()  # type: ignore[no-untyped-call]
+        self._update_running_statistics(mean.detach(), variance.detach(), world_size() * x.numel() // x.shape[1])
         scale = self.weight * (variance + self.eps).rsqrt()
-        return (around * scale[:, None, None] + self.bias[:, None, None]).to(x.dtype)
+        return (centred * scale[:, None, None] + self.bias[:, None, None]).to(x.dtype)
 
     @torch.no_grad()
-    def _remember(self, centre: Tensor, variance: Tensor, count: int) -> None:
-        """The running statistics, with the unbiased variance, as in PyTorch's own."""
+    def _update_running_statistics(self, mean: Tensor, variance: Tensor, count: int) -> None:
+        """Uses the unbiased variance, as PyTorch does. `count` is the number of values of each channel."""
         assert self.running_mean is not None
         assert self.running_var is not None
         assert self.num_batches_tracked is not None
         assert self.momentum is not None
         self.num_batches_tracked.add_(1)
-        self.running_mean.lerp_(centre, self.momentum)
+        self.running_mean.lerp_(mean, self.momentum)
         self.running_var.lerp_(variance * (count / (count - 1)), self.momentum)
 
 
 def sync_batch_norms(module: nn.Module) -> None:
-    """Puts a `SharedNorm` in the place of each batch norm inside; parameters, buffers and their names stay."""
+    """Replaces each batch norm inside by a `SyncedBatchNorm` with the same parameters, buffers and names."""
     for name, child in module.named_children():
         if type(child) is nn.BatchNorm2d:
-            shared = SyncedBatchNorm(child.num_features, child.eps, child.momentum)
-            shared.weight, shared.bias, shared.training = child.weight, child.bias, child.training
+            synced = SyncedBatchNorm(child.num_features, child.eps, child.momentum)
+            synced.weight, synced.bias, synced.training = child.weight, child.bias, child.training
             for key, value in child.named_buffers():
-                setattr(shared, key, value)
-            setattr(module, name, shared)
+                setattr(synced, key, value)
+            setattr(module, name, synced)
         else:
             sync_batch_norms(child)

@@ -1,4 +1,4 @@
-"""What a training leaves to look at: `history.jsonl`, `curves.png`, `samples.png`."""
+"""The files that show how a training went: `history.jsonl`, `curves.png`, `samples.png`; and contact sheets."""
 
 from __future__ import annotations
 
@@ -21,12 +21,11 @@ from archivecolor.training.dataset import PhotoSet, validation_batch
 
 HISTORY, CURVES, SAMPLES = "history.jsonl", "curves.png", "samples.png"
 CAPTION_PX = 22
-"""Height of a line of text on a sheet."""
+"""Height of a caption on a sheet."""
 
 
-def log(folder: Path, row: dict[str, float]) -> None:
-    """Adds one row to the history, in the place of those that a training wrote which was killed and did not get so far
-    again until now."""
+def append_history(folder: Path, row: dict[str, float]) -> None:
+    """Adds one row to the history. Replaces rows of as many or more pictures, left by a training that was killed."""
     folder.mkdir(parents=True, exist_ok=True)
     rows = [*(old for old in read_history(folder) if old["pictures"] < row["pictures"]), row]
     with files.atomic_write(folder / HISTORY) as part:
@@ -34,23 +33,23 @@ def log(folder: Path, row: dict[str, float]) -> None:
 
 
 def read_history(folder: Path) -> list[dict[str, float]]:
-    """The rows of `history.jsonl`."""
+    """The rows of `history.jsonl`; empty if there is no such file."""
     path = folder / HISTORY
     return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()] if path.exists() else []
 
 
-def check_drawing() -> None:
-    """Looks, before anything is trained, for what draws the curves.
+def require_matplotlib() -> None:
+    """Checks, before the training starts, that the curves can be drawn.
 
     Raises:
-        MissingDependencyError: it is not installed.
+        MissingDependencyError: matplotlib is not installed.
     """
     if not importlib.util.find_spec("matplotlib"):
         raise MissingDependencyError("the curves are drawn by matplotlib: pip install 'archivecolor[train]'")
 
 
-def curves(folder: Path) -> None:
-    """Draws every number of the history over the pictures seen."""
+def plot_curves(folder: Path) -> None:
+    """Plots every number of the history over the pictures seen, as `curves.png`."""
     import matplotlib
 
     matplotlib.use("agg")
@@ -68,12 +67,12 @@ def curves(folder: Path) -> None:
     pyplot.close(figure)
 
 
-def write(path: Path, rows: list[list[ByteArray]], captions: Sequence[str] = ()) -> None:
-    """Rows of equal tiles as a PNG, with a line of text above each row if there are captions."""
+def write_sheet(path: Path, rows: list[list[ByteArray]], captions: Sequence[str] = ()) -> None:
+    """Writes rows of equal tiles as a PNG, with a caption above each row if there are captions."""
     path.parent.mkdir(parents=True, exist_ok=True)
     if captions:
-        sheets = [captioned(_sheet([row]), text) for row, text in zip(rows, captions, strict=True)]
-        picture = np.concatenate(sheets)
+        pairs = zip(rows, captions, strict=True)
+        picture = np.concatenate([add_caption(_sheet([row]), caption) for row, caption in pairs])
     else:
         picture = _sheet(rows)
     with files.atomic_write(path) as part:
@@ -85,24 +84,26 @@ def _sheet(rows: list[list[ByteArray]]) -> ByteArray:
     return contact_sheet(rows, gap=4, margin=2, background=(255, 255, 255))
 
 
-def captioned(picture: ByteArray, text: str) -> ByteArray:
+def add_caption(picture: ByteArray, text: str) -> ByteArray:
     """The picture (H, W, 3) with a line of text above it, black on white."""
     line = Image.new("RGB", (picture.shape[1], CAPTION_PX), "white")
     ImageDraw.Draw(line).text((4, 2), text, fill="black", font=ImageFont.load_default(CAPTION_PX - 6))
     return np.concatenate([np.asarray(line, np.uint8), picture])
 
 
-def to_bytes(rgb: Tensor) -> ByteArray:
+def to_uint8(rgb: Tensor) -> ByteArray:
     """(3, H, W) in [0, 1] -> uint8 (H, W, 3)."""
     return (rgb * 255).round().byte().permute(1, 2, 0).numpy()
 
 
 @torch.inference_mode()
-def samples(folder: Path, network: nn.Module, values: dict[str, Tensor], held: PhotoSet, count: int = 10) -> None:
-    """A sheet of held-out pictures: grey, coloured by the average, true."""
-    batch = validation_batch(held, 0, count, 256)
-    with checkpoint.borrowed(network, values):
+def write_samples(
+    folder: Path, network: nn.Module, values: dict[str, Tensor], validation: PhotoSet, count: int = 10
+) -> None:
+    """Writes a sheet of validation pictures as `samples.png`: grey, colorized by the average, true."""
+    batch = validation_batch(validation, 0, count, 256)
+    with checkpoint.temporary_values(network, values):
         device = next(network.parameters()).device
         ab_net = network(batch.l_net.to(device)).float().cpu()
-    mine, grey = batch.painted(ab_net), batch.painted(ab_net * 0)
-    write(folder / SAMPLES, [[to_bytes(picture) for picture in line] for line in (grey, mine, batch.rgb)])
+    rows = (batch.colorized(ab_net * 0), batch.colorized(ab_net), batch.rgb)
+    write_sheet(folder / SAMPLES, [[to_uint8(picture) for picture in row] for row in rows])

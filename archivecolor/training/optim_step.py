@@ -1,4 +1,4 @@
-"""One step down a loss: the same for every network that learns here."""
+"""One optimizer step, the same for every network that is trained here."""
 
 from __future__ import annotations
 
@@ -8,12 +8,11 @@ from torch import Tensor, nn
 from archivecolor.training import distributed
 
 
-def trainable_parameters(network: nn.Module, norms_frozen: bool) -> None:
-    """Sets a network to learning; with `norms_frozen` its batch norms go by the statistics that they have, and keep
-    them.
+def set_train_mode(network: nn.Module, norms_frozen: bool) -> None:
+    """Sets a network to training mode. With `norms_frozen`, its batch norms use and keep the statistics they have.
 
-    So it is for finished weights. The statistics of a dozen pictures are a poor stand-in for those of thousands, and
-    those of one archive's pictures a wrong one: they take away what these have in common, their colours too. Measured
+    Finished weights are trained that way. The statistics of a dozen pictures replace those of thousands badly. Those of
+    one archive's pictures are wrong: they remove what these pictures have in common, including their colours. Measured
     in weights/LOG.md, runs 19 and 22.
     """
     network.train()
@@ -24,9 +23,9 @@ def trainable_parameters(network: nn.Module, norms_frozen: bool) -> None:
 
 
 class LossScale(nn.Module):
-    """Float16 loses gradients under 6e-8, so the loss is multiplied by as much as it bears (Micikevicius et al. 2018).
+    """The loss scale of float16, which would round gradients under 6e-8 to 0 (Micikevicius et al. 2018).
 
-    A module, so that the checkpoint carries how much that is.
+    It is a module so that the checkpoint contains the scale.
     """
 
     def __init__(self, device: torch.device, enabled: bool) -> None:
@@ -34,7 +33,7 @@ class LossScale(nn.Module):
         self.scaler = torch.amp.GradScaler(device.type, enabled=enabled)
 
     def get_extra_state(self) -> Tensor:
-        """The scale and the steps since it last changed."""
+        """The scale, and the number of steps since it last changed."""
         return torch.tensor([self.scaler.get_scale(), self.scaler._get_growth_tracker()], dtype=torch.float64)
 
     def set_extra_state(self, state: Tensor) -> None:
@@ -43,19 +42,22 @@ class LossScale(nn.Module):
 
 
 class OptimStep:
-    """An optimiser with what belongs to a step of it: the gradient of all processes, clipped at norm 1; in fp16 a
-    scaled loss, and a step left out when it overflowed."""
+    """An optimizer and everything around its step.
+
+    Gradients are averaged over all processes and clipped at norm 1. In fp16 the loss is scaled, and a step whose
+    gradients overflow is skipped.
+    """
 
     def __init__(self, optimizer: torch.optim.Optimizer, precision: str, device: torch.device) -> None:
         self.optimizer = optimizer
         self.scale = LossScale(device, precision == "fp16")
 
     def modules(self, name: str = "scale") -> dict[str, nn.Module]:
-        """What a checkpoint has to carry besides the optimiser: nothing but in fp16."""
+        """What a checkpoint must contain besides the optimizer: the loss scale in fp16, else nothing."""
         return {name: self.scale} if self.scale.scaler.is_enabled() else {}
 
     def __call__(self, loss: Tensor, lr: float) -> None:
-        """One step at this learning rate."""
+        """Backward pass and one step at this learning rate."""
         for group in self.optimizer.param_groups:
             group["lr"] = lr
         self.optimizer.zero_grad(set_to_none=True)

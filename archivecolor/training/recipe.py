@@ -1,15 +1,15 @@
-"""What a stage is made by, and recipe files: the whole road of a training in one TOML file.
+"""Recipe files: all stages of a training in one TOML file, and the options of each stage.
 
-The command of a stage takes its options from here, and a table of a recipe has the same names (`--chroma-weight` is
-`chroma_weight`) and the same defaults. A recipe has the tables `[pretrain]`, `[gan]` and `[baseline]`, at least one of
-them; a key that is not known is an error. `archivecolor train all` runs them in this order.
+A recipe has the tables `[pretrain]`, `[gan]` and `[baseline]`, at least one of them. `archivecolor train all` runs them
+in this order. A table has the same names and defaults as the stage's command (`--chroma-weight` is `chroma_weight`),
+which takes its options from here. An unknown key is an error.
 """
 
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 from archivecolor.errors import UsageError
 from archivecolor.options import (
@@ -23,24 +23,23 @@ from archivecolor.options import (
     validation_side,
 )
 
-SIZES, FINE_SIZES = "128:0.85,192:0.12,256:0.03", "192:0.6,256:0.4"
-"""Of the crops where nothing else is asked for: of a pre-training, and of an adversarial fine-tuning, which has no time
-to come back from small pictures to those of `run`."""
+SIZES, FINETUNING_SIZES = "128:0.85,192:0.12,256:0.03", "192:0.6,256:0.4"
+"""What `auto` means for the crops of a pre-training and of a fine-tuning. A fine-tuning is too short to start small."""
 NORMS = ("frozen", "learnt")
-"""Of batch norms: they keep the statistics that they have, or take those of each batch and go on learning them."""
+"""Batch norms keep the statistics they have, or use those of each batch and continue to learn them."""
 FILE = "recipe.toml"
-UNTIL = "# Until picture "
-"""How a line begins that tells what an earlier command of the same training had otherwise."""
+CHANGE_PREFIX = "# Until picture "
+"""The start of a line that says which options an earlier command of the same training had."""
 
 
-def appearance_of(stage: Pretraining | Finetuning) -> AppearanceOptions:
-    """The losses of the painted picture that a stage has beside L1."""
+def appearance_options(stage: Pretraining | Finetuning) -> AppearanceOptions:
+    """The losses of the colorized picture that a stage has beside L1."""
     return AppearanceOptions(**{part.name: getattr(stage, part.name) for part in fields(AppearanceOptions)})
 
 
-def sizes_of(asked: str, usual: str, model: str) -> tuple[tuple[int, float], ...]:
-    """The sides of the crops and their shares; pix2pix knows one side alone."""
-    return parse_sizes(asked if asked != "auto" else "256" if model == "pix2pix" else usual)
+def resolve_sizes(sizes: str, default: str, model: str) -> tuple[tuple[int, float], ...]:
+    """The sides of the crops and their shares. `auto` is the default; pix2pix knows one side only."""
+    return parse_sizes(sizes if sizes != "auto" else "256" if model == "pix2pix" else default)
 
 
 @dataclass(frozen=True)
@@ -49,7 +48,7 @@ class Pretraining:
 
     model: str = "lite"
     origin: str = ""
-    """`from`: a name or a folder of weights to go on from, whose network then is the model."""
+    """`from`: the name or folder of weights to start from. Their network is the model."""
     encoder: str = "auto"
     teacher: str = "none"
     teacher_pictures: int = 120_000
@@ -74,12 +73,13 @@ class Pretraining:
     seed: int = 0
     precision: str = "auto"
 
-    def decided_norms(self) -> str:
-        """`frozen` or `learnt`: as asked; else frozen for finished weights, but not for an encoder that is taught anew,
-        which needs norms that match it.
+    def resolve_norms(self) -> str:
+        """`frozen` or `learnt`.
+
+        `auto` is frozen for finished weights, except if the encoder is taught anew: then the norms must follow it.
 
         Raises:
-            UsageError: it is neither.
+            UsageError: the value is unknown, or new norms are to be frozen.
         """
         require(self.norms in ("auto", *NORMS), f"--norms {self.norms}: write one of auto, {', '.join(NORMS)}")
         if self.norms == "frozen" and not self.origin:
@@ -87,11 +87,11 @@ class Pretraining:
         taught = self.teacher != "none" and self.teacher_pictures
         return self.norms if self.norms != "auto" else "frozen" if self.origin and not taught else "learnt"
 
-    def start(self) -> str:
-        """The encoder's start, `auto` decided.
+    def resolve_encoder(self) -> str:
+        """What the encoder starts from: `imagenet`, `none`, or a path.
 
         Raises:
-            UsageError: there is one already.
+            UsageError: the weights to start from have an encoder already.
         """
         if self.origin:
             if self.encoder != "auto":
@@ -104,49 +104,67 @@ class Pretraining:
         taught = self.model == "resnet18" and self.teacher != "none"
         return "none" if self.model == "pix2pix" or taught else "imagenet"
 
-    def teaching(self) -> DistillationOptions:
-        sizes = parse_sizes(self.teacher_sizes, "--teacher-sizes")
+    def distillation_options(self) -> DistillationOptions:
         return DistillationOptions(
-            self.teacher, self.teacher_pictures, sizes, self.teacher_lr, self.teacher_weight, self.soft_target,
-            self.soft_weight,
-        )  # fmt: skip
+            teacher=self.teacher,
+            pictures=self.teacher_pictures,
+            sizes=parse_sizes(self.teacher_sizes, "--teacher-sizes"),
+            lr=self.teacher_lr,
+            weight=self.teacher_weight,
+            soft_target=self.soft_target,
+            soft_weight=self.soft_weight,
+        )
 
-    def appearance(self) -> AppearanceOptions:
-        """The losses of the painted picture.
+    def appearance_options(self) -> AppearanceOptions:
+        """The losses of the colorized picture.
 
         Raises:
-            UsageError: they do not go with the rest.
+            UsageError: they cannot be combined with the teacher's.
         """
-        asked = appearance_of(self)
-        if asked.needed and self.teacher_weight:
+        options = appearance_options(self)
+        if options.needed and self.teacher_weight:
             raise UsageError(
-                "--teacher-weight: goes with none of --feature-weight, --psnr-weight, --ciede2000-weight and "
+                "--teacher-weight: cannot be combined with --feature-weight, --psnr-weight, --ciede2000-weight or "
                 "--colour-weight; leave it out"
             )
-        return asked
+        return options
 
     def stage(self, out: Path, precision: str) -> StageOptions:
-        """The options of the loop; `precision` is decided."""
+        """The options of the training loop. `precision` is not `auto`."""
         require(self.chroma_weight >= 0, f"--chroma-weight {self.chroma_weight:g}: must be 0 or more")
-        sizes = sizes_of(self.sizes, SIZES, self.model)
+        sizes = resolve_sizes(self.sizes, SIZES, self.model)
         return StageOptions(
-            name="pretrain", model=self.model, out=out, pictures=self.pictures, sizes=sizes, batch=self.batch,
-            lr=self.lr, aging=self.aging, seed=self.seed, precision=precision, validate_every=self.validate_every,
+            name="pretrain",
+            model=self.model,
+            out=out,
+            pictures=self.pictures,
+            sizes=sizes,
+            batch=self.batch,
+            lr=self.lr,
+            aging=self.aging,
+            seed=self.seed,
+            precision=precision,
+            validate_every=self.validate_every,
             validation_size=validation_side(self.model, sizes),
             settings={
-                "encoder": self.start(), "chroma_weight": self.chroma_weight, "norms": self.decided_norms(),
-                **self.teaching().settings(), **self.appearance().settings(),
+                "encoder": self.resolve_encoder(),
+                "chroma_weight": self.chroma_weight,
+                "norms": self.resolve_norms(),
+                **self.distillation_options().settings(),
+                **self.appearance_options().settings(),
             },
-        )  # fmt: skip
+        )
 
 
 @dataclass(frozen=True)
 class Finetuning:
-    """`archivecolor train gan`. The defaults are those that served a few hundred photographs of one archive best
-    (weights/LOG.md, run 19)."""
+    """`archivecolor train gan`.
+
+    The defaults were the best ones for a few hundred photographs of one archive (weights/LOG.md, run 19).
+    """
 
     origin: str = ""
-    """`from`: a name or a folder of weights; in a recipe, what `[pretrain]` has made when left out."""
+    """`from`: the name or folder of weights to start from. In a recipe, the default is the result of `[pretrain]`."""
     gan: str = "vanilla"
     l1_weight: float = 100.0
     chroma_weight: float = 0.5
@@ -170,27 +188,42 @@ class Finetuning:
     seed: int = 0
     precision: str = "auto"
 
-    def adversarial(self) -> AdversarialOptions:
-        limits = parse_stop_when(self.stop_when)
+    def adversarial_options(self) -> AdversarialOptions:
         return AdversarialOptions(
-            self.gan, self.l1_weight, self.chroma_weight, self.lr_d, self.warmup, self.discriminator, limits,
-            appearance_of(self),
-        )  # fmt: skip
+            gan=self.gan,
+            l1_weight=self.l1_weight,
+            chroma_weight=self.chroma_weight,
+            lr_d=self.lr_d,
+            warmup=self.warmup,
+            discriminator=self.discriminator,
+            stop_when=parse_stop_when(self.stop_when),
+            appearance=appearance_options(self),
+        )
 
     def stage(self, model: str, out: Path, precision: str) -> StageOptions:
-        """The options of the loop, for a network of this name; `precision` is decided."""
+        """The options of the training loop. `model` is the network's name; `precision` is not `auto`."""
         require(
             self.warmup < self.pictures,
             f"--warmup {self.warmup}: leaves the U-Net none of the {self.pictures} --pictures; make it less",
         )
         require(self.norms in NORMS, f"--norms {self.norms}: write one of {', '.join(NORMS)}")
-        sizes = sizes_of(self.sizes, FINE_SIZES, model)
+        sizes = resolve_sizes(self.sizes, FINETUNING_SIZES, model)
         return StageOptions(
-            name="gan", model=model, out=out, pictures=self.pictures, sizes=sizes, batch=self.batch,
-            lr=self.lr, aging=self.aging, ema=self.ema, seed=self.seed, precision=precision,
-            validate_every=self.validate_every, validation_size=validation_side(model, sizes),
-            settings={"norms": self.norms, **self.adversarial().settings()},
-        )  # fmt: skip
+            name="gan",
+            model=model,
+            out=out,
+            pictures=self.pictures,
+            sizes=sizes,
+            batch=self.batch,
+            lr=self.lr,
+            aging=self.aging,
+            ema=self.ema,
+            seed=self.seed,
+            precision=precision,
+            validate_every=self.validate_every,
+            validation_size=validation_side(model, sizes),
+            settings={"norms": self.norms, **self.adversarial_options().settings()},
+        )
 
 
 @dataclass(frozen=True)
@@ -207,59 +240,73 @@ class Baseline:
     seed: int = 0
     precision: str = "auto"
 
-    def adversarial(self) -> AdversarialOptions:
+    def adversarial_options(self) -> AdversarialOptions:
         return AdversarialOptions(
             self.gan, self.l1_weight, lr_d=self.lr, warmup=0, discriminator="batchnorm", stop_when=None
         )
 
     def stage(self, out: Path, precision: str) -> StageOptions:
-        """The options of the loop; `precision` is decided."""
+        """The options of the training loop. `precision` is not `auto`."""
         return StageOptions(
-            name="baseline", model="pix2pix", out=out, pictures=self.pictures, sizes=((256, 1.0),), batch=self.batch,
-            lr=self.lr, aging=self.aging, seed=self.seed, precision=precision, validate_every=self.validate_every,
-            validation_size=validation_side("pix2pix"), settings=self.adversarial().settings(),
-        )  # fmt: skip
+            name="baseline",
+            model="pix2pix",
+            out=out,
+            pictures=self.pictures,
+            sizes=((256, 1.0),),
+            batch=self.batch,
+            lr=self.lr,
+            aging=self.aging,
+            seed=self.seed,
+            precision=precision,
+            validate_every=self.validate_every,
+            validation_size=validation_side("pix2pix"),
+            settings=self.adversarial_options().settings(),
+        )
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """The stages of a road; None where there is no such stage."""
+    """The stages of a training; None for a stage that it does not have."""
 
     text: str
-    """The file as it was written, with its comments."""
+    """The text of the file, with its comments."""
     pretrain: Pretraining | None = None
     gan: Finetuning | None = None
     baseline: Baseline | None = None
 
     def longest_side(self) -> int:
-        """Of all crops, in pixels: so large have the decoded photographs to be."""
-        listed = [self.pretrain.sizes] if self.pretrain else []
-        listed += [self.pretrain.teacher_sizes] if self.pretrain and self.pretrain.teacher != "none" else []
-        listed += [self.gan.sizes] if self.gan else []
-        listed += ["256"] if self.baseline else []
-        return max(side for sizes in listed for side, _ in sizes_of(sizes, FINE_SIZES, ""))
+        """The side of the largest crop of all stages, in pixels."""
+        sizes = [self.pretrain.sizes] if self.pretrain else []
+        sizes += [self.pretrain.teacher_sizes] if self.pretrain and self.pretrain.teacher != "none" else []
+        sizes += [self.gan.sizes] if self.gan else []
+        sizes += ["256"] if self.baseline else []
+        return max(side for text in sizes for side, _ in resolve_sizes(text, FINETUNING_SIZES, ""))
 
 
-STAGES: dict[str, Any] = {"pretrain": Pretraining, "gan": Finetuning, "baseline": Baseline}
-"""The tables of a recipe, in the order in which they are run."""
-RENAMED = {"from": "origin"}
-"""Keys of a recipe that Python does not allow as names."""
-KEYS = {name: key for key, name in RENAMED.items()}
-"""The same the other way round."""
+STAGES: dict[str, type[Pretraining | Finetuning | Baseline]] = {
+    "pretrain": Pretraining,
+    "gan": Finetuning,
+    "baseline": Baseline,
+}
+"""The tables of a recipe, in the order in which they run."""
+FIELD_OF_KEY = {"from": "origin"}
+"""Keys of a recipe that cannot be Python names."""
+KEY_OF_FIELD = {field: key for key, field in FIELD_OF_KEY.items()}
+TYPE_NAMES = {int: "a whole number", float: "a number", str: "text"}
 
 
 def default() -> Path:
-    """The recipe that is used when none is named."""
+    """The recipe that is used when none is given."""
     return Path(__file__).with_name("default.toml")
 
 
 def read(path: Path) -> Recipe:
-    """A recipe from its file.
+    """Reads a recipe file.
 
     Raises:
-        UsageError: the file cannot be read, or holds a table, key or value that is not known.
+        UsageError: the file cannot be read, or a table, key or value is not allowed.
     """
-    import tomllib  # here, so that --help is quick
+    import tomllib  # not at the top, so that --help is quick
 
     try:
         text = path.read_text(encoding="utf-8")
@@ -270,50 +317,49 @@ def read(path: Path) -> Recipe:
         if name not in STAGES or not isinstance(table, dict):
             raise UsageError(f"--recipe {path}: {name} is not known; write [pretrain], [gan] or [baseline]")
     if not tables:
-        raise UsageError(f"--recipe {path}: holds no stage; write [pretrain], [gan] or [baseline]")
-    recipe = Recipe(text, **{name: filled(STAGES[name], table, f"{path}: [{name}]") for name, table in tables.items()})
+        raise UsageError(f"--recipe {path}: contains no stage; write [pretrain], [gan] or [baseline]")
+    recipe = Recipe(text, **{name: parse_table(name, table, path) for name, table in tables.items()})
     if recipe.gan and not recipe.gan.origin and not recipe.pretrain:
-        raise UsageError(f'--recipe {path}: [gan] has nothing to begin with; add [pretrain], or from = "…" in [gan]')
+        raise UsageError(f'--recipe {path}: [gan] has nothing to start from; add [pretrain], or from = "…" in [gan]')
     check(recipe)
     return recipe
 
 
-Kind = TypeVar("Kind", Pretraining, Finetuning, Baseline)
-
-
-def filled(kind: type[Kind], table: dict[str, Any], where: str) -> Kind:
-    """The options of one table.
+def parse_table(name: str, table: dict[str, object], path: Path) -> Any:
+    """The options of one table: an instance of `STAGES[name]`.
 
     Raises:
-        UsageError: a key that is not known, or a value of the wrong type.
+        UsageError: a key is unknown, or a value has the wrong type.
     """
-    types: dict[str, type] = {field.name: type(field.default) for field in fields(kind)}
-    names: dict[str, str] = {alias: name for alias, name in RENAMED.items() if name in types}
-    known = [*(types.keys() - names.values()), *names]
+    kind, where = STAGES[name], f"--recipe {path}: [{name}]"
+    types = {field.name: type(field.default) for field in fields(kind)}
+    fields_of_keys = {KEY_OF_FIELD.get(field, field): field for field in types}
     values: dict[str, Any] = {}
     for key, value in table.items():
-        if key not in known:
-            import difflib
-
-            near = difflib.get_close_matches(key, known, 1)
-            hint = f"; did you mean {near[0]}?" if near else f"; known are {', '.join(sorted(known))}"
-            raise UsageError(f"--recipe {where} {key}: no such key{hint}")
-        name = names.get(key, key)
-        wanted = types[name]
-        if wanted is float and type(value) is int:
+        if key not in fields_of_keys:
+            raise UsageError(f"{where} {key}: no such key{_similar_key(key, list(fields_of_keys))}")
+        expected = types[fields_of_keys[key]]
+        if expected is float and type(value) is int:
             value = float(value)
-        if type(value) is not wanted:
-            word = {int: "a whole number", float: "a number", str: "text"}[wanted]
-            raise UsageError(f"--recipe {where} {key} = {value!r}: must be {word}")
-        values[name] = value
+        if type(value) is not expected:
+            raise UsageError(f"{where} {key} = {value!r}: must be {TYPE_NAMES[expected]}")
+        values[fields_of_keys[key]] = value
     return kind(**values)
 
 
+def _similar_key(key: str, known: list[str]) -> str:
+    """The end of an error message: the most similar key, or all keys."""
+    import difflib
+
+    similar = difflib.get_close_matches(key, known, 1)
+    return f"; did you mean {similar[0]}?" if similar else f"; known are {', '.join(sorted(known))}"
+
+
 def check(recipe: Recipe) -> None:
-    """Looks at all values of all stages now, and not when a stage begins after days.
+    """Checks the values of all stages before the first one starts.
 
     Raises:
-        UsageError: one is out of its range.
+        UsageError: a value is out of its range.
     """
     if recipe.pretrain:
         recipe.pretrain.stage(Path(), "fp32")
@@ -324,40 +370,38 @@ def check(recipe: Recipe) -> None:
 
 
 def as_toml(stage: Pretraining | Finetuning | Baseline, command: str) -> str:
-    """A stage that was given by options as a recipe, so that each weights folder says what made it."""
+    """The options of one command as a recipe, so that each weights folder says how it was made."""
     table = next(name for name, kind in STAGES.items() if isinstance(stage, kind))
     lines = [f"# Written by `{command}`.", f"[{table}]"]
-    for name, value in asdict(stage).items():
-        lines.append(f"{KEYS.get(name, name)} = {_written(value)}")
+    lines += [f"{KEY_OF_FIELD.get(name, name)} = {_toml_value(value)}" for name, value in asdict(stage).items()]
     return "\n".join(lines) + "\n"
 
 
-def changes(before: str, now: str, table: str, seen: str) -> list[str]:
-    """What the commands of one training had otherwise than its present one, a line for each time they changed.
+def changed_options(before: str, now: str, table: str, pictures: str) -> list[str]:
+    """Which options the earlier commands of a training had, a line for each time they changed.
 
     Args:
-        before: the recipe file of the last command, with such lines of its own.
+        before: the recipe file of the last command, which may begin with such lines.
         now: the present recipe.
         table: the stage.
-        seen: how many pictures had been seen when it changed: `400`, or `400 of the teaching`.
+        pictures: how many pictures had been seen when the options changed: `400`, or `400 of the teaching`.
     """
     import tomllib
 
-    told = [line for line in before.splitlines() if line.startswith(UNTIL)]
-    old, new = (options_of(tomllib.loads(text).get(table, {}), table) for text in (before, now))
-    here = f"{UNTIL}{seen}: "
-    if told and told[-1].startswith(here):  # nothing was learnt since: what holds is what was there before that
-        old |= tomllib.loads(f"options = {{{told.pop().removeprefix(here)}}}")["options"]
-    other = [f"{key} = {_written(value)}" for key, value in old.items() if value != new[key]]
-    return told + ([here + ", ".join(other)] if other else [])
+    lines = [line for line in before.splitlines() if line.startswith(CHANGE_PREFIX)]
+    old, new = (table_options(tomllib.loads(text).get(table, {}), table) for text in (before, now))
+    prefix = f"{CHANGE_PREFIX}{pictures}: "
+    if lines and lines[-1].startswith(prefix):  # no picture was seen under the last options, so they do not count
+        old |= tomllib.loads(f"options = {{{lines.pop().removeprefix(prefix)}}}")["options"]
+    changed = [f"{key} = {_toml_value(value)}" for key, value in old.items() if value != new[key]]
+    return lines + ([prefix + ", ".join(changed)] if changed else [])
 
 
-def options_of(values: dict[str, Any], table: str) -> dict[str, Any]:
-    """All options of a table by their names in a recipe, with the defaults of those it leaves out."""
-    known = {KEYS.get(field.name, field.name): field.default for field in fields(STAGES[table])}
+def table_options(values: dict[str, object], table: str) -> dict[str, object]:
+    """All options of a table by their keys, with the defaults of those that it leaves out. Unknown keys are dropped."""
+    known = {KEY_OF_FIELD.get(field.name, field.name): field.default for field in fields(STAGES[table])}
     return known | {key: value for key, value in values.items() if key in known}
 
 
-def _written(value: Any) -> str:
-    """A value as TOML has it."""
+def _toml_value(value: object) -> str:
     return '"' + value.replace("\\", "\\\\").replace('"', '\\"') + '"' if isinstance(value, str) else str(value)

@@ -1,161 +1,251 @@
-"""The stages as commands: read the photographs, build the network, train, leave a weights folder."""
+"""Runs the stages of a training: reads photographs, builds the network, trains it, writes a weights folder."""
 
 from __future__ import annotations
 
 import functools
-import json
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
-import cv2
-import numpy as np
 import torch
+from torch import nn
 
-from archivecolor import files, photo, weights
+from archivecolor import files, weights
 from archivecolor.errors import UsageError
-from archivecolor.imaging import luminance
-from archivecolor.imaging.arrays import ByteArray
-from archivecolor.imaging.orientation import to_upright
 from archivecolor.inference import devices
 from archivecolor.networks import NETWORKS
-from archivecolor.options import LARGEST_VALIDATION, LrSearchOptions, StageOptions, require
-from archivecolor.training import (
-    checkpoint,
-    dataset,
-    distillation,
-    distributed,
-    lite0_features,
-    loop,
-    lr_finder,
-    recipe,
-)
-from archivecolor.training.appearance_loss import AppearanceLoss
-from archivecolor.training.dataset import PhotoSet
-from archivecolor.training.gan import GanStep, GuardedGanStep
-from archivecolor.training.pretrain import PretrainStep, SoftTarget, start_encoder
+from archivecolor.options import LrSearchOptions, StageOptions, require
+from archivecolor.training import checkpoint, dataset, distillation, distributed, loop, lr_finder, recipe
+from archivecolor.training.checkpoint import CardFields
+from archivecolor.training.early_stopping import FinetuningStep
+from archivecolor.training.encoder_weights import initialize_encoder
+from archivecolor.training.gan import GanStep
+from archivecolor.training.lite0_features import Lite0
+from archivecolor.training.photographs import OnRead, Photographs, decoded_side, read_rgb, save_split
+from archivecolor.training.pretrain import PretrainStep, SoftTarget
 from archivecolor.training.recipe import Baseline, Finetuning, Pretraining, Recipe
-
-SPLIT = "split.json"
-
-
-def read_rgb(path: Path) -> ByteArray:
-    """The first page of a colour picture, upright, as sRGB, uint8 (H, W, 3).
-
-    Raises:
-        PictureError: it cannot be read.
-    """
-    page = photo.read(path).pages[0]
-    rgb = luminance.to_srgb8(page.samples, page.icc)
-    return np.ascontiguousarray(to_upright(rgb, page.orientation, axes=(0, 1)))
-
-
-@dataclass(frozen=True)
-class Photographs:
-    """The two sides of the split, decoded."""
-
-    folder: str
-    """What the place they came from is called."""
-    train: PhotoSet
-    held: PhotoSet
-    in_both: int = 0
-    """How many photographs are on both sides: what a validation says of them flatters."""
-
-    def counts(self) -> dict[str, Any]:
-        """How many there are on each side, and how many were left out and why."""
-        return {
-            "train": len(self.train), "val": len(self.held), "in_both": self.in_both,
-            "left_out": {"train": self.train.left_out, "val": self.held.left_out},
-        }  # fmt: skip
 
 
 @dataclass(frozen=True)
 class TrainingContext:
-    """What a stage is not told by its recipe: the photographs, where it computes, who watches and may stop it."""
+    """What a stage needs besides its recipe."""
 
-    photographs: Callable[[], Photographs]
-    """Asked for once the network stands: what cannot begin for another reason should not read for minutes before."""
+    load_photographs: Callable[[], Photographs]
+    """Called after everything else was checked, because reading takes minutes."""
     device: torch.device
-    watch: loop.Watch = lambda progress: None
-    stop: loop.Stop = lambda: False
+    on_progress: loop.OnProgress = lambda progress: None
+    should_stop: loop.ShouldStop = lambda: False
     say: Callable[[str], None] = lambda text: None
-    """Told what a person should know, a line of text each time."""
+    """Shows one line of text to the user."""
 
 
-def kept_side(crop: int) -> int:
-    """The short side that photographs are kept at, so that crops of a mean share need not be enlarged."""
-    return round(crop / dataset.MEAN_CROP)
-
-
-def load_photographs(
-    data: Path, val: Path | None, short: int, seen: Callable[[str, int, int], None] = lambda what, done, total: None
-) -> Photographs:
-    """Decodes all photographs of `data`; the held-out ones are those of `val`, or a fixed part (`dataset.split`).
-
-    Args:
-        short: the side of the largest crops; decoded pictures are kept no larger than a crop of the mean share needs.
-        seen: called with what is being read, how many pictures are through, and of how many.
-
-    Raises:
-        NoInputError: there is nothing to learn from, or to judge by.
-    """
-    cv2.setNumThreads(1)
-    train_paths = dataset.find(data)
-    held_paths = dataset.find(val) if val else []
-    if not val:
-        train_paths, held_paths = dataset.split(train_paths, data)
-    looked_at = [held_paths[i] for i in dataset.spread(len(held_paths), StageOptions.validation_pictures)]
-    beyond = set(held_paths) - set(looked_at)
-    train = dataset.load(
-        train_paths, read_rgb, kept_side(short), data,
-        lambda n: seen("reading photographs", n, len(train_paths)),
-    )  # fmt: skip
-    held = dataset.load(
-        looked_at, read_rgb, LARGEST_VALIDATION, val or data, lambda n: seen("held-out ones", n, len(looked_at))
+def pretrain(options: Pretraining, out: Path, recipe_text: str, context: TrainingContext) -> dict[str, float]:
+    """L1 pre-training; see `archivecolor train pretrain --help`. Returns the last validation's numbers."""
+    check_names(Recipe(recipe_text, pretrain=options))
+    network, parent = weights.load(parent_folder(options.origin, out)) if options.origin else (None, None)
+    options = replace(options, model=parent.network) if parent else options
+    stage = options.stage(out, devices.choose_precision(options.precision, context.device))
+    check_output(stage)
+    torch.manual_seed(stage.seed)
+    network = weights.build(stage.model, stage.out) if network is None else network
+    if not (out / checkpoint.FILE).exists():  # else the checkpoint has everything, and the encoder's file may be gone
+        initialize_encoder(network, options.resolve_encoder())
+    needs_lite0 = options.teacher == "lite0" or options.appearance_options().needs_lite0
+    lite0 = Lite0(stage.precision, context.device) if needs_lite0 else None
+    soft_network, soft_card = weights.load(weights.find(options.soft_target)) if options.soft_target else (None, None)
+    photographs = context.load_photographs()
+    card = start_stage(stage, photographs, recipe_text, context.say, parent)
+    if soft_card:
+        card["recipe"]["soft_target_sha256"] = soft_card.sha256
+    if lite0 and options.teacher != "none" and options.teacher_pictures:
+        _distil(options, stage, network, lite0, photographs, card, context)
+        if distributed.any_process(context.should_stop()):
+            return {}
+    step = _pretrain_step(options, stage.precision, network, lite0, soft_network, context.device)
+    numbers = loop.run(
+        stage, step, photographs.train, photographs.validation, card, context.on_progress, context.should_stop
     )
-    why = f"beyond the {StageOptions.validation_pictures} that validations look at"
-    held.reasons.update({dataset.name_of(path, val or data): why for path in held_paths if path in beyond})
-    both = {path.resolve() for path in train_paths} & {path.resolve() for path in looked_at}
-    return Photographs(data.name, train, held, len(both))
+    report_weights(out, context)
+    return numbers
 
 
-def keep_split(out: Path, photographs: Photographs, begun: bool) -> None:
-    """Writes which pictures train and which are held out, and why others are neither, to `split.json`.
+def _distil(
+    options: Pretraining,
+    stage: StageOptions,
+    network: nn.Module,
+    lite0: Lite0,
+    photographs: Photographs,
+    card: CardFields,
+    context: TrainingContext,
+) -> None:
+    """Trains the encoder with the teacher, and notes it on the card."""
+    taught = distillation.distil_encoder(
+        stage,
+        options.distillation_options(),
+        distillation.unet_encoder(network),
+        lite0,
+        photographs.train,
+        photographs.validation,
+        card,
+        context.on_progress,
+        context.should_stop,
+    )
+    if taught:
+        card["recipe"]["taught"] = taught
 
-    Args:
-        begun: whether the folder holds a training that is to be gone on with.
+
+def _pretrain_step(
+    options: Pretraining,
+    precision: str,
+    network: nn.Module,
+    lite0: Lite0 | None,
+    soft_network: nn.Module | None,
+    device: torch.device,
+) -> PretrainStep:
+    norms_frozen = options.resolve_norms() == "frozen"
+    if lite0 and options.teacher_weight:
+        return distillation.DistilledPretrainStep(
+            network, lite0, options.teacher_weight, options.chroma_weight, norms_frozen
+        )
+    soft = SoftTarget(soft_network, options.soft_weight, precision, device) if soft_network else None
+    appearance = options.appearance_options()
+    return PretrainStep(network, precision, device, options.chroma_weight, soft, appearance, lite0, norms_frozen)
+
+
+def gan(options: Finetuning, out: Path, recipe_text: str, context: TrainingContext) -> dict[str, float]:
+    """Adversarial fine-tuning; see `archivecolor train gan --help`. Returns the best average's numbers."""
+    network, parent = weights.load(parent_folder(options.origin, out))
+    stage = options.stage(parent.network, out, devices.choose_precision(options.precision, context.device))
+    check_output(stage)
+    torch.manual_seed(stage.seed)
+    adversarial, norms_frozen = options.adversarial_options(), options.norms == "frozen"
+    step = FinetuningStep(network, adversarial, stage.lr, stage.precision, context.device, parent.sha256, norms_frozen)
+    early_stopping = step.early_stopping
+    photographs = context.load_photographs()
+    card = start_stage(stage, photographs, recipe_text, context.say, parent)
+
+    def should_stop() -> bool:
+        return context.should_stop() or early_stopping.should_stop
+
+    sets = (photographs.train, photographs.validation)
+    loop.run(stage, step, *sets, card, context.on_progress, should_stop, step.validator())
+    best = step.best_numbers()
+    if early_stopping.should_stop:
+        context.say(
+            f"--stop-when: ended, since {early_stopping.MAX_STRIKES} validations in a row were outside the limits"
+        )
+    if best["kept_at"] == 0 and early_stopping.state.judged_at > 0:
+        context.say(f"no average was better than the weights it began from, so {out} contains those")
+    report_weights(out, context, f", as they were at picture {best['kept_at']}")
+    return best
+
+
+def baseline(options: Baseline, out: Path, recipe_text: str, context: TrainingContext) -> dict[str, float]:
+    """pix2pix from scratch; see `archivecolor train baseline --help`. Returns the last validation's numbers."""
+    stage = options.stage(out, devices.choose_precision(options.precision, context.device))
+    check_output(stage)
+    torch.manual_seed(stage.seed)
+    network = weights.build(stage.model, stage.out)
+    step = GanStep(network, options.adversarial_options(), stage.lr, stage.precision, context.device)
+    photographs = context.load_photographs()
+    card = start_stage(stage, photographs, recipe_text, context.say)
+    numbers = loop.run(
+        stage, step, photographs.train, photographs.validation, card, context.on_progress, context.should_stop
+    )
+    report_weights(out, context)
+    return numbers
+
+
+def train_all(all_stages: Recipe, out: Path, context: TrainingContext) -> dict[str, dict[str, float]]:
+    """Runs all stages of a recipe, each in a subfolder with its name. Returns the numbers of each stage that was run.
 
     Raises:
-        UsageError: the folder holds a training with other pictures. It could not be gone on with: which picture comes
-            when depends on all of them.
+        UsageError: the folder belongs to another recipe, or the recipe names an unknown network.
+        WeightsError: the recipe names weights that do not exist.
     """
-    sides = {"train": photographs.train, "val": photographs.held}
-    split = {name: {"pictures": photos.names, "left_out": photos.reasons} for name, photos in sides.items()}
-    path = out / SPLIT
-    if path.exists() and begun:
-        before = json.loads(path.read_text(encoding="utf-8"))
-        for name, now in split.items():
-            old, new = set(before[name]["pictures"]), set(now["pictures"])
-            gone, come = old - new, new - old
-            if gone or come:
-                example = sorted(gone | come)[0]
-                raise UsageError(
-                    f"{out}: this training began with other photographs: of those for {name}, {len(gone)} are gone and "
-                    f"{len(come)} new ({example}, …); restore them, or choose another --out"
-                )
+    check_names(all_stages, out / "pretrain")
+    path = out / recipe.FILE
+    if path.exists() and path.read_text(encoding="utf-8") != all_stages.text:
+        raise UsageError(
+            f"--recipe: differs from {path}, which the training in --out began with; resume with --recipe {path}, or "
+            "choose another --out"
+        )
+    distributed.barrier()
     if distributed.is_main_process():
         out.mkdir(parents=True, exist_ok=True)
         with files.atomic_write(path) as part:
-            part.write_text(json.dumps(split, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+            part.write_text(all_stages.text, encoding="utf-8")
+    finetuning = all_stages.gan
+    if finetuning and not finetuning.origin:
+        finetuning = replace(finetuning, origin=str(out / "pretrain"))
+    stages = {
+        "pretrain": all_stages.pretrain and functools.partial(pretrain, all_stages.pretrain),
+        "gan": finetuning and functools.partial(gan, finetuning),
+        "baseline": all_stages.baseline and functools.partial(baseline, all_stages.baseline),
+    }
+    numbers = {}
+    for name, stage in stages.items():
+        if stage and not distributed.any_process(context.should_stop()):
+            numbers[name] = stage(out / name, all_stages.text, context)
+    return numbers
 
 
-def begun_from(origin: str, out: Path) -> Path:
-    """The folder of the weights to go on from.
+def find_lr(options: LrSearchOptions, data: Path, device: torch.device, on_read: OnRead) -> lr_finder.LrCurve:
+    """Searches for the learning rate of a pre-training; see `archivecolor train find-lr --help`."""
+    torch.manual_seed(options.stage.seed)
+    network = weights.build(options.stage.model)
+    initialize_encoder(network, options.encoder)
+    paths = dataset.find_sample(data, options.steps * options.stage.batch)
+    side = decoded_side(options.stage.sizes[0][0])
+    photos = dataset.load(paths, read_rgb, side, data, lambda done: on_read("reading photographs", done, len(paths)))
+    on_read("trying rates", 0, options.steps)
+    return lr_finder.find(network, photos, options.stage, options.chroma_weight, options.steps, device)
+
+
+# Checks before a stage starts
+
+
+def check_names(stages: Recipe, pretrained: Path | None = None) -> None:
+    """Checks that the networks and weights that a recipe names exist, before the first stage starts.
+
+    Args:
+        pretrained: where the recipe's own pre-training writes its weights. They need not exist yet.
 
     Raises:
-        WeightsError: there is none.
-        UsageError: it is the one to write.
+        UsageError: there is no such network, or it does not take crops of these sizes.
+        WeightsError: there are no such weights.
+    """
+    pretrain, gan = stages.pretrain, stages.gan
+    if pretrain:
+        model = weights.read_card(weights.find(pretrain.origin)).network if pretrain.origin else pretrain.model
+        require(model in NETWORKS, f"--model {model}: write one of {', '.join(NETWORKS)}")
+        replace(pretrain, model=model).stage(Path(), "fp32")
+        if pretrain.soft_target:
+            weights.find(pretrain.soft_target)
+    own = bool(pretrain and gan and pretrained and Path(gan.origin).resolve() == pretrained.resolve())
+    if gan and gan.origin and not own:
+        gan.stage(weights.read_card(weights.find(gan.origin)).network, Path(), "fp32")
+
+
+def check_output(stage: StageOptions) -> None:
+    """Checks, before photographs are read for minutes, that the stage may write to its folder.
+
+    Raises:
+        UsageError: the folder contains another training, or finished weights.
+    """
+    if checkpoint.read_about(stage) is None and (stage.out / weights.CARD).exists():
+        raise UsageError(
+            f"{stage.out}: contains finished weights and no {checkpoint.FILE} to resume from; choose another --out. To "
+            "train these weights further, name them as the start (--from, or from in a recipe)"
+        )
+
+
+def parent_folder(origin: str, out: Path) -> Path:
+    """The folder of the weights to start from.
+
+    Raises:
+        WeightsError: there are no such weights.
+        UsageError: it is the folder to write.
     """
     folder = weights.find(origin)
     if out.resolve() == folder.resolve():
@@ -163,230 +253,98 @@ def begun_from(origin: str, out: Path) -> Path:
     return folder
 
 
-def begin(
-    stage: StageOptions, photographs: Photographs, recipe_text: str, say: Callable[[str], None],
+# What a stage writes besides its state
+
+
+def start_stage(
+    stage: StageOptions,
+    photographs: Photographs,
+    recipe_text: str,
+    say: Callable[[str], None],
     parent: weights.Card | None = None,
-) -> dict[str, Any]:  # fmt: skip
-    """Leaves split and recipe in the folder; what its card says of the training from the start.
+) -> CardFields:
+    """Writes split and recipe into the folder of a stage. Returns what the card says from the start.
 
     Args:
-        say: told when the training goes on with other options than before; the recipe keeps both.
-        parent: the card of the weights that it goes on from.
+        say: called if the training resumes with other options than before. The recipe keeps both.
+        parent: the card of the weights that it starts from.
 
     Raises:
-        UsageError: the folder holds another training.
+        UsageError: the folder contains another training.
     """
-    seen, path = seen_so_far(stage), stage.out / recipe.FILE
-    keep_split(stage.out, photographs, bool(seen))
+    pictures, path = resumed_pictures(stage), stage.out / recipe.FILE
+    save_split(stage.out, photographs, bool(pictures))
     changed: list[str] = []
-    if seen and path.exists():
+    if pictures and path.exists():
         before = path.read_text(encoding="utf-8")
-        changed = recipe.changes(before, recipe_text, stage.name, seen)
+        changed = recipe.changed_options(before, recipe_text, stage.name, pictures)
         if changed and changed[-1] not in before:
-            say(f"goes on with other options. {changed[-1].removeprefix('# ')} ({path} keeps both)")
+            say(f"resumes with other options. {changed[-1].removeprefix('# ')} ({path} keeps both)")
     distributed.barrier()
     if distributed.is_main_process():
         with files.atomic_write(path) as part:
             part.write_text("".join(f"{line}\n" for line in changed) + recipe_text, encoding="utf-8")
-    made_by: dict[str, Any] = {
-        "pictures": stage.pictures, "sizes": [list(pair) for pair in stage.sizes], "batch": stage.batch, "lr": stage.lr,
-        "aging": stage.aging, "ema": stage.ema, "seed": stage.seed, "precision": stage.precision, **stage.settings,
-    }  # fmt: skip
+    return card_fields(stage, photographs, changed, parent)
+
+
+def card_fields(
+    stage: StageOptions, photographs: Photographs, changed: list[str], parent: weights.Card | None
+) -> CardFields:
+    """The card as far as it is known before the training.
+
+    Args:
+        changed: lines about other options, from `recipe.changed_options`.
+    """
+    made_by: CardFields = {
+        "pictures": stage.pictures,
+        "sizes": [list(pair) for pair in stage.sizes],
+        "batch": stage.batch,
+        "lr": stage.lr,
+        "aging": stage.aging,
+        "ema": stage.ema,
+        "seed": stage.seed,
+        "precision": stage.precision,
+        **stage.settings,
+    }
     if changed:
         made_by["changed"] = [line.removeprefix("# ") for line in changed]
-    train = photographs.train
-    descent: dict[str, Any] = {"licence": "not stated: that is for whoever trained them to say"}
+    inherited: CardFields = {"licence": "not stated: that is for whoever trained them to say"}
     if parent:
         made_by["from"] = parent.name
-        descent = {"size": parent.size, "licence": begun_under(parent), "history": [*parent.history, parent.sha256]}
+        history = [*parent.history, parent.sha256]
+        inherited = {"size": parent.size, "licence": inherited_licence(parent), "history": history}
+    train = photographs.train
     return {
-        **descent, "name": stage.out.name, "network": stage.model, "sha256": "", "stage": stage.name, "recipe": made_by,
+        **inherited,
+        "name": stage.out.name,
+        "network": stage.model,
+        "sha256": "",
+        "stage": stage.name,
+        "recipe": made_by,
         "data": {"folder": photographs.folder, "pictures": len(train), "left_out": train.left_out},
-    }  # fmt: skip
+    }
 
 
-def check_out(stage: StageOptions) -> None:
-    """Looks, before photographs are read for minutes, whether the stage may write to its folder.
-
-    Raises:
-        UsageError: it holds another training, or finished weights.
-    """
-    if checkpoint.check(stage) is None and (stage.out / weights.CARD).exists():
-        raise UsageError(
-            f"{stage.out}: holds finished weights and no {checkpoint.FILE} to go on from; choose another --out, and to "
-            "train these weights on, name them as what to begin from (--from, or from in a recipe)"
-        )
-
-
-def begun_under(parent: weights.Card) -> str:
-    """The licence of weights that go on from others: theirs holds on, and what comes to it is not ours to say."""
+def inherited_licence(parent: weights.Card) -> str:
+    """The licence of weights that started from others: the parent's still applies, the rest is not for us to state."""
     known = "not stated: begun from weights under "
     return parent.licence if parent.licence.startswith("not stated") else known + parent.licence
 
 
-def seen_so_far(stage: StageOptions) -> str:
-    """How many pictures the training in the folder has seen, as its recipe says it; empty where none has begun.
+def resumed_pictures(stage: StageOptions) -> str:
+    """How many pictures the training in the folder has seen, as the recipe file says it; empty if there is none.
 
     Raises:
-        UsageError: the folder holds another training.
+        UsageError: the folder contains another training.
     """
-    if about := checkpoint.check(stage):
+    if about := checkpoint.read_about(stage):
         return str(about["pictures"])
     if not stage.settings.get("teacher_pictures"):
         return ""
-    taught = checkpoint.check(replace(stage, name="teach", out=stage.out / distillation.FOLDER))
-    return f"{taught['pictures']} of the teaching" if taught else ""
+    about = checkpoint.read_about(replace(stage, name=distillation.STAGE, out=stage.out / distillation.FOLDER))
+    return f"{about['pictures']} of the teaching" if about else ""
 
 
-def check_names(road: Recipe, made: Path | None = None) -> None:
-    """Looks now, and not when a stage begins after days, for the network and the weights that a recipe names.
-
-    Args:
-        made: where the road's own pre-training leaves its weights; they need not be there yet.
-
-    Raises:
-        UsageError: there is no such network, or it does not take crops of these sizes.
-        WeightsError: there are no such weights.
-    """
-    pretrain, gan = road.pretrain, road.gan
-    if pretrain:
-        model = weights.read_card(weights.find(pretrain.origin)).network if pretrain.origin else pretrain.model
-        require(model in NETWORKS, f"--model {model}: write one of {', '.join(NETWORKS)}")
-        replace(pretrain, model=model).stage(Path(), "fp32")
-        if pretrain.soft_target:
-            weights.find(pretrain.soft_target)
-    own = bool(pretrain and gan and made and Path(gan.origin).resolve() == made.resolve())
-    if gan and gan.origin and not own:
-        gan.stage(weights.read_card(weights.find(gan.origin)).network, Path(), "fp32")
-
-
-def pretrain(asked: Pretraining, out: Path, recipe_text: str, room: TrainingContext) -> dict[str, float]:
-    """L1 pre-training; see `archivecolor train pretrain --help`."""
-    check_names(Recipe(recipe_text, pretrain=asked))
-    begun, parent = weights.load(begun_from(asked.origin, out)) if asked.origin else (None, None)
-    asked = replace(asked, model=parent.network) if parent else asked
-    stage = asked.stage(out, devices.choose_precision(asked.precision, room.device))
-    check_out(stage)
-    teaching = asked.teaching()
-    torch.manual_seed(stage.seed)
-    network = weights.build(stage.model, stage.out) if begun is None else begun
-    if not (out / checkpoint.FILE).exists():  # else all is in there, and what it began with need not be had any more
-        start_encoder(network, asked.start())
-    appearance = asked.appearance()
-    needs_lite0 = teaching.teacher == "lite0" or appearance.needs_lite0
-    lite0 = lite0_features.Lite0(stage.precision, room.device) if needs_lite0 else None
-    painted = AppearanceLoss(appearance, lite0) if appearance.needed else None
-    soft = None
-    if teaching.soft_target:
-        finished, its_card = weights.load(weights.find(teaching.soft_target))
-        soft = SoftTarget(finished, teaching.soft_weight, stage.precision, room.device)
-    photographs = room.photographs()
-    card = begin(stage, photographs, recipe_text, room.say, parent)
-    if soft:
-        card["recipe"]["soft_target_sha256"] = its_card.sha256
-    if lite0 and teaching.teacher != "none" and teaching.pictures:
-        taught = distillation.distil_encoder(
-            stage, teaching, distillation.encoder_of(network), lite0, photographs.train, photographs.held, card,
-            room.watch, room.stop,
-        )  # fmt: skip
-        if taught:
-            card["recipe"]["taught"] = taught
-        if distributed.any_process(room.stop()):
-            return {}
-    frozen = asked.decided_norms() == "frozen"
-    step = PretrainStep(network, stage.precision, room.device, asked.chroma_weight, soft, painted, frozen)
-    if lite0 and teaching.weight:
-        step = distillation.DistilledPretrainStep(network, lite0, teaching.weight, asked.chroma_weight, frozen)
-    numbers = loop.run(stage, step, photographs.train, photographs.held, card, room.watch, room.stop)
-    tell_where(out, room)
-    return numbers
-
-
-def gan(asked: Finetuning, out: Path, recipe_text: str, room: TrainingContext) -> dict[str, float]:
-    """Adversarial fine-tuning; see `archivecolor train gan --help`."""
-    network, parent = weights.load(begun_from(asked.origin, out))
-    stage = asked.stage(parent.network, out, devices.choose_precision(asked.precision, room.device))
-    check_out(stage)
-    torch.manual_seed(stage.seed)
-    step = GuardedGanStep(
-        network, asked.adversarial(), stage.lr, stage.precision, room.device, parent.sha256, asked.norms == "frozen"
-    )
-    photographs = room.photographs()
-    card = begin(stage, photographs, recipe_text, room.say, parent)
-    loop.run(
-        stage, step, photographs.train, photographs.held, card, room.watch,
-        lambda: room.stop() or step.guard.collapsed, step.judge(),
-    )  # fmt: skip
-    kept = step.kept()
-    if step.guard.collapsed:
-        room.say(f"--stop-when: ended, since {step.guard.STRIKES} validations in a row were outside the limits")
-    if kept["kept_at"] == 0 and step.guard.standing.judged_at > 0:
-        room.say(f"no average was better than the weights it began from, so that {out} holds these")
-    tell_where(out, room, f", as they were at picture {kept['kept_at']}")
-    return kept
-
-
-def baseline(asked: Baseline, out: Path, recipe_text: str, room: TrainingContext) -> dict[str, float]:
-    """pix2pix from noise; see `archivecolor train baseline --help`."""
-    stage = asked.stage(out, devices.choose_precision(asked.precision, room.device))
-    check_out(stage)
-    torch.manual_seed(stage.seed)
-    network = weights.build(stage.model, stage.out)
-    step = GanStep(network, asked.adversarial(), stage.lr, stage.precision, room.device)
-    photographs = room.photographs()
-    card = begin(stage, photographs, recipe_text, room.say)
-    numbers = loop.run(stage, step, photographs.train, photographs.held, card, room.watch, room.stop)
-    tell_where(out, room)
-    return numbers
-
-
-def tell_where(out: Path, room: TrainingContext, seen: str = "") -> None:
-    """Names the weights that a stage has left, and what they are for."""
-    room.say(f"{out}: the weights{seen}; archivecolor run --model {out}")
-
-
-def whole_road(road: Recipe, out: Path, room: TrainingContext) -> dict[str, dict[str, float]]:
-    """All stages of a recipe, each in a subfolder named after it; the numbers of what each that was reached has left.
-
-    Raises:
-        UsageError, WeightsError: the folder holds the road of another recipe; see `check_names`.
-    """
-    check_names(road, out / "pretrain")
-    path = out / recipe.FILE
-    if path.exists() and path.read_text(encoding="utf-8") != road.text:
-        raise UsageError(
-            f"--recipe: differs from {path}, which the training in --out was begun with; go on with "
-            f"--recipe {path}, or choose another --out"
-        )
-    distributed.barrier()
-    if distributed.is_main_process():
-        out.mkdir(parents=True, exist_ok=True)
-        with files.atomic_write(path) as part:
-            part.write_text(road.text, encoding="utf-8")
-    finetuning = road.gan
-    if finetuning and not finetuning.origin:
-        finetuning = replace(finetuning, origin=str(out / "pretrain"))
-    stages = {
-        "pretrain": road.pretrain and functools.partial(pretrain, road.pretrain),
-        "gan": finetuning and functools.partial(gan, finetuning),
-        "baseline": road.baseline and functools.partial(baseline, road.baseline),
-    }
-    reached = {}
-    for name, stage in stages.items():
-        if stage and not distributed.any_process(room.stop()):
-            reached[name] = stage(out / name, road.text, room)
-    return reached
-
-
-def find_lr(
-    asked: LrSearchOptions, data: Path, device: torch.device, seen: Callable[[str, int, int], None]
-) -> lr_finder.Found:
-    """Looks for the learning rate of a pre-training; see `archivecolor train find-lr --help`."""
-    torch.manual_seed(asked.stage.seed)
-    network = weights.build(asked.stage.model)
-    start_encoder(network, asked.encoder)
-    paths = dataset.chosen(data, asked.steps * asked.stage.batch)
-    side = asked.stage.sizes[0][0]
-    photos = dataset.load(paths, read_rgb, kept_side(side), data, lambda n: seen("reading photographs", n, len(paths)))
-    seen("trying rates", 0, asked.steps)
-    return lr_finder.find(network, photos, asked.stage, asked.chroma_weight, asked.steps, device)
+def report_weights(out: Path, context: TrainingContext, state: str = "") -> None:
+    """Says where the weights of a stage are, and how to use them."""
+    context.say(f"{out}: the weights{state}; archivecolor run --model {out}")

@@ -26,7 +26,7 @@ from archivecolor.inference.confidence import USUAL_MEDIAN, confidence_from, med
 from archivecolor.options import ColorOptions, Disclosure, EvaluationOptions, RunOptions
 from archivecolor.pipeline.runner import drive
 from archivecolor.provenance import read_rows
-from archivecolor.training.trainer import read_rgb
+from archivecolor.training.photographs import read_rgb
 
 
 class Sided(nn.Module):

@@ -19,7 +19,8 @@ from archivecolor.errors import NoInputError, UsageError
 from archivecolor.evaluation import evaluate, scoring
 from archivecolor.networks import NETWORKS
 from archivecolor.options import EvaluationOptions
-from archivecolor.training import dataset, figures, trainer
+from archivecolor.training import dataset, figures
+from archivecolor.training.photographs import read_rgb
 
 
 def test_evaluate_prints_json_and_draws_a_sheet(trained: tuple[Path, Path], tmp_path: Path):
@@ -132,7 +133,7 @@ def test_what_cannot_be_evaluated_is_refused(trained: tuple[Path, Path]):
         EvaluationOptions(photos, ("lite",), size=100)
     (photos.parent / "one.txt").write_text("photos/0.png\n")
     with pytest.raises(NoInputError, match="at least two"):
-        evaluate.evaluate(EvaluationOptions(photos.parent / "one.txt", (str(folder),), size=64), trainer.read_rgb, CPU)
+        evaluate.evaluate(EvaluationOptions(photos.parent / "one.txt", (str(folder),), size=64), read_rgb, CPU)
 
 
 def test_a_network_for_other_sizes_is_refused(tmp_path: Path):

@@ -17,7 +17,8 @@ from archivecolor.cli import app
 from archivecolor.errors import NoInputError
 from archivecolor.evaluation import evaluate, plates
 from archivecolor.imaging import lab
-from archivecolor.training import dataset, figures, trainer
+from archivecolor.training import dataset, figures
+from archivecolor.training.photographs import read_rgb
 
 # Plates
 
@@ -34,7 +35,7 @@ def test_a_plate_is_coloured_from_what_it_saw_and_judged_on_the_true_lightness(t
     save_plates(tmp_path)
     kinds = plates.find(tmp_path)
     assert {name: len(found) for name, found in kinds.items()} == {plates.TRUE_LIGHTNESS: 2, "blue": 2}
-    batch = plates.batch_of(kinds["blue"][0], 64, trainer.read_rgb)
+    batch = plates.batch_of(kinds["blue"][0], 64, read_rgb)
     grey = dataset.centre_crop(np.repeat(colour_picture(0, 80, 70)[..., 2:], 3, axis=2), 64)
     assert torch.equal(batch.l_net, dataset.to_batch([grey], [None]).l_net)
     assert not torch.allclose(batch.l_net, batch.l_true, atol=0.02)
@@ -79,4 +80,4 @@ def test_plates_that_do_not_fit_are_refused(tmp_path: Path):
     save_plates(tmp_path)
     Image.new("L", (10, 10)).save(tmp_path / "p0__input_blue.png")
     with pytest.raises(NoInputError, match=r"p0__input_blue.png: is not of the size"):
-        plates.batch_of(plates.find(tmp_path)["blue"][0], 64, trainer.read_rgb)
+        plates.batch_of(plates.find(tmp_path)["blue"][0], 64, read_rgb)

@@ -19,8 +19,8 @@ def test_validations_look_at_the_largest_side_that_is_trained_at():
 
 
 def test_what_is_said_of_the_painted_picture_is_checked():
-    with pytest.raises(UsageError, match="--teacher-weight: goes with none of"):
-        Pretraining(teacher="lite0", teacher_weight=0.1, psnr_weight=0.02).appearance()
+    with pytest.raises(UsageError, match="--teacher-weight: cannot be combined with"):
+        Pretraining(teacher="lite0", teacher_weight=0.1, psnr_weight=0.02).appearance_options()
     with pytest.raises(UsageError, match="--colour-weight -1: must be 0 or more"):
         AppearanceOptions(colour_weight=-1)
     with pytest.raises(UsageError, match="--colour-target 0: must be above 0"):

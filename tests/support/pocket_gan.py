@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from archivecolor.networks.patchgan import PatchDiscriminator
 from archivecolor.options import AdversarialOptions, StageOptions
 from archivecolor.training import dataset
-from archivecolor.training.gan import GuardedGanStep
+from archivecolor.training.early_stopping import FinetuningStep
 from support import tiny_training
 
 CPU = torch.device("cpu")
@@ -50,9 +50,9 @@ def some_batch(start: int = 0) -> dataset.Batch:
     return dataset.training_batch(photo_set(4), start, 4, 32, 0.0, 0)
 
 
-def pocket_step(seed: int = 0, **asked) -> GuardedGanStep:
+def pocket_step(seed: int = 0, **options) -> FinetuningStep:
     torch.manual_seed(seed)
-    return GuardedGanStep(Pocket(), AdversarialOptions(**{"warmup": 8, **asked}), 1e-3, "fp32", CPU, parent="ab" * 32)
+    return FinetuningStep(Pocket(), AdversarialOptions(**{"warmup": 8, **options}), 1e-3, "fp32", CPU, parent="ab" * 32)
 
 
 def pocket_stage(out: Path, **changes) -> StageOptions:

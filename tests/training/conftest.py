@@ -23,5 +23,5 @@ def pocket_networks() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(networks.NETWORKS, "pocket", Pocket)
         patch.setattr(gan, "PatchDiscriminator", SmallJudge)
-        patch.setattr(figures, "curves", lambda folder: None)
+        patch.setattr(figures, "plot_curves", lambda folder: None)
         yield

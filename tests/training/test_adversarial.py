@@ -29,8 +29,10 @@ from archivecolor.errors import UsageError
 from archivecolor.networks.feature_discriminator import FeatureDiscriminator
 from archivecolor.networks.patchgan import PatchDiscriminator
 from archivecolor.options import AdversarialOptions, AppearanceOptions, StageOptions
-from archivecolor.training import dataset, figures, gan, loop
-from archivecolor.training.gan import GanStep, GuardedGanStep, discriminator_loss, generator_loss
+from archivecolor.training import dataset, figures, loop
+from archivecolor.training.appearance_loss import Prediction
+from archivecolor.training.early_stopping import FinetuningStep
+from archivecolor.training.gan import GanStep, discriminator_loss, generator_loss
 
 pytestmark = pytest.mark.usefixtures("pocket_networks")
 
@@ -81,10 +83,10 @@ def test_in_the_warm_up_the_discriminator_alone_learns_and_then_both(discriminat
     step = pocket_step(discriminator=discriminator)
     learners = {name for name, _ in step.discriminator.named_parameters()}
     for start, warming in ((0, True), (4, True), (8, False), (12, False)):
-        painter, judge = snapshot(step.network), snapshot(step.discriminator)
+        unet_before, judge = snapshot(step.network), snapshot(step.discriminator)
         losses = step(some_batch(start), 1e-3)
         assert learners <= moved(step.discriminator, judge)
-        assert moved(step.network, painter) == (
+        assert moved(step.network, unet_before) == (
             set() if warming else {name for name, _ in step.network.named_parameters()}
         )
         assert ("gan" in losses) is not warming
@@ -96,12 +98,12 @@ def test_the_unet_learns_from_the_discriminator_but_does_not_teach_it():
     batch = some_batch()
     step.network.train()
     ab_net = step.network(batch.l_net)
-    judge, painter = dict(step.discriminator.named_parameters()), snapshot(step.network)
+    judge, unet_before = dict(step.discriminator.named_parameters()), snapshot(step.network)
     before = {name: value.detach().clone() for name, value in judge.items()}
-    step.learn_to_paint(batch, ab_net, (ab_net - batch.ab_net).abs().mean(), 1e-3)
+    step.generator_step(Prediction(batch, ab_net), (ab_net - batch.ab_net).abs().mean(), 1e-3)
     assert all(torch.equal(value, before[name]) for name, value in judge.items())
     assert all(value.grad is None for value in judge.values())
-    assert "layers.0.weight" in moved(step.network, painter)
+    assert "layers.0.weight" in moved(step.network, unet_before)
 
 
 def test_l1_counts_colourful_pixels_more_when_asked_to():
@@ -125,13 +127,13 @@ def test_the_discriminator_learns_to_tell_grey_from_colour(name: str):
     assert losses[-1] < 0.8 * losses[0]
 
 
-def test_a_discriminator_that_sees_features_learns_it_too_and_leaves_the_eyes_alone():
+def test_a_discriminator_that_sees_features_learns_it_too_and_leaves_lite0_alone():
     step = pocket_step(discriminator="features", warmup=10_000)
-    eyes = snapshot(step.lite0.body)
+    before = snapshot(step.lite0.body)
     batch = dataset.training_batch(photo_set(4), 0, 4, 64, 0.0, 0)
     losses = [step(batch, 2e-3)["d"] for _ in range(30)]
     assert losses[-1] < 0.8 * losses[0]
-    assert moved(step.lite0.body, eyes) == set()
+    assert moved(step.lite0.body, before) == set()
 
 
 def test_every_feature_map_counts_alike_in_the_judgement():
@@ -185,12 +187,12 @@ def test_two_pictures_are_memorised_beside_the_discriminator():
 
 
 def losses_of(
-    stage: StageOptions, step: GuardedGanStep, stop_after: int = 99, fall_at: int = 99
+    stage: StageOptions, step: FinetuningStep, stop_after: int = 99, fall_at: int = 99
 ) -> list[tuple[float, ...]]:
     """Runs a training; stops it politely after so many steps, or kills it in the middle of one."""
     losses: list[tuple[float, ...]] = []
 
-    def watch(progress: loop.Progress) -> None:
+    def watch(progress: loop.TrainingProgress) -> None:
         if progress.validated:
             return
         losses.append(tuple(progress.numbers.get(name, 0.0) for name in ("l1", "d", "gan")))
@@ -198,13 +200,13 @@ def losses_of(
             raise RuntimeError("killed")
 
     loop.run(
-        stage, step, photo_set(6), photo_set(2), CARD, watch, lambda: len(losses) >= stop_after, step.judge()
+        stage, step, photo_set(6), photo_set(2), CARD, watch, lambda: len(losses) >= stop_after, step.validator()
     )  # fmt: skip
     return losses
 
 
 @pytest.fixture(scope="module")
-def unbroken(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[tuple[float, ...]], GuardedGanStep]:
+def unbroken(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[tuple[float, ...]], FinetuningStep]:
     out, step = tmp_path_factory.mktemp("unbroken"), pocket_step(warmup=12)
     return out, losses_of(pocket_stage(out), step), step
 
@@ -217,7 +219,7 @@ def test_a_stopped_training_goes_on_bit_for_bit(tmp_path: Path, unbroken, broken
     first = losses_of(stage, pocket_step(0, warmup=12), stop_after=broken_at)
     step = pocket_step(1, warmup=12)  # another start: everything must come from the checkpoint
     assert first + losses_of(stage, step) == losses
-    assert step.guard.standing == whole.guard.standing
+    assert step.early_stopping.state == whole.early_stopping.state
     for name, module in whole.modules().items():
         assert moved(step.modules()[name], snapshot(module)) == set(), name
     assert (stage.out / weights.TENSORS).read_bytes() == (reference / weights.TENSORS).read_bytes()
@@ -236,7 +238,7 @@ def test_a_training_from_other_weights_is_not_gone_on_with(tmp_path: Path):
     stage = pocket_stage(tmp_path)
     losses_of(stage, pocket_step(), stop_after=1)
     other = pocket_step()
-    other.guard.parent = "cd" * 32
+    other.early_stopping.parent = "cd" * 32
     with pytest.raises(UsageError, match="--from"):
         losses_of(stage, other)
 
@@ -308,7 +310,7 @@ def test_where_no_average_is_better_the_start_is_published_and_it_is_said(
 ):
     photos, folder, _ = parent
     worse = iter(0.1 + 0.01 * i for i in range(9))
-    monkeypatch.setattr(gan.loop, "validate", lambda *given: numbers(next(worse), 0.8))
+    monkeypatch.setattr(loop, "validate", lambda *given: numbers(next(worse), 0.8))
     told = said(
         f"train gan --from {folder} --data {photos} --val {photos} --out {tmp_path}/mine --sizes 64 --pictures 8 "
         "--batch 2 --warmup 4 --validate-every 4 --stop-when l1:1.01,colour:0-2 --precision fp32"
@@ -331,6 +333,6 @@ def test_train_baseline_learns_pix2pix_from_noise(tmp_path: Path, parent, monkey
     assert (card.recipe["sizes"], card.recipe["warmup"], card.recipe["discriminator"]) == ([[256, 1.0]], 0, "batchnorm")
 
 
-def test_the_baseline_has_no_guard():
+def test_the_baseline_has_no_early_stopping():
     step = GanStep(Pocket(), AdversarialOptions(stop_when=None), 2e-4, "fp32", CPU)
     assert set(step.modules()) == {"network", "discriminator"}

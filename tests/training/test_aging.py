@@ -12,7 +12,7 @@ from support.tiny_training import colour_picture, photo_set
 
 from archivecolor.imaging import lab
 from archivecolor.training import aging, damage, dataset
-from archivecolor.training.aging import aged_batch
+from archivecolor.training.aging import age_batch
 
 # Aging
 
@@ -25,12 +25,12 @@ def linear_batch(count: int = 8) -> torch.Tensor:
 def aged(linear: torch.Tensor, *seeds: int) -> torch.Tensor:
     """l of each picture, aged by a generator of its own."""
     light = lab.lab_from_linear(linear)[:, :1] / 100
-    return aged_batch(linear, light, [np.random.default_rng(seed) for seed in seeds])
+    return age_batch(linear, light, [np.random.default_rng(seed) for seed in seeds])
 
 
 def test_aging_keeps_shape_and_range_and_follows_its_seed():
     linear = linear_batch()
-    true = aged_batch(linear, lab.lab_from_linear(linear)[:, :1] / 100, [None] * 8)
+    true = age_batch(linear, lab.lab_from_linear(linear)[:, :1] / 100, [None] * 8)
     assert torch.equal(true, lab.lab_from_linear(linear)[:, :1] / 100)
     old, again, other = (aged(linear, *range(first, first + 8)) for first in (5, 5, 50))
     assert old.shape == (8, 1, 40, 40)
@@ -67,7 +67,7 @@ def test_a_picture_ages_alike_whatever_stands_beside_it():
 
 def test_a_half_share_ages_about_half_and_leaves_the_rest_true():
     crop = colour_picture(0, 64, 64)
-    drawn = [dataset.aged_or_not(crop, 0.5, np.random.default_rng(seed)) for seed in range(200)]
+    drawn = [dataset.draw_aging(crop, 0.5, np.random.default_rng(seed)) for seed in range(200)]
     old = [random is not None for _, random in drawn]
     assert 0.35 < np.mean(old) < 0.65
     assert all(one is crop for (one, _), aged in zip(drawn, old, strict=True) if not aged)

@@ -13,7 +13,7 @@ from archivecolor.imaging import metrics
 from archivecolor.networks import NETWORKS
 from archivecolor.options import AppearanceOptions
 from archivecolor.training import appearance_loss, dataset, lite0_features
-from archivecolor.training.appearance_loss import AppearanceLoss
+from archivecolor.training.appearance_loss import Prediction, appearance_losses
 from archivecolor.training.pretrain import PretrainStep
 
 
@@ -21,26 +21,24 @@ def test_a_picture_in_its_true_colours_looks_true_and_a_grey_one_does_not(lite0:
     """Whatever luminance the answer was given to: the painted picture has the true one."""
     batch = dataset.training_batch(photo_set(3), 0, 3, 64, 1.0, 0)
 
-    def painted(weight: float, ab_net: torch.Tensor) -> torch.Tensor:
-        losses = AppearanceLoss(AppearanceOptions(feature_weight=weight), lite0)(batch, ab_net)
+    def feature_loss(weight: float, ab_net: torch.Tensor) -> torch.Tensor:
+        losses = appearance_losses(AppearanceOptions(feature_weight=weight), Prediction(batch, ab_net, lite0))
         assert set(losses) == {"features"}
         return losses["features"]
 
-    assert float(painted(2.0, batch.ab_net)) == pytest.approx(0, abs=2e-3)
+    assert float(feature_loss(2.0, batch.ab_net)) == pytest.approx(0, abs=2e-3)
     grey = (batch.ab_net * 0).requires_grad_(True)
-    loss = painted(2.0, grey)
+    loss = feature_loss(2.0, grey)
     loss.backward()
     assert float(loss.detach()) > 0.05
-    assert float(painted(1.0, batch.ab_net * 0)) == pytest.approx(float(loss.detach()) / 2, rel=1e-5)
+    assert float(feature_loss(1.0, batch.ab_net * 0)) == pytest.approx(float(loss.detach()) / 2, rel=1e-5)
     assert torch.isfinite(grey.grad).all()
     assert bool((grey.grad != 0).any())
 
 
 def test_the_feature_loss_is_made_small_beside_l1(lite0: lite0_features.Lite0):
     torch.manual_seed(0)
-    step = PretrainStep(
-        NETWORKS["lite"](), "fp32", CPU, painted=AppearanceLoss(AppearanceOptions(feature_weight=0.5), lite0)
-    )
+    step = PretrainStep(NETWORKS["lite"](), "fp32", CPU, appearance=AppearanceOptions(feature_weight=0.5), lite0=lite0)
     batch = dataset.validation_batch(photo_set(2), 0, 2, 64)
     losses = [step(batch, 1e-3) for _ in range(12)]
     assert set(losses[0]) == {"l1", "features"}
@@ -49,7 +47,7 @@ def test_the_feature_loss_is_made_small_beside_l1(lite0: lite0_features.Lite0):
 
 def test_the_learned_colourfulness_is_the_measured_one_and_so_is_psnr():
     batch = dataset.validation_batch(photo_set(3), 0, 3, 64)
-    rgb = batch.painted(batch.ab_net * 0.6)
+    rgb = batch.colorized(batch.ab_net * 0.6)
     for one, value in zip(rgb, appearance_loss.colourfulness(rgb), strict=True):
         assert float(value) == pytest.approx(metrics.colourfulness(one.permute(1, 2, 0).numpy()), rel=1e-3)
     for one, true, value in zip(rgb, batch.rgb, appearance_loss.psnr(rgb, batch.rgb), strict=True):
@@ -62,18 +60,18 @@ def test_ciede2000_is_that_of_scikit_image_and_has_a_finite_slope(chroma: float)
     ab, truth = random.normal(0, chroma, (2, 3, 2, 40, 40))
     ab[0], truth[:2] = 0, [[[[0]]], [[[-4]]]]
     wanted = metrics.ciede2000_from_lab(*(np.insert(one, 0, 50, axis=1) for one in (ab, truth)))
-    asked = torch.from_numpy(ab).requires_grad_(True)
-    got = appearance_loss.ciede2000(asked, torch.from_numpy(truth))
-    assert got.detach().mean(dim=(1, 2)).numpy() == pytest.approx(wanted, abs=0.02)
-    got.sum().backward()
-    assert torch.isfinite(asked.grad).all()
-    assert float(asked.grad.abs().max()) < 10
+    options = torch.from_numpy(ab).requires_grad_(True)
+    result = appearance_loss.ciede2000(options, torch.from_numpy(truth))
+    assert result.detach().mean(dim=(1, 2)).numpy() == pytest.approx(wanted, abs=0.02)
+    result.sum().backward()
+    assert torch.isfinite(options.grad).all()
+    assert float(options.grad.abs().max()) < 10
 
 
 def test_a_dull_picture_costs_its_shortfall_squared_and_a_colourful_one_nothing():
     batch = dataset.validation_batch(photo_set(3), 0, 3, 64)
     ab_net = (batch.ab_net * 0.5).requires_grad_(True)
-    rgb = batch.painted(ab_net)
+    rgb = batch.colorized(ab_net)
     ratio = float(appearance_loss.colourfulness(rgb.detach()).mean() / appearance_loss.colourfulness(batch.rgb).mean())
     cost = appearance_loss.dullness(rgb, batch.rgb, 0.9)
     assert float(cost.detach()) == pytest.approx((0.9 - ratio) ** 2, rel=1e-4)
@@ -84,21 +82,21 @@ def test_a_dull_picture_costs_its_shortfall_squared_and_a_colourful_one_nothing(
 
 def test_a_grey_picture_of_a_grey_thing_has_a_finite_slope():
     batch = dataset.validation_batch(photo_set(2), 0, 2, 64)
-    batch = replace(batch, ab_net=batch.ab_net * 0, rgb=batch.painted(batch.ab_net * 0))
+    batch = replace(batch, ab_net=batch.ab_net * 0, rgb=batch.colorized(batch.ab_net * 0))
     grey = torch.zeros_like(batch.ab_net, requires_grad=True)
-    asked = AppearanceOptions(psnr_weight=0.02, ciede2000_weight=0.01, colour_weight=0.3)
-    torch.stack(list(AppearanceLoss(asked, None)(batch, grey).values())).sum().backward()
+    options = AppearanceOptions(psnr_weight=0.02, ciede2000_weight=0.01, colour_weight=0.3)
+    torch.stack(list(appearance_losses(options, Prediction(batch, grey)).values())).sum().backward()
     assert torch.isfinite(grey.grad).all()
 
 
 def test_ciede2000_alone_leads_to_the_true_colours():
     batch = dataset.validation_batch(photo_set(2), 0, 2, 64)
     grey = torch.zeros_like(batch.ab_net, requires_grad=True)
-    adam, loss = torch.optim.Adam([grey], 0.02), AppearanceLoss(AppearanceOptions(ciede2000_weight=1.0), None)
+    adam, options = torch.optim.Adam([grey], 0.02), AppearanceOptions(ciede2000_weight=1.0)
     found = []
     for _ in range(60):
         adam.zero_grad()
-        difference = loss(batch, grey)["ciede2000"]
+        difference = appearance_losses(options, Prediction(batch, grey))["ciede2000"]
         difference.backward()
         adam.step()
         found.append(float(difference.detach()))
@@ -110,8 +108,8 @@ def test_psnr_and_colourfulness_rise_and_ciede2000_falls_when_they_are_asked_for
     """A network that begins grey, on two pictures."""
     batch = dataset.validation_batch(photo_set(2), 0, 2, 64)
     torch.manual_seed(0)
-    asked = AppearanceOptions(psnr_weight=0.02, ciede2000_weight=0.01, colour_weight=0.3)
-    step = PretrainStep(NETWORKS["lite"](), "fp32", CPU, painted=AppearanceLoss(asked, None))
+    options = AppearanceOptions(psnr_weight=0.02, ciede2000_weight=0.01, colour_weight=0.3)
+    step = PretrainStep(NETWORKS["lite"](), "fp32", CPU, appearance=options)
     losses = [step(batch, 1e-3) for _ in range(40)]
     assert set(losses[0]) == {"l1", "psnr", "ciede2000", "dull"}
     assert losses[-1]["ciede2000"] < losses[0]["ciede2000"] - 0.01, "one unit at least"

@@ -27,7 +27,7 @@ def losses_of(stage: StageOptions, step: checkpoint.Step, stop_after: int = 99, 
     """Runs a training; stops it politely after so many steps, or kills it in the middle of one."""
     losses: list[float] = []
 
-    def watch(progress: loop.Progress) -> None:
+    def watch(progress: loop.TrainingProgress) -> None:
         if progress.validated:
             return
         losses.append(progress.numbers["l1"])
@@ -68,7 +68,7 @@ import sys
 from pathlib import Path
 from archivecolor.training import figures, loop
 from support.tiny_training import CARD, photo_set, tiny_stage, tiny_step
-figures.curves = lambda folder: None
+figures.plot_curves = lambda folder: None
 stage = tiny_stage(Path(sys.argv[1]), checkpoint_minutes=0)
 loop.run(stage, tiny_step(0), photo_set(6), photo_set(2), CARD, lambda p: p.validated or print(p.pictures, flush=True))
 """
@@ -111,7 +111,7 @@ def test_a_training_leaves_history_curves_samples_and_card(unbroken: tuple[Path,
 def test_a_state_is_restored_to_where_the_network_computes(tmp_path: Path):
     """The meta device stands in for a GPU: the file gives tensors of the CPU."""
     stage, step = tiny_stage(tmp_path), tiny_step(0)
-    checkpoint.save(tmp_path, stage, step, checkpoint.Average(step.network, 0.9), checkpoint.State(4))
+    checkpoint.save(tmp_path, stage, step, checkpoint.Average(step.network, 0.9), checkpoint.TrainingState(4))
     elsewhere = tiny_step(0)
     elsewhere.network.to("meta")
     average = checkpoint.Average(elsewhere.network, 0.9)
@@ -165,7 +165,7 @@ def test_finished_weights_are_not_trained_over(trained: tuple[Path, Path], tmp_p
 def test_a_validation_that_was_cut_short_is_made_up_for(tmp_path: Path, cut_at: int):
     """The state is saved before the last one, and may be before any."""
 
-    def watch(progress: loop.Progress) -> None:
+    def watch(progress: loop.TrainingProgress) -> None:
         if progress.validated and progress.pictures == cut_at:
             raise KeyboardInterrupt
 
@@ -181,12 +181,12 @@ def test_a_validation_that_was_cut_short_is_made_up_for(tmp_path: Path, cut_at: 
 
 def test_a_history_forgets_what_a_killed_training_did_not_save(tmp_path: Path):
     for pictures in (0, 12, 24, 12, 24, 24):
-        figures.log(tmp_path, {"pictures": pictures, "val_l1": pictures / 100})
+        figures.append_history(tmp_path, {"pictures": pictures, "val_l1": pictures / 100})
     assert [row["pictures"] for row in figures.read_history(tmp_path)] == [0, 12, 24]
 
 
 def test_a_watcher_is_told_of_each_validation_when_it_is_made(tmp_path: Path):
-    told: list[loop.Progress] = []
+    told: list[loop.TrainingProgress] = []
     stage = tiny_stage(tmp_path)
     loop.run(stage, tiny_step(0), photo_set(6), photo_set(2), CARD, told.append)
     validated = [p for p in told if p.validated]

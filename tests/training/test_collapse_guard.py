@@ -1,4 +1,4 @@
-"""The guard over adversarial training: which average is kept, and when it ends."""
+"""Early stopping of adversarial training: which average is kept, and when the training ends."""
 
 from __future__ import annotations
 
@@ -11,62 +11,62 @@ from torch import Tensor, nn
 
 from archivecolor import weights
 from archivecolor.options import StopWhen
-from archivecolor.training import gan, loop
-from archivecolor.training.gan import EarlyStopping, GuardedGanStep
+from archivecolor.training import loop
+from archivecolor.training.early_stopping import EarlyStopping, FinetuningStep
 
 pytestmark = pytest.mark.usefixtures("pocket_networks")
 
 
-def guarded(*validations: tuple[float, float], limits: StopWhen | None = StopWhen()) -> EarlyStopping:  # noqa: B008
-    """A guard that has seen these validations, every 100 pictures; average number i holds i everywhere."""
-    guard = EarlyStopping(nn.Linear(1, 1), limits, "ab" * 32)
+def stopping_after(*validations: tuple[float, float], limits: StopWhen | None = StopWhen()) -> EarlyStopping:  # noqa: B008
+    """Early stopping after these validations, every 100 pictures; average number i holds i everywhere."""
+    early_stopping = EarlyStopping(nn.Linear(1, 1), limits, "ab" * 32)
     for i, (l1, colour) in enumerate(validations):
-        guard.consider(
-            i * 100, numbers(l1, colour), {k: torch.full_like(v, i) for k, v in snapshot(guard.best).items()}
+        early_stopping.update(
+            i * 100, numbers(l1, colour), {k: torch.full_like(v, i) for k, v in snapshot(early_stopping.best).items()}
         )
-    return guard
+    return early_stopping
 
 
-def kept(guard: EarlyStopping) -> int:
-    assert guard.standing.kept_at == 100 * float(guard.best.weight)
-    return int(guard.best.weight)
+def kept(early_stopping: EarlyStopping) -> int:
+    assert early_stopping.state.kept_at == 100 * float(early_stopping.best.weight)
+    return int(early_stopping.best.weight)
 
 
 def test_the_cheapest_average_is_kept():
-    assert kept(guarded((0.10, 0.5))) == 0
-    assert kept(guarded((0.10, 0.5), (0.105, 0.7), (0.104, 0.6), (0.11, 0.75))) == 1
-    assert kept(guarded((0.10, 0.5), (0.11, 0.55), (0.10, 0.45))) == 0
-    assert kept(guarded((0.0784, 0.702), (0.0821, 0.811), (0.0784, 0.717))) == 2  # weights/LOG.md, run 18
+    assert kept(stopping_after((0.10, 0.5))) == 0
+    assert kept(stopping_after((0.10, 0.5), (0.105, 0.7), (0.104, 0.6), (0.11, 0.75))) == 1
+    assert kept(stopping_after((0.10, 0.5), (0.11, 0.55), (0.10, 0.45))) == 0
+    assert kept(stopping_after((0.0784, 0.702), (0.0821, 0.811), (0.0784, 0.717))) == 2  # weights/LOG.md, run 18
 
 
 def test_an_average_outside_the_limits_is_never_kept():
-    assert kept(guarded((0.10, 0.5), (0.1201, 1.0))) == 0
-    assert kept(guarded((0.10, 0.5), (0.10, 1.16))) == 0
-    assert kept(guarded((0.10, 0.5), (0.1201, 1.0), limits=None)) == 1
+    assert kept(stopping_after((0.10, 0.5), (0.1201, 1.0))) == 0
+    assert kept(stopping_after((0.10, 0.5), (0.10, 1.16))) == 0
+    assert kept(stopping_after((0.10, 0.5), (0.1201, 1.0), limits=None)) == 1
 
 
 def test_two_validations_in_a_row_outside_the_limits_are_the_end():
     bad = (0.13, 0.9)
-    assert not guarded((0.10, 0.5), bad).collapsed
-    assert not guarded((0.10, 0.5), bad, (0.11, 0.9), bad).collapsed
-    assert guarded((0.10, 0.5), bad, bad).collapsed
-    assert guarded((0.10, 0.5), (0.10, 1.2), bad).collapsed
-    assert not guarded((0.10, 0.5), bad, bad, limits=None).collapsed
+    assert not stopping_after((0.10, 0.5), bad).should_stop
+    assert not stopping_after((0.10, 0.5), bad, (0.11, 0.9), bad).should_stop
+    assert stopping_after((0.10, 0.5), bad, bad).should_stop
+    assert stopping_after((0.10, 0.5), (0.10, 1.2), bad).should_stop
+    assert not stopping_after((0.10, 0.5), bad, bad, limits=None).should_stop
 
 
 def test_dullness_counts_only_once_colour_was_reached():
     dull = (0.10, 0.4)
-    assert not guarded((0.10, 0.5), dull, dull).collapsed
-    assert not guarded((0.10, 0.5), (0.10, 0.61), dull, dull).collapsed  # it only trembles around the limit
-    guard = guarded((0.10, 0.5), (0.10, 0.7), dull, dull)
-    assert guard.collapsed
-    assert kept(guard) == 1
+    assert not stopping_after((0.10, 0.5), dull, dull).should_stop
+    assert not stopping_after((0.10, 0.5), (0.10, 0.61), dull, dull).should_stop  # it only trembles around the limit
+    early_stopping = stopping_after((0.10, 0.5), (0.10, 0.7), dull, dull)
+    assert early_stopping.should_stop
+    assert kept(early_stopping) == 1
 
 
 def test_the_same_validation_twice_counts_once():
-    guard = guarded((0.10, 0.5), (0.13, 0.9))
-    guard.consider(100, numbers(0.13, 0.9), snapshot(guard.best))
-    assert guard.standing.strikes == 1
+    early_stopping = stopping_after((0.10, 0.5), (0.13, 0.9))
+    early_stopping.update(100, numbers(0.13, 0.9), snapshot(early_stopping.best))
+    assert early_stopping.state.strikes == 1
 
 
 def test_a_collapsed_training_stops_and_leaves_the_best_average(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
@@ -77,14 +77,14 @@ def test_a_collapsed_training_stops_and_leaves_the_best_average(tmp_path: Path, 
         averages.append({key: value.clone() for key, value in average.values.items()})
         return numbers(*next(told))
 
-    monkeypatch.setattr(gan.loop, "validate", validate)
+    monkeypatch.setattr(loop, "validate", validate)
     step, seen = pocket_step(warmup=0), []
     stage = pocket_stage(tmp_path / "a", pictures=400)
 
-    def run(step: GuardedGanStep) -> None:
+    def run(step: FinetuningStep) -> None:
         loop.run(
             stage, step, photo_set(6), photo_set(2), CARD, lambda p: None if p.validated else seen.append(p),
-            lambda: step.guard.collapsed, step.judge(),
+            lambda: step.early_stopping.should_stop, step.validator(),
         )  # fmt: skip
 
     run(step)

@@ -1,7 +1,7 @@
 """The story of somebody's own archive: a short fine-tuning on its colour photographs helps on those it has not seen.
 
-Helped means what the guard of `train gan` means (`gan.cost_of`): L1 ÷ the start's and the distance of the colourfulness
-from the truth's, both on held-out pictures that had no part in choosing the average that is kept.
+Helped means less `validation_cost`, as in the early stopping of `train gan`: L1 ÷ the start's and the distance of the
+colourfulness from the truth's, both on held-out pictures that had no part in choosing the average that is kept.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ from typer.testing import CliRunner
 from archivecolor import weights
 from archivecolor.cli import app
 from archivecolor.options import StageOptions
-from archivecolor.training import dataset, figures, loop, trainer
+from archivecolor.training import dataset, figures, loop, photographs
 from archivecolor.training.checkpoint import Average
-from archivecolor.training.gan import cost_of
+from archivecolor.training.early_stopping import validation_cost
 
 PHOTOS = SHARED / "photos"
 SOURCE = "isomerpages/nparks-gardening"
@@ -32,7 +32,7 @@ def numbers(model: str | Path, held: list[Path], side: int) -> dict[str, float]:
     """L1, PSNR gained over grey and colourfulness ÷ truth's of some weights on held-out pictures."""
     network, _ = weights.load(weights.find(str(model)))
     stage = StageOptions("gan", "lite", Path(), validation_size=side)
-    return loop.validate(network, Average(network, 0.0), dataset.load(held, trainer.read_rgb, side), stage)
+    return loop.validate(network, Average(network, 0.0), dataset.load(held, photographs.read_rgb, side), stage)
 
 
 def fine_tune(root: Path, photos: list[Path], side: int, pictures: int, *words: str) -> Path:
@@ -50,8 +50,8 @@ def fine_tune(root: Path, photos: list[Path], side: int, pictures: int, *words: 
 @pytest.fixture(autouse=True)
 def undrawn(monkeypatch: pytest.MonkeyPatch) -> None:
     torch.set_num_threads(1)
-    monkeypatch.setattr(figures, "curves", lambda folder: None)
-    monkeypatch.setattr(figures, "samples", lambda *given: None)
+    monkeypatch.setattr(figures, "plot_curves", lambda folder: None)
+    monkeypatch.setattr(figures, "write_samples", lambda *given: None)
 
 
 def one_palette(seed: int) -> np.ndarray:
@@ -94,4 +94,4 @@ def test_photographs_of_one_source_help_on_those_of_it_that_are_held_out(tmp_pat
     assert after["val_l1"] < 0.97 * before["val_l1"]
     assert after["val_psnr_gain"] > before["val_psnr_gain"] + 0.2
     assert after["val_colour"] > before["val_colour"] - 0.02
-    assert cost_of(after, before["val_l1"]) < cost_of(before, before["val_l1"]) - 0.05
+    assert validation_cost(after, before["val_l1"]) < validation_cost(before, before["val_l1"]) - 0.05

@@ -14,7 +14,7 @@ from support.tiny_training import colour_picture, photo_set
 from archivecolor.errors import NoInputError
 from archivecolor.imaging import lab
 from archivecolor.options import StageOptions
-from archivecolor.training import dataset, trainer
+from archivecolor.training import dataset, photographs
 
 # What goes in
 
@@ -40,7 +40,7 @@ def mixed_folder(tmp_path: Path) -> Path:
 
 def test_what_cannot_teach_colour_is_left_out_and_counted(mixed_folder: Path):
     seen: list[int] = []
-    photos = dataset.load(dataset.find(mixed_folder), trainer.read_rgb, 64, mixed_folder, seen.append)
+    photos = dataset.load(dataset.find(mixed_folder), photographs.read_rgb, 64, mixed_folder, seen.append)
     assert photos.names == ["a.png", "b.png", "sub/c.jpg"]
     assert photos.reasons["broken.jpg"] == "unreadable"
     assert photos.left_out == {"grey": 1, "tinted in one tone": 1, "under 64 pixels": 1, "unreadable": 1}
@@ -50,7 +50,7 @@ def test_what_cannot_teach_colour_is_left_out_and_counted(mixed_folder: Path):
 
 def test_nothing_usable_is_an_error_that_counts_the_reasons(mixed_folder: Path):
     with pytest.raises(NoInputError, match="1 grey"):
-        dataset.load([mixed_folder / "grey.png"], trainer.read_rgb, 64)
+        dataset.load([mixed_folder / "grey.png"], photographs.read_rgb, 64)
     with pytest.raises(NoInputError):
         dataset.find(mixed_folder / "nowhere")
 
@@ -62,19 +62,19 @@ def test_a_list_names_photographs_relative_to_itself(mixed_folder: Path):
 
 def test_the_split_depends_on_names_alone():
     names = [Path(f"/photos/{i:04}.jpg") for i in range(2000)]
-    train, held = dataset.split(names, Path("/photos"))
+    train, held = dataset.split_train_validation(names, Path("/photos"))
     assert not set(train) & set(held)
     assert sorted(train + held) == names
     assert 0.02 < len(held) / len(names) < 0.06
     moved = [Path("/elsewhere") / path.name for path in reversed(names[:500])]
-    _, held_moved = dataset.split(moved, Path("/elsewhere"))
+    _, held_moved = dataset.split_train_validation(moved, Path("/elsewhere"))
     assert {p.name for p in held_moved} == {p.name for p in held} & {p.name for p in moved}
 
 
 @pytest.mark.parametrize(("count", "expected"), [(1, 0), (2, 1), (3, 1), (10, 2), (60, 12), (300, 16)])
 def test_of_few_pictures_more_than_the_share_is_held(count: int, expected: int):
     names = [Path(f"/photos/{i:04}.jpg") for i in range(count)]
-    train, held = dataset.split(names, Path("/photos"))
+    train, held = dataset.split_train_validation(names, Path("/photos"))
     assert sorted(train + held) == names
     assert expected <= len(held) <= expected + count * 0.05
 
@@ -114,10 +114,10 @@ def test_of_many_held_out_pictures_those_looked_at_are_spread_and_the_others_tol
     for i in range(6):
         Image.fromarray(colour_picture(i)).save(tmp_path / f"{i}.png")
     monkeypatch.setattr(StageOptions, "validation_pictures", 2)
-    found = trainer.load_photographs(tmp_path, tmp_path, 64)
-    assert found.held.names == ["0.png", "3.png"]
-    assert found.held.left_out == {"beyond the 2 that validations look at": 4}
-    assert (found.in_both, found.counts()["in_both"]) == (2, 2)
+    found = photographs.load_photographs(tmp_path, tmp_path, 64)
+    assert found.validation.names == ["0.png", "3.png"]
+    assert found.validation.left_out == {"beyond the 2 that validations look at": 4}
+    assert (found.overlap, found.counts()["in_both"]) == (2, 2)
 
 
 def test_a_photograph_in_the_place_of_a_list_is_named(tmp_path: Path):
@@ -142,5 +142,5 @@ def test_evaluation_holds_no_more_pictures_than_it_works_on(tmp_path: Path):
 
 
 def test_a_sample_is_spread_evenly_and_fixed():
-    assert dataset.spread(5, 12) == [0, 1, 2, 3, 4]
-    assert dataset.spread(100, 4) == [0, 25, 50, 75]
+    assert dataset.evenly_spaced(5, 12) == [0, 1, 2, 3, 4]
+    assert dataset.evenly_spaced(100, 4) == [0, 25, 50, 75]

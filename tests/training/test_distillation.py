@@ -17,7 +17,9 @@ from archivecolor.networks.encoders import Lite0Body, ResNet18Body
 from archivecolor.networks.unet import DynamicUnet
 from archivecolor.options import DistillationOptions
 from archivecolor.training import checkpoint, dataset, distillation, lite0_features, recipe, trainer
-from archivecolor.training.pretrain import PretrainStep, start_encoder
+from archivecolor.training.encoder_weights import initialize_encoder
+from archivecolor.training.photographs import Photographs
+from archivecolor.training.pretrain import PretrainStep
 from archivecolor.training.recipe import Pretraining
 
 
@@ -35,7 +37,7 @@ def test_the_encoder_comes_to_see_what_its_teacher_sees(lite0: lite0_features.Li
 def test_distances_are_cosines():
     one = [torch.randn(2, 5, 3, 3) for _ in range(3)]
     for scale, expected in ((3.0, 0.0), (-0.5, 2.0)):
-        for value in lite0_features.distances([x * scale for x in one], one).values():
+        for value in lite0_features.feature_distances([x * scale for x in one], one).values():
             assert float(value) == pytest.approx(expected, abs=1e-5)
 
 
@@ -59,33 +61,35 @@ def test_a_taught_encoder_is_a_file_that_a_unet_starts_from(tmp_path: Path, lite
     assert steps == 1
     assert not torch.equal(first.conv_stem.weight, body.conv_stem.weight)
     network = NETWORKS["lite"]()
-    start_encoder(network, str(tmp_path / "a" / distillation.FOLDER))
+    initialize_encoder(network, str(tmp_path / "a" / distillation.FOLDER))
     for name, value in network.layers[0].state_dict().items():
         assert torch.equal(value, body.state_dict()[name])
     about = distillation.read_about(tmp_path / "a" / distillation.FOLDER)
     assert about["pictures"] == 8
     assert about["recipe"] == {"seed": 0}
     with pytest.raises(UsageError, match="no such file"):
-        start_encoder(network, str(tmp_path / "b"))
+        initialize_encoder(network, str(tmp_path / "b"))
 
 
 def test_a_teaching_that_goes_on_with_other_options_or_photographs_is_noticed(tmp_path: Path):
     stage = tiny_stage(tmp_path, settings={"teacher_pictures": 128})
-    photographs, told = trainer.Photographs("photos", photo_set(4), photo_set(2)), []
+    photographs, told = Photographs("photos", photo_set(4), photo_set(2)), []
     old = recipe.as_toml(Pretraining(teacher="lite0", teacher_lr=1e-3), "a command")
     new = recipe.as_toml(Pretraining(teacher="lite0", teacher_lr=1e-4), "a command")
-    trainer.begin(stage, photographs, old, told.append)
+    trainer.start_stage(stage, photographs, old, told.append)
     step = PretrainStep(ConstantInk(), "fp32", CPU)
     own = replace(stage, name="teach", out=tmp_path / distillation.FOLDER)
-    checkpoint.save(own.out, own, step, checkpoint.Average(step.network, 0.9), checkpoint.State(64))
-    card = trainer.begin(stage, photographs, new, told.append)
+    checkpoint.save(own.out, own, step, checkpoint.Average(step.network, 0.9), checkpoint.TrainingState(64))
+    card = trainer.start_stage(stage, photographs, new, told.append)
     line = "Until picture 64 of the teaching: teacher_lr = 0.001"
     assert card["recipe"]["changed"] == [line]
-    assert [text.split(" (")[0] for text in told] == [f"goes on with other options. {line}"]
+    assert [text.split(" (")[0] for text in told] == [f"resumes with other options. {line}"]
     with pytest.raises(UsageError, match="began with other photographs"):
-        trainer.begin(stage, replace(photographs, train=photo_set(3)), new, told.append)
+        trainer.start_stage(stage, replace(photographs, train=photo_set(3)), new, told.append)
     untaught = tiny_stage(tmp_path, settings={})
-    assert "changed" not in trainer.begin(untaught, photographs, old, told.append)["recipe"], "nothing of it was taught"
+    assert "changed" not in trainer.start_stage(untaught, photographs, old, told.append)["recipe"], (
+        "nothing of it was taught"
+    )
 
 
 def test_beside_l1_the_teacher_reaches_the_encoder_too(lite0: lite0_features.Lite0):
@@ -103,7 +107,7 @@ def test_beside_l1_the_teacher_reaches_the_encoder_too(lite0: lite0_features.Lit
 
 def test_only_a_unet_can_be_taught():
     with pytest.raises(UsageError, match="--teacher none"):
-        distillation.encoder_of(NETWORKS["pix2pix"]())
+        distillation.unet_encoder(NETWORKS["pix2pix"]())
 
 
 def test_the_card_tells_of_the_teacher(trained: tuple[Path, Path]):

@@ -19,9 +19,10 @@ from archivecolor.errors import UsageError, WeightsError
 from archivecolor.imaging import lab
 from archivecolor.networks import NETWORKS
 from archivecolor.options import parse_sizes
-from archivecolor.training import dataset, loop, pretrain, trainer
+from archivecolor.training import dataset, encoder_weights, loop, photographs
+from archivecolor.training.encoder_weights import initialize_encoder
 from archivecolor.training.optim_step import OptimStep
-from archivecolor.training.pretrain import PretrainStep, SoftTarget, start_encoder, weighted_l1
+from archivecolor.training.pretrain import PretrainStep, SoftTarget, chroma_weighted_l1
 from archivecolor.training.recipe import Pretraining
 
 
@@ -34,7 +35,7 @@ def test_a_command_memorises_two_pictures_and_leaves_them_in_its_weights(tmp_pat
     )
     assert CliRunner().invoke(app, words.split(), catch_exceptions=False).exit_code == 0
     network, _ = weights.load(tmp_path / "out")
-    batch = dataset.validation_batch(dataset.load(dataset.find(photos), trainer.read_rgb, 64), 0, 2, 64)
+    batch = dataset.validation_batch(dataset.load(dataset.find(photos), photographs.read_rgb, 64), 0, 2, 64)
     error = float((loop.predict(network, batch.l_net, "fp32") - batch.ab_net).abs().mean())
     one_colour = float((batch.ab_net - batch.ab_net.mean((0, 2, 3), keepdim=True)).abs().mean())
     assert error < 0.55 * one_colour
@@ -45,7 +46,7 @@ def test_a_damaged_download_is_not_loaded(tmp_path: Path, monkeypatch: pytest.Mo
     (tmp_path / "checkpoints").mkdir()
     (tmp_path / "checkpoints/resnet18-f37072fd.pth").write_bytes(b"no weights")
     with pytest.raises(WeightsError, match=r"resnet18-f37072fd\.pth: is damaged"):
-        pretrain.imagenet_resnet18()
+        encoder_weights.imagenet_resnet18()
 
 
 def test_the_learning_rate_warms_up_and_cools_down():
@@ -75,12 +76,12 @@ def test_the_loss_counts_a_colourful_pixel_more_and_is_l1_otherwise():
     grey_missed, colour_missed = truth.clone(), truth.clone()
     grey_missed[..., 2:] += 0.1
     colour_missed[..., :2] += 0.1
-    plain = [float(weighted_l1(answer, truth, 0.0)) for answer in (grey_missed, colour_missed)]
+    plain = [float(chroma_weighted_l1(answer, truth, 0.0)) for answer in (grey_missed, colour_missed)]
     assert plain == pytest.approx([0.05, 0.05])
-    grey, colour = (float(weighted_l1(answer, truth, 0.5)) for answer in (grey_missed, colour_missed))
+    grey, colour = (float(chroma_weighted_l1(answer, truth, 0.5)) for answer in (grey_missed, colour_missed))
     assert grey < 0.04 < 0.06 < colour
     # The mean weight is 1: an error that is the same everywhere weighs what it weighs in L1.
-    assert float(weighted_l1(truth + 0.1, truth, 0.5)) == pytest.approx(0.1)
+    assert float(chroma_weighted_l1(truth + 0.1, truth, 0.5)) == pytest.approx(0.1)
 
 
 def test_two_pictures_can_be_memorised():
@@ -112,7 +113,7 @@ def test_every_parameter_learns(model: str, size: int, steps: int):
 
 
 @pytest.mark.parametrize(
-    ("asked", "norms"),
+    ("options", "norms"),
     [
         (Pretraining(), "learnt"),
         (Pretraining(origin="lite"), "frozen"),
@@ -121,8 +122,8 @@ def test_every_parameter_learns(model: str, size: int, steps: int):
         (Pretraining(origin="lite", teacher="lite0", teacher_pictures=0, teacher_weight=0.1), "frozen"),
     ],
 )
-def test_norms_are_frozen_where_they_fit_the_weights(asked: Pretraining, norms: str):
-    assert asked.decided_norms() == asked.stage(Path("x"), "fp32").settings["norms"] == norms
+def test_norms_are_frozen_where_they_fit_the_weights(options: Pretraining, norms: str):
+    assert options.resolve_norms() == options.stage(Path("x"), "fp32").settings["norms"] == norms
 
 
 def test_a_soft_target_is_learned_beside_the_true_colours_from_the_true_luminance():
@@ -186,7 +187,7 @@ def test_a_missing_network_is_said_with_the_ways_round_it(monkeypatch: pytest.Mo
 
     monkeypatch.setattr("torchvision.models.ResNet18_Weights.get_state_dict", offline)
     with pytest.raises(WeightsError, match=r"--encoder FILE.*--teacher lite0.*--encoder none"):
-        start_encoder(NETWORKS["resnet18"](), "imagenet")
+        initialize_encoder(NETWORKS["resnet18"](), "imagenet")
 
 
 # Float16
@@ -216,4 +217,4 @@ def test_in_fp16_the_loss_is_scaled_and_an_overflow_skips_the_step():
 
 def test_weights_to_go_on_from_have_an_encoder():
     with pytest.raises(UsageError, match="leave one of them out"):
-        Pretraining(origin="lite", encoder="imagenet").start()
+        Pretraining(origin="lite", encoder="imagenet").resolve_encoder()

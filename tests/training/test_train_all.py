@@ -20,6 +20,7 @@ from archivecolor import networks, weights
 from archivecolor.cli import app
 from archivecolor.errors import UsageError, WeightsError
 from archivecolor.training import figures, gan, loop, recipe, trainer
+from archivecolor.training.photographs import SPLIT, load_photographs
 from archivecolor.training.recipe import Baseline, Finetuning, Pretraining
 
 
@@ -29,8 +30,8 @@ def pocket(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(networks.NETWORKS, "pocket", Pocket)
     monkeypatch.setitem(networks.NETWORKS, "pix2pix", lambda: networks.Pix2PixUnet(n_filters=4))
     monkeypatch.setattr(gan, "PatchDiscriminator", SmallJudge)
-    monkeypatch.setattr(figures, "curves", lambda folder: None)
-    monkeypatch.setattr(figures, "samples", lambda *given: None)
+    monkeypatch.setattr(figures, "plot_curves", lambda folder: None)
+    monkeypatch.setattr(figures, "write_samples", lambda *given: None)
 
 
 @pytest.fixture
@@ -101,13 +102,17 @@ def test_the_own_recipe_is_a_sound_road():
 @pytest.mark.parametrize("folder", weights.available(), ids=lambda folder: folder.name)
 def test_each_shipped_weights_folder_has_the_recipe_that_its_card_tells_of(folder: Path):
     card, road = weights.read_card(folder), recipe.read(folder / recipe.FILE)
-    asked = road.pretrain if card.stage == "pretrain" else road.gan
-    assert asked
-    stage = asked.stage(folder, "bf16") if isinstance(asked, Pretraining) else asked.stage(card.network, folder, "bf16")
+    options = road.pretrain if card.stage == "pretrain" else road.gan
+    assert options
+    stage = (
+        options.stage(folder, "bf16")
+        if isinstance(options, Pretraining)
+        else options.stage(card.network, folder, "bf16")
+    )
     assert (stage.model, stage.name) == (card.network, card.stage)
     made_by = {
         "pictures": stage.pictures, "sizes": [list(pair) for pair in stage.sizes], "batch": stage.batch, "lr": stage.lr,
-        "aging": stage.aging, "ema": stage.ema, "seed": stage.seed, "precision": asked.precision, **stage.settings,
+        "aging": stage.aging, "ema": stage.ema, "seed": stage.seed, "precision": options.precision, **stage.settings,
     }  # fmt: skip
     assert {key: card.recipe[key] for key in made_by} == made_by
 
@@ -147,12 +152,12 @@ def test_the_recipes_of_shipped_weights_go_on_from_one_another(folder: Path):
         ("[pretrain]\nsizes = '-64'", "--sizes -64"),
         ("[pretrain]\nsizes = '100'", "--sizes 100"),
         ("[baseline]\nbatch = 0", "--batch 0"),
-        ("[gan]\npictures = 5", "nothing to begin with"),
+        ("[gan]\npictures = 5", "nothing to start from"),
         ("[pretrain]\n[gan]\nstop_when = 'soon'", "--stop-when"),
         ("[pretrain]\nnorms = 'cold'", "--norms cold: write one of auto, frozen, learnt"),
         ("[pretrain]\n[gan]\nnorms = 'auto'", "--norms auto: write one of frozen, learnt"),
         ("[pretrain", "cannot be read as TOML"),
-        ("", "holds no stage"),
+        ("", "contains no stage"),
     ],
 )
 def test_what_a_recipe_cannot_say_is_refused_by_name(tmp_path: Path, text: str, told: str):
@@ -162,13 +167,15 @@ def test_what_a_recipe_cannot_say_is_refused_by_name(tmp_path: Path, text: str, 
 
 
 @pytest.mark.parametrize(
-    "asked", [Pretraining(lr=1e-5, encoder='a "b"\\c'), Finetuning(origin="lite", warmup=7), Baseline(aging=0.25)]
+    "options", [Pretraining(lr=1e-5, encoder='a "b"\\c'), Finetuning(origin="lite", warmup=7), Baseline(aging=0.25)]
 )
-def test_options_written_as_a_recipe_are_read_as_they_were(asked: Pretraining | Finetuning | Baseline, tmp_path: Path):
+def test_options_written_as_a_recipe_are_read_as_they_were(
+    options: Pretraining | Finetuning | Baseline, tmp_path: Path
+):
     path = tmp_path / "r.toml"
-    path.write_text(recipe.as_toml(asked, "archivecolor train"))
+    path.write_text(recipe.as_toml(options, "archivecolor train"))
     road = recipe.read(path)
-    assert asked in (road.pretrain, road.gan, road.baseline)
+    assert options in (road.pretrain, road.gan, road.baseline)
 
 
 # The road
@@ -195,7 +202,7 @@ def test_the_whole_road_on_two_tiny_pictures(photos: Path, road: Path, tmp_path:
     for stage in ("pretrain", "gan", "baseline"):
         assert weights.check(out / stage).stage == stage
         assert (out / stage / recipe.FILE).read_text() == ROAD
-        split = json.loads((out / stage / trainer.SPLIT).read_text())
+        split = json.loads((out / stage / SPLIT).read_text())
         names = split["train"]["pictures"] + split["val"]["pictures"]
         assert sorted(names) == ["0.png", "1.png"]
         assert {**split["train"]["left_out"], **split["val"]["left_out"]} == {"grey.png": "grey"}
@@ -216,8 +223,8 @@ def test_the_own_recipe_leads_from_end_to_end(photos: Path, tmp_path: Path):
     assert card.history == [weights.check(tmp_path / "out/pretrain").sha256]
 
 
-def stopping(after: int) -> tuple[loop.Watch, loop.Stop]:
-    seen: list[loop.Progress] = []
+def stopping(after: int) -> tuple[loop.OnProgress, loop.ShouldStop]:
+    seen: list[loop.TrainingProgress] = []
     return lambda progress: None if progress.validated else seen.append(progress), lambda: len(seen) >= after
 
 
@@ -225,11 +232,11 @@ def stopping(after: int) -> tuple[loop.Watch, loop.Stop]:
 @pytest.mark.parametrize("broken_at", [2, 4, 6, 8])
 def test_a_road_goes_on_wherever_it_was_left(photos: Path, road: Path, tmp_path: Path, broken_at: int, whole: Path):
     plan = recipe.read(road)
-    room = trainer.TrainingContext(lambda: trainer.load_photographs(photos, photos, 64), torch.device("cpu"))
-    watch, stop = stopping(broken_at)
-    trainer.whole_road(plan, tmp_path / "road", replace(room, watch=watch, stop=stop))
+    context = trainer.TrainingContext(lambda: load_photographs(photos, photos, 64), torch.device("cpu"))
+    on_progress, should_stop = stopping(broken_at)
+    trainer.train_all(plan, tmp_path / "road", replace(context, on_progress=on_progress, should_stop=should_stop))
     assert not (tmp_path / "road/baseline" / weights.TENSORS).exists()
-    trainer.whole_road(plan, tmp_path / "road", room)
+    trainer.train_all(plan, tmp_path / "road", context)
     for stage in ("pretrain", "gan", "baseline"):
         ours, theirs = (folder / stage / weights.TENSORS for folder in (tmp_path / "road", whole))
         assert ours.read_bytes() == theirs.read_bytes(), stage
@@ -238,24 +245,24 @@ def test_a_road_goes_on_wherever_it_was_left(photos: Path, road: Path, tmp_path:
 @pytest.fixture
 def whole(photos: Path, road: Path, tmp_path: Path) -> Path:
     """The same road, unbroken."""
-    room = trainer.TrainingContext(lambda: trainer.load_photographs(photos, photos, 64), torch.device("cpu"))
-    trainer.whole_road(recipe.read(road), tmp_path / "whole", room)
+    context = trainer.TrainingContext(lambda: load_photographs(photos, photos, 64), torch.device("cpu"))
+    trainer.train_all(recipe.read(road), tmp_path / "whole", context)
     return tmp_path / "whole"
 
 
 def test_another_recipe_or_other_photographs_are_not_gone_on_with(photos: Path, road: Path, whole: Path):
-    room = trainer.TrainingContext(lambda: trainer.load_photographs(photos, photos, 64), torch.device("cpu"))
+    context = trainer.TrainingContext(lambda: load_photographs(photos, photos, 64), torch.device("cpu"))
     with pytest.raises(UsageError, match="--recipe: differs"):
-        trainer.whole_road(replace(recipe.read(road), text=ROAD + "# more\n"), whole, room)
+        trainer.train_all(replace(recipe.read(road), text=ROAD + "# more\n"), whole, context)
     Image.fromarray(colour_picture(7)).save(photos / "new.png")
     with pytest.raises(UsageError, match=r"0 are gone and 1 new \(new.png"):
-        trainer.whole_road(recipe.read(road), whole, room)
+        trainer.train_all(recipe.read(road), whole, context)
 
 
 def test_another_stage_s_folder_keeps_its_split_and_recipe(photos: Path, whole: Path):
-    room = trainer.TrainingContext(lambda: trainer.load_photographs(photos, photos, 64), torch.device("cpu"))
+    context = trainer.TrainingContext(lambda: load_photographs(photos, photos, 64), torch.device("cpu"))
     with pytest.raises(UsageError, match="another --out"):
-        trainer.pretrain(Pretraining("pocket", encoder="none", sizes="32"), whole / "gan", "# other", room)
+        trainer.pretrain(Pretraining("pocket", encoder="none", sizes="32"), whole / "gan", "# other", context)
     assert (whole / "gan" / recipe.FILE).read_text() == ROAD
 
 
@@ -283,7 +290,7 @@ def test_a_road_looks_for_all_its_weights_before_it_begins(tmp_path: Path, table
     (tmp_path / "r.toml").write_text(table)
     road = recipe.read(tmp_path / "r.toml")
     with pytest.raises(kind, match=told):
-        trainer.whole_road(road, tmp_path / "out", trainer.TrainingContext(pytest.fail, torch.device("cpu")))
+        trainer.train_all(road, tmp_path / "out", trainer.TrainingContext(pytest.fail, torch.device("cpu")))
     assert not (tmp_path / "out").exists()
 
 
@@ -293,7 +300,7 @@ def test_a_training_that_goes_on_with_other_options_keeps_both(photos: Path, tmp
              out, "--batch", 2, "--sizes", 32, "--precision", "fp32")  # fmt: skip
     call(*words, "--pictures", 4)
     told = said(*words, "--pictures", 8, "--lr", "1e-5")
-    assert "goes on with other options. Until picture 4: pictures = 4, lr = 0.0006" in told
+    assert "resumes with other options. Until picture 4: pictures = 4, lr = 0.0006" in told
     assert "keeps both" not in said(*words, "--pictures", 8, "--lr", "1e-5")
     call(*words, "--pictures", 12, "--lr", "1e-5")
     lines = (out / recipe.FILE).read_text().splitlines()
@@ -308,15 +315,15 @@ def test_options_under_which_nothing_was_learnt_leave_no_trace():
     """Also where one of the two recipes leaves out what has its default."""
     first = recipe.as_toml(Pretraining(lr=1e-3), "archivecolor train pretrain")
     second = recipe.as_toml(Pretraining(lr=1e-4, sizes="64:0.5,96:0.5"), "archivecolor train pretrain")
-    changed = recipe.changes(first, second, "pretrain", "400")
+    changed = recipe.changed_options(first, second, "pretrain", "400")
     assert changed == ['# Until picture 400: sizes = "auto", lr = 0.001']
     kept = "".join(f"{line}\n" for line in changed) + second
-    assert recipe.changes(kept, first, "pretrain", "400") == []
-    assert recipe.changes(kept, "[pretrain]\nbatch = 16\n", "pretrain", "400") == [
+    assert recipe.changed_options(kept, first, "pretrain", "400") == []
+    assert recipe.changed_options(kept, "[pretrain]\nbatch = 16\n", "pretrain", "400") == [
         "# Until picture 400: batch = 32, lr = 0.001"
     ]
-    assert recipe.changes(kept, first, "pretrain", "800")[1].startswith("# Until picture 800: sizes = ")
-    taught = recipe.changes(first, second, "pretrain", "64 of the teaching")
+    assert recipe.changed_options(kept, first, "pretrain", "800")[1].startswith("# Until picture 800: sizes = ")
+    taught = recipe.changed_options(first, second, "pretrain", "64 of the teaching")
     assert taught[0].startswith("# Until picture 64 of the teaching: sizes = ")
 
 
@@ -328,7 +335,9 @@ def test_the_baseline_memorises_two_pictures():
     from archivecolor.training.gan import GanStep
 
     torch.manual_seed(0)
-    step = GanStep(networks.Pix2PixUnet(n_filters=12), Baseline().adversarial(), 2e-4, "fp32", torch.device("cpu"))
+    step = GanStep(
+        networks.Pix2PixUnet(n_filters=12), Baseline().adversarial_options(), 2e-4, "fp32", torch.device("cpu")
+    )
     for module in step.network.modules():
         if isinstance(module, torch.nn.Dropout):
             module.p = 0.0
