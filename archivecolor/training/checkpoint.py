@@ -20,8 +20,8 @@ from archivecolor.options import StageOptions
 from archivecolor.training.dataset import Batch
 
 FILE = "checkpoint.safetensors"
-CardFields = dict[str, Any]
-"""What is known of a `weights.Card` while a stage trains, by the card's keys."""
+JsonObject = dict[str, Any]
+"""A JSON object: the metadata of a file, or the fields of a `weights.Card` that are known while a stage trains."""
 
 
 class Step(Protocol):
@@ -100,7 +100,7 @@ def save(folder: Path, stage: StageOptions, step: Step, average: Average, state:
         save_file({k: v.contiguous().cpu() for k, v in tensors.items()}, part, {"about": json.dumps(about)})
 
 
-def read_about(stage: StageOptions) -> dict[str, Any] | None:
+def read_about(stage: StageOptions) -> JsonObject | None:
     """The metadata of the checkpoint in `stage.out`, or None if there is none.
 
     Raises:
@@ -110,7 +110,7 @@ def read_about(stage: StageOptions) -> dict[str, Any] | None:
     if not path.exists():
         return None
     with safe_open(path, framework="pt") as file:
-        about: dict[str, Any] = json.loads(file.metadata()["about"])
+        about: JsonObject = json.loads(file.metadata()["about"])
     if (about["model"], about["stage"]) != (stage.model, stage.name):
         raise UsageError(
             f"{stage.out}: contains a {about['stage']} training of {about['model']}, not a {stage.name} of "
@@ -168,7 +168,7 @@ def temporary_values(network: nn.Module, values: Mapping[str, Tensor]) -> Iterat
         network.train(was_training)
 
 
-def publish(folder: Path, network: nn.Module, values: dict[str, Tensor], card: CardFields) -> weights.Card:
+def publish(folder: Path, network: nn.Module, values: dict[str, Tensor], card: JsonObject) -> weights.Card:
     """Writes a weights folder that `archivecolor run --model` takes: the averaged network and its card."""
     with temporary_values(network, values):
         return weights.save(folder, network, card)

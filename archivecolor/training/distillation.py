@@ -11,7 +11,6 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import torch
 from safetensors import safe_open
@@ -24,7 +23,7 @@ from archivecolor.networks.encoders import Lite0Body, ResNet18Body
 from archivecolor.networks.unet import DynamicUnet
 from archivecolor.options import DistillationOptions, StageOptions, validation_side
 from archivecolor.training import checkpoint, loop
-from archivecolor.training.checkpoint import Average, CardFields
+from archivecolor.training.checkpoint import Average, JsonObject
 from archivecolor.training.compute import autocast, to_device
 from archivecolor.training.dataset import Batch, PhotoSet, validation_batch
 from archivecolor.training.lite0_features import TAPS, Lite0, feature_distances
@@ -111,7 +110,7 @@ class DistillationStep:
         return loop.Validator(self.validate, lambda folder, network, values, validation: None, publish)
 
 
-def publish(folder: Path, network: nn.Module, values: dict[str, Tensor], card: CardFields) -> None:
+def publish(folder: Path, network: nn.Module, values: dict[str, Tensor], card: JsonObject) -> None:
     """Writes the encoder alone, in float32. The file's metadata says how it was made."""
     prefix = "body."
     encoder = {key.removeprefix(prefix): value for key, value in values.items() if key.startswith(prefix)}
@@ -121,12 +120,12 @@ def publish(folder: Path, network: nn.Module, values: dict[str, Tensor], card: C
         save_file(tensors, part, {"about": json.dumps(about)})
 
 
-def read_about(folder: Path) -> dict[str, Any]:
+def read_about(folder: Path) -> JsonObject:
     """The metadata that `publish` wrote with the encoder in this folder; empty if there is no encoder."""
     if not (folder / weights.TENSORS).exists():
         return {}
     with safe_open(folder / weights.TENSORS, framework="pt") as file:
-        about: dict[str, Any] = json.loads(file.metadata()["about"])
+        about: JsonObject = json.loads(file.metadata()["about"])
     return about
 
 
@@ -150,10 +149,10 @@ def distil_encoder(
     teacher: Lite0,
     train: PhotoSet,
     validation: PhotoSet,
-    card: CardFields,
+    card: JsonObject,
     on_progress: loop.OnProgress,
     should_stop: loop.ShouldStop,
-) -> dict[str, Any]:
+) -> JsonObject:
     """Trains the encoder `body` in place, before the pre-training `stage`.
 
     Resumes where it stopped. Does nothing if the pre-training has already started.

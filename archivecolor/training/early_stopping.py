@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from archivecolor.errors import UsageError
 from archivecolor.options import AdversarialOptions, StageOptions, StopWhen
 from archivecolor.training import checkpoint, figures, loop
-from archivecolor.training.checkpoint import Average, CardFields
+from archivecolor.training.checkpoint import Average, JsonObject
 from archivecolor.training.dataset import PhotoSet
 from archivecolor.training.gan import GanStep
 
@@ -168,7 +168,7 @@ class FinetuningStep(GanStep):
             self.early_stopping.update(pictures, numbers, average.values)
         return {**numbers, "kept_at": self.early_stopping.state.kept_at}
 
-    def publish(self, folder: Path, network: nn.Module, _: Mapping[str, Tensor], card: CardFields) -> None:
+    def publish(self, folder: Path, network: nn.Module, _: Mapping[str, Tensor], card: JsonObject) -> None:
         """Writes the best average as a weights folder, with its own numbers on the card."""
         state = self.early_stopping.state
         training = card["numbers"]["training"] | {"validation": state.numbers, "kept_at": state.kept_at}

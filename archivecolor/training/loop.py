@@ -25,7 +25,7 @@ from torch import Tensor, nn
 from archivecolor.imaging import metrics
 from archivecolor.options import StageOptions
 from archivecolor.training import checkpoint, distributed, figures
-from archivecolor.training.checkpoint import Average, CardFields, Step, TrainingState
+from archivecolor.training.checkpoint import Average, JsonObject, Step, TrainingState
 from archivecolor.training.compute import autocast, to_device
 from archivecolor.training.dataset import Batch, PhotoSet, training_batch, validation_batch
 
@@ -82,7 +82,7 @@ class Validator:
     """The numbers of the average on the validation pictures."""
     write_samples: Callable[[Path, nn.Module, dict[str, Tensor], PhotoSet], None]
     """Writes sample pictures into the folder."""
-    publish: Callable[[Path, nn.Module, dict[str, Tensor], CardFields], object]
+    publish: Callable[[Path, nn.Module, dict[str, Tensor], JsonObject], object]
     """Writes the weights and their card into the folder."""
 
 
@@ -91,7 +91,7 @@ def run(
     step: Step,
     train: PhotoSet,
     validation: PhotoSet,
-    card: CardFields,
+    card: JsonObject,
     on_progress: OnProgress,
     should_stop: ShouldStop = lambda: False,
     validator: Validator | None = None,
@@ -185,7 +185,7 @@ class _Training:
             checkpoint.save(self.stage.out, self.stage, self.step, self.average, self.state)
         self.saved_at = time.monotonic()
 
-    def publish(self, card: CardFields) -> None:
+    def publish(self, card: JsonObject) -> None:
         """Writes the weights of the average, and on their card how long the training took."""
         if not distributed.is_main_process():
             return

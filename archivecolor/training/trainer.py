@@ -16,7 +16,7 @@ from archivecolor.inference import devices
 from archivecolor.networks import NETWORKS
 from archivecolor.options import LrSearchOptions, StageOptions, require
 from archivecolor.training import checkpoint, dataset, distillation, distributed, loop, lr_finder, recipe
-from archivecolor.training.checkpoint import CardFields
+from archivecolor.training.checkpoint import JsonObject
 from archivecolor.training.early_stopping import FinetuningStep
 from archivecolor.training.encoder_weights import initialize_encoder
 from archivecolor.training.gan import GanStep
@@ -75,7 +75,7 @@ def _distil(
     network: nn.Module,
     lite0: Lite0,
     photographs: Photographs,
-    card: CardFields,
+    card: JsonObject,
     context: TrainingContext,
 ) -> None:
     """Trains the encoder with the teacher, and notes it on the card."""
@@ -262,7 +262,7 @@ def start_stage(
     recipe_text: str,
     say: Callable[[str], None],
     parent: weights.Card | None = None,
-) -> CardFields:
+) -> JsonObject:
     """Writes split and recipe into the folder of a stage. Returns what the card says from the start.
 
     Args:
@@ -289,13 +289,13 @@ def start_stage(
 
 def card_fields(
     stage: StageOptions, photographs: Photographs, changed: list[str], parent: weights.Card | None
-) -> CardFields:
+) -> JsonObject:
     """The card as far as it is known before the training.
 
     Args:
         changed: lines about other options, from `recipe.changed_options`.
     """
-    made_by: CardFields = {
+    made_by: JsonObject = {
         "pictures": stage.pictures,
         "sizes": [list(pair) for pair in stage.sizes],
         "batch": stage.batch,
@@ -308,7 +308,7 @@ def card_fields(
     }
     if changed:
         made_by["changed"] = [line.removeprefix("# ") for line in changed]
-    inherited: CardFields = {"licence": "not stated: that is for whoever trained them to say"}
+    inherited: JsonObject = {"licence": "not stated: that is for whoever trained them to say"}
     if parent:
         made_by["from"] = parent.name
         history = [*parent.history, parent.sha256]

@@ -23,9 +23,15 @@ class Pocket(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         self.layers = nn.Sequential(
-            nn.Conv2d(1, 16, 5, padding=2), nn.BatchNorm2d(16), nn.ReLU(), nn.Dropout(0.1),
-            nn.Conv2d(16, 16, 5, padding=2), nn.BatchNorm2d(16), nn.ReLU(), nn.Conv2d(16, 2, 5, padding=2),
-        )  # fmt: skip
+            nn.Conv2d(1, 16, 5, padding=2),
+            nn.BatchNorm2d(16),
+            nn.ReLU(),
+            nn.Dropout(0.1),
+            nn.Conv2d(16, 16, 5, padding=2),
+            nn.BatchNorm2d(16),
+            nn.ReLU(),
+            nn.Conv2d(16, 2, 5, padding=2),
+        )
 
     def forward(self, l_net: Tensor) -> Tensor:
         return self.layers(l_net)
@@ -57,9 +63,17 @@ def pocket_step(seed: int = 0, **options) -> FinetuningStep:
 
 def pocket_stage(out: Path, **changes) -> StageOptions:
     values = {
-        "name": "gan", "model": "pocket", "out": out, "pictures": 32, "sizes": ((32, 1.0),), "batch": 4, "lr": 1e-3,
-        "validate_every": 8, "validation_pictures": 2, "validation_size": 32,
-    }  # fmt: skip
+        "name": "gan",
+        "model": "pocket",
+        "out": out,
+        "pictures": 32,
+        "sizes": ((32, 1.0),),
+        "batch": 4,
+        "lr": 1e-3,
+        "validate_every": 8,
+        "validation_pictures": 2,
+        "validation_size": 32,
+    }
     return StageOptions(**{**values, **changes})
 
 

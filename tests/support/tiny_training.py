@@ -64,9 +64,18 @@ def tiny_step(seed: int) -> PretrainStep:
 
 def tiny_stage(out: Path, **changes) -> StageOptions:
     values = {
-        "name": "pretrain", "model": "lite", "out": out, "pictures": 24, "sizes": ((32, 0.5), (64, 0.5)), "batch": 4,
-        "aging": 0.5, "validate_every": 12, "validation_pictures": 2, "validation_size": 32, "settings": {},
-    }  # fmt: skip
+        "name": "pretrain",
+        "model": "lite",
+        "out": out,
+        "pictures": 24,
+        "sizes": ((32, 0.5), (64, 0.5)),
+        "batch": 4,
+        "aging": 0.5,
+        "validate_every": 12,
+        "validation_pictures": 2,
+        "validation_size": 32,
+        "settings": {},
+    }
     return StageOptions(**{**values, **changes})
 
 

@@ -1,4 +1,4 @@
-"""The adversarial stages: their losses, who learns when, that they go on where they stopped, their commands."""
+"""The adversarial stages: losses, which network learns when, resuming, commands."""
 
 from __future__ import annotations
 
@@ -30,9 +30,10 @@ from archivecolor.networks.feature_discriminator import FeatureDiscriminator
 from archivecolor.networks.patchgan import PatchDiscriminator
 from archivecolor.options import AdversarialOptions, AppearanceOptions, StageOptions
 from archivecolor.training import dataset, figures, loop
-from archivecolor.training.appearance_loss import Prediction
+from archivecolor.training.appearance_loss import Prediction, appearance_losses
 from archivecolor.training.early_stopping import FinetuningStep
 from archivecolor.training.gan import GanStep, discriminator_loss, generator_loss
+from archivecolor.training.optim_step import set_train_mode
 
 pytestmark = pytest.mark.usefixtures("pocket_networks")
 
@@ -64,12 +65,12 @@ def test_an_undecided_discriminator_costs_what_is_said(name: str, chance: float)
 
 def test_the_spectral_discriminator_has_bounded_filters_and_no_norms():
     torch.manual_seed(0)
-    judge = PatchDiscriminator(n_filters=8, spectral=True).train()
+    discriminator = PatchDiscriminator(n_filters=8, spectral=True).train()
     for _ in range(20):  # each pass refines the estimate
-        logits = judge(torch.randn(1, 3, 64, 64))
+        logits = discriminator(torch.randn(1, 3, 64, 64))
     assert logits.shape == (1, 1, 6, 6)
-    assert not any(isinstance(module, nn.BatchNorm2d) for module in judge.modules())
-    for layer in judge.model:
+    assert not any(isinstance(module, nn.BatchNorm2d) for module in discriminator.modules())
+    for layer in discriminator.model:
         if isinstance(layer, nn.Conv2d):
             assert float(torch.linalg.matrix_norm(layer.weight.detach().flatten(1), 2)) == pytest.approx(1, abs=0.02)
 
@@ -83,9 +84,9 @@ def test_in_the_warm_up_the_discriminator_alone_learns_and_then_both(discriminat
     step = pocket_step(discriminator=discriminator)
     learners = {name for name, _ in step.discriminator.named_parameters()}
     for start, warming in ((0, True), (4, True), (8, False), (12, False)):
-        unet_before, judge = snapshot(step.network), snapshot(step.discriminator)
+        unet_before, discriminator = snapshot(step.network), snapshot(step.discriminator)
         losses = step(some_batch(start), 1e-3)
-        assert learners <= moved(step.discriminator, judge)
+        assert learners <= moved(step.discriminator, discriminator)
         assert moved(step.network, unet_before) == (
             set() if warming else {name for name, _ in step.network.named_parameters()}
         )
@@ -98,11 +99,11 @@ def test_the_unet_learns_from_the_discriminator_but_does_not_teach_it():
     batch = some_batch()
     step.network.train()
     ab_net = step.network(batch.l_net)
-    judge, unet_before = dict(step.discriminator.named_parameters()), snapshot(step.network)
-    before = {name: value.detach().clone() for name, value in judge.items()}
+    discriminator, unet_before = dict(step.discriminator.named_parameters()), snapshot(step.network)
+    before = {name: value.detach().clone() for name, value in discriminator.items()}
     step.generator_step(Prediction(batch, ab_net), (ab_net - batch.ab_net).abs().mean(), 1e-3)
-    assert all(torch.equal(value, before[name]) for name, value in judge.items())
-    assert all(value.grad is None for value in judge.values())
+    assert all(torch.equal(value, before[name]) for name, value in discriminator.items())
+    assert all(value.grad is None for value in discriminator.values())
     assert "layers.0.weight" in moved(step.network, unet_before)
 
 
@@ -138,11 +139,11 @@ def test_a_discriminator_that_sees_features_learns_it_too_and_leaves_lite0_alone
 
 def test_every_feature_map_counts_alike_in_the_judgement():
     torch.manual_seed(0)
-    judge = FeatureDiscriminator([3, 5], n_filters=8).eval()
+    discriminator = FeatureDiscriminator([3, 5], n_filters=8).eval()
     fine, coarse = torch.randn(2, 3, 8, 6), torch.randn(2, 5, 4, 3)
-    logits = judge([fine, coarse])
+    logits = discriminator([fine, coarse])
     assert logits.shape == (2, 2, 8, 6)
-    assert torch.equal(logits[:, 0], judge([fine, coarse * 0])[:, 0])
+    assert torch.equal(logits[:, 0], discriminator([fine, coarse * 0])[:, 0])
     assert torch.equal(logits[:, 1, ::2, ::2], logits[:, 1, 1::2, 1::2]), "coarse logits are repeated"
 
 
@@ -183,7 +184,41 @@ def test_two_pictures_are_memorised_beside_the_discriminator():
     assert losses[-1] < 0.08
 
 
-# Going on
+def test_lite0_sees_each_picture_once_a_step(monkeypatch: pytest.MonkeyPatch):
+    """The perceptual loss, the discriminator and the generator's loss share its features."""
+    step = pocket_step(discriminator="features", appearance=AppearanceOptions(feature_weight=1.0), warmup=0)
+    calls: list[bool] = []
+    features = step.lite0.features
+    monkeypatch.setattr(step.lite0, "features", lambda rgb: calls.append(rgb.requires_grad) or features(rgb))
+    step(dataset.training_batch(photo_set(4), 0, 4, 64, 0.5, 0), 1e-3)
+    assert sorted(calls) == [False, True], "the true pictures, and the colorized ones"
+
+
+def test_shared_features_train_both_networks_as_separate_ones_do():
+    batch = dataset.training_batch(photo_set(4), 0, 4, 64, 0.5, 0)
+    options = {"discriminator": "features", "appearance": AppearanceOptions(feature_weight=1.0), "warmup": 0}
+    shared, separate = pocket_step(**options), pocket_step(**options)
+    for step in (shared, separate):
+        step.network.layers[3].p = 0.0
+    shared(batch, 1e-3)
+
+    def prediction(ab_net: Tensor) -> Prediction:
+        return Prediction(batch, ab_net, separate.lite0)
+
+    set_train_mode(separate.network, norms_frozen=True)
+    ab_net = separate.network(batch.l_net)
+    separate.discriminator.train()
+    separate.discriminator_step(prediction(ab_net.detach()), 1e-3)
+    l1 = separate.options.l1_weight * (ab_net - batch.ab_net).abs().mean()
+    features = appearance_losses(separate.options.appearance, prediction(ab_net))["features"]
+    separate.generator_step(prediction(ab_net), l1 + features, 1e-3)
+    for name in ("network", "discriminator"):
+        for key, value in separate.modules()[name].state_dict().items():
+            if key != "seen":
+                assert torch.allclose(shared.modules()[name].state_dict()[key], value, atol=1e-6), key
+
+
+# Resuming
 
 
 def losses_of(
@@ -192,7 +227,7 @@ def losses_of(
     """Runs a training; stops it politely after so many steps, or kills it in the middle of one."""
     losses: list[tuple[float, ...]] = []
 
-    def watch(progress: loop.TrainingProgress) -> None:
+    def on_progress(progress: loop.TrainingProgress) -> None:
         if progress.validated:
             return
         losses.append(tuple(progress.numbers.get(name, 0.0) for name in ("l1", "d", "gan")))
@@ -200,8 +235,8 @@ def losses_of(
             raise RuntimeError("killed")
 
     loop.run(
-        stage, step, photo_set(6), photo_set(2), CARD, watch, lambda: len(losses) >= stop_after, step.validator()
-    )  # fmt: skip
+        stage, step, photo_set(6), photo_set(2), CARD, on_progress, lambda: len(losses) >= stop_after, step.validator()
+    )
     return losses
 
 
@@ -213,7 +248,7 @@ def unbroken(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[tuple
 
 # In the warm-up, at its border, at a validation's mark, after it.
 @pytest.mark.parametrize("broken_at", [2, 3, 4, 5])
-def test_a_stopped_training_goes_on_bit_for_bit(tmp_path: Path, unbroken, broken_at: int):
+def test_a_stopped_training_resumes_bit_for_bit(tmp_path: Path, unbroken, broken_at: int):
     reference, losses, whole = unbroken
     stage = pocket_stage(tmp_path / "broken")
     first = losses_of(stage, pocket_step(0, warmup=12), stop_after=broken_at)
@@ -225,7 +260,7 @@ def test_a_stopped_training_goes_on_bit_for_bit(tmp_path: Path, unbroken, broken
     assert (stage.out / weights.TENSORS).read_bytes() == (reference / weights.TENSORS).read_bytes()
 
 
-def test_a_killed_training_goes_on_from_its_last_checkpoint(tmp_path: Path, unbroken):
+def test_a_killed_training_resumes_from_its_last_checkpoint(tmp_path: Path, unbroken):
     reference, losses, _ = unbroken
     stage = pocket_stage(tmp_path / "killed", checkpoint_minutes=0)  # after every step
     with pytest.raises(RuntimeError, match="killed"):
@@ -234,7 +269,7 @@ def test_a_killed_training_goes_on_from_its_last_checkpoint(tmp_path: Path, unbr
     assert (stage.out / weights.TENSORS).read_bytes() == (reference / weights.TENSORS).read_bytes()
 
 
-def test_a_training_from_other_weights_is_not_gone_on_with(tmp_path: Path):
+def test_a_training_from_other_weights_is_not_resumed(tmp_path: Path):
     stage = pocket_stage(tmp_path)
     losses_of(stage, pocket_step(), stop_after=1)
     other = pocket_step()
@@ -277,11 +312,11 @@ def parent(tmp_path: Path) -> tuple[Path, Path, weights.Card]:
 
 
 def command(text: str) -> None:
-    said(text)
+    output_of(text)
 
 
-def said(text: str) -> str:
-    """What a command tells people."""
+def output_of(text: str) -> str:
+    """Runs a command; what it prints, in one line."""
     result = CliRunner().invoke(app, text.split(), catch_exceptions=False)
     assert result.exit_code == 0, result.output
     return " ".join(result.output.split())
@@ -298,8 +333,8 @@ def test_train_gan_leaves_weights_that_name_their_parent(tmp_path: Path, parent)
     assert isinstance(network, Pocket)
     assert card.history == ["12" * 32, before.sha256]
     assert (card.name, card.stage, card.recipe["from"]) == ("mine", "gan", "pocket")
-    told = {"gan": "lsgan", "lr_d": 1e-4, "warmup": 4, "chroma_weight": 0.5, "stop_when": "l1:1.5,colour:0.3-2"}
-    assert told.items() <= card.recipe.items()
+    expected = {"gan": "lsgan", "lr_d": 1e-4, "warmup": 4, "chroma_weight": 0.5, "stop_when": "l1:1.5,colour:0.3-2"}
+    assert expected.items() <= card.recipe.items()
     assert [row["pictures"] for row in figures.read_history(out)] == [0, 4, 8]
     with pytest.raises(UsageError, match="start from"):
         command(f"train gan --from {folder} --data {photos} --out {folder} --sizes 64")
@@ -310,15 +345,15 @@ def test_where_no_average_is_better_the_start_is_published_and_it_is_said(
 ):
     photos, folder, _ = parent
     worse = iter(0.1 + 0.01 * i for i in range(9))
-    monkeypatch.setattr(loop, "validate", lambda *given: numbers(next(worse), 0.8))
-    told = said(
+    monkeypatch.setattr(loop, "validate", lambda *args: numbers(next(worse), 0.8))
+    output = output_of(
         f"train gan --from {folder} --data {photos} --val {photos} --out {tmp_path}/mine --sizes 64 --pictures 8 "
         "--batch 2 --warmup 4 --validate-every 4 --stop-when l1:1.01,colour:0-2 --precision fp32"
     )
     card = weights.read_card(tmp_path / "mine")
-    assert "no average was better" in card.numbers["training"]["unchanged"] and "no average was better" in told
-    assert "--stop-when: ended" in told
-    assert "3 of the held-out ones are learnt from as well" in told
+    assert "no average was better" in card.numbers["training"]["unchanged"] and "no average was better" in output
+    assert "--stop-when: ended" in output
+    assert "3 of the held-out ones are learnt from as well" in output
     ours, theirs = (weights.read_tensors(place / weights.TENSORS) for place in (tmp_path / "mine", folder))
     assert all(torch.equal(ours[key], theirs[key]) for key in theirs)
 

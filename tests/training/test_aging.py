@@ -75,9 +75,14 @@ def test_a_half_share_ages_about_half_and_leaves_the_rest_true():
 
 # How much of the picture one kind of damage may change by more than a trace, and by how much on the average.
 DAMAGE = {
-    "scratches": (0.35, 0.15), "dust": (0.35, 0.15), "halftone": (1.0, 0.2), "jpeg": (1.0, 0.08), "grain": (1.0, 0.1),
-    "blur": (1.0, 0.1), "fade": (1.0, 0.4),
-}  # fmt: skip
+    "scratches": (0.35, 0.15),
+    "dust": (0.35, 0.15),
+    "halftone": (1.0, 0.2),
+    "jpeg": (1.0, 0.08),
+    "grain": (1.0, 0.1),
+    "blur": (1.0, 0.1),
+    "fade": (1.0, 0.4),
+}
 
 
 @pytest.mark.parametrize("kind", DAMAGE)

@@ -1,4 +1,4 @@
-"""The terms of the loss that look at the painted picture: features, colourfulness, PSNR, CIEDE2000."""
+"""The losses of the colorized picture: features, colourfulness, PSNR, CIEDE2000."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from archivecolor.training.pretrain import PretrainStep
 
 
 def test_a_picture_in_its_true_colours_looks_true_and_a_grey_one_does_not(lite0: lite0_features.Lite0):
-    """Whatever luminance the answer was given to: the painted picture has the true one."""
+    """The colorized picture has the true luminance, even if the network saw an aged one."""
     batch = dataset.training_batch(photo_set(3), 0, 3, 64, 1.0, 0)
 
     def feature_loss(weight: float, ab_net: torch.Tensor) -> torch.Tensor:
@@ -93,15 +93,15 @@ def test_ciede2000_alone_leads_to_the_true_colours():
     batch = dataset.validation_batch(photo_set(2), 0, 2, 64)
     grey = torch.zeros_like(batch.ab_net, requires_grad=True)
     adam, options = torch.optim.Adam([grey], 0.02), AppearanceOptions(ciede2000_weight=1.0)
-    found = []
+    differences = []
     for _ in range(60):
         adam.zero_grad()
         difference = appearance_losses(options, Prediction(batch, grey))["ciede2000"]
         difference.backward()
         adam.step()
-        found.append(float(difference.detach()))
-    assert found[0] > 5
-    assert found[-1] < 1
+        differences.append(float(difference.detach()))
+    assert differences[0] > 5
+    assert differences[-1] < 1
 
 
 def test_psnr_and_colourfulness_rise_and_ciede2000_falls_when_they_are_asked_for():

@@ -1,4 +1,4 @@
-"""A training that is stopped or killed goes on where it was; what it leaves behind."""
+"""A training that is stopped or killed resumes where it was; the files it writes."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ def losses_of(stage: StageOptions, step: checkpoint.Step, stop_after: int = 99, 
     """Runs a training; stops it politely after so many steps, or kills it in the middle of one."""
     losses: list[float] = []
 
-    def watch(progress: loop.TrainingProgress) -> None:
+    def on_progress(progress: loop.TrainingProgress) -> None:
         if progress.validated:
             return
         losses.append(progress.numbers["l1"])
         if len(losses) == fall_at:
             raise RuntimeError("killed")
 
-    loop.run(stage, step, photo_set(6), photo_set(2), CARD, watch, lambda: len(losses) >= stop_after)
+    loop.run(stage, step, photo_set(6), photo_set(2), CARD, on_progress, lambda: len(losses) >= stop_after)
     return losses
 
 
@@ -44,7 +44,7 @@ def unbroken(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[float
     return out, losses_of(tiny_stage(out), tiny_step(0))
 
 
-def test_a_stopped_training_goes_on_bit_for_bit(tmp_path: Path, unbroken: tuple[Path, list[float]]):
+def test_a_stopped_training_resumes_bit_for_bit(tmp_path: Path, unbroken: tuple[Path, list[float]]):
     reference, losses = unbroken
     assert len(losses) == 6
     first = losses_of(tiny_stage(tmp_path), tiny_step(0), stop_after=3)
@@ -54,7 +54,7 @@ def test_a_stopped_training_goes_on_bit_for_bit(tmp_path: Path, unbroken: tuple[
     assert (tmp_path / weights.TENSORS).read_bytes() == (reference / weights.TENSORS).read_bytes()
 
 
-def test_a_killed_training_goes_on_from_its_last_checkpoint(tmp_path: Path, unbroken: tuple[Path, list[float]]):
+def test_a_killed_training_resumes_from_its_last_checkpoint(tmp_path: Path, unbroken: tuple[Path, list[float]]):
     reference, losses = unbroken
     stage = tiny_stage(tmp_path, checkpoint_minutes=0)  # after every step
     with pytest.raises(RuntimeError, match="killed"):
@@ -74,14 +74,14 @@ loop.run(stage, tiny_step(0), photo_set(6), photo_set(2), CARD, lambda p: p.vali
 """
 
 
-def test_after_kill_9_a_training_goes_on_to_the_same_weights(tmp_path: Path, unbroken: tuple[Path, list[float]]):
+def test_after_kill_9_a_training_resumes_to_the_same_weights(tmp_path: Path, unbroken: tuple[Path, list[float]]):
     reference, losses = unbroken
     child = subprocess.Popen([sys.executable, "-c", CHILD, str(tmp_path)], stdout=subprocess.PIPE, text=True)
     assert child.stdout
-    told = [child.stdout.readline() for _ in range(4)]
+    reported = [child.stdout.readline() for _ in range(4)]
     child.kill()
     child.wait()
-    assert told[-1] == "16\n"
+    assert reported[-1] == "16\n"
     rest = losses_of(tiny_stage(tmp_path), tiny_step(1))
     assert 0 < len(rest) <= 3  # the third step was saved before the fourth began
     assert rest == losses[-len(rest) :]
@@ -120,7 +120,7 @@ def test_a_state_is_restored_to_where_the_network_computes(tmp_path: Path):
     average.update(elsewhere.network)
 
 
-def test_ctrl_c_saves_and_the_same_command_goes_on(tmp_path: Path):
+def test_ctrl_c_saves_and_the_same_command_resumes(tmp_path: Path):
     photos = photo_folder(tmp_path / "photos", 2)
     words = (
         f"-m archivecolor train pretrain --model lite --encoder none --data {photos} --val {photos} "
@@ -129,13 +129,13 @@ def test_ctrl_c_saves_and_the_same_command_goes_on(tmp_path: Path):
     command = [sys.executable, *words.split()]
     with subprocess.Popen([*command, "100000"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as child:
         try:
-            begun = any('"validation"' in line for line in child.stdout)
+            started = any('"validation"' in line for line in child.stdout)
             time.sleep(2)
             child.send_signal(signal.SIGINT)
             out, err = child.communicate(timeout=120)
         finally:
             child.kill()
-    assert begun, err
+    assert started, err
     assert child.returncode == INTERRUPTED, err
     assert "stopping: the state is saved" in err
     assert json.loads(out.splitlines()[-1])["event"] == "interrupted"
@@ -165,13 +165,13 @@ def test_finished_weights_are_not_trained_over(trained: tuple[Path, Path], tmp_p
 def test_a_validation_that_was_cut_short_is_made_up_for(tmp_path: Path, cut_at: int):
     """The state is saved before the last one, and may be before any."""
 
-    def watch(progress: loop.TrainingProgress) -> None:
+    def on_progress(progress: loop.TrainingProgress) -> None:
         if progress.validated and progress.pictures == cut_at:
             raise KeyboardInterrupt
 
     stage = tiny_stage(tmp_path, checkpoint_minutes=0)
     with pytest.raises(KeyboardInterrupt):
-        loop.run(stage, tiny_step(0), photo_set(6), photo_set(2), CARD, watch)
+        loop.run(stage, tiny_step(0), photo_set(6), photo_set(2), CARD, on_progress)
     numbers = loop.run(stage, tiny_step(0), photo_set(6), photo_set(2), CARD, lambda progress: None)
     rows = figures.read_history(tmp_path)
     assert [row["pictures"] for row in rows] == [0, 12, 24]
@@ -186,10 +186,10 @@ def test_a_history_forgets_what_a_killed_training_did_not_save(tmp_path: Path):
 
 
 def test_a_watcher_is_told_of_each_validation_when_it_is_made(tmp_path: Path):
-    told: list[loop.TrainingProgress] = []
+    reported: list[loop.TrainingProgress] = []
     stage = tiny_stage(tmp_path)
-    loop.run(stage, tiny_step(0), photo_set(6), photo_set(2), CARD, told.append)
-    validated = [p for p in told if p.validated]
+    loop.run(stage, tiny_step(0), photo_set(6), photo_set(2), CARD, reported.append)
+    validated = [p for p in reported if p.validated]
     assert [p.pictures for p in validated] == [row["pictures"] for row in figures.read_history(tmp_path)]
     assert all(p.numbers.keys() == {"val_l1", "val_psnr_gain", "val_colour"} for p in validated)
     assert {p.size for p in validated} == {stage.validation_size}

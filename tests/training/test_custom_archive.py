@@ -1,7 +1,7 @@
 """The story of somebody's own archive: a short fine-tuning on its colour photographs helps on those it has not seen.
 
 Helped means less `validation_cost`, as in the early stopping of `train gan`: L1 ÷ the start's and the distance of the
-colourfulness from the truth's, both on held-out pictures that had no part in choosing the average that is kept.
+colourfulness from the truth's, both on validation-out pictures that had no part in choosing the average that is kept.
 """
 
 from __future__ import annotations
@@ -28,11 +28,11 @@ PHOTOS = SHARED / "photos"
 SOURCE = "isomerpages/nparks-gardening"
 
 
-def numbers(model: str | Path, held: list[Path], side: int) -> dict[str, float]:
-    """L1, PSNR gained over grey and colourfulness ÷ truth's of some weights on held-out pictures."""
+def numbers(model: str | Path, validation: list[Path], side: int) -> dict[str, float]:
+    """L1, PSNR gained over grey and colourfulness ÷ truth's of some weights on validation-out pictures."""
     network, _ = weights.load(weights.find(str(model)))
     stage = StageOptions("gan", "lite", Path(), validation_size=side)
-    return loop.validate(network, Average(network, 0.0), dataset.load(held, photographs.read_rgb, side), stage)
+    return loop.validate(network, Average(network, 0.0), dataset.load(validation, photographs.read_rgb, side), stage)
 
 
 def fine_tune(root: Path, photos: list[Path], side: int, pictures: int, *words: str) -> Path:
@@ -51,7 +51,7 @@ def fine_tune(root: Path, photos: list[Path], side: int, pictures: int, *words: 
 def undrawn(monkeypatch: pytest.MonkeyPatch) -> None:
     torch.set_num_threads(1)
     monkeypatch.setattr(figures, "plot_curves", lambda folder: None)
-    monkeypatch.setattr(figures, "write_samples", lambda *given: None)
+    monkeypatch.setattr(figures, "write_samples", lambda *args: None)
 
 
 def one_palette(seed: int) -> np.ndarray:
@@ -76,21 +76,21 @@ def test_a_short_fine_tuning_learns_an_archive_s_palette(tmp_path: Path):
 
 
 def test_photographs_of_one_source_help_on_those_of_it_that_are_held_out(tmp_path: Path):
-    """A fraction of the story: 128 pictures at 128 px. `lite` has seen those that are learnt from (among 8,828), and
-    never the held-out ones."""
+    """A fraction of the story: 128 pictures at 128 px. `lite` has seen those that are train from (among 8,828), and
+    never the validation-out ones."""
     if not (PHOTOS / "manifest.csv").exists():
         pytest.skip(f"needs the photographs of {PHOTOS.parent.name}/{PHOTOS.name} beside the checkout")
     with (PHOTOS / "manifest.csv").open(encoding="utf-8", newline="") as file:
         rows = [row for row in csv.DictReader(file) if row["source_repo"] == SOURCE]
-    held = [PHOTOS / row["file"] for row in rows if row["split"] != "train"]
+    validation = [PHOTOS / row["file"] for row in rows if row["split"] != "train"]
     own = [PHOTOS / row["file"] for row in rows if row["split"] == "train"][:300]
-    assert (len(own), len(held)) == (300, 56)
-    before = numbers("lite", held, 128)
+    assert (len(own), len(validation)) == (300, 56)
+    before = numbers("lite", validation, 128)
     # Chosen here, since what a training holds out by itself depends on where the photographs lie.
     (tmp_path / "val.txt").write_text("\n".join(map(str, own[::9])))
-    learnt = [path for path in own if path not in own[::9]]
+    train = [path for path in own if path not in own[::9]]
     words = ("--val", f"{tmp_path}/val.txt", "--psnr-weight", "2", "--colour-weight", "20", "--lr", "1e-4")
-    after = numbers(fine_tune(tmp_path, learnt, 128, 128, *words), held, 128)
+    after = numbers(fine_tune(tmp_path, train, 128, 128, *words), validation, 128)
     assert after["val_l1"] < 0.97 * before["val_l1"]
     assert after["val_psnr_gain"] > before["val_psnr_gain"] + 0.2
     assert after["val_colour"] > before["val_colour"] - 0.02

@@ -28,9 +28,13 @@ def mixed_folder(tmp_path: Path) -> Path:
     grey = np.repeat(np.tile(tone, (72, 1))[..., None], 3, axis=2)
     sepia = (grey * [1.0, 0.8, 0.55]).astype(np.uint8)
     pictures = {
-        "a.png": colour_picture(1), "b.png": colour_picture(2), "sub/c.jpg": colour_picture(3),
-        "grey.png": grey, "sepia.png": sepia, "small.png": colour_picture(4, height=40),
-    }  # fmt: skip
+        "a.png": colour_picture(1),
+        "b.png": colour_picture(2),
+        "sub/c.jpg": colour_picture(3),
+        "grey.png": grey,
+        "sepia.png": sepia,
+        "small.png": colour_picture(4, height=40),
+    }
     for name, rgb in pictures.items():
         Image.fromarray(rgb).save(folder / name)
     (folder / "broken.jpg").write_bytes((folder / "sub/c.jpg").read_bytes()[:300])
@@ -62,21 +66,21 @@ def test_a_list_names_photographs_relative_to_itself(mixed_folder: Path):
 
 def test_the_split_depends_on_names_alone():
     names = [Path(f"/photos/{i:04}.jpg") for i in range(2000)]
-    train, held = dataset.split_train_validation(names, Path("/photos"))
-    assert not set(train) & set(held)
-    assert sorted(train + held) == names
-    assert 0.02 < len(held) / len(names) < 0.06
+    train, validation = dataset.split_train_validation(names, Path("/photos"))
+    assert not set(train) & set(validation)
+    assert sorted(train + validation) == names
+    assert 0.02 < len(validation) / len(names) < 0.06
     moved = [Path("/elsewhere") / path.name for path in reversed(names[:500])]
-    _, held_moved = dataset.split_train_validation(moved, Path("/elsewhere"))
-    assert {p.name for p in held_moved} == {p.name for p in held} & {p.name for p in moved}
+    _, validation_moved = dataset.split_train_validation(moved, Path("/elsewhere"))
+    assert {p.name for p in validation_moved} == {p.name for p in validation} & {p.name for p in moved}
 
 
 @pytest.mark.parametrize(("count", "expected"), [(1, 0), (2, 1), (3, 1), (10, 2), (60, 12), (300, 16)])
-def test_of_few_pictures_more_than_the_share_is_held(count: int, expected: int):
+def test_of_few_pictures_more_than_the_share_is_for_validation(count: int, expected: int):
     names = [Path(f"/photos/{i:04}.jpg") for i in range(count)]
-    train, held = dataset.split_train_validation(names, Path("/photos"))
-    assert sorted(train + held) == names
-    assert expected <= len(held) <= expected + count * 0.05
+    train, validation = dataset.split_train_validation(names, Path("/photos"))
+    assert sorted(train + validation) == names
+    assert expected <= len(validation) <= expected + count * 0.05
 
 
 def test_a_batch_is_a_function_of_seed_and_place():
@@ -108,16 +112,16 @@ def test_a_batch_holds_the_lab_of_its_pictures():
     assert (rgb - batch.rgb).abs().max() < 1e-3
 
 
-def test_of_many_held_out_pictures_those_looked_at_are_spread_and_the_others_told(
+def test_many_validation_pictures_are_sampled_evenly_and_the_others_counted(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     for i in range(6):
         Image.fromarray(colour_picture(i)).save(tmp_path / f"{i}.png")
     monkeypatch.setattr(StageOptions, "validation_pictures", 2)
-    found = photographs.load_photographs(tmp_path, tmp_path, 64)
-    assert found.validation.names == ["0.png", "3.png"]
-    assert found.validation.left_out == {"beyond the 2 that validations look at": 4}
-    assert (found.overlap, found.counts()["in_both"]) == (2, 2)
+    loaded = photographs.load_photographs(tmp_path, tmp_path, 64)
+    assert loaded.validation.names == ["0.png", "3.png"]
+    assert loaded.validation.left_out == {"beyond the 2 that validations look at": 4}
+    assert (loaded.overlap, loaded.counts()["in_both"]) == (2, 2)
 
 
 def test_a_photograph_in_the_place_of_a_list_is_named(tmp_path: Path):
@@ -141,6 +145,6 @@ def test_evaluation_holds_no_more_pictures_than_it_works_on(tmp_path: Path):
         assert len(read) <= taken + 3 * joblib.cpu_count() + 1
 
 
-def test_a_sample_is_spread_evenly_and_fixed():
+def test_a_sample_is_spaced_evenly_and_fixed():
     assert dataset.evenly_spaced(5, 12) == [0, 1, 2, 3, 4]
     assert dataset.evenly_spaced(100, 4) == [0, 25, 50, 75]

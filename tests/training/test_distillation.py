@@ -48,12 +48,19 @@ def test_a_taught_encoder_is_a_file_that_a_unet_starts_from(tmp_path: Path, lite
 
     def teach(seed: int, stop_after: int = 99) -> tuple[Lite0Body, int]:
         torch.manual_seed(seed)
-        body, told = Lite0Body(), []
+        body, steps = Lite0Body(), []
         distillation.distil_encoder(
-            stage, teaching, body, lite0, photo_set(4), photo_set(2), card,
-            lambda progress: None if progress.validated else told.append(progress), lambda: len(told) >= stop_after,
-        )  # fmt: skip
-        return body, len(told)
+            stage,
+            teaching,
+            body,
+            lite0,
+            photo_set(4),
+            photo_set(2),
+            card,
+            lambda progress: None if progress.validated else steps.append(progress),
+            lambda: len(steps) >= stop_after,
+        )
+        return body, len(steps)
 
     first, steps = teach(0, stop_after=1)
     assert steps == 1
@@ -71,23 +78,23 @@ def test_a_taught_encoder_is_a_file_that_a_unet_starts_from(tmp_path: Path, lite
         initialize_encoder(network, str(tmp_path / "b"))
 
 
-def test_a_teaching_that_goes_on_with_other_options_or_photographs_is_noticed(tmp_path: Path):
+def test_a_distillation_that_resumes_with_other_options_or_photographs_is_noticed(tmp_path: Path):
     stage = tiny_stage(tmp_path, settings={"teacher_pictures": 128})
-    photographs, told = Photographs("photos", photo_set(4), photo_set(2)), []
+    photographs, reports = Photographs("photos", photo_set(4), photo_set(2)), []
     old = recipe.as_toml(Pretraining(teacher="lite0", teacher_lr=1e-3), "a command")
     new = recipe.as_toml(Pretraining(teacher="lite0", teacher_lr=1e-4), "a command")
-    trainer.start_stage(stage, photographs, old, told.append)
+    trainer.start_stage(stage, photographs, old, reports.append)
     step = PretrainStep(ConstantInk(), "fp32", CPU)
     own = replace(stage, name="teach", out=tmp_path / distillation.FOLDER)
     checkpoint.save(own.out, own, step, checkpoint.Average(step.network, 0.9), checkpoint.TrainingState(64))
-    card = trainer.start_stage(stage, photographs, new, told.append)
+    card = trainer.start_stage(stage, photographs, new, reports.append)
     line = "Until picture 64 of the teaching: teacher_lr = 0.001"
     assert card["recipe"]["changed"] == [line]
-    assert [text.split(" (")[0] for text in told] == [f"resumes with other options. {line}"]
+    assert [text.split(" (")[0] for text in reports] == [f"resumes with other options. {line}"]
     with pytest.raises(UsageError, match="began with other photographs"):
-        trainer.start_stage(stage, replace(photographs, train=photo_set(3)), new, told.append)
+        trainer.start_stage(stage, replace(photographs, train=photo_set(3)), new, reports.append)
     untaught = tiny_stage(tmp_path, settings={})
-    assert "changed" not in trainer.start_stage(untaught, photographs, old, told.append)["recipe"], (
+    assert "changed" not in trainer.start_stage(untaught, photographs, old, reports.append)["recipe"], (
         "nothing of it was taught"
     )
 

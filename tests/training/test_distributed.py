@@ -26,27 +26,27 @@ from archivecolor.training import distributed, figures, gan, loop
 from support.pocket_gan import SmallJudge, pocket_stage, photo_set as pocket_photos, pocket_step, CARD as POCKET
 from support.tiny_training import CARD, photo_set, tiny_stage, tiny_step
 figures.plot_curves = lambda folder: None
-figures.write_samples = lambda *given: None
+figures.write_samples = lambda *args: None
 gan.PatchDiscriminator = SmallJudge
 out, seen = Path(sys.argv[1]), {}
 with distributed.initialize(int(os.environ.get("WORLD_SIZE", 1)), torch.device("cpu")):
     for name in ("pretrain", "gan"):
-        def watch(p):
+        def on_progress(p):
             if not p.validated:
                 seen.setdefault(name, []).append(p.numbers)
         if name == "pretrain":
             step = tiny_step(0)
             step.chroma_weight = 0.5
             stage = tiny_stage(out / name, lr=3e-3)
-            card, photos, judge = CARD, photo_set(6), loop.COLORIZER
+            card, photos, validator = CARD, photo_set(6), loop.COLORIZER
         else:
             step = pocket_step(0, warmup=8, discriminator="batchnorm")
             stage, card, photos = pocket_stage(out / name), POCKET, pocket_photos(6)
-            judge = step.validator()
+            validator = step.validator()
         for module in step.network.modules():
             if isinstance(module, torch.nn.Dropout):
                 module.p = 0.0
-        loop.run(stage, step, photos, photos, card, watch, lambda: False, judge)
+        loop.run(stage, step, photos, photos, card, on_progress, lambda: False, validator)
     if distributed.is_main_process():
         (out / "seen.json").write_text(json.dumps(seen))
 """
@@ -65,12 +65,14 @@ def learn(out: Path, processes: int) -> dict[str, list[dict[str, float]]]:
     running = [
         subprocess.Popen(
             [sys.executable, "-c", WORKER, str(out)],
-            env={**os.environ, **about, "RANK": str(rank)}, stderr=subprocess.PIPE, text=True,
+            env={**os.environ, **about, "RANK": str(rank)},
+            stderr=subprocess.PIPE,
+            text=True,
         )
         for rank in range(processes)
-    ]  # fmt: skip
-    said = [process.communicate(timeout=240)[1] for process in running]
-    assert [process.returncode for process in running] == [0] * processes, said
+    ]
+    errors = [process.communicate(timeout=240)[1] for process in running]
+    assert [process.returncode for process in running] == [0] * processes, errors
     return json.loads((out / "seen.json").read_text())
 
 
@@ -85,10 +87,10 @@ def test_two_processes_have_the_loss_curve_of_one(stage: str, curves):
     alone, shared = (curves[processes][stage] for processes in (1, 2))
     assert len(alone) == len(shared) >= 6
     for one, two in zip(alone, shared, strict=True):
-        judged = {name for name in one if name.startswith("val_")}  # these are rounded
-        for names, tolerance in ((judged, 2e-3), (one.keys() - judged, 3e-4)):
+        validations = {name for name in one if name.startswith("val_")}  # these are rounded
+        for names, tolerance in ((validations, 2e-3), (one.keys() - validations, 3e-4)):
             assert {k: two[k] for k in names} == pytest.approx(
-                {k: one[k] for k in names}, rel=tolerance, abs=1.1e-3 if names is judged else tolerance / 10
+                {k: one[k] for k in names}, rel=tolerance, abs=1.1e-3 if names is validations else tolerance / 10
             )
     assert alone[0]["l1"] != pytest.approx(alone[-1]["l1"], rel=0.02)  # it does learn: equality says something
 
@@ -148,9 +150,11 @@ def test_two_processes_train_by_the_command_that_the_readme_names(tmp_path: Path
     assert run.returncode == 0, run.stderr
     uneven = subprocess.run(
         [sys.executable, *words.replace("--batch 2", "--batch 3").replace("/out", "/uneven").split()],
-        capture_output=True, text=True, timeout=240,
-    )  # fmt: skip
+        capture_output=True,
+        text=True,
+        timeout=240,
+    )
     assert "2 processes" in uneven.stderr, "there are two indeed"
-    told = [json.loads(line) for line in run.stdout.splitlines()]
-    assert [row["event"] for row in told] == ["photographs", "validation", "validation", "end"], "one of the two tells"
+    rows = [json.loads(line) for line in run.stdout.splitlines()]
+    assert [row["event"] for row in rows] == ["photographs", "validation", "validation", "end"], "one of the two tells"
     assert weights.check(tmp_path / "out").numbers["training"]["pictures"] == 4

@@ -105,7 +105,7 @@ def test_every_parameter_learns(model: str, size: int, steps: int):
     batch = dataset.validation_batch(photo_set(2), 0, 2, size)
     for _ in range(steps):
         step(batch, 1e-3)
-    # Weight decay alone moves parameters, so their gradients are looked at; those of the last step are still there.
+    # Weight decay alone moves parameters, so their gradients are checked; those of the last step are still there.
     still = [n for n, p in step.network.named_parameters() if p.grad is None or not p.grad.abs().max() > 0]
     assert still == []
     after = step.network.state_dict()
@@ -127,7 +127,7 @@ def test_norms_are_frozen_where_they_fit_the_weights(options: Pretraining, norms
 
 
 def test_a_soft_target_is_learned_beside_the_true_colours_from_the_true_luminance():
-    """The ink answers one colour; a student that only follows it forgets the pictures and comes to that colour."""
+    """The soft target predicts one colour; a student that follows it alone predicts that colour too."""
     seen: list[torch.Tensor] = []
 
     class Ink(ConstantInk):
@@ -156,7 +156,7 @@ def test_a_soft_target_is_learned_beside_the_true_colours_from_the_true_luminanc
     assert only.network.tint.grad is None
 
 
-def test_a_pretraining_goes_on_from_finished_weights(trained: tuple[Path, Path], tmp_path: Path):
+def test_a_pretraining_starts_from_finished_weights(trained: tuple[Path, Path], tmp_path: Path):
     data, folder = trained
     command = (
         f"train pretrain --from {folder} --data {data} --val {data} --pictures 2 --batch 2 --sizes 64 --lr 1e-9 "
@@ -182,7 +182,7 @@ def test_a_pretraining_goes_on_from_finished_weights(trained: tuple[Path, Path],
 
 
 def test_a_missing_network_is_said_with_the_ways_round_it(monkeypatch: pytest.MonkeyPatch):
-    def offline(*given: object, **options: object) -> None:
+    def offline(*args: object, **options: object) -> None:
         raise URLError("Name or service not known")
 
     monkeypatch.setattr("torchvision.models.ResNet18_Weights.get_state_dict", offline)
@@ -215,6 +215,6 @@ def test_in_fp16_the_loss_is_scaled_and_an_overflow_skips_the_step():
     assert OptimStep(learn.optimizer, "bf16", CPU).modules() == {}
 
 
-def test_weights_to_go_on_from_have_an_encoder():
+def test_weights_to_start_from_have_an_encoder():
     with pytest.raises(UsageError, match="leave one of them out"):
         Pretraining(origin="lite", encoder="imagenet").resolve_encoder()

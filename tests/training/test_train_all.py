@@ -1,4 +1,4 @@
-"""Recipes, the whole road from one of them, what it leaves behind, and the tools beside it."""
+"""Recipes, a training by one of them, the files it writes, and the tools beside it."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def pocket(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(networks.NETWORKS, "pix2pix", lambda: networks.Pix2PixUnet(n_filters=4))
     monkeypatch.setattr(gan, "PatchDiscriminator", SmallJudge)
     monkeypatch.setattr(figures, "plot_curves", lambda folder: None)
-    monkeypatch.setattr(figures, "write_samples", lambda *given: None)
+    monkeypatch.setattr(figures, "write_samples", lambda *args: None)
 
 
 @pytest.fixture
@@ -45,7 +45,7 @@ def photos(tmp_path: Path) -> Path:
     return folder
 
 
-ROAD = """# a short road
+RECIPE = """# a short recipe
 [pretrain]
 model = "pocket"
 encoder = "none"
@@ -72,12 +72,12 @@ precision = "fp32"
 
 
 def call(*words: object) -> str:
-    """What a command answers to programs."""
+    """Runs a command; its stdout."""
     return invoke(*words).stdout
 
 
-def said(*words: object) -> str:
-    """What it tells people, in one line."""
+def stderr_of(*words: object) -> str:
+    """Runs a command; its stderr, in one line."""
     return " ".join(invoke(*words).stderr.split())
 
 
@@ -90,19 +90,19 @@ def invoke(*words: object) -> Result:
 # Recipes
 
 
-def test_the_own_recipe_is_a_sound_road():
-    road = recipe.read(recipe.default())
-    assert road.pretrain
-    assert road.gan
-    assert road.baseline is None
-    assert road.pretrain.encoder == "imagenet"
-    assert road.longest_side() == 256
+def test_the_own_recipe_is_valid():
+    parsed = recipe.read(recipe.default())
+    assert parsed.pretrain
+    assert parsed.gan
+    assert parsed.baseline is None
+    assert parsed.pretrain.encoder == "imagenet"
+    assert parsed.longest_side() == 256
 
 
 @pytest.mark.parametrize("folder", weights.available(), ids=lambda folder: folder.name)
 def test_each_shipped_weights_folder_has_the_recipe_that_its_card_tells_of(folder: Path):
-    card, road = weights.read_card(folder), recipe.read(folder / recipe.FILE)
-    options = road.pretrain if card.stage == "pretrain" else road.gan
+    card, parsed = weights.read_card(folder), recipe.read(folder / recipe.FILE)
+    options = parsed.pretrain if card.stage == "pretrain" else parsed.gan
     assert options
     stage = (
         options.stage(folder, "bf16")
@@ -111,27 +111,34 @@ def test_each_shipped_weights_folder_has_the_recipe_that_its_card_tells_of(folde
     )
     assert (stage.model, stage.name) == (card.network, card.stage)
     made_by = {
-        "pictures": stage.pictures, "sizes": [list(pair) for pair in stage.sizes], "batch": stage.batch, "lr": stage.lr,
-        "aging": stage.aging, "ema": stage.ema, "seed": stage.seed, "precision": options.precision, **stage.settings,
-    }  # fmt: skip
+        "pictures": stage.pictures,
+        "sizes": [list(pair) for pair in stage.sizes],
+        "batch": stage.batch,
+        "lr": stage.lr,
+        "aging": stage.aging,
+        "ema": stage.ema,
+        "seed": stage.seed,
+        "precision": options.precision,
+        **stage.settings,
+    }
     assert {key: card.recipe[key] for key in made_by} == made_by
 
 
 @pytest.mark.parametrize("folder", weights.available(), ids=lambda folder: folder.name)
-def test_the_recipes_of_shipped_weights_go_on_from_one_another(folder: Path):
+def test_the_recipes_of_shipped_weights_start_from_one_another(folder: Path):
     """By the names that the first of them gives to what `train all` leaves."""
     paths = [*sorted(folder.glob("recipe_?.toml")), folder / recipe.FILE]
-    stages = [road.pretrain or road.gan for road in map(recipe.read, paths)]
-    begun_from = [stage.origin.removesuffix("_mixed") for stage in stages if stage]
+    stages = [parsed.pretrain or parsed.gan for parsed in map(recipe.read, paths)]
+    parents = [stage.origin.removesuffix("_mixed") for stage in stages if stage]
     kinds = ["pretrain" if isinstance(stage, Pretraining) else "gan" for stage in stages]
     made = [f"of_{path.stem}/{kind}" for path, kind in zip(paths, kinds, strict=True)]
-    assert begun_from == ["", *made[:-1]]
-    told = paths[0].read_text()
-    assert len(paths) == 1 or (f"train all --recipe {paths[0].name} " in told and "--out of_recipe_1" in told)
+    assert parents == ["", *made[:-1]]
+    output = paths[0].read_text()
+    assert len(paths) == 1 or (f"train all --recipe {paths[0].name} " in output and "--out of_recipe_1" in output)
 
 
 @pytest.mark.parametrize(
-    ("text", "told"),
+    ("text", "message"),
     [
         ("[pretrain]\npicture = 5", r"pretrain\] picture: no such key; did you mean pictures\?"),
         ("[pretrain]\nwarmup = 5", "warmup: no such key"),
@@ -160,9 +167,9 @@ def test_the_recipes_of_shipped_weights_go_on_from_one_another(folder: Path):
         ("", "contains no stage"),
     ],
 )
-def test_what_a_recipe_cannot_say_is_refused_by_name(tmp_path: Path, text: str, told: str):
+def test_what_a_recipe_cannot_say_is_refused_by_name(tmp_path: Path, text: str, message: str):
     (tmp_path / "r.toml").write_text(text)
-    with pytest.raises(UsageError, match=told):
+    with pytest.raises(UsageError, match=message):
         recipe.read(tmp_path / "r.toml")
 
 
@@ -174,40 +181,39 @@ def test_options_written_as_a_recipe_are_read_as_they_were(
 ):
     path = tmp_path / "r.toml"
     path.write_text(recipe.as_toml(options, "archivecolor train"))
-    road = recipe.read(path)
-    assert options in (road.pretrain, road.gan, road.baseline)
+    parsed = recipe.read(path)
+    assert options in (parsed.pretrain, parsed.gan, parsed.baseline)
 
 
-# The road
+# All stages
 
 
 @pytest.fixture
-def road(tmp_path: Path) -> Path:
-    path = tmp_path / "road.toml"
-    path.write_text(ROAD)
+def recipe_file(tmp_path: Path) -> Path:
+    path = tmp_path / "recipe_in.toml"
+    path.write_text(RECIPE)
     return path
 
 
-def test_the_whole_road_on_two_tiny_pictures(photos: Path, road: Path, tmp_path: Path):
+def test_all_stages_on_two_tiny_pictures(photos: Path, recipe_file: Path, tmp_path: Path):
     out = tmp_path / "out"
-    told = [json.loads(line) for line in call(
-        "train", "all", "--data", photos, "--out", out, "--recipe", road, "--json"
-    ).splitlines()]  # fmt: skip
-    assert told[0]["event"] == "photographs"
-    left_out = told[0]["left_out"]
-    assert (told[0]["train"], told[0]["val"], {**left_out["train"], **left_out["val"]}) == (1, 1, {"grey": 1})
-    assert {row["stage"] for row in told if row["event"] == "validation"} == {"pretrain", "gan", "baseline"}
-    assert told[-1]["event"] == "end"
-    assert set(told[-1]["numbers"]) == {"pretrain", "gan", "baseline"}
+    stdout = call("train", "all", "--data", photos, "--out", out, "--recipe", recipe_file, "--json")
+    output = [json.loads(line) for line in stdout.splitlines()]
+    assert output[0]["event"] == "photographs"
+    left_out = output[0]["left_out"]
+    assert (output[0]["train"], output[0]["val"], {**left_out["train"], **left_out["val"]}) == (1, 1, {"grey": 1})
+    assert {row["stage"] for row in output if row["event"] == "validation"} == {"pretrain", "gan", "baseline"}
+    assert output[-1]["event"] == "end"
+    assert set(output[-1]["numbers"]) == {"pretrain", "gan", "baseline"}
     for stage in ("pretrain", "gan", "baseline"):
         assert weights.check(out / stage).stage == stage
-        assert (out / stage / recipe.FILE).read_text() == ROAD
+        assert (out / stage / recipe.FILE).read_text() == RECIPE
         split = json.loads((out / stage / SPLIT).read_text())
         names = split["train"]["pictures"] + split["val"]["pictures"]
         assert sorted(names) == ["0.png", "1.png"]
         assert {**split["train"]["left_out"], **split["val"]["left_out"]} == {"grey.png": "grey"}
     assert weights.read_card(out / "gan").history == [weights.read_card(out / "pretrain").sha256]
-    assert (out / recipe.FILE).read_text() == ROAD
+    assert (out / recipe.FILE).read_text() == RECIPE
 
 
 def test_the_own_recipe_leads_from_end_to_end(photos: Path, tmp_path: Path):
@@ -230,40 +236,42 @@ def stopping(after: int) -> tuple[loop.OnProgress, loop.ShouldStop]:
 
 # In the pre-training, between the stages, in the adversarial one, in the baseline's.
 @pytest.mark.parametrize("broken_at", [2, 4, 6, 8])
-def test_a_road_goes_on_wherever_it_was_left(photos: Path, road: Path, tmp_path: Path, broken_at: int, whole: Path):
-    plan = recipe.read(road)
+def test_a_training_resumes_wherever_it_was_stopped(
+    photos: Path, recipe_file: Path, tmp_path: Path, broken_at: int, whole: Path
+):
+    plan = recipe.read(recipe_file)
     context = trainer.TrainingContext(lambda: load_photographs(photos, photos, 64), torch.device("cpu"))
     on_progress, should_stop = stopping(broken_at)
-    trainer.train_all(plan, tmp_path / "road", replace(context, on_progress=on_progress, should_stop=should_stop))
-    assert not (tmp_path / "road/baseline" / weights.TENSORS).exists()
-    trainer.train_all(plan, tmp_path / "road", context)
+    trainer.train_all(plan, tmp_path / "out", replace(context, on_progress=on_progress, should_stop=should_stop))
+    assert not (tmp_path / "out/baseline" / weights.TENSORS).exists()
+    trainer.train_all(plan, tmp_path / "out", context)
     for stage in ("pretrain", "gan", "baseline"):
-        ours, theirs = (folder / stage / weights.TENSORS for folder in (tmp_path / "road", whole))
+        ours, theirs = (folder / stage / weights.TENSORS for folder in (tmp_path / "out", whole))
         assert ours.read_bytes() == theirs.read_bytes(), stage
 
 
 @pytest.fixture
-def whole(photos: Path, road: Path, tmp_path: Path) -> Path:
-    """The same road, unbroken."""
+def whole(photos: Path, recipe_file: Path, tmp_path: Path) -> Path:
+    """The same training, unbroken."""
     context = trainer.TrainingContext(lambda: load_photographs(photos, photos, 64), torch.device("cpu"))
-    trainer.train_all(recipe.read(road), tmp_path / "whole", context)
+    trainer.train_all(recipe.read(recipe_file), tmp_path / "whole", context)
     return tmp_path / "whole"
 
 
-def test_another_recipe_or_other_photographs_are_not_gone_on_with(photos: Path, road: Path, whole: Path):
+def test_another_recipe_or_other_photographs_are_not_resumed(photos: Path, recipe_file: Path, whole: Path):
     context = trainer.TrainingContext(lambda: load_photographs(photos, photos, 64), torch.device("cpu"))
     with pytest.raises(UsageError, match="--recipe: differs"):
-        trainer.train_all(replace(recipe.read(road), text=ROAD + "# more\n"), whole, context)
+        trainer.train_all(replace(recipe.read(recipe_file), text=RECIPE + "# more\n"), whole, context)
     Image.fromarray(colour_picture(7)).save(photos / "new.png")
     with pytest.raises(UsageError, match=r"0 are gone and 1 new \(new.png"):
-        trainer.train_all(recipe.read(road), whole, context)
+        trainer.train_all(recipe.read(recipe_file), whole, context)
 
 
 def test_another_stage_s_folder_keeps_its_split_and_recipe(photos: Path, whole: Path):
     context = trainer.TrainingContext(lambda: load_photographs(photos, photos, 64), torch.device("cpu"))
     with pytest.raises(UsageError, match="another --out"):
         trainer.pretrain(Pretraining("pocket", encoder="none", sizes="32"), whole / "gan", "# other", context)
-    assert (whole / "gan" / recipe.FILE).read_text() == ROAD
+    assert (whole / "gan" / recipe.FILE).read_text() == RECIPE
 
 
 def test_a_command_leaves_its_recipe_and_an_old_out_names_its_own(photos: Path, tmp_path: Path):
@@ -273,12 +281,12 @@ def test_a_command_leaves_its_recipe_and_an_old_out_names_its_own(photos: Path, 
     assert (table["model"], table["batch"], table["sizes"], table["chroma_weight"]) == ("pocket", 2, "32", 0.5)
     again = ("train", "all", "--data", photos, "--val", photos, "--out", tmp_path / "o")
     call(*again, "--recipe", tmp_path / "p" / recipe.FILE)
-    told = call(*again, "--json")
-    assert json.loads(told.splitlines()[-1])["numbers"].keys() == {"pretrain"}
+    output = call(*again, "--json")
+    assert json.loads(output.splitlines()[-1])["numbers"].keys() == {"pretrain"}
 
 
 @pytest.mark.parametrize(
-    ("table", "kind", "told"),
+    ("table", "kind", "message"),
     [
         ("[pretrain]\nmodel = 'resnet50'", UsageError, "--model resnet50: write one of"),
         ("[pretrain]\nsoft_target = 'nope'", WeightsError, "no weights called 'nope'"),
@@ -286,22 +294,24 @@ def test_a_command_leaves_its_recipe_and_an_old_out_names_its_own(photos: Path, 
         ("[pretrain]\n[gan]\nfrom = 'nope'", WeightsError, "no weights called 'nope'"),
     ],
 )
-def test_a_road_looks_for_all_its_weights_before_it_begins(tmp_path: Path, table: str, kind: type, told: str):
+def test_all_weights_are_checked_before_the_first_stage_starts(tmp_path: Path, table: str, kind: type, message: str):
     (tmp_path / "r.toml").write_text(table)
-    road = recipe.read(tmp_path / "r.toml")
-    with pytest.raises(kind, match=told):
-        trainer.train_all(road, tmp_path / "out", trainer.TrainingContext(pytest.fail, torch.device("cpu")))
+    parsed = recipe.read(tmp_path / "r.toml")
+    with pytest.raises(kind, match=message):
+        trainer.train_all(parsed, tmp_path / "out", trainer.TrainingContext(pytest.fail, torch.device("cpu")))
     assert not (tmp_path / "out").exists()
 
 
-def test_a_training_that_goes_on_with_other_options_keeps_both(photos: Path, tmp_path: Path):
+def test_a_training_that_resumes_with_other_options_keeps_both(photos: Path, tmp_path: Path):
     out = tmp_path / "p"
-    words = ("train", "pretrain", "--model", "pocket", "--encoder", "none", "--data", photos, "--val", photos, "--out",
-             out, "--batch", 2, "--sizes", 32, "--precision", "fp32")  # fmt: skip
+    words = (
+        f"train pretrain --model pocket --encoder none --data {photos} --val {photos} --out {out} --batch 2 --sizes 32 "
+        "--precision fp32"
+    ).split()
     call(*words, "--pictures", 4)
-    told = said(*words, "--pictures", 8, "--lr", "1e-5")
-    assert "resumes with other options. Until picture 4: pictures = 4, lr = 0.0006" in told
-    assert "keeps both" not in said(*words, "--pictures", 8, "--lr", "1e-5")
+    output = stderr_of(*words, "--pictures", 8, "--lr", "1e-5")
+    assert "resumes with other options. Until picture 4: pictures = 4, lr = 0.0006" in output
+    assert "keeps both" not in stderr_of(*words, "--pictures", 8, "--lr", "1e-5")
     call(*words, "--pictures", 12, "--lr", "1e-5")
     lines = (out / recipe.FILE).read_text().splitlines()
     assert lines[:2] == ["# Until picture 4: pictures = 4, lr = 0.0006", "# Until picture 8: pictures = 8"]
@@ -372,13 +382,13 @@ def test_the_preview_shows_truth_grey_and_aged(photos: Path, tmp_path: Path):
 
 
 def test_the_finder_suggests_a_rate_and_draws_its_curve(photos: Path, tmp_path: Path):
-    told = json.loads(call(
-        "train", "find-lr", "--data", photos, "--model", "pocket", "--encoder", "none", "--size", 32, "--batch", 2,
-        "--steps", 60, "--plot", tmp_path / "rates.png", "--precision", "fp32", "--json",
-    ))  # fmt: skip
-    assert 1e-6 < told["valley"] < 1
-    assert 1e-6 < told["steep"] < 1
-    assert told["steps"] <= 60
+    words = (
+        f"train find-lr --data {photos} --model pocket --encoder none --size 32 --batch 2 --steps 60 --precision fp32"
+    )
+    output = json.loads(call(*words.split(), "--plot", tmp_path / "rates.png", "--json"))
+    assert 1e-6 < output["valley"] < 1
+    assert 1e-6 < output["steep"] < 1
+    assert output["steps"] <= 60
     Image.open(tmp_path / "rates.png").verify()
     with pytest.raises(UsageError, match="--steps 3"):
         call("train", "find-lr", "--data", photos, "--steps", 3)

@@ -70,12 +70,12 @@ def test_the_same_validation_twice_counts_once():
 
 
 def test_a_collapsed_training_stops_and_leaves_the_best_average(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    told = iter([(0.10, 0.5), (0.10, 0.8), (0.13, 0.9), (0.14, 0.9)] + [(0.09, 1.0)] * 9)
+    results = iter([(0.10, 0.5), (0.10, 0.8), (0.13, 0.9), (0.14, 0.9)] + [(0.09, 1.0)] * 9)
     averages: list[dict[str, Tensor]] = []
 
-    def validate(network: nn.Module, average, held, stage) -> dict[str, float]:
+    def validate(network: nn.Module, average, photos, stage) -> dict[str, float]:
         averages.append({key: value.clone() for key, value in average.values.items()})
-        return numbers(*next(told))
+        return numbers(*next(results))
 
     monkeypatch.setattr(loop, "validate", validate)
     step, seen = pocket_step(warmup=0), []
@@ -83,9 +83,15 @@ def test_a_collapsed_training_stops_and_leaves_the_best_average(tmp_path: Path, 
 
     def run(step: FinetuningStep) -> None:
         loop.run(
-            stage, step, photo_set(6), photo_set(2), CARD, lambda p: None if p.validated else seen.append(p),
-            lambda: step.early_stopping.should_stop, step.validator(),
-        )  # fmt: skip
+            stage,
+            step,
+            photo_set(6),
+            photo_set(2),
+            CARD,
+            lambda p: None if p.validated else seen.append(p),
+            lambda: step.early_stopping.should_stop,
+            step.validator(),
+        )
 
     run(step)
     assert len(seen) == 7  # the fourth validation, at 24 pictures, and the step that followed it
