@@ -91,7 +91,7 @@ class LrSearchOptions:
 
 @dataclass(frozen=True)
 class AppearanceOptions:
-    """What counts of the painted picture beside L1 on ab (`training.appearance`); a part of weight 0 is left out."""
+    """What counts of the painted picture beside L1 on ab (`training.appearance_loss`); a part of weight 0 is left out."""
 
     feature_weight: float = 0.0
     """Of the distances between what EfficientNet-Lite0 sees in the painted and in the true picture."""
@@ -183,7 +183,7 @@ class StopWhen:
     l1: float = 1.2
     """The most that L1 may be, as a multiple of the start's."""
     colour_low: float = 0.6
-    """The least that colourfulness ÷ truth's may be, once it was well above (`gan.Guard`)."""
+    """The least that colourfulness ÷ truth's may be, once it was well above (`training.early_stopping`)."""
     colour_high: float = 1.15
 
     def __post_init__(self) -> None:
