@@ -91,7 +91,7 @@ class LrSearchOptions:
 
 @dataclass(frozen=True)
 class AppearanceOptions:
-    """What counts of the painted picture beside L1 on ab (`training.appearance_loss`); a part of weight 0 is left out."""
+    """Losses of the colorized picture beside L1 on ab (`training.appearance_loss`); one of weight 0 is left out."""
 
     feature_weight: float = 0.0
     """Of the distances between what EfficientNet-Lite0 sees in the painted and in the true picture."""
