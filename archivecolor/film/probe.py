@@ -7,6 +7,7 @@ from pathlib import Path
 from PIL import Image
 
 from archivecolor import sequences
+from archivecolor.photo.kinds import HEAD_BYTES, is_transport_stream, kind_of
 
 SUFFIXES = frozenset(
     (
@@ -14,18 +15,6 @@ SUFFIXES = frozenset(
         *(".ts", ".m2ts", ".mts", ".mxf", ".wmv", ".asf", ".flv", ".ogv", ".dv", ".nut"),
     )
 )
-_MAGICS = (
-    b"\x1a\x45\xdf\xa3",  # Matroska, WebM
-    b"\x00\x00\x01\xba",  # MPEG programme stream
-    b"\x00\x00\x01\xb3",  # MPEG video
-    b"FLV\x01",
-    b"\x30\x26\xb2\x75\x8e\x66\xcf\x11",  # ASF, WMV
-    b"\x06\x0e\x2b\x34\x02\x05\x01\x01",  # MXF
-    b"nut/multimedia container\x00",
-)
-_STILL_BRANDS = (b"avif", b"avis", b"heic", b"heix", b"hevc", b"mif1", b"msf1", b"jp2 ", b"jpx ", b"crx ")
-"""ISO base media files that are photographs."""
-_SOUND_BRANDS = (b"M4A ", b"M4B ")
 
 
 def is_frame(path: Path) -> bool:
@@ -48,30 +37,15 @@ def is_film(path: Path) -> bool:
         return True
     try:
         with path.open("rb") as file:
-            head = file.read(4096)
+            head = file.read(HEAD_BYTES)
     except OSError:
         return path.suffix.lower() in SUFFIXES
     if path.suffix.lower() == ".ts":
-        return _is_transport_stream(head)
-    if head.startswith((b"GIF87a", b"GIF89a")):
+        return is_transport_stream(head)
+    kind = kind_of(head)
+    if kind == "gif":
         return _is_animated(path)
-    return path.suffix.lower() in SUFFIXES or _looks_like_film(head)
-
-
-def _looks_like_film(head: bytes) -> bool:
-    if head[4:8] == b"ftyp":
-        return head[8:12] not in (*_STILL_BRANDS, *_SOUND_BRANDS)
-    if head.startswith(b"RIFF"):
-        return head[8:12] == b"AVI "
-    return head.startswith(_MAGICS) or _is_transport_stream(head)
-
-
-def _is_transport_stream(head: bytes) -> bool:
-    """Whether sync bytes come every 188 bytes, or every 192 with a time code before each."""
-    return any(
-        len(head) > offset + 4 * step and all(head[offset + i * step] == 0x47 for i in range(5))
-        for offset, step in ((0, 188), (4, 192))
-    )
+    return path.suffix.lower() in SUFFIXES or kind == "film"
 
 
 def _is_animated(path: Path) -> bool:

@@ -1,22 +1,29 @@
-"""Whether a JPEG's compressed data are whole: libjpeg makes something of any damage, and Pillow does not hear its
-warnings. libjxl, which repacks JPEG files bit for bit, refuses to unpack what is not in order."""
+"""Whether a JPEG's compressed data are complete and sound.
+
+libjpeg decodes any damaged data to something and only warns, and Pillow does not pass its warnings on. libjxl, which
+repacks JPEG files without loss, refuses data that cannot be unpacked to the last bit. So libjxl gives the verdict here.
+"""
 
 from __future__ import annotations
 
 import ctypes
 import importlib
+import re
 from functools import lru_cache
-from typing import Any
 
 from archivecolor.imaging.arrays import Samples
 
 _SUCCESS = 0
-_START_OF_SCAN, _COMMENT = 0xDA, 0xFE
+_START_OF_SCAN, _END_OF_IMAGE, _COMMENT, _FILL = 0xDA, 0xD9, 0xFE, 0xFF
+_FRAMES = frozenset((*range(0xC0, 0xC4), *range(0xC5, 0xC8), *range(0xC9, 0xCC), *range(0xCD, 0xD0)))
+_MARKER = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")
+"""A marker in compressed data: neither a stuffed byte, nor a restart marker, nor a fill byte."""
+_COEFFICIENTS = frozenset(range(64))
 
 
 @lru_cache(maxsize=1)
-def _libjxl() -> Any:
-    """imagecodecs' libjxl, through the extension module that is linked with it; None where that cannot be had."""
+def _libjxl() -> ctypes.CDLL | None:
+    """imagecodecs' libjxl, through the extension module that is linked with it; None where there is none."""
     try:
         library = ctypes.CDLL(importlib.import_module("imagecodecs._jpegxl").__file__)
         pointer, size = ctypes.c_void_p, ctypes.c_size_t
@@ -33,12 +40,15 @@ def _libjxl() -> Any:
     return library
 
 
-def in_order(data: bytes) -> bool:
-    """Whether all the data of a baseline or progressive JPEG can be unpacked and nothing is left over; True where this
-    cannot be told (other kinds, no libjxl)."""
+def is_sound(data: bytes) -> bool | None:
+    """Whether the scans of a baseline or progressive JPEG, grey or with three channels, unpack with nothing left over.
+
+    Returns:
+        None without libjxl: no verdict.
+    """
     library = _libjxl()
     if library is None:
-        return True
+        return None
     bare = _without_metadata(data)
     encoder = library.JxlEncoderCreate(None)
     try:
@@ -48,21 +58,52 @@ def in_order(data: bytes) -> bool:
         library.JxlEncoderDestroy(encoder)
 
 
+def has_every_scan(data: bytes) -> bool:
+    """Whether the scans together hold every bit of every coefficient (ITU-T T.81, G.1.1.1).
+
+    A progressive JPEG that was cut between two scans is sound as far as it goes, and is still not the whole picture.
+    """
+    missing: dict[int, frozenset[int]] = {}
+    at = 2
+    while (match := _MARKER.search(data, at)) is not None and data[match.start() + 1] != _END_OF_IMAGE:
+        marker, at = data[match.start() + 1], match.end()
+        size = int.from_bytes(data[at : at + 2], "big")
+        segment, at = data[at + 2 : at + size], at + max(size, 2)
+        if marker in _FRAMES and len(segment) >= 6:
+            missing = dict.fromkeys(segment[6 : 6 + 3 * segment[5] : 3], _COEFFICIENTS)
+        elif marker == _START_OF_SCAN and len(segment) >= 4 + 2 * segment[0]:
+            channels = segment[1 : 1 + 2 * segment[0] : 2]
+            first, last, approximation = segment[1 + 2 * segment[0] : 4 + 2 * segment[0]]
+            if approximation & 0x0F == 0:  # the scan goes down to the last bit
+                complete = frozenset(range(first, last + 1))
+                missing |= {channel: missing.get(channel, _COEFFICIENTS) - complete for channel in channels}
+    return bool(missing) and not any(missing.values())
+
+
 def _without_metadata(data: bytes) -> bytes:
-    """The JPEG without the segments that say nothing of its pixels: a damaged profile is no damage to the picture."""
-    out, at = [data[:2]], 2
+    """The JPEG without the segments that do not concern its pixels: a damaged profile does not damage the picture."""
+    parts, at = [data[:2]], 2
     while at + 4 <= len(data) and data[at] == 0xFF and data[at + 1] != _START_OF_SCAN:
         marker, end = data[at + 1], at + 2 + int.from_bytes(data[at + 2 : at + 4], "big")
-        if marker == 0xFF:
-            end = at + 1  # a fill byte
+        if marker == _FILL:
+            end = at + 1
         elif not (0xE0 <= marker <= 0xEF or marker == _COMMENT):
-            out.append(data[at:end])
+            parts.append(data[at:end])
         at = end
-    return b"".join([*out, data[at:]])
+    return b"".join([*parts, data[at:]])
 
 
-def missing_share(samples: Samples) -> float:
-    """Share of the 8 x 8 blocks that are exactly middle grey: what libjpeg puts where it has no data."""
+def ends_in_fill(samples: Samples) -> bool:
+    """Whether the last row of (H, W) or (H, W, 3) is exactly middle grey and the first is not.
+
+    libjpeg fills in middle grey whatever missing data leave open; a real picture may end in it, too.
+    """
+    return bool((samples[-1] == 128).all() and not (samples[0] == 128).all())
+
+
+def fill_share(samples: Samples) -> float:
+    """Share of the 8 x 8 blocks of (H, W) or (H, W, 3) that are exactly middle grey, as libjpeg fills in for missing
+    data."""
     height, width = (side // 8 * 8 for side in samples.shape[:2])
     if not height or not width:
         return 0.0

@@ -1,43 +1,47 @@
-"""What can be told of a file without decoding it: whether it is a picture, and about how large it will be."""
+"""What a file is and how large its picture is, without decoding it."""
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
 from typing import BinaryIO
 
 from PIL import Image
 
-from archivecolor.errors import PictureError
+from archivecolor.errors import UnsupportedError
 from archivecolor.options import Strips
+from archivecolor.photo.kinds import HEAD_BYTES
 from archivecolor.photo.page import SUFFIXES
-from archivecolor.photo.read import WHOLE, kind_of, opened
+from archivecolor.photo.read import NO_STRIPS, opened, supported_kind
 from archivecolor.photo.read_pillow import pillow_limit
 from archivecolor.photo.read_tiff import measured
 
-_OTHER_MAGICS = (b"GIF87a", b"GIF89a", b"BM")
-"""Of what Pillow reads for us, and `kind_of` therefore does not name: GIF, BMP."""
-
-_PILLOWS_OWN = 500.0
+_HEADER_BYTES = 1 << 20
+"""Enough for the headers of nearly every picture; the rest is read only where it is not."""
+_UNCHECKED_KINDS = ("gif", "bmp", "")
+"""Kinds that only Pillow reads. Some of them (ICO) are decoded while they are opened, so Pillow's limit must hold."""
+_PILLOW_MEGAPIXELS = 500.0
+_NO_LIMIT = 1e9
 
 
 def is_picture(path: Path) -> bool:
-    """Whether a file found in a folder is to be treated as a picture: by its suffix, else by its first bytes.
+    """Whether a file in a folder counts as a picture: by its suffix, else by its first bytes.
 
-    A file with a picture's suffix counts whatever it holds: that it cannot be read must be said, not passed over.
+    A file with a picture's suffix counts whatever it holds: an unreadable picture must be reported, not skipped.
     """
     if path.suffix.lower() in SUFFIXES:
         return True
     try:
         with path.open("rb") as file:
-            head = file.read(64)
-        return head.startswith(_OTHER_MAGICS) or kind_of(head) != ""
-    except (OSError, PictureError):
+            return supported_kind(file.read(HEAD_BYTES)) != ""
+    except (OSError, UnsupportedError):
         return False
 
 
-def measure(path: Path, strips: Strips = WHOLE, file: BinaryIO | None = None) -> float:
-    """About how many 8-bit megapixels reading a file holds, for planning memory; a guess from the file's size where
-    the header cannot be read. `read` does the exact check.
+def measure(path: Path, strips: Strips = NO_STRIPS, file: BinaryIO | None = None) -> float:
+    """About how many megapixels of 8 bits `read` will hold, for planning memory.
+
+    The result is the file's size in megabytes where the header cannot be read. `read` does the exact check.
 
     Args:
         strips: as for `read`.
@@ -48,13 +52,22 @@ def measure(path: Path, strips: Strips = WHOLE, file: BinaryIO | None = None) ->
     """
     try:
         with opened(path, file) as source:
-            head = source.read(64)
-            kind = kind_of(head)
+            header = source.read(_HEADER_BYTES)
+            kind = supported_kind(header[:HEAD_BYTES])
             if kind == "tiff":
+                source.seek(0)
                 return measured(source, strips)
-            source.seek(0)
-            with pillow_limit(1e9 if kind else _PILLOWS_OWN), Image.open(source) as image:
-                deep = image.mode[0] in "IF" or kind == "jp2" or (kind == "png" and head[24] == 16)
-                return image.width * image.height * (1 + deep) / 1e6
+            try:
+                return _held_megapixels(header, kind)
+            except Exception:
+                return _held_megapixels(header + source.read(), kind)
     except Exception:  # any decoder may raise anything on a damaged header
         return path.stat().st_size / 1e6
+
+
+def _held_megapixels(data: bytes, kind: str) -> float:
+    """By the header of a picture. The bytes are in memory: no other worker waits for a disk at Pillow's limit."""
+    limit = _PILLOW_MEGAPIXELS if kind in _UNCHECKED_KINDS else _NO_LIMIT
+    with pillow_limit(limit), Image.open(io.BytesIO(data)) as image:
+        deep = image.mode[0] in "IF" or kind == "jp2" or (kind == "png" and data[24] == 16)
+        return image.width * image.height * (1 + deep) / 1e6

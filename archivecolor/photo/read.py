@@ -11,29 +11,27 @@ from typing import BinaryIO
 
 from archivecolor.errors import PictureError, UnreadableError, UnsupportedError
 from archivecolor.options import Strips
-from archivecolor.photo import limits
+from archivecolor.photo import kinds, limits
 from archivecolor.photo.page import FORMAT_SUFFIXES, READ_ONLY_SUFFIXES, Photo
 from archivecolor.photo.read_exact import read_jp2, read_png, read_pnm
 from archivecolor.photo.read_pillow import read_avif, read_heic, read_jpeg, read_webp, read_with_pillow
 from archivecolor.photo.read_psd import read_psd
 from archivecolor.photo.read_tiff import read_tiff
 
-_FOREIGN = (
-    (b"%PDF", "a PDF, not a picture: extract its pictures first, for example with pdfimages"),
-    (b"%!PS", "a PostScript drawing, not a photograph: render it to TIFF first"),
-    (b"\xc5\xd0\xd3\xc6", "an EPS drawing, not a photograph: render it to TIFF first"),
-    (b"AT&TFORM", "a DjVu document: export its pages as TIFF first"),
-    (b"\xff\x0a", "JPEG XL cannot be read yet: convert it to PNG first, for example with djxl"),
-    (b"\0\0\0\x0cJXL ", "JPEG XL cannot be read yet: convert it to PNG first, for example with djxl"),
-    (b"FUJIFILMCCD-RAW", "a camera raw file: develop it to TIFF first"),
-    (b"8BPB", "a large Photoshop document (PSB): save it as TIFF first"),
-    (b"PK\x03\x04", "a ZIP archive, not a picture: unpack it first"),
-    (b"\x1aE\xdf\xa3", "a film, not a photograph"),
-)
-WHOLE = Strips()
-_HEIF_BRANDS = {b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1"}
-_AVIF_BRANDS = {b"avif", b"avis"}
-_JUNK_SEARCHED = 4096
+_REFUSALS = {
+    "pdf": "a PDF, not a picture: extract its pictures first, for example with pdfimages",
+    "postscript": "a PostScript drawing, not a photograph: render it to TIFF first",
+    "eps": "an EPS drawing, not a photograph: render it to TIFF first",
+    "djvu": "a DjVu document: export its pages as TIFF first",
+    "jxl": "JPEG XL cannot be read yet: convert it to PNG first, for example with djxl",
+    "raw": "a camera raw file: develop it to TIFF first",
+    "psb": "a large Photoshop document (PSB): save it as TIFF first",
+    "zip": "a ZIP archive, not a picture: unpack it first",
+    "film": "a film, not a photograph",
+    "audio": "a sound recording, not a photograph",
+}
+NO_STRIPS = Strips()
+"""Every TIFF is read whole."""
 
 Reader = Callable[[bytes, float], Photo]
 _READERS: dict[str, Reader] = {
@@ -48,7 +46,7 @@ _READERS: dict[str, Reader] = {
 }
 
 
-def read(path: Path, max_megapixels: float = 500, strips: Strips = WHOLE, file: BinaryIO | None = None) -> Photo:
+def read(path: Path, max_megapixels: float = 500, strips: Strips = NO_STRIPS, file: BinaryIO | None = None) -> Photo:
     """Reads a picture file: pages with samples (H, W) or (H, W, 3) in uint8 or uint16, and their envelopes.
 
     Args:
@@ -74,7 +72,7 @@ def read(path: Path, max_megapixels: float = 500, strips: Strips = WHOLE, file: 
 def _read(path: Path, max_megapixels: float, strips: Strips, file: BinaryIO | None) -> Photo:
     _check_file(path)
     with opened(path, file) as source:
-        kind = kind_of(source.read(_JUNK_SEARCHED))
+        kind = supported_kind(source.read(kinds.HEAD_BYTES))
         source.seek(0)
         if kind == "tiff":
             photo = read_tiff(path, source, max_megapixels, strips)
@@ -104,39 +102,16 @@ def _check_file(path: Path) -> None:
         raise UnreadableError("the file is empty (0 bytes): copy it again from its source")
 
 
-def kind_of(head: bytes) -> str:
-    """The format's name by the first bytes; "" for whatever Pillow may know."""
-    for magic, message in _FOREIGN:
-        if head.startswith(magic):
-            raise UnsupportedError(message)
-    if head[:4] in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"):
-        return "tiff"
-    if head[:2] in (b"P1", b"P2", b"P3", b"P4", b"P5", b"P6") and head[2:3] in b" \t\r\n#":
-        return "pnm"
-    if head[:4] == b"RIFF" and head[8:12] == b"WEBP":
-        return "webp"
-    if head[4:8] == b"ftyp":
-        return _isobmff_kind(head)
-    magics = {
-        b"\xff\xd8\xff": "jpeg",
-        b"\x89PNG": "png",
-        b"\0\0\0\x0cjP  ": "jp2",
-        b"\xff\x4f\xff\x51": "jp2",
-        b"8BPS\0\1": "psd",
-    }
-    return next((kind for magic, kind in magics.items() if head.startswith(magic)), "")
+def supported_kind(head: bytes) -> str:
+    """The kind of a picture by its first bytes; "" for a kind that only Pillow may know.
 
-
-def _isobmff_kind(head: bytes) -> str:
-    size = int.from_bytes(head[:4], "big")
-    brands = {head[8:12], *(head[at : at + 4] for at in range(16, min(size, len(head)), 4))}
-    if brands & _AVIF_BRANDS:
-        return "avif"
-    if brands & _HEIF_BRANDS:
-        return "heic"
-    if head[8:12] == b"crx ":
-        raise UnsupportedError("a camera raw file: develop it to TIFF first")
-    raise UnsupportedError("a film, not a photograph")
+    Raises:
+        UnsupportedError: the file is of a known kind that is not read.
+    """
+    kind = kinds.kind_of(head)
+    if kind in _REFUSALS:
+        raise UnsupportedError(_REFUSALS[kind])
+    return kind
 
 
 def _suffix_note(path: Path, kind: str) -> tuple[str, ...]:

@@ -18,7 +18,6 @@ import numpy as np
 from PIL import Image, UnidentifiedImageError
 
 from archivecolor.errors import TooLargeError, UnreadableError, UnsupportedError
-from archivecolor.imaging.arrays import Samples
 from archivecolor.photo import exif, jpeg_data, limits
 from archivecolor.photo import samples as convert
 from archivecolor.photo.page import Page, Photo
@@ -31,9 +30,9 @@ _LOSSY = {"JPEG", "MPO", "PCD", "AVIF"}
 _REPACKABLE = (0xC0, 0xC1, 0xC2)
 """Frames of baseline, extended and progressive JPEG."""
 _HEAD = 1 << 16
-_MISSING = 0.002
-"""Share of the blocks, empty in a file with damaged data, above which the picture is not usable."""
-_guard = threading.Lock()
+_MAX_FILL_SHARE = 0.002
+"""Of the blocks of a JPEG with damaged data: a picture with more fill than this is not usable."""
+_limit_lock = threading.Lock()
 
 
 def opened(data: bytes, max_megapixels: float) -> Image.Image:
@@ -49,8 +48,12 @@ def opened(data: bytes, max_megapixels: float) -> Image.Image:
 
 @contextmanager
 def pillow_limit(max_megapixels: float) -> Iterator[None]:
-    """Sets Pillow's own limit, which is one number for the whole process; ICO decodes while it opens."""
-    with _guard:
+    """Sets Pillow's own limit, which is one number for the whole process.
+
+    One worker at a time holds it, so only pictures that are in memory may be opened under it: a
+    slow disk would stop all workers.
+    """
+    with _limit_lock:
         before = Image.MAX_IMAGE_PIXELS
         Image.MAX_IMAGE_PIXELS = max(1, min(int(max_megapixels * 1e6 / 2) + 1, 1 << 62))
         try:
@@ -90,25 +93,22 @@ def read_jpeg(data: bytes, max_megapixels: float) -> Photo:
         return Photo("jpeg", (Page(samples, notes=notes),), lossless=False)
     image = opened(data, max_megapixels)
     page = page_with_envelope(image)
-    _check_whole(page.samples)
-    if frame in _REPACKABLE and channels in (1, 3) and not jpeg_data.in_order(data):
-        page = _doubted(page)
+    sound = jpeg_data.is_sound(data) if frame in _REPACKABLE and channels in (1, 3) else None
+    if jpeg_data.ends_in_fill(page.samples) and channels != 4 and not (sound and jpeg_data.has_every_scan(data)):
+        raise UnreadableError("damaged: the lower part of the picture is missing; scan it or copy it again")
+    if sound is False:
+        page = _with_damage_note(page)
     page = replace(page, iptc=image.info.get("photoshop", {}).get(0x0404) or None, dpi=_jfif_dpi(image) or page.dpi)
     return Photo("jpeg", (page,), lossless=False)
 
 
-def _check_whole(samples: Samples) -> None:
-    """Refuses a picture whose end was made up.
+def _with_damage_note(page: Page) -> Page:
+    """The page of a JPEG whose data are not sound, with a note.
 
-    libjpeg fills whatever damaged data leaves open with exactly middle grey, and Pillow does not hear its warning.
+    Raises:
+        UnreadableError: parts of the picture are missing altogether.
     """
-    if (samples[-1] == 128).all() and not (samples[0] == 128).all():
-        raise UnreadableError("damaged: the lower part of the picture is missing; scan it or copy it again")
-
-
-def _doubted(page: Page) -> Page:
-    """The page with a note that its data are not in order; refused when parts of it are missing altogether."""
-    if jpeg_data.missing_share(page.samples) > _MISSING:
+    if jpeg_data.fill_share(page.samples) > _MAX_FILL_SHARE:
         raise UnreadableError("damaged: parts of the picture are missing; scan it or copy it again")
     return replace(page, notes=(*page.notes, "JPEG data damaged in places or unusual: compare it with the source"))
 

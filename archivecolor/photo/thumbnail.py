@@ -11,8 +11,9 @@ from archivecolor.imaging import luminance
 from archivecolor.imaging.arrays import ByteArray, Samples
 from archivecolor.imaging.orientation import to_upright
 from archivecolor.options import Strips
+from archivecolor.photo.kinds import HEAD_BYTES, kind_of
 from archivecolor.photo.page import Page
-from archivecolor.photo.read import kind_of, read
+from archivecolor.photo.read import read
 from archivecolor.photo.read_pillow import opened, page_with_envelope
 
 HELD_MEGAPIXELS = 50.0
@@ -48,7 +49,7 @@ def _reduced_jpeg(path: Path, long_side: int, max_megapixels: float) -> Page | N
     """The page of an ordinary JPEG with fewer samples than it has; None for whatever else, damaged ones among it."""
     try:
         with path.open("rb") as file:
-            if kind_of(file.read(4096)) != "jpeg":
+            if kind_of(file.read(HEAD_BYTES)) != "jpeg":
                 return None
         image = opened(path.read_bytes(), max_megapixels)
         scale = long_side / max(image.size)

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from xml.etree import ElementTree
 
+from defusedxml import DefusedXmlException
+from defusedxml.ElementTree import fromstring
+
 from archivecolor.options import SOURCE_TYPES
 
 _RDF = "http://www.w3.org/1999/02/22-rdf-syntax-ns#"
@@ -92,12 +95,9 @@ def _parsed(xmp: bytes | None) -> tuple[ElementTree.Element, bool]:
     if not xmp:
         return fresh, True
     try:
-        text = xmp.decode("utf-8").strip("\x00\ufeff \r\n\t")
         # Packets are small and flat; an entity definition in one can only be an attack on the parser.
-        if "<!ENTITY" in text or "<!DOCTYPE" in text:
-            return fresh, False
-        return ElementTree.fromstring(text), True
-    except (ElementTree.ParseError, UnicodeDecodeError):
+        return fromstring(xmp.decode("utf-8").strip("\x00\ufeff \r\n\t"), forbid_dtd=True), True
+    except (ElementTree.ParseError, DefusedXmlException, UnicodeDecodeError):
         return fresh, False
 
 

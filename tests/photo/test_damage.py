@@ -62,8 +62,8 @@ def test_a_jpeg_with_a_hole_in_the_middle_is_refused(tmp_path: Path) -> None:
 def test_sound_jpegs_are_not_doubted(tmp_path: Path, kind: dict[str, Any], colour: bool) -> None:
     samples = np.stack([grey(), grey(seed=1), grey(seed=2)], axis=-1) if colour else grey()
     data = jpeg_of(samples, icc_profile=b"not a profile" * 20, exif=b"Exif\0\0junk", comment=b"c", **kind)
-    assert jpeg_data.in_order(data)
-    assert jpeg_data.in_order(data + b"trailing bytes")
+    assert jpeg_data.is_sound(data)
+    assert jpeg_data.is_sound(data + b"trailing bytes")
     (tmp_path / "a.jpg").write_bytes(data)
     assert not any("damaged in places" in note for note in photo.read(tmp_path / "a.jpg").pages[0].notes)
 
@@ -72,6 +72,42 @@ def test_without_libjxl_jpegs_are_taken_as_they_are(tmp_path: Path, monkeypatch:
     monkeypatch.setattr(jpeg_data, "_libjxl", lambda: None)
     (tmp_path / "a.jpg").write_bytes(hurt(jpeg_of(grey(300, 400)), 0.5, 1))
     assert photo.read(tmp_path / "a.jpg").pages[0].notes == ()
+
+
+JPEG_KINDS = [{}, {"progressive": True}, {"restart_marker_rows": 1}, {"subsampling": 2}]
+
+
+def on_a_mat(colour: bool) -> Any:
+    """A picture whose lower part is exactly the grey that libjpeg fills in for missing data."""
+    samples = np.vstack([grey(40, 72), np.full((24, 72), 128, np.uint8)])
+    return np.stack([samples] * 3, axis=-1) if colour else samples
+
+
+@pytest.mark.parametrize("kind", JPEG_KINDS)
+@pytest.mark.parametrize("colour", [True, False])
+def test_a_whole_jpeg_on_a_grey_mat_is_read(tmp_path: Path, kind: dict[str, Any], colour: bool) -> None:
+    (tmp_path / "a.jpg").write_bytes(jpeg_of(on_a_mat(colour), **kind))
+    page = photo.read(tmp_path / "a.jpg").pages[0]
+    assert page.samples.shape == on_a_mat(colour).shape and (page.samples[-1] == 128).all()
+    assert page.notes == ()
+
+
+def test_a_whole_cmyk_jpeg_on_a_grey_mat_is_read(tmp_path: Path) -> None:
+    ink = np.zeros((64, 64, 4), np.uint8)
+    ink[32:, :, 3] = 127  # as sRGB exactly 128
+    Image.fromarray(ink, "CMYK").save(tmp_path / "a.jpg", quality=100)
+    assert (photo.read(tmp_path / "a.jpg").pages[0].samples[-1] == 128).all()
+
+
+@pytest.mark.parametrize("kind", JPEG_KINDS)
+@pytest.mark.parametrize("ending", [b"", b"\xff\xd9"])
+def test_a_jpeg_on_a_grey_mat_that_is_cut_off_is_refused(tmp_path: Path, kind: dict[str, Any], ending: bytes) -> None:
+    """Wherever it is cut, between two scans too."""
+    data = jpeg_of(on_a_mat(False), **kind)
+    for at in range(data.index(b"\xff\xda") + 14, len(data) - 2, 3 if "progressive" not in kind else 1):
+        (tmp_path / "a.jpg").write_bytes(data[:at] + ending)
+        with pytest.raises(UnreadableError, match=r"truncated|damaged"):
+            photo.read(tmp_path / "a.jpg")
 
 
 @pytest.mark.parametrize("bits", [8, 16])

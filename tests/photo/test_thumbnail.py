@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 from pathlib import Path
 
 import cv2
@@ -14,7 +15,8 @@ from support.doubles import colourful, grey
 from archivecolor import photo
 from archivecolor.errors import PictureError
 from archivecolor.imaging.orientation import to_upright
-from archivecolor.photo import thumbnail as module
+
+module = importlib.import_module("archivecolor.photo.thumbnail")
 
 
 def soft(height: int, width: int) -> np.ndarray:

@@ -19,6 +19,7 @@ from archivecolor.imaging import watermark
 from archivecolor.options import Disclosure
 from archivecolor.photo import Page, Photo
 from archivecolor.provenance import DONE, has_caption, own_source_type
+from archivecolor.provenance.disclosure import disclosure
 
 TERM = b"http://cv.iptc.org/newscodes/digitalsourcetype/"
 XMP = b"""<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#">
@@ -129,6 +130,21 @@ def test_what_the_master_says_of_itself_is_kept_in_the_sidecar(
 def test_damaged_xmp_says_nothing() -> None:
     assert own_source_type(b"<x:xmpmeta") == ""
     assert not has_caption(b"\xff\xfe", None)
+
+
+BOMBS = [
+    '<!DOCTYPE x [<!ENTITY a "ha"><!ENTITY b "&a;&a;&a;&a;&a;&a;&a;&a;">]><x>&b;</x>',
+    '<!DOCTYPE x [<!ENTITY a SYSTEM "file:///etc/hostname">]><x>&a;</x>',
+    '<!DOCTYPE x SYSTEM "https://example.org/x.dtd"><x/>',
+]
+
+
+@pytest.mark.parametrize("packet", BOMBS)
+def test_entities_in_xmp_count_as_damage(packet: str) -> None:
+    damaged, kept = disclosure(b"<no xml", "tool", "w", "0" * 64)
+    assert disclosure(packet.encode(), "tool", "w", "0" * 64) == (damaged, kept) == (damaged, False)
+    assert own_source_type(packet.encode()) == ""
+    assert not has_caption(packet.encode(), None)
 
 
 def test_a_run_with_a_mark(go: Colour, src: Path, out: Path, tmp_path: Path) -> None:
