@@ -72,6 +72,7 @@ class DpxHeader:
 
     @property
     def grey(self) -> bool:
+        """Whether a pixel has one sample."""
         return self.channels == 1
 
     def curve(self, requested: str) -> str:

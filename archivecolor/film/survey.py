@@ -71,6 +71,7 @@ class Survey:
         return list(_segments(self.shots(), longest, step))
 
     def as_json(self) -> dict[str, object]:
+        """The fields by name, as the work folder keeps them."""
         return asdict(self)
 
 

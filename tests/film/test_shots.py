@@ -20,11 +20,11 @@ from archivecolor.options import FilmOptions
 
 
 def test_cuts_are_found_where_they_are(tmp_path: Path) -> None:
-    finder = shots.ShotFinder(Fraction(24))
+    detector = shots.ShotDetector(Fraction(24))
     for i in range(60):
         shot = (i >= 20) + (i >= 41)
-        finder.see(i, np.rint(255 * scene(i, shot=shot)).astype(np.uint8))
-    assert finder.cuts == [20, 41]
+        detector.add(i, np.rint(255 * scene(i, shot=shot)).astype(np.uint8))
+    assert detector.cuts == [20, 41]
 
 
 def test_a_list_of_cuts_is_read_and_anything_else_is_refused(tmp_path: Path) -> None:
