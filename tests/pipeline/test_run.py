@@ -68,14 +68,14 @@ def test_a_fault_of_our_own_fails_alone_and_asks_for_a_report(
     go: Colour, src: Path, out: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     save_grey_tree(src, 3)
-    paint = Colorizer.paint
+    colorize_image = Colorizer.colorize_image
 
     def faulty(self: Any, samples: np.ndarray, *rest: Any) -> Any:
         if samples.dtype == np.uint16:
             raise KeyError("a fault")
-        return paint(self, samples, *rest)
+        return colorize_image(self, samples, *rest)
 
-    monkeypatch.setattr(Colorizer, "paint", faulty)
+    monkeypatch.setattr(Colorizer, "colorize_image", faulty)
     rows = by_name(go())
     assert rows["box0/00.tif"].status == FAILED
     assert "report" in rows["box0/00.tif"].reason
