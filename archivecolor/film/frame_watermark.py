@@ -46,14 +46,14 @@ class FilmWatermark:
         neutral, _ = tags.chroma_range(depth)
         luma, *chroma = (plane.copy() for plane in planes)
         grey = (luma[self.rows, self.columns].astype(np.float32) - black) / (white - black)
-        luma[self.rows, self.columns] = np.rint(black + watermark.blended(grey, self.ink) * (white - black))
+        luma[self.rows, self.columns] = np.rint(black + watermark.blend(grey, self.ink) * (white - black))
         across, down = LAYOUTS[self.coding.layout]
         rows = slice(self.rows.start // down, -(-self.rows.stop // down))
         columns = slice(self.columns.start // across, -(-self.columns.stop // across))
         for plane in chroma:
             codes = plane[rows, columns].astype(np.float32)
             ink = cv2.resize(self.ink, codes.shape[::-1], interpolation=cv2.INTER_AREA)
-            plane[rows, columns] = np.rint(neutral + (codes - neutral) * watermark.colour_left(ink))
+            plane[rows, columns] = np.rint(neutral + (codes - neutral) * watermark.remaining_colour(ink))
         return [luma, *chroma]
 
 

@@ -1,12 +1,11 @@
-"""Spreads a small map of colour onto a full-size luminance so that colours stop at edges.
+"""Upsamples a small map of colour to full size so that colours stop at the edges of the luminance.
 
-The guided filter (He, Sun, Tang 2013) in its fast form (He, Sun 2015): on the small grid, colour is modelled around
-every pixel as a straight line in lightness, ab = slope * L + base; slope and base, which are smooth, are enlarged, and
-the line is evaluated on the full-size L. Where the scene has an edge, L has it too, and the colour follows it to the
-pixel. What the lines cannot say (colour that changes where lightness does not) is their residual on the small grid; it
-is enlarged linearly and added, so that nothing of the map is lost. Grain and highlights outside the range that the
-line was fitted on would invent colour, so the result is held between the smallest and the largest colour of its
-neighbourhood.
+The guided filter (He, Sun, Tang 2013) in its fast form (He, Sun 2015). On the small grid, colour around every pixel is
+modelled as a straight line in lightness: ab = slope * L + base. Slope and base are smooth; they are upsampled, and the
+line is evaluated on the full-size L. Where the scene has an edge, L has it too, and the colour follows it to the pixel.
+The residual on the small grid (colour that changes where lightness does not) is upsampled linearly and added, so that
+nothing of the map is lost. Grain and highlights outside the range of the fit would invent colour, so the result is
+clamped between the smallest and the largest colour of its neighbourhood.
 """
 
 from __future__ import annotations
@@ -28,9 +27,10 @@ _CPU = torch.device("cpu")
 
 @dataclass(frozen=True)
 class UpsampledChroma:
-    """A colour map ready to be evaluated on rows of the full-size L*.
+    """A colour map that is evaluated on rows of the full-size L*.
 
-    `maps` is (8, h, w), small as the network's answer: slope of a and of b, base, lowest, highest.
+    `maps` is (8, h, w), as small as the network's prediction: for a and for b the slope, the base, the lowest and the
+    highest colour.
     """
 
     maps: Tensor
@@ -46,7 +46,7 @@ class UpsampledChroma:
         return self.band(top, lightness.shape[0]).rows(lightness, top)
 
     def band(self, top: int, count: int) -> RowBand:
-        """What `count` rows from `top` on need, made as wide as the picture once for all of them."""
+        """The maps for `count` rows from `top` on, upsampled horizontally once for all of them."""
         h = self.maps.shape[1]
         ends = _small_rows(top, count, self.height, h)[[0, -1]].int().tolist()
         first, end = ends[0], min(ends[1] + 2, h)
@@ -57,34 +57,35 @@ class UpsampledChroma:
 
 @dataclass(frozen=True)
 class RowBand:
-    """The part of a `Spread` that some rows of the picture need."""
+    """The part of an `UpsampledChroma` that some rows of the picture need."""
 
     wide: Tensor
     """(8, k, W): small rows from `first` on."""
     first: int
     height: int
     h: int
-    """How many rows the picture has, and how many the small map."""
+    """Rows of the picture, and of the small map."""
 
     @cached_property
     def steps(self) -> Tensor:
-        """(8, k - 1, W): from each of them to the next."""
+        """(8, k - 1, W): differences between successive rows of `wide`."""
         return self.wide[:, 1:] - self.wide[:, :-1]
 
-    def between(self, top: int, count: int) -> tuple[Tensor, Tensor]:
-        """For each of these rows, the row of `wide` above it, int32, and how far it is to the next, [0, 1)."""
+    def row_positions(self, top: int, count: int) -> tuple[Tensor, Tensor]:
+        """For each of these rows, the index of the row of `wide` above it, int32, and the fraction of the way to the
+        next one, [0, 1)."""
         y = _small_rows(top, count, self.height, self.h) - self.first
         above = y.int()
         return above, y - above
 
     def rows(self, lightness: Tensor, top: int) -> Tensor:
         """L* (rows, W) from row `top` of the full picture on, all in this band -> ab (2, rows, W), Lab units."""
-        slope, base, lowest, highest = self._enlarged(top, lightness.shape[0]).split(2)
+        slope, base, lowest, highest = self._upsampled(top, lightness.shape[0]).split(2)
         return torch.addcmul(base, slope, lightness, out=base).clamp_(lowest, highest)
 
-    def _enlarged(self, top: int, count: int) -> Tensor:
-        """The maps (8, count, W) for these rows: linear between the two nearest small rows."""
-        above, part = self.between(top, count)
+    def _upsampled(self, top: int, count: int) -> Tensor:
+        """The maps (8, count, W) for these rows, interpolated linearly between the two nearest small rows."""
+        above, part = self.row_positions(top, count)
         full = torch.empty(8, count, self.wide.shape[2], device=self.wide.device)
         part = part.to(self.wide.device)[None, :, None]
         at = 0
@@ -99,7 +100,7 @@ class RowBand:
 
 
 def _small_rows(top: int, count: int, height: int, h: int) -> Tensor:
-    """Where the rows from `top` on of a picture of `height` rows lie among the `h` rows of its small map."""
+    """Positions of the rows from `top` on of a picture of `height` rows, in rows of its small map of `h` rows."""
     return ((torch.arange(top, top + count, dtype=torch.float32) + 0.5) * (h / height) - 0.5).clamp_(0, h - 1)
 
 
@@ -112,16 +113,16 @@ def upsample_chroma(
     smoothness: float = 4.0,
     device: torch.device = _CPU,
 ) -> UpsampledChroma:
-    """Prepares a small map for a picture of `height` x `width`.
+    """Prepares a small map to be upsampled to a picture of `height` x `width`.
 
     Args:
         lightness: L* (h, w) of the small copy.
         ab: (2, h, w), Lab units, on the same grid.
         radius: of the window in which colour is modelled as a line in L*, in small pixels.
-        smoothness: L* differences well below its square root do not count as edges (the filter's epsilon).
+        smoothness: the filter's epsilon. L* differences well below its square root do not count as edges.
 
     Raises:
-        PictureError: the map holds something that is no number.
+        PictureError: the map holds NaN or infinity.
     """
     if not np.isfinite(ab).all():
         raise PictureError("the network answered with no numbers; use --precision fp32, or other weights")

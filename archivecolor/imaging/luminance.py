@@ -1,4 +1,4 @@
-"""What in a scan's samples is light and what is tint: L* from any depth and profile, and the monochrome test.
+"""Separates light from tint in a scan's samples: L* from any depth and profile, and the test for monochrome pictures.
 
 Samples are numpy arrays as files hold them: uint8 or uint16, (H, W) grey or (H, W, 3) RGB.
 """
@@ -18,7 +18,7 @@ from archivecolor.imaging import lab
 from archivecolor.imaging.arrays import ByteArray, FloatArray, Samples
 
 _SAME_AS_SRGB = 2e-3
-"""A profile whose colours stay this close to sRGB's own (in 0..1) is sRGB: vendors round their tables differently."""
+"""A profile whose colours differ by less than this (in 0..1) counts as sRGB: vendors round their tables differently."""
 
 
 @lru_cache(maxsize=8)
@@ -41,9 +41,9 @@ def lightness_of_linear(linear: FloatArray) -> FloatArray:
 
 @lru_cache(maxsize=64)
 def lightness_function(dtype: np.dtype[Any], grey: bool, icc: bytes | None) -> Callable[[Samples], FloatArray]:
-    """A function samples -> L* [0, 100], float32 (H, W), for samples of this depth and profile.
+    """A function: samples -> L* [0, 100], float32 (H, W), for this depth and profile.
 
-    Grey goes through one table of all its codes, so equal samples have exactly equal L*.
+    Grey uses one table of all codes, so equal samples have exactly equal L*.
 
     Args:
         icc: the profile of the samples; None means sRGB, or grey with sRGB's curve.
@@ -87,14 +87,14 @@ def _is_srgb(icc: bytes) -> bool:
 
 
 STRETCHED_RANGE = 40.0
-"""L* between the 1st and 99th percentile that a picture has at least, as the network sees it."""
+"""The least L* range between the 1st and 99th percentile of what the network sees."""
 
 
 def stretch_contrast(lightness: FloatArray) -> tuple[float, float]:
-    """(gain, offset) that make a scan of very low contrast readable: gain * L* + offset has at least `LEGIBLE_RANGE`.
+    """(gain, offset) for a scan of very low contrast: gain * L* + offset has a range of at least `STRETCHED_RANGE`.
 
-    For the network's eyes only. (1, 0) for ordinary pictures, and for those that are one flat tone, which have nothing
-    to read.
+    Only the network sees the stretched picture. (1, 0) for ordinary pictures, and for a single flat tone, which has
+    nothing to stretch.
     """
     low, middle, high = (float(v) for v in np.percentile(lightness, (1, 50, 99)))
     if high - low >= STRETCHED_RANGE or high - low < 0.5:

@@ -1,8 +1,8 @@
-"""The full-size pass on a CPU: colours spread onto L* and merged with it in one go over the pixels, compiled by Numba.
+"""The full-size pass on a CPU: chroma is upsampled and merged with L* in one pass over the pixels, compiled by Numba.
 
-Written pixel by pixel and nothing but formulas: those of `chroma.Band.rows` and `painting.merge`, which say the same in
-whole planes for GPUs, and which tests hold this against. A row is done in pieces that stay in the innermost cache, each
-in several loops, most of which become vector instructions. Compiled code is kept on the disk.
+The formulas are those of `guided_filter.RowBand.rows` and `merge.merge_planes`, which compute whole planes for GPUs;
+tests compare the two. A row is computed in pieces that stay in the innermost cache, each in several loops, most of
+which become vector instructions. Compiled code is cached on disk.
 """
 
 from __future__ import annotations
@@ -21,32 +21,36 @@ from archivecolor.imaging.arrays import ByteArray, FloatArray, Samples
 _F = TypeVar("_F", bound=Callable[..., Any])
 
 PIECE = 1024
-"""Pixels of a row that are done at a time."""
+"""Pixels of a row that are computed at a time."""
 STEPS = 65535
-"""Linear light is looked up in steps of 1/65535 for 8 bits: where the curve is steepest, one is 0.05 of a code."""
+"""For 8 bits, linear light is looked up in steps of 1/65535: where the curve is steepest, a step is 0.05 of a code."""
 ROOTS = 1 << 15
-"""For 16 bits the curve is a table over the square root of light, with straight lines between: off by 0.01 of a code at
-the knee, by less elsewhere."""
+"""For 16 bits, the curve is a table over the square root of light, interpolated linearly: the error is 0.01 of a code
+at the knee and less elsewhere."""
 _STEPS, _ROOTS = np.float32(STEPS), np.float32(ROOTS)
 _F_KNEE = np.float32(6 / 29)
 _F_SLOPE = np.float32(3 * (6 / 29) ** 2)
 _Y_KNEE = np.float32((6 / 29) ** 3)
 _0, _1, _2, _HALF, _16, _116, _TINY = (np.float32(v) for v in (0, 1, 2, 0.5, 16, 116, 1e-12))
 _A, _B = np.float32(1 / 500), np.float32(1 / 200)
-_HOW: dict[str, Any] = {"nogil": True, "error_model": "numpy", "fastmath": {"nnan", "ninf", "nsz", "contract"}}
-"""Without the global lock, and as if there were no NaN: one in L* gives any colour, and no crash."""
+_NUMBA_OPTIONS: dict[str, Any] = {
+    "nogil": True,
+    "error_model": "numpy",
+    "fastmath": {"nnan", "ninf", "nsz", "contract"},
+}
+"""Without the global interpreter lock. NaN is assumed absent: one in L* gives an arbitrary colour, not a crash."""
 
 
 def _compiled(function: _F) -> _F:
-    compiled: _F = numba.njit(**_HOW)(function)
+    compiled: _F = numba.njit(**_NUMBA_OPTIONS)(function)
     return compiled
 
 
-def _kept(function: _F) -> _F:
-    """Compiled, and kept on the disk with all that it calls."""
+def _compiled_and_cached(function: _F) -> _F:
+    """Compiled, and cached on disk with everything it calls."""
     try:
-        compiled: _F = numba.njit(cache=True, **_HOW)(function)
-    except RuntimeError:  # no folder for it: each process compiles its own
+        compiled: _F = numba.njit(cache=True, **_NUMBA_OPTIONS)(function)
+    except RuntimeError:  # no folder for the cache: each process compiles its own
         return _compiled(function)
     return compiled
 
@@ -55,12 +59,12 @@ def merge_rows(
     lightness: FloatArray, wide: FloatArray, above: NDArray[np.int32], part: FloatArray, matrix: tuple[np.float32, ...],
     luma: tuple[np.float32, ...], encode: Samples, decode: FloatArray, out: Samples,
 ) -> float:  # fmt: skip
-    """Fills `out`, sRGB codes (h, W, 3) of 8 or 16 bits, and gives the largest |ΔL*|.
+    """Fills `out`, sRGB codes (h, W, 3) of 8 or 16 bits, and returns the largest |ΔL*|.
 
     Args:
         lightness: L* (h, W) in [0, 100].
-        wide: the small maps as wide as the picture, (8, k, W), see `chroma.Spread`.
-        above, part: for each row, the small row above it and how far it is to the next, [0, 1).
+        wide: the small maps upsampled to the picture's width, (8, k, W), see `guided_filter.RowBand`.
+        above, part: for each row, the small row above it and the fraction of the way to the next, [0, 1).
         matrix: XYZ over white -> linear RGB, row by row.
         luma: of R, G and B in Y.
         encode: linear light in `STEPS` -> code (65536,), or square root of light in `ROOTS` -> code, a float.
@@ -71,14 +75,14 @@ def merge_rows(
     """
     if wide.shape[2] != lightness.shape[1]:
         raise ValueError(f"maps {wide.shape[2]} wide for a picture {lightness.shape[1]} wide")
-    function, asked = (
+    function, arguments = (
         _merge_rows8 if out.dtype == np.uint8 else _merge_rows16,
         (lightness, wide, above, part, matrix, luma),
     )
     try:
-        return function(*asked, encode, decode, out)
-    except (OSError, EOFError, pickle.UnpicklingError):  # of the folder of compiled code: full, or damaged by a kill
-        return float(_uncached(function)(*asked, encode, decode, out))
+        return function(*arguments, encode, decode, out)
+    except (OSError, EOFError, pickle.UnpicklingError):  # the cache of compiled code is full, or damaged by a kill
+        return float(_uncached(function)(*arguments, encode, decode, out))
 
 
 @lru_cache(maxsize=2)
@@ -94,7 +98,7 @@ def _merge_rows(
     rows, width = lightness.shape
     red, green, blue = np.empty(PIECE, np.float32), np.empty(PIECE, np.float32), np.empty(PIECE, np.float32)
     y, f = np.empty(PIECE, np.float32), np.empty(PIECE, np.float32)
-    worst = _0
+    largest = _0
     for row in range(rows):
         for start in range(0, width, PIECE):
             end = min(start + PIECE, width)
@@ -107,8 +111,8 @@ def _merge_rows(
                 else:
                     for x in range(end - start):
                         to[x, channel] = _code16(light[x], encode)
-            worst = max(worst, _change(to, decode, luma, y, f, red))
-    return float(worst * _116)
+            largest = max(largest, _max_change(to, decode, luma, y, f, red))
+    return float(largest * _116)
 
 
 @_compiled
@@ -123,18 +127,18 @@ def _code16(light: np.float32, encode: FloatArray) -> int:
     return int(encode[k] + (encode[k + 1] - encode[k]) * (root - np.float32(k)) + _HALF)
 
 
-# One for each depth, so that each has files of its own on the disk: two that are compiled at one time for one index
-# could take each other's place there.
+# One function per depth, each with its own cache files: two that are compiled at the same time for one cache index
+# could overwrite each other.
 
 
-@_kept
-def _merge_rows8(*given: Any) -> float:
-    return _merge_rows(*given)
+@_compiled_and_cached
+def _merge_rows8(*arguments: Any) -> float:
+    return _merge_rows(*arguments)
 
 
-@_kept
-def _merge_rows16(*given: Any) -> float:
-    return _merge_rows(*given)
+@_compiled_and_cached
+def _merge_rows16(*arguments: Any) -> float:
+    return _merge_rows(*arguments)
 
 
 @_compiled
@@ -182,15 +186,20 @@ def _light(
 
 
 @_compiled
-def _change(
-    codes: Samples, decode: FloatArray, luma: tuple[np.float32, ...], y: FloatArray, f: FloatArray, found: FloatArray
+def _max_change(
+    codes: Samples,
+    decode: FloatArray,
+    luma: tuple[np.float32, ...],
+    y: FloatArray,
+    f: FloatArray,
+    luminance: FloatArray,
 ) -> np.float32:
-    """The largest |ΔL*| / 116 between the luminance `y` and that of the codes (n, 3); see `painting._worst` for the
-    formula. `found` is used up."""
-    worst = _0
+    """The largest |ΔL*| / 116 between the luminance `y` and that of the codes (n, 3); see `merge._max_delta_l`
+    for the formula. `luminance` is overwritten."""
+    largest = _0
     for x in range(len(codes)):
-        found[x] = decode[codes[x, 0]] * luma[0] + decode[codes[x, 1]] * luma[1] + decode[codes[x, 2]] * luma[2]
+        luminance[x] = decode[codes[x, 0]] * luma[0] + decode[codes[x, 1]] * luma[1] + decode[codes[x, 2]] * luma[2]
     for x in range(len(codes)):
-        over = max(found[x], _Y_KNEE) + _2 * max(y[x], _Y_KNEE)
-        worst = max(worst, abs((found[x] - y[x]) * f[x] / over))
-    return worst
+        over = max(luminance[x], _Y_KNEE) + _2 * max(y[x], _Y_KNEE)
+        largest = max(largest, abs((luminance[x] - y[x]) * f[x] / over))
+    return largest

@@ -10,7 +10,7 @@ _INVERSE = {6: 8, 8: 6}
 
 
 def to_upright(stored: Samples, orientation: int, axes: tuple[int, int] = (-2, -1)) -> Samples:
-    """An array as a file stores it -> as it is to be seen; `axes` are its rows and columns. Orientations outside 1..8
+    """An array as a file stores it -> as it is seen; `axes` are its rows and columns. Orientations outside 1..8
     count as 1."""
     rows, columns = axes
     match orientation:
@@ -33,5 +33,5 @@ def to_upright(stored: Samples, orientation: int, axes: tuple[int, int] = (-2, -
 
 
 def to_stored(seen: Samples, orientation: int) -> Samples:
-    """The inverse of `upright`."""
+    """The inverse of `to_upright`."""
     return to_upright(seen, _INVERSE.get(orientation, orientation))

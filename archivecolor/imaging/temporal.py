@@ -1,14 +1,14 @@
-"""Steadies small maps of colour over time, along the motion of the picture.
+"""Smooths small maps of colour over time, along the motion of the picture.
 
-Every pixel of every frame lies on a path that optical flow (DIS, Kroeger et al. 2016, on L*) leads through the shot.
-Its colour becomes the mean of the colours along that path, each weighing less the more frames and the less trusted
-links lie between: two recursive passes, one from each side, added (as in two-sided exponential smoothing). At the ends
-of a shot the mean has one side only and is otherwise the same: nothing swings in. Where a link is not to be trusted
-(the flow there and back disagree, or lightness does: something moved, turned up or left), the path ends, and a moving
-thing leaves no ghost. Dirt, which is in one frame and in neither neighbour, does not break a path and has next to no
-say in its colour.
+Optical flow (DIS, Kroeger et al. 2016, on L*) links the pixels of neighbouring frames, so that each lies on a path
+through the shot. A pixel's colour becomes the weighted mean of the colours along its path. The weight falls with the
+number of frames between and with untrusted links: two recursive passes, one from each side, are added, as in two-sided
+exponential smoothing. At the ends of a shot the mean has one side only, so nothing fades in. A link is not trusted
+where the flow forward and back disagree, or the lightness does: something moved, appeared or left. The path ends there,
+and a moving thing leaves no ghost. Dirt (present in one frame, absent from both neighbours) does not break a path and
+has almost no weight.
 
-A frame that was not shown to the network has no colour of its own and takes that of its path.
+A frame that the network did not see has no colour of its own and takes that of its path.
 """
 
 from __future__ import annotations
@@ -24,21 +24,21 @@ import numpy as np
 from archivecolor.imaging.arrays import BoolArray, ByteArray, FloatArray
 
 LONGEST_MEMORY = 0.94
-"""What a link of full trust leaves of a colour's weight, at `strength` 1."""
+"""Factor on a colour's weight per fully trusted link, at `strength` 1."""
 FLOW_TOLERANCE = 0.8
-"""Pixels by which flow there and back may disagree."""
+"""Pixels by which flow forward and back may disagree."""
 LIGHT_TOLERANCE = 7.0
 """L* by which the two ends of a link may differ."""
 DIRT = 9.0
-"""L* by which a speck differs from the frames before and after, at least."""
+"""Least difference in L* between a speck and the frames before and after."""
 DIRT_WEIGHT = 0.05
 _FILL = 1e-3
-"""Weight of the surroundings where no path leads."""
+"""Weight of the surroundings where no path arrives."""
 
 
 @dataclass(frozen=True)
 class FlowLink:
-    """How the pixels of two neighbouring frames belong together."""
+    """The correspondence between the pixels of two neighbouring frames."""
 
     back: FloatArray
     """(h, w, 2): where in the earlier frame each pixel of the later one is, as absolute x, y."""
@@ -52,7 +52,7 @@ class FlowLink:
 
 @dataclass(frozen=True)
 class Accumulator:
-    """What one pass brings along to a frame: weighted sum of colours (2, h, w), and of weights (h, w)."""
+    """State of one pass at a frame: the weighted sum of colours (2, h, w), and the sum of weights (h, w)."""
 
     colour: FloatArray
     weight: FloatArray
@@ -88,7 +88,7 @@ def _warped(values: Any, places: FloatArray) -> Any:
 
 
 def _trust(flow: FloatArray, returning: FloatArray, light: FloatArray, linked_light: FloatArray) -> FloatArray:
-    """1 where the way there and back ends where it began and lightness agrees, towards 0 elsewhere."""
+    """1 where flow forward and back returns to its start and lightness agrees; towards 0 elsewhere."""
     height, width = light.shape
     astray = _squared(flow + returning)
     allowed = FLOW_TOLERANCE**2 + 0.02 * (_squared(flow) + _squared(returning))
@@ -107,7 +107,7 @@ def _squared(vectors: FloatArray) -> FloatArray:
 def remove_specks(
     lightness: Sequence[FloatArray], links: Sequence[FlowLink | None]
 ) -> tuple[list[FloatArray], list[BoolArray]]:
-    """L* of the frames with specks of dirt painted over from their neighbours, and where the specks were.
+    """L* of the frames with specks of dirt replaced from their neighbours, and masks of the specks.
 
     Args:
         links: by frame, the link from the frame before it; None for the first.
@@ -126,15 +126,15 @@ def remove_specks(
     return clean, specks
 
 
-def propagate(passed: Accumulator, place: FloatArray, trust: FloatArray, memory: float) -> Accumulator:
-    """What a pass brings to the next frame."""
-    moved = _warped(np.dstack([*passed.colour, passed.weight]), place) * (memory * trust)[..., None]
+def propagate(accumulator: Accumulator, place: FloatArray, trust: FloatArray, memory: float) -> Accumulator:
+    """The accumulator moved to the next frame along the flow."""
+    moved = _warped(np.dstack([*accumulator.colour, accumulator.weight]), place) * (memory * trust)[..., None]
     colour = np.moveaxis(moved, -1, 0)
     return Accumulator(colour[:2], colour[2])
 
 
 def accumulate_own(ab: FloatArray | None, weight: FloatArray) -> Accumulator:
-    """A frame's own colours (2, h, w) as a share of a pass; None has none."""
+    """A frame's own colours (2, h, w) as an accumulator; an empty one for None."""
     if ab is None:
         return Accumulator(np.zeros((2, *weight.shape), np.float32), np.zeros_like(weight))
     return Accumulator(ab * weight, weight)
@@ -144,19 +144,19 @@ def add(one: Accumulator, other: Accumulator) -> Accumulator:
     return Accumulator(one.colour + other.colour, one.weight + other.weight)
 
 
-def mean_chroma(passed: Accumulator) -> FloatArray:
-    """ab (2, h, w). Where nothing was brought, it is what the surroundings have, near ones first."""
-    colour, weight = passed.colour, passed.weight
+def mean_chroma(accumulator: Accumulator) -> FloatArray:
+    """ab (2, h, w). Where no path arrives, it is that of the surroundings, near ones first."""
+    colour, weight = accumulator.colour, accumulator.weight
     if float(weight.min()) > 0.05:
         return colour / weight
     for radius, share in ((3, _FILL), (24, _FILL**2)):
         size = (2 * radius + 1,) * 2
-        around = np.stack([np.asarray(cv2.blur(c, size), np.float32) for c in passed.colour])
+        around = np.stack([np.asarray(cv2.blur(c, size), np.float32) for c in accumulator.colour])
         colour = colour + np.float32(share) * around
-        weight = weight + np.float32(share) * np.asarray(cv2.blur(passed.weight, size), np.float32)
-    total = np.asarray(passed.colour.sum(axis=(1, 2)), np.float32)[:, None, None]
+        weight = weight + np.float32(share) * np.asarray(cv2.blur(accumulator.weight, size), np.float32)
+    total = np.asarray(accumulator.colour.sum(axis=(1, 2)), np.float32)[:, None, None]
     faint = np.float32(1e-12)
-    return (colour + faint * total) / (weight + faint * np.float32(passed.weight.sum()) + np.float32(1e-20))
+    return (colour + faint * total) / (weight + faint * np.float32(accumulator.weight.sum()) + np.float32(1e-20))
 
 
 def smooth_over_time(
@@ -164,19 +164,19 @@ def smooth_over_time(
     ab: Sequence[FloatArray | None],
     links: Sequence[FlowLink | None],
     strength: float,
-    brought: Accumulator | None = None,
-    wanted: int | None = None,
+    state: Accumulator | None = None,
+    count: int | None = None,
 ) -> tuple[list[FloatArray], Accumulator]:
-    """The steadied ab (2, h, w) of the first `wanted` frames, and what the forward pass leaves to the frame after them.
+    """The smoothed ab (2, h, w) of the first `count` frames, and the state of the forward pass after them.
 
     Args:
         lightness: L* (h, w) of consecutive frames of one shot.
-        ab: (2, h, w) of each, or None where the network was not asked; one of them at least is there.
+        ab: (2, h, w) of each, or None if the network did not see it; at least one is given.
         links: by frame, the link from the frame before it; None for the first of a shot.
-        strength: 0 (only what is missing is filled) to 1.
-        brought: what an earlier call left of the frame before the first.
+        strength: 0 (only missing colours are filled) to 1.
+        state: of the forward pass after the frame before the first, from an earlier call.
     """
-    wanted = len(ab) if wanted is None else wanted
+    count = len(ab) if count is None else count
     memory = LONGEST_MEMORY if strength > 0 else 1.0
     links_inside: list[FlowLink | None] = [None, *links[1:]]
     _, specks = remove_specks(lightness, links_inside)
@@ -186,16 +186,15 @@ def smooth_over_time(
     ]
     trusts = [_over_specks(link, specks, i) if link else None for i, link in enumerate(links)]
     forward: list[Accumulator] = []
-    state = brought
-    for i, share in enumerate(shares[:wanted]):
+    for i, share in enumerate(shares[:count]):
         link, trust = links[i], trusts[i]
         arriving = propagate(state, link.back, trust[0], memory) if state and link and trust else None
         state = add(arriving, share) if arriving else share
         forward.append(state)
-    result: list[FloatArray] = [np.empty(0, np.float32)] * wanted
+    result: list[FloatArray] = [np.empty(0, np.float32)] * count
     backward: Accumulator | None = None  # what arrives from later frames
     for i in reversed(range(len(shares))):
-        if i < wanted:
+        if i < count:
             both = add(forward[i], backward) if backward else forward[i]
             result[i] = _blended(mean_chroma(both), ab[i], strength)
         link, trust = links_inside[i], trusts[i]
@@ -206,7 +205,7 @@ def smooth_over_time(
 
 
 def _over_specks(link: FlowLink, specks: Sequence[BoolArray], i: int) -> tuple[FloatArray, FloatArray]:
-    """Trust back and forth of the link into frame i; a speck at either end is stepped over."""
+    """Trust back and forth of the link into frame i; specks at either end are ignored."""
     if i == 0:
         return link.trust_back, link.trust_forth
     dirty = np.where(specks[i], np.float32(1), link.trust_back)
@@ -221,7 +220,7 @@ def _over_specks(link: FlowLink, specks: Sequence[BoolArray], i: int) -> tuple[F
 
 
 def _blended(steady: FloatArray, raw: FloatArray | None, strength: float) -> FloatArray:
-    """Between a frame's own colours and the steady ones; what has none of its own is all steady."""
+    """Blends a frame's own colours with the smoothed ones; without its own, the smoothed ones."""
     if raw is None or strength >= 1:
         return steady
     return steady if raw is None else raw + np.float32(strength) * (steady - raw)

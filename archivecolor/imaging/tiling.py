@@ -1,4 +1,4 @@
-"""Which windows of a picture the network sees, and how their answers are put together again, for any size and shape."""
+"""At which size and in which tiles the network sees a picture, and how tiles are stitched, for any size and shape."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ import numpy as np
 from archivecolor.imaging.arrays import FloatArray
 
 TALL_OR_WIDE = 2.0
-"""Aspect ratio above which one square-ish look is too coarse across the short side, and tiles are used."""
+"""Aspect ratio above which one prediction is too coarse across the short side, and tiles are used."""
 OVERLAP = 0.25
-"""Part of a tile that it shares with its neighbour."""
+"""Share of a tile that overlaps its neighbour."""
 NARROWEST = 16.0
-"""Aspect ratio above which one look no longer keeps it: a strip is squeezed, so that its frame stays near `size`²."""
+"""Aspect ratio above which the picture is squeezed, so that its area at network size stays near `size`²."""
 MOST_ALONG = 64
-"""Tiles along one side at most, so that no shape of picture can ask for unbounded work."""
+"""Most tiles along one side: no shape of picture causes unbounded work."""
 
 
 @dataclass(frozen=True)
@@ -32,10 +32,10 @@ class NetworkSize:
 
 @lru_cache(maxsize=4096)
 def network_size(height: int, width: int, size: int, stride: int = 32) -> NetworkSize:
-    """The frame for a picture whose area at network size is about `size`², with as little padding as possible.
+    """The network size of a picture: its area is about `size`², with as little padding as possible.
 
-    The sides of the padded frame are multiples of `stride`, so that pictures of many shapes share few frames and can
-    go through the network together; the picture inside keeps its aspect to within half a pixel (up to `NARROWEST`).
+    The padded sides are multiples of `stride`, so that pictures of many shapes share few sizes and can be batched. The
+    picture inside keeps its aspect to within half a pixel (up to `NARROWEST`).
     """
     height, width = max(height, width / NARROWEST), max(width, height / NARROWEST)  # type: ignore[assignment]
     ideal_h = math.sqrt(size * size * height / width)
@@ -59,20 +59,20 @@ def _multiples_near(side: float, stride: int) -> list[int]:
 
 
 def pad(picture: FloatArray, height: int, width: int) -> FloatArray:
-    """(H, W) -> (height, width), mirrored at the lower and right edge, as often as it takes."""
+    """(H, W) -> (height, width), mirrored at the lower and right edge, repeatedly if needed."""
     h, w = picture.shape
     return np.pad(picture, ((0, height - h), (0, width - w)), mode="symmetric")
 
 
 def working_size(height: int, width: int, short: float, tile: int) -> tuple[int, int]:
-    """Height and width of a copy whose short side is `short`, or less where its long side would need too many tiles."""
+    """Height and width of a copy whose short side is `short`, or less if its long side would need too many tiles."""
     longest = tile * (1 + (MOST_ALONG - 1) * (1 - OVERLAP))
     scale = min(short / min(height, width), longest / max(height, width))
     return max(1, round(height * scale)), max(1, round(width * scale))
 
 
 def tile_starts(length: int, tile: int) -> list[int]:
-    """Where windows of `tile` begin to cover `length` evenly, sharing at least `OVERLAP`; [0] if one does."""
+    """Starts of tiles that cover `length` evenly and overlap by at least `OVERLAP`; [0] if one tile is enough."""
     if length <= tile:
         return [0]
     count = math.ceil((length - tile) / (tile * (1 - OVERLAP))) + 1
@@ -90,7 +90,7 @@ class Tile:
 
 
 def tile_windows(height: int, width: int, tile: int) -> list[Tile]:
-    """Windows of at most `tile` x `tile` that cover the whole picture."""
+    """Tiles of at most `tile` x `tile` that cover the whole picture."""
     return [
         Tile(y, min(y + tile, height), x, min(x + tile, width))
         for y in tile_starts(height, tile)
@@ -99,7 +99,7 @@ def tile_windows(height: int, width: int, tile: int) -> list[Tile]:
 
 
 def _feather(length: int, before: bool, after: bool) -> FloatArray:
-    """Weights along one side of a window: a raised cosine over the shared part, on the sides that have a neighbour."""
+    """Weights along one side of a tile: a raised cosine over the shared part, on the sides with a neighbour."""
     ramp = max(1, round(length * OVERLAP))
     rise = (0.5 - 0.5 * np.cos(np.pi * (np.arange(ramp) + 0.5) / ramp)).astype(np.float32)
     weights = np.ones(length, np.float32)
@@ -110,18 +110,18 @@ def _feather(length: int, before: bool, after: bool) -> FloatArray:
     return weights
 
 
-def stitch(answers: list[FloatArray], places: list[Tile], height: int, width: int) -> FloatArray:
-    """The answers (C, h, w) of overlapping windows -> (C, height, width), feathered where they overlap.
+def stitch(predictions: list[FloatArray], tiles: list[Tile], height: int, width: int) -> FloatArray:
+    """Predictions (C, h, w) of overlapping tiles -> (C, height, width), feathered where they overlap.
 
-    Where all answers agree, so does the result: the weights are divided by their sum.
+    The weights are divided by their sum: where all predictions agree, so does the result.
     """
-    total = np.zeros((answers[0].shape[0], height, width), np.float32)
+    total = np.zeros((predictions[0].shape[0], height, width), np.float32)
     weight = np.zeros((height, width), np.float32)
-    for answer, place in zip(answers, places, strict=True):
-        down = _feather(place.bottom - place.top, place.top > 0, place.bottom < height)
-        across = _feather(place.right - place.left, place.left > 0, place.right < width)
+    for prediction, tile in zip(predictions, tiles, strict=True):
+        down = _feather(tile.bottom - tile.top, tile.top > 0, tile.bottom < height)
+        across = _feather(tile.right - tile.left, tile.left > 0, tile.right < width)
         share = np.maximum(np.outer(down, across), 1e-6)
-        area = (slice(place.top, place.bottom), slice(place.left, place.right))
-        total[:, *area] += answer * share
+        area = (slice(tile.top, tile.bottom), slice(tile.left, tile.right))
+        total[:, *area] += prediction * share
         weight[area] += share
     return total / weight

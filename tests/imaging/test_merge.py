@@ -57,14 +57,14 @@ def test_the_largest_change_of_lightness_is_measured_truly(seed: int, reach: flo
 def test_a_wrong_code_would_be_noticed(monkeypatch: pytest.MonkeyPatch, levels: int) -> None:
     """The measure looks at the codes that are written, at every pixel."""
     light, ab = wild(3, reach=20)
-    coded = merge_module._coded
+    coded = merge_module._encode
 
     def spoilt(rgb: torch.Tensor, levels: int) -> torch.Tensor:
         codes = coded(rgb, levels)
         codes[1, 17, 23] += levels // 16 if int(codes[1, 17, 23]) < levels // 2 else -levels // 16
         return codes
 
-    monkeypatch.setattr(merge_module, "_coded", spoilt)
+    monkeypatch.setattr(merge_module, "_encode", spoilt)
     codes, worst = merge_module.merge_planes(light, ab, levels)
     true = (lab.lab_from_srgb(codes.double() / (levels - 1))[0] - light.double()).abs().max()
     assert float(worst) > 1

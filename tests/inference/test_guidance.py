@@ -113,7 +113,7 @@ def test_a_hint_counts_in_the_pixels_of_the_upright_picture(ink: Path) -> None:
 )
 def test_whatever_the_picture_a_pinned_pixel_has_its_colour(lightness: Any, places: list[tuple[int, int]]) -> None:
     colours = [(10.0 * i, 40.0 - 30 * i) for i in range(len(places))]
-    result = hints.pinned(lightness, np.full((2, 16, 24), 5, np.float32), places, colours)
+    result = hints.apply_hints(lightness, np.full((2, 16, 24), 5, np.float32), places, colours)
     for (row, column), wanted in zip(places, colours, strict=True):
         assert np.abs(result[:, row, column] - wanted).max() < 1
     low, high = min(5, *(min(c) for c in colours)), max(5, *(max(c) for c in colours))
@@ -182,7 +182,7 @@ def test_a_palette_moves_the_mean_colour_towards_the_references(tmp_path: Path, 
 def test_a_palette_tells_lights_from_darks(tmp_path: Path) -> None:
     taken = read_palette(reference(tmp_path), 1.0)
     ramp = np.tile(np.linspace(15, 85, 64, dtype=np.float32)[:, None], (1, 32))
-    result = palette.moved(ramp, np.zeros((2, 64, 32), np.float32), taken)
+    result = palette.transfer(ramp, np.zeros((2, 64, 32), np.float32), taken)
     assert result[1, 8].mean() > 5 > -5 > result[1, -8].mean(), "the darks turn brown, the lights blue"
 
 
@@ -193,7 +193,7 @@ def test_its_own_palette_leaves_a_map_as_it_is(seed: int) -> None:
     lightness = draw.uniform(0, 100, (20, 30)).astype(np.float32)
     ab = (draw.normal(0, 25, (2, 20, 30)) * draw.uniform(0, 1, (2, 1, 1))).astype(np.float32)
     own = Palette("own", "0", palette.statistics(lightness, ab), 1.0)
-    assert np.abs(palette.moved(lightness, ab, own) - ab).max() < 1e-2
+    assert np.abs(palette.transfer(lightness, ab, own) - ab).max() < 1e-2
 
 
 def test_a_grey_map_takes_colour_but_no_noise_is_blown_up() -> None:
@@ -202,7 +202,7 @@ def test_a_grey_map_takes_colour_but_no_noise_is_blown_up() -> None:
     vivid = (draw.normal(0, 40, (2, 40, 40))).astype(np.float32)
     taken = Palette("vivid", "0", palette.statistics(lightness, vivid), 1.0)
     faint = draw.normal(0, 0.01, (2, 40, 40)).astype(np.float32)
-    assert np.abs(palette.moved(lightness, faint, taken)).max() < 15
+    assert np.abs(palette.transfer(lightness, faint, taken)).max() < 15
 
 
 def test_a_reference_without_colour_or_without_a_picture_is_refused(tmp_path: Path) -> None:

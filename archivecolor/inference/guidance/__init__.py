@@ -1,7 +1,7 @@
-"""A person's word on the colours: the strength, a palette to move towards, hints pinned to places.
+"""What a person says about the colours: the strength, a reference palette, hints pinned to places.
 
-All of it works on small maps, between the network's answer and its spreading; luminance is only read. What a
-person points at may be smaller than what the network sees: hints spread on a finer map then.
+All of it works on small maps, between the network's prediction and its upsampling. Luminance is only read. A person may
+point at something smaller than the network sees; then hints spread on a finer map.
 """
 
 from __future__ import annotations
@@ -21,34 +21,34 @@ def apply_guidance(
     options: ColorOptions, lightness: FloatArray, ab: FloatArray, height: int, width: int,
     finer: Callable[[FloatArray], tuple[FloatArray, FloatArray]] | None = None,
 ) -> tuple[FloatArray, FloatArray]:  # fmt: skip
-    """The network's colours with the strength, then the palette, then the hints: what is pinned has the last word.
+    """Applies the strength, then the palette, then the hints to the network's colours. Hints come last and win.
 
     Args:
         lightness: L* (h, w) of the small copy, upright.
         ab: (2, h, w), Lab units, on the same grid.
-        height, width: of the picture itself, upright, in whose pixels hints are counted.
-        finer: colours on that grid -> L* and colours on the grid on which hints are to spread.
+        height, width: of the picture itself, upright; hints are given in its pixels.
+        finer: ab on this grid -> L* and ab on the grid on which hints spread.
 
     Returns:
-        L* and ab, on that grid where there are hints.
+        L* and ab; with hints, on the grid on which they spread.
 
     Raises:
         PictureError: a hint lies outside the picture.
     """
     ab = ab * np.float32(options.strength)
     if options.palette:
-        ab = palette.moved(lightness, ab, options.palette)
+        ab = palette.transfer(lightness, ab, options.palette)
     if options.hints:
         if finer:
             lightness, ab = finer(ab)
-        places = [place(hint, lightness.shape, height, width) for hint in options.hints]
-        ab = hints.pinned(lightness, ab, places, [hints.ab_of(hint.colour) for hint in options.hints])
+        places = [hint_position(hint, lightness.shape, height, width) for hint in options.hints]
+        ab = hints.apply_hints(lightness, ab, places, [hints.ab_of(hint.colour) for hint in options.hints])
     return lightness, ab
 
 
 def resolves_hints(pinned: Sequence[Hint], lightness: FloatArray, finest: FloatArray, height: int, width: int) -> bool:
-    """Whether L* (h, w) has, at each place that is pinned, the tone that the finest map has there, and not that of what
-    lies around it.
+    """Whether L* (h, w) has the same tone as the finest map at the place of each hint, and not the tone of the
+    surroundings.
 
     Args:
         height, width: of the picture itself, upright.
@@ -56,15 +56,16 @@ def resolves_hints(pinned: Sequence[Hint], lightness: FloatArray, finest: FloatA
     Raises:
         PictureError: a hint lies outside the picture.
     """
-    plain = cv2.blur(finest, (3, 3))  # grain is no tone of its own
-    missed = [
-        lightness[place(hint, lightness.shape, height, width)] - plain[place(hint, plain.shape, height, width)]
+    smooth = cv2.blur(finest, (3, 3))  # grain is not a tone
+    differences = [
+        lightness[hint_position(hint, lightness.shape, height, width)]
+        - smooth[hint_position(hint, smooth.shape, height, width)]
         for hint in pinned
     ]
-    return lightness is finest or max(map(abs, missed), default=0) <= hints.STEP_L
+    return lightness is finest or max(map(abs, differences), default=0) <= hints.STEP_L
 
 
-def place(hint: Hint, small: tuple[int, ...], height: int, width: int) -> tuple[int, int]:
+def hint_position(hint: Hint, small: tuple[int, ...], height: int, width: int) -> tuple[int, int]:
     """(row, column) of a hint on the small map.
 
     Raises:
