@@ -13,13 +13,13 @@ from pathlib import Path
 
 from archivecolor.bench.claims import Claim, all_claims, at_most
 from archivecolor.bench.draw import chart, edges
-from archivecolor.bench.flat import Flat, cost_of_many
-from archivecolor.bench.pictures import given_or_made
+from archivecolor.bench.flat import LongRunCost, measure_long_run
+from archivecolor.bench.pictures import own_or_synthetic_pictures
 from archivecolor.bench.stages import STAGES, Measured, measure
 from archivecolor.inference import malloc
 from archivecolor.options import BenchOptions
 
-__all__ = ["STAGES", "Claim", "Flat", "Measured", "Report", "bench"]
+__all__ = ["STAGES", "Claim", "LongRunCost", "Measured", "Report", "bench"]
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,7 @@ class Report:
 
     measured: list[Measured]
     claims: list[Claim]
-    flat: Flat | None = None
+    flat: LongRunCost | None = None
 
 
 def bench(options: BenchOptions, say: Callable[[str], None] = lambda what: None) -> Report:
@@ -42,10 +42,10 @@ def bench(options: BenchOptions, say: Callable[[str], None] = lambda what: None)
         work = Path(name)
         if options.flat:
             say(f"colouring {options.flat} small files, opening a manifest of {100 * options.flat} rows")
-            found = cost_of_many(options.flat, 100 * options.flat, options.models[0], options.device, work)
-            return Report([], _flat_claims(found), found)
+            found = measure_long_run(options.flat, 100 * options.flat, options.models[0], options.device, work)
+            return Report([], _long_run_claims(found), found)
         measured: list[Measured] = []
-        groups = given_or_made(options.folder, options.pictures, options.megapixels, work)
+        groups = own_or_synthetic_pictures(options.folder, options.pictures, options.megapixels, work)
         for group, paths in groups.items():
             for model in options.models:
                 say(f"{model}: {len(paths)} x {group}")
@@ -61,7 +61,7 @@ def bench(options: BenchOptions, say: Callable[[str], None] = lambda what: None)
         return Report(measured, kept)
 
 
-def _flat_claims(found: Flat) -> list[Claim]:
+def _long_run_claims(found: LongRunCost) -> list[Claim]:
     return [
         at_most("processor seconds a file, last tenth ÷ first", found.last_s / found.first_s, 1.05),
         at_most("memory after the last tenth ÷ after the first", found.last_megabytes / found.first_megabytes, 1.05),

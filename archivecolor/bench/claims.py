@@ -74,7 +74,7 @@ def _precisions(device: str) -> list[Claim]:
     where = devices.choose_device(device)
     if devices.choose_precision("auto", where) != "bf16":
         return []
-    fp32, bf16 = (_looking("resnet18", device, precision=precision) for precision in ("fp32", "bf16"))
+    fp32, bf16 = (_network_seconds("resnet18", device, precision=precision) for precision in ("fp32", "bf16"))
     return [at_least("resnet18, small copy and network: fp32 ÷ bf16 seconds", fp32 / bf16, 3)]
 
 
@@ -85,30 +85,30 @@ def _engines(models: set[str], device: str) -> list[Claim]:
     return [
         at_least(
             f"{model}, small copy and network: seconds by --engine openvino ÷ torch",
-            _looking(model, device, engine="openvino") / _looking(model, device, engine="torch"), 0.9,
+            _network_seconds(model, device, engine="openvino") / _network_seconds(model, device, engine="torch"), 0.9,
         )
         for model in ("lite", "resnet18")
         if model in models
     ]  # fmt: skip
 
 
-def _looking(model: str, device: str, **how: str) -> float:
+def _network_seconds(model: str, device: str, **how: str) -> float:
     """Processor seconds of the small copy of one picture and of the network on it."""
     picture = made(1600, 1200, 0)
     with Colorizer(model, device=device, **how) as colorizer:  # type: ignore[arg-type]
         colorizer.prepare(picture)
-        return min(busy(lambda: colorizer.prepare(picture))[0] for _ in range(REPEATS))
+        return min(cpu_seconds(lambda: colorizer.prepare(picture))[0] for _ in range(REPEATS))
 
 
 def against_scikit_image() -> list[Claim]:
     """Spread and merge against the usual way: rgb2lab, ab enlarged bilinearly, lab2rgb, rounded. Two megapixels."""
     samples = made(1600, 1200, 0)
-    guide, ab = small_colours(256)
+    guide, ab = small_color_map(256)
     ours, theirs = [], []
     torch.set_num_threads(1)
     for _ in range(REPEATS):
-        ours.append(busy(lambda: our_way(samples, guide, ab)))
-        theirs.append(busy(lambda: usual_way(samples, ab)))
+        ours.append(cpu_seconds(lambda: upsample_and_merge(samples, guide, ab)))
+        theirs.append(cpu_seconds(lambda: merge_with_scikit_image(samples, ab)))
     ratio = min(seconds for seconds, _ in ours) / min(seconds for seconds, _ in theirs)
     delta, usual_delta = (largest_delta_l(samples, results[0][1]) for results in (ours, theirs))
     return [
@@ -119,28 +119,28 @@ def against_scikit_image() -> list[Claim]:
     ]
 
 
-def busy(work: Callable[[], Any]) -> tuple[float, Any]:
+def cpu_seconds(work: Callable[[], Any]) -> tuple[float, Any]:
     """Processor seconds of all threads, and what came of them."""
     started = time.process_time()
     result = work()
     return time.process_time() - started, result
 
 
-def small_colours(side: int) -> tuple[Any, Any]:
+def small_color_map(side: int) -> tuple[Any, Any]:
     """True L* (h, w) and ab (2, h, w) of a small copy of `colour_scene`: a network that is always right."""
     small = cv2.resize(colour_scene(), (side, side), interpolation=cv2.INTER_AREA)
     values = lab.lab_from_srgb(torch.from_numpy(small).permute(2, 0, 1) / 255).numpy()
     return values[0], values[1:]
 
 
-def our_way(samples: Any, guide: Any, ab: Any) -> Any:
+def upsample_and_merge(samples: Any, guide: Any, ab: Any) -> Any:
     """Samples -> sRGB as this package does it, on one thread."""
     reader = luminance.lightness_function(samples.dtype, samples.ndim == 2, None)
     spread = guided_filter.upsample_chroma(guide, ab, *samples.shape[:2])
     return LuminanceMerge(reader, spread, 0.0).rows(samples, 0)[0]
 
 
-def usual_way(samples: Any, ab: Any) -> Any:
+def merge_with_scikit_image(samples: Any, ab: Any) -> Any:
     """Samples (H, W), uint8 -> sRGB as the programs around do it."""
     from skimage.color import lab2rgb, rgb2lab
     from skimage.transform import resize

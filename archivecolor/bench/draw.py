@@ -11,7 +11,7 @@ import torch
 from PIL import Image, ImageDraw, ImageFont
 
 from archivecolor import files
-from archivecolor.bench.claims import our_way
+from archivecolor.bench.claims import upsample_and_merge
 from archivecolor.bench.stages import STAGES, Measured
 from archivecolor.imaging import lab
 
@@ -66,7 +66,7 @@ def edges(path: Path) -> tuple[float, float]:
     wide = np.stack([cv2.resize(c, (width, height), interpolation=cv2.INTER_LINEAR) for c in small[1:]])
     plain = lab.srgb_from_lab(torch.cat([values[:1], torch.from_numpy(wide)]))
     bilinear = (plain * 255).round().byte().permute(1, 2, 0).numpy()
-    ours = our_way(grey, small[0], small[1:])
+    ours = upsample_and_merge(grey, small[0], small[1:])
     _save(np.concatenate([_enlarged(picture, 2) for picture in (truth, bilinear, ours)], axis=1), path)
     true_ab = values[1:].numpy()
     change = np.hypot(*(np.hypot(cv2.Sobel(c, -1, 1, 0), cv2.Sobel(c, -1, 0, 1)) for c in true_ab))

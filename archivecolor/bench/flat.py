@@ -1,4 +1,5 @@
-"""Does a long run cost the same at its end as at its beginning? And how long does a long manifest take to open?"""
+"""Whether a long run costs the same per file at its end as at its beginning, and how long a long manifest takes to
+open."""
 
 from __future__ import annotations
 
@@ -21,25 +22,25 @@ from archivecolor.provenance import DONE, MANIFEST, Manifest, Record
 
 
 @dataclass(frozen=True)
-class Flat:
-    """A run over many small files. Seconds are those of the processor, so that what else the machine does stays out."""
+class LongRunCost:
+    """The cost of a run over many small files. Seconds are CPU time, so other programs on the machine do not count."""
 
     files: int
     first_s: float
     """Seconds per file of the first tenth."""
     last_s: float
-    """And of the last."""
+    """Seconds per file of the last tenth."""
     first_megabytes: float
-    """The process after the first tenth."""
+    """Memory of the process after the first tenth."""
     last_megabytes: float
     manifest_rows: int
     manifest_s: float
     """Seconds to open a manifest of so many rows for a resumed run."""
     manifest_megabytes: float
-    """What the process grew by meanwhile."""
+    """By how much the process grew meanwhile."""
 
 
-def cost_of_many(count: int, rows: int, model: str, device: str, here: Path) -> Flat:
+def measure_long_run(count: int, rows: int, model: str, device: str, here: Path) -> LongRunCost:
     """Colours `count` small files and opens a manifest of `rows` rows; `here` is an empty folder."""
     source = here / "small.jpg"
     Image.fromarray(made(96, 64, 0)).save(source)
@@ -56,14 +57,14 @@ def cost_of_many(count: int, rows: int, model: str, device: str, here: Path) -> 
             if i in (tenth, count - tenth, count):
                 times.append(time.process_time())
                 memory.append(now_megabytes())
-    seconds, megabytes = opened(rows, here / "long")
-    return Flat(
+    seconds, megabytes = open_long_manifest(rows, here / "long")
+    return LongRunCost(
         count, (times[1] - times[0]) / tenth, (times[-1] - times[-2]) / tenth, memory[0], memory[-1], rows, seconds,
         megabytes,
     )  # fmt: skip
 
 
-def opened(rows: int, folder: Path) -> tuple[float, float]:
+def open_long_manifest(rows: int, folder: Path) -> tuple[float, float]:
     """Seconds and megabytes to open a manifest of so many rows, all of them as a run leaves them."""
     folder.mkdir(parents=True)
     row = Record(

@@ -36,7 +36,9 @@ def made(width: int, height: int, seed: int) -> Samples:
     return cv2.add(large, grain, dtype=cv2.CV_8U)
 
 
-def given_or_made(folder: Path | None, count: int, megapixels: tuple[int, ...], work: Path) -> dict[str, list[Path]]:
+def own_or_synthetic_pictures(
+    folder: Path | None, count: int, megapixels: tuple[int, ...], work: Path
+) -> dict[str, list[Path]]:
     """Groups of pictures by a name: `count` of the folder's own, spread evenly, or as many JPEGs of each size.
 
     Raises:

@@ -67,7 +67,7 @@ def test_the_parts_of_the_full_size_pass_are_what_painting_does(ink: Path) -> No
 
 
 def test_generated_pictures_are_of_the_size_that_they_say(tmp_path: Path) -> None:
-    groups = pictures.given_or_made(None, 6, (2,), tmp_path)
+    groups = pictures.own_or_synthetic_pictures(None, 6, (2,), tmp_path)
     assert list(groups) == ["2 MP JPEG"]
     assert len(groups["2 MP JPEG"]) == 6
     for path in groups["2 MP JPEG"]:
@@ -78,10 +78,10 @@ def test_generated_pictures_are_of_the_size_that_they_say(tmp_path: Path) -> Non
 
 def test_own_pictures_are_spread_over_the_folder(src: Path, tmp_path: Path) -> None:
     paths = sorted(save_grey_tree(src, 9))
-    assert pictures.given_or_made(src, 3, (2,), tmp_path) == {"src": paths[::3]}
+    assert pictures.own_or_synthetic_pictures(src, 3, (2,), tmp_path) == {"src": paths[::3]}
     (tmp_path / "empty").mkdir()
     with pytest.raises(NoInputError):
-        pictures.given_or_made(tmp_path / "empty", 3, (2,), tmp_path)
+        pictures.own_or_synthetic_pictures(tmp_path / "empty", 3, (2,), tmp_path)
 
 
 def test_claims_are_kept_and_broken(quick: None, tmp_path: Path) -> None:
@@ -95,12 +95,14 @@ def test_claims_are_kept_and_broken(quick: None, tmp_path: Path) -> None:
 
 def test_the_models_are_compared_on_the_pictures_of_the_promise_only(quick: None, tmp_path: Path) -> None:
     assert len(claims.all_claims([measured("resnet18"), measured("lite")], "cpu", tmp_path)) == 2
-    assert next(iter(pictures.given_or_made(None, 1, (2,), tmp_path))) == pictures.SMALLEST
+    assert next(iter(pictures.own_or_synthetic_pictures(None, 1, (2,), tmp_path))) == pictures.SMALLEST
 
 
 def test_a_faster_engine_than_the_usual_one_breaks_a_claim(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(claims, "find_spec", lambda name: name == "openvino")
-    monkeypatch.setattr(claims, "_looking", lambda model, device, engine: {"torch": 2.0, "openvino": 1.0}[engine])
+    monkeypatch.setattr(
+        claims, "_network_seconds", lambda model, device, engine: {"torch": 2.0, "openvino": 1.0}[engine]
+    )
     (claim,) = claims._engines({"lite", "mine"}, "cpu")
     assert (claim.value, claim.kept) == (0.5, False)
     monkeypatch.setattr(claims, "find_spec", lambda name: None)
@@ -108,14 +110,14 @@ def test_a_faster_engine_than_the_usual_one_breaks_a_claim(monkeypatch: pytest.M
 
 
 def test_looking_is_timed_on_the_model_itself(ink: Path) -> None:
-    assert 0 < claims._looking(str(ink), "cpu", precision="fp32", engine="torch") < 60
+    assert 0 < claims._network_seconds(str(ink), "cpu", precision="fp32", engine="torch") < 60
 
 
 def test_the_usual_way_moves_lightness_more_than_ours() -> None:
     """Without the seconds, which depend on the machine."""
     samples = pictures.made(320, 240, 0)
-    guide, ab = claims.small_colours(32)
-    ours, theirs = claims.our_way(samples, guide, ab), claims.usual_way(samples, ab)
+    guide, ab = claims.small_color_map(32)
+    ours, theirs = claims.upsample_and_merge(samples, guide, ab), claims.merge_with_scikit_image(samples, ab)
     assert claims.largest_delta_l(samples, ours) <= 0.3 < claims.largest_delta_l(samples, theirs)
     assert np.abs(ours.astype(int) - theirs).mean() < 8, "both are the same picture"
 
@@ -141,7 +143,7 @@ def test_start_up_is_of_whole_processes(tmp_path: Path, monkeypatch: pytest.Monk
 
 
 def test_flat_cost(ink: Path, tmp_path: Path) -> None:
-    found = flat.cost_of_many(30, 500, str(ink), "cpu", tmp_path)
+    found = flat.measure_long_run(30, 500, str(ink), "cpu", tmp_path)
     assert found.files == 30
     assert found.manifest_rows == 500
     assert min(found.first_s, found.last_s, found.manifest_s) > 0

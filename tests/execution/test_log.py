@@ -118,8 +118,8 @@ def test_records_of_a_ray_actor_come_back_with_its_outcomes(tmp_path: Path, monk
             logging.getLogger("archivecolor.pipeline.attempt").exception("a.png: it failed")
         return []
 
-    monkeypatch.setattr(made, "_do", fail)
-    (answer,) = made({"parcel": np.array([pickle.dumps([])], dtype=object)})["outcomes"]
+    monkeypatch.setattr(made, "_color_jobs", fail)
+    (answer,) = made({"job_batch": np.array([pickle.dumps([])], dtype=object)})["outcomes"]
     outcomes, records = pickle.loads(answer)
     log.start(print, 0, tmp_path / "run.log")
     for record in records:

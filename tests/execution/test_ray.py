@@ -20,11 +20,11 @@ from support.readme_commands import blocks, on_ray, prints
 
 from archivecolor.errors import MissingDependencyError, OutputError, UsageError
 from archivecolor.execution.ray import driver
-from archivecolor.execution.ray import worker as worker_room
+from archivecolor.execution.ray import worker as worker_module
 from archivecolor.execution.ray.manifest_actor import ManifestActor, ManifestClient
 from archivecolor.options import ColorOptions, Disclosure, RunOptions
 from archivecolor.pipeline import runner
-from archivecolor.pipeline.inputs import Job
+from archivecolor.pipeline.inputs import Job, SourceKind
 from archivecolor.provenance import (
     DONE,
     FAILED,
@@ -49,7 +49,7 @@ def options(src: Path, out: Path, ink: Path, **more: Any) -> RunOptions:
 
 
 def drive(asked: RunOptions, observer: Recorder | None = None) -> list[Record]:
-    return drive_of(partial(driver.drive, parcel=4), asked, observer or Recorder())
+    return drive_of(partial(driver.drive, jobs_per_task=4), asked, observer or Recorder())
 
 
 def pictures(out: Path) -> dict[str, bytes]:
@@ -121,22 +121,23 @@ def _given_out(
     """The order of outcomes, and by the number of actors what each lane was given."""
     lanes: dict[int, list[str]] = {}
 
-    def lane(ray: Any, parcels: Any, orders: Any, post: Any, need: Any, size: int) -> Any:
-        lanes.setdefault(size, []).extend(job.name for part in parcels for job in part)
-        for part in parcels:
+    def lane(ray: Any, job_batches: Any, setup: Any, post: Any, need: Any, size: int) -> Any:
+        lanes.setdefault(size, []).extend(job.name for part in job_batches for job in part)
+        for part in job_batches:
             yield from ((job.name, None) for job in part)
 
-    monkeypatch.setattr(driver, "_lane", lane)
-    monkeypatch.setattr(driver, "_room", lambda ray, options: ({}, actors))
-    orders = worker_room.WorkerSetup(asked, "", "", Path(), "")
-    return [name for name, _ in driver._outcomes(None, todo, orders, None, 2)], lanes  # type: ignore[arg-type]
+    monkeypatch.setattr(driver, "_run_on_actors", lane)
+    monkeypatch.setattr(driver, "_actor_resources", lambda ray, options: ({}, actors))
+    setup = worker_module.WorkerSetup(asked, "", "", Path(), "")
+    return [name for name, _ in driver._outcomes(None, todo, setup, None, 2)], lanes  # type: ignore[arg-type]
 
 
 def test_films_have_actors_of_their_own_or_come_last(
     src: Path, out: Path, ink: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     names = ["1.mkv", "2.png", "3.png", "4.mp4", "5.png"]
-    todo = [Job(src / name, name, out / name) for name in names]
+    kinds = [SourceKind.PHOTO if name.endswith(".png") else SourceKind.FILM for name in names]
+    todo = [Job(src / name, name, out / name, kind) for name, kind in zip(names, kinds, strict=True)]
     asked = options(src, out, ink)
     order, _ = _given_out(todo, 1, asked, monkeypatch)
     assert order == ["2.png", "3.png", "5.png", "1.mkv", "4.mp4"]
@@ -152,16 +153,16 @@ def test_few_pictures_are_shared_out_among_all_actors(
 ) -> None:
     sizes: list[int] = []
 
-    def lane(ray: Any, parcels: Any, orders: Any, post: Any, need: Any, size: int) -> Any:
-        sizes.extend(len(part) for part in parcels)
+    def lane(ray: Any, job_batches: Any, setup: Any, post: Any, need: Any, size: int) -> Any:
+        sizes.extend(len(part) for part in job_batches)
         yield from ()
 
-    monkeypatch.setattr(driver, "_lane", lane)
-    monkeypatch.setattr(driver, "_room", lambda ray, options: ({}, 4))
+    monkeypatch.setattr(driver, "_run_on_actors", lane)
+    monkeypatch.setattr(driver, "_actor_resources", lambda ray, options: ({}, 4))
     todo = [Job(src / f"{i}.png", f"{i}.png", out / f"{i}.png") for i in range(40)]
-    orders = worker_room.WorkerSetup(options(src, out, ink), "", "", Path(), "")
+    setup = worker_module.WorkerSetup(options(src, out, ink), "", "", Path(), "")
     for count in (40, 3, 1):
-        list(driver._outcomes(None, todo[:count], orders, None, 64))  # type: ignore[arg-type]
+        list(driver._outcomes(None, todo[:count], setup, None, 64))  # type: ignore[arg-type]
     assert sizes == [5] * 8 + [1] * 3 + [1]
 
 
@@ -171,8 +172,8 @@ def test_what_goes_wrong_in_one_lane_ends_the_run() -> None:
         raise OutputError("no room")
 
     with pytest.raises(OutputError, match="no room"):
-        list(driver._together(iter([2, 3]), broken()))
-    assert sorted(driver._together(iter([2, 3]), iter([1]))) == [1, 2, 3]
+        list(driver._interleaved(iter([2, 3]), broken()))
+    assert sorted(driver._interleaved(iter([2, 3]), iter([1]))) == [1, 2, 3]
 
 
 def test_without_ray_the_command_is_named(src: Path, out: Path, ink: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -195,24 +196,24 @@ def test_an_output_folder_that_is_another_one_on_the_workers_machine(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     with pytest.raises(OutputError, match="is not seen from here"):
-        worker_room.check_place(str(tmp_path / "nowhere"), Path("out/lock"), "12")
+        worker_module.check_shared_output(str(tmp_path / "nowhere"), Path("out/lock"), "12")
     with pytest.raises(OutputError, match="is not seen from here"):
-        worker_room.check_place(str(tmp_path), Path("out/lock"), "12")
+        worker_module.check_shared_output(str(tmp_path), Path("out/lock"), "12")
     (tmp_path / "out").mkdir()
     (tmp_path / "out/lock").write_text("13")
     with pytest.raises(OutputError, match="share it between them"):
-        worker_room.check_place(str(tmp_path), Path("out/lock"), "12")
-    worker_room.check_place(str(tmp_path), Path("out/lock"), "13")
+        worker_module.check_shared_output(str(tmp_path), Path("out/lock"), "12")
+    worker_module.check_shared_output(str(tmp_path), Path("out/lock"), "13")
 
 
 def test_a_source_that_a_worker_does_not_see(tmp_path: Path) -> None:
     job = Job(tmp_path / "a.png", "a.png", tmp_path / "out/a.png")
     failed = Record("a.png", str(job.source), None, FAILED, "the file is not there (any more)")
-    told = worker_room.seen_from_here(job, failed)
+    told = worker_module.with_host_reason(job, failed)
     assert "does not see" in told.reason and str(job.source) in told.reason
     job.source.touch()
-    assert worker_room.seen_from_here(job, failed) == failed
-    assert worker_room.seen_from_here(job, None) is None
+    assert worker_module.with_host_reason(job, failed) == failed
+    assert worker_module.with_host_reason(job, None) is None
 
 
 class Direct:
@@ -237,14 +238,14 @@ def ledger(src: Path, out: Path, ink: Path) -> Iterator[ManifestActor]:
     made.close()
 
 
-def worker(ledger: ManifestActor, monkeypatch: pytest.MonkeyPatch, **orders: Any) -> worker_room.Worker:
-    monkeypatch.setattr(worker_room, "library", lambda: Direct(ledger))
+def worker(ledger: ManifestActor, monkeypatch: pytest.MonkeyPatch, **setup: Any) -> worker_module.Worker:
+    monkeypatch.setattr(worker_module, "library", lambda: Direct(ledger))
     monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
     given = {
         "options": ledger.options, "folder": str(Path.cwd()), "lock": ledger.manifest.own_lock,
-        "words": str(os.getpid()), "weights_sha256": "", **orders,
+        "lock_text": str(os.getpid()), "weights_sha256": "", **setup,
     }  # fmt: skip
-    return worker_room.Worker(worker_room.WorkerSetup(**given), Direct(ledger))
+    return worker_module.Worker(worker_module.WorkerSetup(**given), Direct(ledger))
 
 
 def test_a_picture_that_kills_again_and_again_is_given_up_by_name(
@@ -259,23 +260,23 @@ def test_a_picture_that_kills_again_and_again_is_given_up_by_name(
     for _ in range(3):
         ledger.take(jobs[0].name)  # and never let go: its actor died
     ledger.take(jobs[2].name)
-    outcomes = able._do(jobs)
+    outcomes = able._color_jobs(jobs)
     assert [name for name, _ in outcomes] == [jobs[i].name for i in (0, 1, 3, 2)], "suspects are last, and alone"
     assert [row.status for _, row in outcomes] == [FAILED, DONE, DONE, DONE]
     assert "3 workers died over it" in outcomes[0][1].reason
     assert set(ledger.in_hand) == {jobs[0].name}
     assert ledger.manifest.rows[jobs[1].name].status == STARTED, "before it was written, the manifest knew of it"
     ledger.stop()
-    assert able._do(jobs[1:]) == []
+    assert able._color_jobs(jobs[1:]) == []
 
 
 def test_what_hinders_a_worker_is_its_answer(
     src: Path, ledger: ManifestActor, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     jobs = [Job(tmp_path / "a.png", "a.png", tmp_path / "a.png")]
-    [(name, fault)] = worker(ledger, monkeypatch)._do(jobs)
+    [(name, fault)] = worker(ledger, monkeypatch)._color_jobs(jobs)
     assert (name, "are not those of the driver" in str(fault)) == ("a.png", True)
-    [(_, fault)] = worker(ledger, monkeypatch, words="another")._do(jobs)
+    [(_, fault)] = worker(ledger, monkeypatch, lock_text="another")._color_jobs(jobs)
     assert isinstance(fault, OutputError) and "share it between them" in str(fault)
 
 
@@ -298,10 +299,15 @@ def test_the_room_on_a_cluster(src: Path, out: Path, ink: Path) -> None:
             self.cluster_resources = lambda: has
 
     asked = options(src, out, ink, workers=0)
-    assert driver._room(Has(CPU=10), asked) == ({"num_cpus": 4}, 2)
-    assert driver._room(Has(CPU=2), asked) == ({"num_cpus": 2}, 1)
-    assert driver._room(Has(CPU=16), replace(asked, workers=8)) == ({"num_cpus": 8}, 2)
-    assert driver._room(Has(CPU=64, GPU=8), asked) == ({"num_cpus": 4}, 16), "--device cpu was asked for"
-    assert driver._room(Has(CPU=64, GPU=8), replace(asked, device="auto")) == ({"num_gpus": 1, "num_cpus": 1}, 8)
-    assert driver._room(Has(CPU=4), replace(asked, device="auto"))[0] == {"num_cpus": 4}
-    assert driver._room(Has(CPU=4), replace(asked, device="cuda"))[0]["num_gpus"] == 1, "it may come up later"
+    assert driver._actor_resources(Has(CPU=10), asked) == ({"num_cpus": 4}, 2)
+    assert driver._actor_resources(Has(CPU=2), asked) == ({"num_cpus": 2}, 1)
+    assert driver._actor_resources(Has(CPU=16), replace(asked, workers=8)) == ({"num_cpus": 8}, 2)
+    assert driver._actor_resources(Has(CPU=64, GPU=8), asked) == ({"num_cpus": 4}, 16), "--device cpu was asked for"
+    assert driver._actor_resources(Has(CPU=64, GPU=8), replace(asked, device="auto")) == (
+        {"num_gpus": 1, "num_cpus": 1},
+        8,
+    )
+    assert driver._actor_resources(Has(CPU=4), replace(asked, device="auto"))[0] == {"num_cpus": 4}
+    assert driver._actor_resources(Has(CPU=4), replace(asked, device="cuda"))[0]["num_gpus"] == 1, (
+        "it may come up later"
+    )

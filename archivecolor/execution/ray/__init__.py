@@ -1,8 +1,8 @@
-"""Many machines, through Ray: the same way of a picture as on one, in actors that load the weights once.
+"""Many machines, through Ray. Actors load the weights once and colour pictures as one machine does.
 
-Paths travel, pictures do not. What the actors have done streams back to the driver, which alone hands rows to the
-ledger, the one process that holds the manifest; actors ask it before they write. When an actor dies, Ray starts another
-one, and the parcel that it had in hand is done again from its beginning.
+Paths are sent, pictures are not. Outcomes stream back to the driver. Only the driver sends rows to the manifest actor,
+the one process that writes the manifest; the other actors ask it before they write a file. When an actor dies, Ray
+starts another one, which does the dead one's job batch again from its beginning.
 """
 
 from __future__ import annotations

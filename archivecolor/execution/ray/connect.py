@@ -1,4 +1,4 @@
-"""Ray itself: whether it is there, and how it is reached."""
+"""Ray itself: importing it, and connecting to a cluster."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from typing import Any
 
 from archivecolor.errors import MissingDependencyError, UsageError
 
-_STORE_BYTES = 200 * 1024**2
-"""Of the object store that a Ray started here has: paths and rows are small."""
-_ANSWERS_IN_S = 10.0
+_OBJECT_STORE_BYTES = 200 * 1024**2
+"""Size of the object store of a Ray that is started here: paths and rows are small."""
+_CONNECT_TIMEOUT_S = 10.0
 
 
 def library() -> Any:
@@ -31,17 +31,22 @@ def library() -> Any:
 
 @contextmanager
 def connected(ray: Any, address: str) -> Iterator[None]:
-    """Ray, the one that this process has already, that at the address, or one started here and ended afterwards."""
+    """Connects to the Ray that this process uses already, else to the one at the address, else to one that is started
+    here and ended afterwards.
+
+    Raises:
+        UsageError: no cluster answers at the address.
+    """
     logging.getLogger("ray.data").setLevel(logging.WARNING)
     ray.data.DataContext.get_current().enable_progress_bars = False
     if ray.is_initialized():
         yield
         return
-    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # an archive's machine reports to nobody
-    local = {"include_dashboard": False, "object_store_memory": _STORE_BYTES}
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # no usage reports from an archive's machine
+    local = {"include_dashboard": False, "object_store_memory": _OBJECT_STORE_BYTES}
     handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
-        _knock(address)
+        _check_reachable(address)
         ray.init(address or "local", log_to_driver=False, logging_level=logging.WARNING, **({} if address else local))
     except (OSError, ValueError, RuntimeError, ray.exceptions.RayError) as error:
         raise UsageError(f"--address {address}: no Ray cluster answers there ({error})") from error
@@ -54,8 +59,8 @@ def connected(ray: Any, address: str) -> Iterator[None]:
         ray.shutdown()
 
 
-def _knock(address: str) -> None:
-    """Raises OSError where nobody listens at `host:port`; Ray itself would try for minutes."""
+def _check_reachable(address: str) -> None:
+    """Raises OSError when nothing listens at `host:port`; Ray itself would try for minutes."""
     host, _, port = address.rpartition(":")
     if host and port.isdigit():
-        socket.create_connection((host.strip("[]"), int(port)), _ANSWERS_IN_S).close()
+        socket.create_connection((host.strip("[]"), int(port)), _CONNECT_TIMEOUT_S).close()

@@ -1,4 +1,4 @@
-"""The driver: gives out parcels, takes back rows."""
+"""The driver: sends batches of jobs to the actors, and receives rows."""
 
 from __future__ import annotations
 
@@ -24,29 +24,29 @@ from archivecolor.pipeline.observer import RunObserver
 from archivecolor.pipeline.runner import check_files
 from archivecolor.provenance import Totals
 
-PARCEL = 64
-"""Pictures that an actor is given at a time, and does again when it dies over them."""
-_WAVE = 2000
-"""Parcels that Ray knows of at a time: its own books grow with them."""
-_CORES = 4
-"""Of an actor without a GPU, when --workers does not say."""
-_SHARE_OF_FILMS = 4
-"""One in so many actors is for films, at least one, as long as there are photographs too; when one kind is through, the
-other may grow into the room that it leaves."""
-_IN_LINE = 2
-"""Parcels that one actor is given ahead: no more, since nobody else can take them over while it lives."""
-_LOOK_EVERY_S = 0.2
+JOBS_PER_TASK = 64
+"""Jobs that an actor receives at a time. When it dies, all of them are done again."""
+_TASKS_AT_A_TIME = 2000
+"""Batches of jobs that are submitted to Ray at a time: its memory grows with them."""
+_CORES_PER_ACTOR = 4
+"""CPU cores of an actor without a GPU, when --workers is not given."""
+_ACTORS_PER_FILM_ACTOR = 4
+"""One of this many actors colours films (at least one does) while there are photographs too. When one kind is finished,
+its resources are free for the other."""
+_TASKS_PER_ACTOR = 2
+"""Batches that wait at one actor; few, because no other actor can take them over."""
+_POLL_S = 0.2
 
 _T = TypeVar("_T")
 
 
-def drive(options: RunOptions, observer: RunObserver, parcel: int = PARCEL) -> Totals:
+def drive(options: RunOptions, observer: RunObserver, jobs_per_task: int = JOBS_PER_TASK) -> Totals:
     """`runner.drive` on a Ray cluster; on one that is started on this machine where `options.address` is empty.
 
     Args:
         observer: as for `runner.drive`; `picture_started` and `film_progress` are not called, because they happen in
             the actors.
-        parcel: pictures that an actor is given at a time.
+        jobs_per_task: jobs that an actor receives at a time.
 
     Raises:
         MissingDependencyError: Ray is not installed.
@@ -58,7 +58,7 @@ def drive(options: RunOptions, observer: RunObserver, parcel: int = PARCEL) -> T
     todo = find_jobs(options, observer)
     check_files(options)
     card = weights.check(weights.find(options.model))
-    with redirect_stdout(sys.stderr), connected(ray, options.address):  # Ray's own words; stdout is for rows
+    with redirect_stdout(sys.stderr), connected(ray, options.address):  # Ray prints too; stdout is for rows
         here = ray.util.scheduling_strategies.NodeAffinitySchedulingStrategy(
             ray.get_runtime_context().get_node_id(), soft=False
         )
@@ -69,15 +69,15 @@ def drive(options: RunOptions, observer: RunObserver, parcel: int = PARCEL) -> T
         try:
             lock, lock_text = post.ask("open")
             if not options.overwrite:
-                for part in _parts(todo, 10_000):
+                for part in _chunks(todo, 10_000):
                     post.ask("refuse_another_collection", {job.name: job.source for job in part})
-            with _relayed(observer, post):
-                orders = WorkerSetup(options, str(Path.cwd()), card.sha256, lock, lock_text, log.level())
-                _follow(_outcomes(ray, todo, orders, post, parcel), post, observer, len(todo))
+            with _stop_forwarded(observer, post):
+                setup = WorkerSetup(options, str(Path.cwd()), card.sha256, lock, lock_text, log.level())
+                _follow(_outcomes(ray, todo, setup, post, jobs_per_task), post, observer, len(todo))
             post.ask("close")
         except ray.exceptions.RayError as error:
             told = str(error).strip().splitlines() or [type(error).__name__]
-            raise ArchivecolorError(f"Ray gave up ({told[-1]}); the same command goes on from here") from error
+            raise ArchivecolorError(f"Ray gave up ({told[-1]}); the same command resumes the run") from error
         finally:
             ray.kill(ledger)
     rows = provenance.known_rows(options.out, options.shard)
@@ -85,7 +85,11 @@ def drive(options: RunOptions, observer: RunObserver, parcel: int = PARCEL) -> T
 
 
 def _follow(outcomes: Iterator[tuple[str, Outcome]], post: ManifestClient, observer: RunObserver, total: int) -> None:
-    """Takes what comes back, row by row. A broken output folder ends it when what is in hand is finished."""
+    """Records each outcome. When the output folder cannot be written, the run stops after the jobs in work.
+
+    Raises:
+        ArchivecolorError: the first error of an actor.
+    """
     broken: ArchivecolorError | None = None
     for name, outcome in outcomes:
         if isinstance(outcome, ArchivecolorError):
@@ -101,38 +105,44 @@ def _follow(outcomes: Iterator[tuple[str, Outcome]], post: ManifestClient, obser
 
 
 def _outcomes(
-    ray: Any, todo: list[Job], orders: WorkerSetup, post: ManifestClient, parcel: int
+    ray: Any, todo: list[Job], setup: WorkerSetup, post: ManifestClient, jobs_per_task: int
 ) -> Iterator[tuple[str, Outcome]]:
-    """What became of each job, in the order in which parcels are done. Films have actors of their own, so that
-    photographs do not wait for hours of film; where there is room for one actor, they come last."""
-    need, actors = _room(ray, orders.options)
+    """Yields each job's outcome, as soon as its batch is done. Films have actors of their own, so that photographs do
+    not wait for hours of film; where there is only one actor, films come last."""
+    need, actors = _actor_resources(ray, setup.options)
     films = [job for job in todo if job.kind.is_film]
     among = set(films)
     left = [job for job in todo if job not in among]
-    photographs = _parts(left, max(1, min(parcel, len(left) // (2 * actors))))  # so that none is idle while others work
-    of_films = max(1, actors // _SHARE_OF_FILMS)
+    size = max(1, min(jobs_per_task, len(left) // (2 * actors)))  # so that no actor is idle while others work
+    photographs = _chunks(left, size)
+    of_films = max(1, actors // _ACTORS_PER_FILM_ACTOR)
 
-    def lane(parcels: Iterable[list[Job]], size: int) -> Iterator[tuple[str, Outcome]]:
-        return _lane(ray, list(parcels), orders, post, need, size)
+    def lane(job_batches: Iterable[list[Job]], size: int) -> Iterator[tuple[str, Outcome]]:
+        return _run_on_actors(ray, list(job_batches), setup, post, need, size)
 
     one_by_one = [[job] for job in films]
     if not films or len(films) == len(todo) or actors == 1:
         yield from itertools.chain(lane(photographs, actors), lane(one_by_one, actors))
     else:
-        yield from _together(lane(one_by_one, of_films), lane(photographs, actors - of_films))
+        yield from _interleaved(lane(one_by_one, of_films), lane(photographs, actors - of_films))
 
 
-def _lane(
-    ray: Any, parcels: list[list[Job]], orders: WorkerSetup, post: ManifestClient, need: dict[str, float], actors: int
+def _run_on_actors(
+    ray: Any,
+    job_batches: list[list[Job]],
+    setup: WorkerSetup,
+    post: ManifestClient,
+    need: dict[str, float],
+    actors: int,
 ) -> Iterator[tuple[str, Outcome]]:
-    for wave in _parts([{"parcel": pickle.dumps(jobs)} for jobs in parcels], _WAVE):
+    for wave in _chunks([{"job_batch": pickle.dumps(jobs)} for jobs in job_batches], _TASKS_AT_A_TIME):
         if post.ask("is_stopped"):
             return
         pool = ray.data.ActorPoolStrategy(
-            min_size=1, initial_size=actors, max_size=None, max_tasks_in_flight_per_actor=_IN_LINE
+            min_size=1, initial_size=actors, max_size=None, max_tasks_in_flight_per_actor=_TASKS_PER_ACTOR
         )
         done = ray.data.from_items(wave, override_num_blocks=len(wave)).map_batches(
-            Worker, fn_constructor_args=(orders, post.ledger), batch_size=1, batch_format="numpy", compute=pool, **need
+            Worker, fn_constructor_args=(setup, post.ledger), batch_size=1, batch_format="numpy", compute=pool, **need
         )
         for batch in done.iter_batches(batch_size=None, batch_format="numpy", prefetch_batches=0):
             for answer in batch["outcomes"]:
@@ -142,8 +152,8 @@ def _lane(
                 yield from outcomes
 
 
-def _together(*streams: Iterator[_T]) -> Iterator[_T]:
-    """What several streams give, as it comes; the first error of one ends it."""
+def _interleaved(*streams: Iterator[_T]) -> Iterator[_T]:
+    """Yields the items of several iterators as they come, each read by its own thread. The first error is raised."""
     come: queue.SimpleQueue[tuple[bool, _T | BaseException | None]] = queue.SimpleQueue()
 
     def drain(stream: Iterator[_T]) -> None:
@@ -167,26 +177,26 @@ def _together(*streams: Iterator[_T]) -> Iterator[_T]:
             left -= 1
 
 
-def _room(ray: Any, options: RunOptions) -> tuple[dict[str, float], int]:
-    """What an actor needs, and how many the cluster has room for now; it may grow later."""
+def _actor_resources(ray: Any, options: RunOptions) -> tuple[dict[str, float], int]:
+    """The resources of one actor, and how many actors the cluster has resources for now; it may grow later."""
     has = ray.cluster_resources()
     if options.device.startswith("cuda") or (options.device == "auto" and has.get("GPU", 0) >= 1):
         return {"num_gpus": 1, "num_cpus": options.workers or 1}, max(1, int(has.get("GPU", 0)))
     cores = max(1, int(has.get("CPU", 1)))
-    each = options.workers or min(_CORES, cores)
+    each = options.workers or min(_CORES_PER_ACTOR, cores)
     return {"num_cpus": each}, max(1, cores // each)
 
 
 @contextmanager
-def _relayed(observer: RunObserver, post: ManifestClient) -> Iterator[None]:
-    """Lets the actors know when somebody asks to stop, also while the driver waits for them."""
+def _stop_forwarded(observer: RunObserver, post: ManifestClient) -> Iterator[None]:
+    """Forwards a requested stop to the actors, also while the driver waits for their outcomes."""
     over = threading.Event()
 
     if observer.stop_requested():
         post.ask("stop")
 
     def listen() -> None:
-        while not over.wait(_LOOK_EVERY_S):
+        while not over.wait(_POLL_S):
             if observer.stop_requested():
                 post.ask("stop")
                 return
@@ -200,6 +210,6 @@ def _relayed(observer: RunObserver, post: ManifestClient) -> Iterator[None]:
         thread.join()
 
 
-def _parts(whole: Sequence[_T], size: int) -> Iterator[list[_T]]:
+def _chunks(whole: Sequence[_T], size: int) -> Iterator[list[_T]]:
     for start in range(0, len(whole), size):
         yield list(whole[start : start + size])

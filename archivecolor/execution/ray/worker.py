@@ -1,4 +1,4 @@
-"""What an actor does: the way of a picture, for one parcel of jobs after the other."""
+"""What an actor does: it colours one batch of jobs after the other."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ from archivecolor.pipeline.observer import RunObserver
 from archivecolor.pipeline.runner import work
 from archivecolor.provenance import FAILED, Record
 
-_DEATHS = 3
-"""A picture that was in hand whenever so many actors died is not tried again; from the first on it is tried alone."""
+_MOST_DEATHS = 3
+"""A picture that this many actors died over is given up. From the first death on it is coloured alone."""
 
 Outcome = Record | ArchivecolorError | None
 
@@ -40,8 +40,8 @@ class WorkerSetup:
     """The driver's working folder, which relative names mean."""
     weights_sha256: str
     lock: Path
-    """In the output folder; where it is seen, with these words in it, the folder is the same one."""
-    words: str
+    """A file in the output folder. A machine that reads `lock_text` from it sees the same folder."""
+    lock_text: str
     log_level: int = logging.WARNING
 
 
@@ -51,50 +51,50 @@ class Worker:
     What hinders it on its machine is its answer to everything, so that the run ends by saying so.
     """
 
-    def __init__(self, orders: WorkerSetup, ledger: Any) -> None:
+    def __init__(self, setup: WorkerSetup, ledger: Any) -> None:
         malloc.keep_freed_memory()
         self.post = ManifestClient(library(), ledger)
         self.observer = ActorObserver(self.post)
-        self.options, self.fault, self.log_level = orders.options, None, orders.log_level
+        self.options, self.fault, self.log_level = setup.options, None, setup.log_level
         if self.options.device.startswith("cuda"):  # of those of the machine, Ray shows an actor its own alone
             self.options = replace(self.options, device="cuda")
         cores = os.environ.get("OMP_NUM_THREADS", "")  # Ray says with it how many it gave
         if cores.isdigit() and int(cores):
             os.environ["LOKY_MAX_CPU_COUNT"] = cores
         try:
-            check_place(orders.folder, orders.lock, orders.words)
+            check_shared_output(setup.folder, setup.lock, setup.lock_text)
             asked = self.options
             self.colorizer = Colorizer(
                 asked.model, asked.color, asked.device, asked.precision, asked.batch, asked.engine, asked.confidence
             )
-            if self.colorizer.card.sha256 != orders.weights_sha256:
+            if self.colorizer.card.sha256 != setup.weights_sha256:
                 raise WeightsError(f"{socket.gethostname()}: its weights {asked.model} are not those of the driver")
         except ArchivecolorError as error:
             self.fault = type(error)(f"{socket.gethostname()}: {error}")
 
     def __call__(self, batch: dict[str, Any]) -> dict[str, Any]:
-        """Parcels of jobs -> their outcomes, and the log records that were made meanwhile."""
+        """Batches of jobs -> their outcomes, and the log records that were made meanwhile."""
         done = []
-        for parcel in batch["parcel"]:
+        for job_batch in batch["job_batch"]:
             with log.collected(self.log_level) as records:
-                outcomes = self._do(pickle.loads(parcel))
+                outcomes = self._color_jobs(pickle.loads(job_batch))
             done.append(pickle.dumps((outcomes, records)))
         return {"outcomes": np.array(done, dtype=object)}
 
-    def _do(self, jobs: list[Job]) -> list[tuple[str, Outcome]]:
+    def _color_jobs(self, jobs: list[Job]) -> list[tuple[str, Outcome]]:
         if self.fault:
             return [(jobs[0].name, self.fault)]
         self.observer.ask()
         deaths = self.post.ask("deaths", [job.name for job in jobs])
         done: list[tuple[str, Outcome]] = [
-            (job.name, _given_up(job)) for job in jobs if deaths.get(job.name, 0) >= _DEATHS
+            (job.name, _given_up_row(job)) for job in jobs if deaths.get(job.name, 0) >= _MOST_DEATHS
         ]
         new = [job for job in jobs if job.name not in deaths]
-        suspects = [job for job in jobs if 0 < deaths.get(job.name, 0) < _DEATHS]
+        suspects = [job for job in jobs if 0 < deaths.get(job.name, 0) < _MOST_DEATHS]
         for part, options in ((new, self.options), (suspects, replace(self.options, workers=1))):
             for job, outcome in work(part, self.colorizer, options, self.post, self.observer):
                 self.post.ask("let_go", job.name)
-                done.append((job.name, seen_from_here(job, outcome)))
+                done.append((job.name, with_host_reason(job, outcome)))
         return done
 
 
@@ -118,7 +118,7 @@ class ActorObserver(RunObserver):
         return self.stopped
 
 
-def check_place(folder: str, lock: Path, words: str) -> None:
+def check_shared_output(folder: str, lock: Path, lock_text: str) -> None:
     """Goes where the driver is, and makes sure that its output folder is the same one here.
 
     Raises:
@@ -131,11 +131,11 @@ def check_place(folder: str, lock: Path, words: str) -> None:
         raise OutputError(
             f"{error.filename}: is not seen from here ({error.strerror}); it must lie in the same place everywhere"
         ) from error
-    if there != words:
+    if there != lock_text:
         raise OutputError(f"{lock.parent}: is another folder here than on the driver's machine; share it between them")
 
 
-def seen_from_here(job: Job, outcome: Record | OutputError | None) -> Outcome:
+def with_host_reason(job: Job, outcome: Record | OutputError | None) -> Outcome:
     """The outcome; the reason of a source that the driver found, and this machine does not see, says so."""
     if isinstance(outcome, Record) and outcome.status == FAILED and not os.path.lexists(job.source):
         return replace(
@@ -145,6 +145,6 @@ def seen_from_here(job: Job, outcome: Record | OutputError | None) -> Outcome:
     return outcome
 
 
-def _given_up(job: Job) -> Record:
-    reason = f"{_DEATHS} workers died over it; convert it with another program, or report it"
+def _given_up_row(job: Job) -> Record:
+    reason = f"{_MOST_DEATHS} workers died over it; convert it with another program, or report it"
     return Record(job.name, str(job.source), None, FAILED, reason)
