@@ -23,6 +23,7 @@ from archivecolor.imaging import guided_filter, lab, luminance
 from archivecolor.imaging.merge import LuminanceMerge
 from archivecolor.inference import devices
 from archivecolor.inference.colorizer import Colorizer
+from archivecolor.options import ColorizerOptions, Engine, Precision
 from archivecolor.provenance import read_rows
 
 REPEATS = 3
@@ -74,7 +75,10 @@ def _precisions(device: str) -> list[Claim]:
     where = devices.choose_device(device)
     if devices.choose_precision("auto", where) != "bf16":
         return []
-    fp32, bf16 = (_network_seconds("resnet18", device, precision=precision) for precision in ("fp32", "bf16"))
+    fp32, bf16 = (
+        _network_seconds("resnet18", ColorizerOptions(device=device, precision=precision))
+        for precision in (Precision.FP32, Precision.BF16)
+    )
     return [at_least("resnet18, small copy and network: fp32 ÷ bf16 seconds", fp32 / bf16, 3)]
 
 
@@ -85,17 +89,19 @@ def _engines(models: set[str], device: str) -> list[Claim]:
     return [
         at_least(
             f"{model}, small copy and network: seconds by --engine openvino ÷ torch",
-            _network_seconds(model, device, engine="openvino") / _network_seconds(model, device, engine="torch"), 0.9,
+            _network_seconds(model, ColorizerOptions(device=device, engine=Engine.OPENVINO))
+            / _network_seconds(model, ColorizerOptions(device=device)),
+            0.9,
         )
         for model in ("lite", "resnet18")
         if model in models
-    ]  # fmt: skip
+    ]
 
 
-def _network_seconds(model: str, device: str, **how: str) -> float:
+def _network_seconds(model: str, options: ColorizerOptions) -> float:
     """Processor seconds of the small copy of one picture and of the network on it."""
     picture = made(1600, 1200, 0)
-    with Colorizer(model, device=device, **how) as colorizer:  # type: ignore[arg-type]
+    with Colorizer(model, options) as colorizer:
         colorizer.prepare(picture)
         return min(cpu_seconds(lambda: colorizer.prepare(picture))[0] for _ in range(REPEATS))
 

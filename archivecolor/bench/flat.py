@@ -45,11 +45,11 @@ def measure_long_run(count: int, rows: int, model: str, device: str, here: Path)
     source = here / "small.jpg"
     Image.fromarray(made(96, 64, 0)).save(source)
     out = here / "flat"
-    options = RunOptions((str(source),), out, model, ColorOptions(64), device=device)
+    options = RunOptions(inputs=(str(source),), out=out, model=model, color=ColorOptions(size=64), device=device)
     todo = [Job(source, f"{i // 1000:03}/{i:07}.jpg", out / f"{i // 1000:03}" / f"{i:07}.jpg") for i in range(count)]
     tenth = max(1, count // 10)
     times, memory = [time.process_time()], []
-    with Colorizer(model, options.color, device) as colorizer, Manifest(out) as manifest:
+    with Colorizer(model, options) as colorizer, Manifest(out) as manifest:
         for i, (_, outcome) in enumerate(work(todo, colorizer, options, manifest, RunObserver()), 1):
             check(outcome)
             if isinstance(outcome, Record):

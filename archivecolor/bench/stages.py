@@ -25,7 +25,7 @@ from archivecolor.bench.memory import peak_megabytes, reset_peak
 from archivecolor.errors import PictureError
 from archivecolor.imaging.merge import BAND_PIXELS, STRIP_PIXELS, LuminanceMerge, merge_rows
 from archivecolor.inference.colorizer import ColorizedImage, Colorizer
-from archivecolor.options import BenchOptions, RunOptions
+from archivecolor.options import BenchOptions, ColorizerOptions, RunOptions
 from archivecolor.photo import Photo
 from archivecolor.pipeline.disclosure import TOOL
 from archivecolor.pipeline.inputs import Job
@@ -76,8 +76,10 @@ def measure(paths: list[Path], group: str, model: str, asked: BenchOptions, here
         PictureError: one of the pictures cannot be coloured.
     """
     # all are held in memory, in the stages and in the whole, so that the two do the same work
-    options = RunOptions(tuple(map(str, paths)), here, model, recolor=True, strips_above=math.inf)
-    with Colorizer(model, device=asked.device, precision=asked.precision, engine=asked.engine) as colorizer:
+    options = RunOptions(inputs=tuple(map(str, paths)), out=here, model=model, recolor=True, strips_above=math.inf)
+    with Colorizer(
+        model, ColorizerOptions(device=asked.device, precision=asked.precision, engine=asked.engine)
+    ) as colorizer:
         whole(paths[:1], colorizer, options, here / "warm")
         reset_peak()
         whole_s = whole(paths, colorizer, options, here / "whole")

@@ -4,54 +4,40 @@ from __future__ import annotations
 
 import json
 import sys
-from pathlib import Path
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from archivecolor.cli.console import print_table
-from archivecolor.options import BenchOptions
+from archivecolor.cli.from_options import takes_options
+from archivecolor.options import BenchOptions, Option, Options
 
 if TYPE_CHECKING:
     from archivecolor.bench import Report
 
 
-def bench(
-    folder: Annotated[
-        Path | None, typer.Argument(metavar="[DIR]", help="Your own pictures; without it, generated JPEGs.")
-    ] = None,
-    model: Annotated[list[str] | None, typer.Option(help="Weights by name or folder; may be repeated.")] = None,
-    pictures: Annotated[int, typer.Option(help="How many pictures of each group.")] = 12,
-    megapixels: Annotated[
-        list[int] | None, typer.Option(help="Which sizes to generate: 2, 12, 50; may be repeated.")
-    ] = None,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:n.")] = "auto",
-    precision: Annotated[str, typer.Option(help="auto, fp32, bf16 or fp16.")] = "auto",
-    engine: Annotated[str, typer.Option(help="torch or openvino.")] = "torch",
-    chart: Annotated[Path | None, typer.Option(help="PNG to draw: where the time goes.")] = None,
-    edges: Annotated[Path | None, typer.Option(help="PNG to draw: an edge in colour, bilinear and ours.")] = None,
-    flat: Annotated[
-        int, typer.Option(help="Instead: colour so many small files, and open a manifest of 100 times as many rows.")
-    ] = 0,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")] = False,
-) -> None:
+@dataclass(frozen=True, kw_only=True)
+class DisplayOptions(Options):
+    """How the report is printed."""
+
+    as_json: Annotated[bool, Option("Print JSON instead of tables.", flag="--json")] = False
+
+
+@takes_options(BenchOptions, DisplayOptions)
+def bench(options: BenchOptions, display: DisplayOptions) -> None:
     """Measure the speed on this machine: each stage alone, the pipeline whole, and what the project promises.
 
-    "Best possible" is what the stages would take with nothing lost between them. On a CPU, where all stages share the
-    cores: the sum of their core-seconds, each measured with every core in that stage at once, divided by the cores.
-    With a GPU: the slower of the network alone on it and everything else alone on the cores.
+    "Best possible" is the time of the stages with nothing lost between them. On a CPU, all stages share the cores: it
+    is the sum of their core-seconds, each measured with every core in that stage at once, divided by the cores. With a
+    GPU, it is the slower of two: the network alone on the GPU, or everything else alone on the cores.
 
     Example: archivecolor bench ./old_photos --model lite --model resnet18 --chart ./bench.png
     """
     from archivecolor import bench as measure
 
-    asked = BenchOptions(
-        folder=folder, models=tuple(model or BenchOptions.models), pictures=pictures,
-        megapixels=tuple(megapixels or BenchOptions.megapixels), device=device, precision=precision, engine=engine,
-        chart=chart, edges=edges, flat=flat,
-    )  # fmt: skip
-    report = measure.bench(asked, lambda what: typer.echo(what, file=sys.stderr))
-    if as_json:
+    report = measure.bench(options, lambda what: typer.echo(what, file=sys.stderr))
+    if display.as_json:
         typer.echo(json.dumps(_plain(report), indent=1))
     else:
         _show(report)

@@ -27,7 +27,7 @@ def train_preview(
     from archivecolor.training import preview
     from archivecolor.training.photographs import read_rgb
 
-    asked = PreviewOptions(data, out, count, times, size, seed)
+    asked = PreviewOptions(data=data, sheet=out, count=count, times=times, size=size, seed=seed)
     with progress_bar() as shown:
         task = shown.add_task("reading", total=None, note="")
         number = preview.preview(asked, read_rgb, lambda n: shown.update(task, completed=n))

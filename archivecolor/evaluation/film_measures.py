@@ -24,7 +24,7 @@ from archivecolor.film.survey import Survey, survey_frames
 from archivecolor.imaging import lab, metrics
 from archivecolor.imaging.arrays import BoolArray, ByteArray, DoubleArray, FloatArray
 from archivecolor.inference.colorizer import Colorizer
-from archivecolor.options import FilmEvaluationOptions, FilmOptions
+from archivecolor.options import FilmOptions
 from archivecolor.pipeline.film.color_film import longest_segment, segment_windows
 from archivecolor.pipeline.film.frame_sink import ColoredSegment
 from archivecolor.pipeline.film.keyframes import STEP, FrameSampler, KeyframeColorizer
@@ -36,7 +36,11 @@ CDC_STEPS = (1, 2, 4)
 RETURN_TOLERANCE = 1.0
 """Pixels by which flow forward and back may disagree; other pixels do not count."""
 TRUTH, GREY = "truth", "grey"
-METHODS = {"frame by frame": FilmOptions(steady=0, every="1"), "steady": FilmOptions(every="1"), "as run does it": None}
+METHODS = {
+    "frame by frame": FilmOptions(steady=0, every="1"),
+    "steady": FilmOptions(every="1"),
+    "as run does it": FilmOptions(),
+}
 
 
 @dataclass
@@ -132,7 +136,7 @@ def colored_frames(
     coding = coding_for(film, "ffv1", True)
     sampler = FrameSampler(film, survey, colorizer)
     keyframes, state = KeyframeColorizer(film, sampler, colorizer, options), None
-    strength = np.float32(colorizer.options.strength)
+    strength = np.float32(colorizer.color.strength)
     segments = survey.segments(longest_segment(film), STEP)
     for segment, frames, thumbnails in segment_windows(film, segments, sampler, "repeat"):
         state = state if segment.start > segment.shot_start else None
@@ -152,9 +156,10 @@ def small_rgb(picture: Any) -> ByteArray:
 
 
 def evaluate_film(
-    options: FilmEvaluationOptions,
+    path: Path,
     colorizer: Colorizer,
     progress: Callable[[str, int, int], None] = lambda what, done, total: None,
+    plot: Path | None = None,
 ) -> dict[str, dict[str, float]]:
     """Colours a colour film by several methods, and measures each.
 
@@ -168,14 +173,11 @@ def evaluate_film(
         PictureError: the film cannot be read.
         MissingDependencyError: PyAV or PySceneDetect is not installed.
     """
-    film = open_film(options.film)
+    film = open_film(path)
     survey = survey_frames(film, None, "repeat")
     assert survey is not None  # nothing stops it
     scores = {name: FilmScores() for name in (GREY, *METHODS, TRUTH)}
-    colored = {
-        name: colored_frames(film, survey, colorizer, method or options.options, scores[name])
-        for name, method in METHODS.items()
-    }
+    colored = {name: colored_frames(film, survey, colorizer, method, scores[name]) for name, method in METHODS.items()}
     starts = {start for start, _ in survey.shots()}
     before: ByteArray | None = None
     for frame in FrameReader(film):
@@ -190,8 +192,8 @@ def evaluate_film(
         for name, rgb in pictures.items():
             add_frame(scores[name], rgb, truth, moved, frame.index)
         before = grey
-    if options.plot:
-        save_plot(options.plot, scores, sorted(starts))
+    if plot:
+        save_plot(plot, scores, sorted(starts))
     return {name: method.numbers() for name, method in scores.items()}
 
 

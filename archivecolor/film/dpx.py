@@ -26,9 +26,9 @@ import torch
 from archivecolor.errors import UnreadableError, UnsupportedError
 from archivecolor.imaging import lab
 from archivecolor.imaging.arrays import FloatArray, Samples
-from archivecolor.options import DPX_CURVES
+from archivecolor.options import DpxCurve
 
-LOG, LINEAR, VIDEO = DPX_CURVES[1:]
+LOG, LINEAR, VIDEO = DpxCurve.LOG.value, DpxCurve.LINEAR.value, DpxCurve.VIDEO.value
 MAGICS = {b"SDPX": ">", b"XPDS": "<"}
 _LOG_CODES, _LINEAR_CODE, _UNDEFINED = (1, 3), 2, (0, 255)
 _CHANNELS = {6: 1, 0: 1, 50: 3, 51: 4, 52: 4}

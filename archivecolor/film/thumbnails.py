@@ -46,7 +46,7 @@ def representative_frames(shots: Sequence[tuple[int, int]]) -> list[int]:
     return chosen
 
 
-def frames_at(path: Path, times: Sequence[float], options: FilmOptions = FilmOptions()) -> list[ByteArray]:  # noqa: B008  (frozen)
+def frames_at(path: Path, times: Sequence[float], options: FilmOptions = FilmOptions()) -> list[ByteArray]:
     """The frames shown at these times, upright, with square pixels, sRGB (h, w, 3).
 
     Args:

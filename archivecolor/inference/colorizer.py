@@ -32,7 +32,7 @@ from archivecolor.inference.guidance import apply_guidance, resolves_hints
 from archivecolor.inference.openvino import OpenVinoNetwork
 from archivecolor.networks import STRIDES
 from archivecolor.networks.fused import Fused, fusible
-from archivecolor.options import ColorOptions, require
+from archivecolor.options import ColorizerOptions, Engine, require
 
 RICH_DETAIL = 0.20
 """Tiles are used when the network's small copy loses more than this share of a picture's contrast."""
@@ -67,12 +67,7 @@ class Colorizer:
 
     Args:
         model: a shipped name (`lite`, `resnet18`) or a weights folder.
-        options: what decides the colours.
-        device: `auto`, `cpu`, `cuda`, `cuda:n`.
-        precision: `auto`, `fp32`, `bf16`, `fp16`.
-        batch: the largest number of pictures that go through the network together, on a GPU; 0: found by its memory.
-        engine: `torch`, or `openvino` on a CPU.
-        confidence: whether to ask about the mirror image too, to tell how sure the colours are.
+        options: colours, device, precision, engine and batch; a `RunOptions` will do.
 
     Raises:
         WeightsError: the weights are missing or damaged.
@@ -81,33 +76,26 @@ class Colorizer:
     """
 
     def __init__(
-        self,
-        model: str | Path = weights.DEFAULT_MODEL,
-        options: ColorOptions | None = None,
-        device: str = "auto",
-        precision: str = "auto",
-        batch: int = 0,
-        engine: str = "torch",
-        confidence: bool = False,
+        self, model: str | Path = weights.DEFAULT_MODEL, options: ColorizerOptions = ColorizerOptions()
     ) -> None:
-        self.options = options or ColorOptions()
-        self.device = devices.choose_device(device)
-        self.precision = devices.choose_precision(precision, self.device)
+        self.color = options.color
+        self.device = devices.choose_device(options.device)
+        self.precision = devices.choose_precision(options.precision, self.device)
         with devices.single_thread():
             network, self.card = weights.load(weights.find(str(model)))
             self.stride = STRIDES[self.card.network]
-            self.engine = self._make_scheduler(network, engine, batch)
-        self._confidence, self._median_disagreement = confidence, median_disagreement(self.card.numbers)
+            self.engine = self._make_scheduler(network, options)
+        self._confidence, self._median_disagreement = options.confidence, median_disagreement(self.card.numbers)
         self._threads = ThreadPoolExecutor(joblib.cpu_count(), "archivecolor-spread", torch.set_num_threads, (1,))
 
-    def _make_scheduler(self, network: nn.Module, engine: str, batch: int) -> BatchScheduler:
+    def _make_scheduler(self, network: nn.Module, options: ColorizerOptions) -> BatchScheduler:
         """Starts the network in the form that is fastest on this device."""
-        if engine == "openvino":
+        if options.engine == Engine.OPENVINO:
             require(self.device.type == "cpu", "--engine openvino: it computes on CPUs; add --device cpu")
             network = OpenVinoNetwork(network, self.precision, self.stride)
         elif self.device.type == "cpu" and fusible(network):
             network = Fused(network, DTYPES[self.precision])
-        return BatchScheduler(network, self.device, self.precision, batch, side=self.options.size)
+        return BatchScheduler(network, self.device, self.precision, options.batch, side=self.color.size)
 
     def __enter__(self) -> Colorizer:
         return self
@@ -151,7 +139,7 @@ class Colorizer:
 
         Args:
             samples, icc, orientation: as in `colorize`. A reduced copy is enough if its short side is at least
-                `2 * options.size` (or that of the picture, where that is smaller).
+                `2 * color.size` (or that of the picture, where that is smaller).
             size: (height, width) of the picture itself, as stored; by default that of `samples`.
 
         Raises:
@@ -176,7 +164,7 @@ class Colorizer:
         finer = partial(
             self._ab_for_hints, guide, thumbnail_luminance, copy_height * copy_width, upright((height, width))
         )
-        guide, ab = apply_guidance(self.options, guide, ab, *upright((height, width)), finer)
+        guide, ab = apply_guidance(self.color, guide, ab, *upright((height, width)), finer)
         guide, ab = to_stored(guide, orientation), to_stored(ab, orientation)
         chroma = guided_filter.upsample_chroma(guide, ab, height, width, device=self.device)
         return LuminanceMerge(to_lightness, chroma, sum(network_seconds), confidence)
@@ -192,7 +180,7 @@ class Colorizer:
         ab, confidence = self._predict_whole(guide * gain + offset, whole, network_seconds)
         short_side = self._tiled_short_side(height, width, guide, thumbnail_luminance)
         if short_side:
-            guide = thumbnail_luminance(*tiling.working_size(height, width, short_side, self.options.size))
+            guide = thumbnail_luminance(*tiling.working_size(height, width, short_side, self.color.size))
             ab = self._predict_tiles(guide * gain + offset, ab, network_seconds)
         return guide, ab, confidence
 
@@ -207,7 +195,7 @@ class Colorizer:
         """
         sizes = [(guide.shape[0] * scale, guide.shape[1] * scale) for scale in HINT_GRID_SCALES]
         grids = [guide, *(thumbnail_luminance(h, w) for h, w in sizes if h * w <= max_pixels)]
-        grid = next(grid for grid in grids if resolves_hints(self.options.hints, grid, grids[-1], *size))
+        grid = next(grid for grid in grids if resolves_hints(self.color.hints, grid, grids[-1], *size))
         if grid is guide:
             return guide, ab
         return grid, guided_filter.upsample_chroma(guide, ab, *grid.shape).rows(torch.from_numpy(grid), 0).numpy()
@@ -221,11 +209,11 @@ class Colorizer:
         [(ab, mirrored)] = self._predict_with_mirror([(lightness, size)], network_seconds)
         [disagreement] = mirror_disagreement(ab[None], mirrored[None], lightness[None])
         confidence = confidence_from(float(disagreement), self._median_disagreement)
-        return _average(ab, mirrored) if self.options.mirror else ab, confidence
+        return _average(ab, mirrored) if self.color.mirror else ab, confidence
 
     def network_size_for(self, height: int, width: int) -> tiling.NetworkSize:
         """The size at which the network sees an upright picture of these proportions."""
-        return tiling.network_size(height, width, self.options.size, self.stride)
+        return tiling.network_size(height, width, self.color.size, self.stride)
 
     def predict_ab(
         self, lightnesses: Sequence[FloatArray], size: tiling.NetworkSize, orientation: int = 1
@@ -239,13 +227,13 @@ class Colorizer:
         self, height: int, width: int, guide: FloatArray, thumbnail_luminance: Thumbnail
     ) -> float | None:
         """The short side of the copy that is predicted in tiles; None if one prediction is enough."""
-        size, short = self.options.size, min(height, width)
-        if self.options.tiles == "never":
+        size, short = self.color.size, min(height, width)
+        if self.color.tiles == "never":
             return None
         if max(height, width) > tiling.TALL_OR_WIDE * short:
             return size
         rich = short >= 2 * size and _lost_detail(guide, thumbnail_luminance) > RICH_DETAIL
-        return size * 1.5 if rich or self.options.tiles == "always" else None
+        return size * 1.5 if rich or self.color.tiles == "always" else None
 
     def _predict_tiles(self, lightness: FloatArray, whole_ab: FloatArray, network_seconds: list[float]) -> FloatArray:
         """ab (2, h, w) of a larger copy, predicted in overlapping tiles.
@@ -254,7 +242,7 @@ class Colorizer:
         neighbouring tiles cannot disagree.
         """
         height, width = lightness.shape
-        tiles = tiling.tile_windows(height, width, self.options.size)
+        tiles = tiling.tile_windows(height, width, self.color.size)
         parts = [lightness[tile.top : tile.bottom, tile.left : tile.right] for tile in tiles]
         sizes = [self.network_size_for(*part.shape) for part in parts]
         inputs = [(_resized(part, s.height, s.width), s) for part, s in zip(parts, sizes, strict=True)]
@@ -262,11 +250,11 @@ class Colorizer:
         tile_abs = [_resized_maps(ab, *part.shape) for ab, part in zip(predictions, parts, strict=True)]
         stitched = tiling.stitch(tile_abs, tiles, height, width)
         difference = _resized_maps(whole_ab, height, width) - stitched
-        return stitched + np.stack([cv2.GaussianBlur(d, (0, 0), self.options.size / 6) for d in difference])
+        return stitched + np.stack([cv2.GaussianBlur(d, (0, 0), self.color.size / 6) for d in difference])
 
     def _predict_averaged(self, inputs: list[NetworkInput], network_seconds: list[float]) -> list[FloatArray]:
-        """`_predict`; with `options.mirror`, the average of the predictions for each input and its mirror image."""
-        if not self.options.mirror:
+        """`_predict`; with `color.mirror`, the average of the predictions for each input and its mirror image."""
+        if not self.color.mirror:
             return self._predict(inputs, network_seconds)
         return [_average(ab, mirrored) for ab, mirrored in self._predict_with_mirror(inputs, network_seconds)]
 

@@ -1,24 +1,17 @@
-"""What a user can ask for, frozen at the door: each class checks its values and raises `UsageError`."""
+"""What a user can ask for. Each class is frozen, checks its values, and raises `UsageError`."""
 
 from __future__ import annotations
 
-from archivecolor.options.colour import ColorOptions, Hint, Palette, parse_hint
-from archivecolor.options.disclosure import OTHER_SOURCE_TYPES, SOURCE_TYPES, Disclosure
-from archivecolor.options.film import CODECS, DPX_CURVES, ON_BAD_FRAME, STILL_CODECS, FilmOptions
-from archivecolor.options.measuring import MEGAPIXELS, BenchOptions, EvaluationOptions, FilmEvaluationOptions
+from archivecolor.options.bench import MEGAPIXELS, BenchOptions
+from archivecolor.options.colour import ColorOptions, Hint, Palette, ReferenceOptions, Tiles, parse_hint
+from archivecolor.options.compute import ColorizerOptions, DeviceOptions, Engine, Precision
+from archivecolor.options.disclosure import OTHER_SOURCE_TYPES, Disclosure, SourceType
+from archivecolor.options.evaluation import EvaluationOptions, EvaluationRequest
+from archivecolor.options.film import STILL_CODECS, Codec, DpxCurve, FilmOptions, OnBadFrame
 from archivecolor.options.require import require
-from archivecolor.options.run import (
-    DEFAULT_MODEL,
-    ENGINES,
-    FORMATS,
-    PLACES,
-    CandidateOptions,
-    ReportOptions,
-    RunOptions,
-    Shard,
-    Strips,
-    parse_shard,
-)
+from archivecolor.options.review import CandidateOptions, ReportOptions
+from archivecolor.options.run import DEFAULT_MODEL, OutputFormat, Place, RunOptions, Shard, Strips, parse_shard
+from archivecolor.options.table import Digest, Option, Options, build, leaves, refuse_unknown
 from archivecolor.options.training import (
     DISCRIMINATORS,
     GANS,
@@ -37,45 +30,56 @@ from archivecolor.options.training import (
 )
 
 __all__ = [
-    "CODECS",
     "DEFAULT_MODEL",
     "DISCRIMINATORS",
-    "DPX_CURVES",
-    "ENGINES",
-    "FORMATS",
     "GANS",
     "LARGEST_VALIDATION",
     "MEGAPIXELS",
-    "ON_BAD_FRAME",
     "OTHER_SOURCE_TYPES",
-    "PLACES",
-    "SOURCE_TYPES",
     "STILL_CODECS",
     "TEACHERS",
     "AdversarialOptions",
     "AppearanceOptions",
     "BenchOptions",
     "CandidateOptions",
+    "Codec",
     "ColorOptions",
+    "ColorizerOptions",
+    "DeviceOptions",
+    "Digest",
     "Disclosure",
     "DistillationOptions",
+    "DpxCurve",
+    "Engine",
     "EvaluationOptions",
-    "FilmEvaluationOptions",
+    "EvaluationRequest",
     "FilmOptions",
     "Hint",
     "LrSearchOptions",
+    "OnBadFrame",
+    "Option",
+    "Options",
+    "OutputFormat",
     "Palette",
+    "Place",
+    "Precision",
     "PreviewOptions",
+    "ReferenceOptions",
     "ReportOptions",
     "RunOptions",
     "Shard",
+    "SourceType",
     "StageOptions",
     "StopWhen",
     "Strips",
+    "Tiles",
+    "build",
+    "leaves",
     "parse_hint",
     "parse_shard",
     "parse_sizes",
     "parse_stop_when",
+    "refuse_unknown",
     "require",
     "validation_side",
 ]

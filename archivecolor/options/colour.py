@@ -1,12 +1,22 @@
-"""How colours are found and laid on: what all pictures of a run share."""
+"""How colours are found and applied: what all pictures of a run share."""
 
 from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
 
 from archivecolor.errors import UsageError
 from archivecolor.options.require import require
+from archivecolor.options.table import Digest, Option, Options, between
+
+
+class Tiles(StrEnum):
+    AUTO = "auto"
+    ALWAYS = "always"
+    NEVER = "never"
 
 
 @dataclass(frozen=True)
@@ -14,10 +24,11 @@ class Hint:
     """A colour that a person pins to a place."""
 
     x: int
-    """Pixels from the left of the picture as it is seen, upright."""
+    """Pixels from the left of the upright picture."""
     y: int
+    """Pixels from its top."""
     colour: str
-    """`#rrggbb`; its hue and chroma count, the lightness stays the picture's."""
+    """`#rrggbb`. Its hue and chroma count; the picture keeps its own lightness."""
 
     def __post_init__(self) -> None:
         require(self.x >= 0 and self.y >= 0, f"--hint {self}: x and y must be 0 or more")
@@ -25,59 +36,6 @@ class Hint:
 
     def __str__(self) -> str:
         return f"{self.x},{self.y},{self.colour}"
-
-
-@dataclass(frozen=True)
-class Palette:
-    """The colours of a reference picture, as statistics (`reference.read_palette` makes them)."""
-
-    name: str
-    sha256: str
-    """Of the reference's file."""
-    classes: tuple[tuple[float, ...], ...]
-    """For each class of lightness: mean a, mean b, var a, cov ab, var b."""
-    strength: float = 1.0
-    """How far colours move towards the reference's, 0 to 1."""
-
-    def __post_init__(self) -> None:
-        require(0 <= self.strength <= 1, f"--palette-strength {self.strength:g}: must be from 0 to 1")
-
-
-@dataclass(frozen=True)
-class ColorOptions:
-    """What decides the colours of a picture, besides the weights."""
-
-    size: int = 256
-    """The network sees about `size`² pixels."""
-    strength: float = 1.0
-    """Chroma is multiplied by this."""
-    tiles: str = "auto"
-    """`auto`: for panoramas and rich detail; `always`; `never`."""
-    palette: Palette | None = None
-    """Colours are moved towards these."""
-    hints: tuple[Hint, ...] = ()
-    mirror: bool = False
-    """The network looks at the mirror image too, and its two answers are averaged."""
-
-    def __post_init__(self) -> None:
-        require(64 <= self.size <= 2048, f"--size {self.size}: must be from 64 to 2048")
-        require(0 <= self.strength <= 2, f"--strength {self.strength}: must be from 0 to 2")
-        require(self.tiles in ("auto", "always", "never"), f"--tiles {self.tiles}: write auto, always or never")
-
-    def guidance(self) -> tuple[str, ...]:
-        """What a person said about the colours, for the record."""
-        words = []
-        if self.palette:
-            source = f"{self.palette.name} (sha256 {self.palette.sha256})"
-            words.append(f"palette of {source}, strength {self.palette.strength:g}")
-        return (*words, *(f"colour {hint.colour} pinned at {hint.x},{hint.y}" for hint in self.hints))
-
-    def decisive(self) -> dict[str, object]:
-        """What goes into the digest. Guidance and mirror are named only where there are any, so that what was made
-        before this program had them is still known for the same."""
-        plain: dict[str, object] = {"size": self.size, "strength": float(self.strength), "tiles": self.tiles}
-        added = {"guidance": list(self.guidance()), "mirror": self.mirror}
-        return plain | {key: value for key, value in added.items() if value}
 
 
 def parse_hint(text: str) -> Hint:
@@ -92,3 +50,76 @@ def parse_hint(text: str) -> Hint:
             f"--hint {text!r}: write x,y,#rrggbb in pixels of the upright picture, for example 120,80,#3a5f8b"
         )
     return Hint(int(form[1]), int(form[2]), f"#{form[3].lower()}")
+
+
+@dataclass(frozen=True)
+class Palette:
+    """The colours of a reference picture, as statistics (`reference_palette.read_palette` measures them)."""
+
+    name: str
+    sha256: str
+    """Of the reference's file."""
+    classes: tuple[tuple[float, ...], ...]
+    """For each class of lightness: mean a, mean b, var a, cov ab, var b."""
+    strength: float = 1.0
+    """How far colours move towards the reference's, 0 to 1."""
+
+    def __post_init__(self) -> None:
+        require(0 <= self.strength <= 1, f"--palette-strength {self.strength:g}: must be from 0 to 1")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ColorOptions(Options):
+    """What decides the colours of a picture, besides the weights."""
+
+    size: Annotated[
+        int, Option("The network sees about SIZE x SIZE pixels.", check=between(64, 2048), digest=Digest.BOTH)
+    ] = 256
+    strength: Annotated[float, Option("Multiplies the chroma, 0 to 2.", check=between(0, 2), digest=Digest.BOTH)] = 1.0
+    tiles: Annotated[
+        Tiles,
+        Option(
+            "Whether overlapping tiles are coloured one by one; auto: for panoramas and rich detail.",
+            digest=Digest.PHOTO,
+        ),
+    ] = Tiles.AUTO
+    palette: Palette | None = None
+    """The pictures' colours are moved towards these."""
+    hints: Annotated[
+        tuple[Hint, ...],
+        Option(
+            "Pin a colour to a pixel of one upright picture; it spreads up to the edges around it. May be repeated.",
+            flag="--hint", metavar="X,Y,#RRGGBB", parse=parse_hint,
+        ),
+    ] = ()  # fmt: skip
+    mirror: Annotated[
+        bool,
+        Option(
+            "Colour the mirror image too, and average both: steadier colours, twice the network's time.",
+            digest=Digest.PHOTO, digest_only_if_changed=True,
+        ),
+    ] = False  # fmt: skip
+
+    def guidance(self) -> tuple[str, ...]:
+        """What a person said about the colours, for the record."""
+        words = []
+        if self.palette:
+            source = f"{self.palette.name} (sha256 {self.palette.sha256})"
+            words.append(f"palette of {source}, strength {self.palette.strength:g}")
+        return (*words, *(f"colour {hint.colour} pinned at {hint.x},{hint.y}" for hint in self.hints))
+
+    def digest_fields(self, kind: Digest) -> dict[str, object]:
+        """Guidance is part of a photograph's digest only where there is some: finished runs were made before it
+        existed."""
+        guidance = list(self.guidance()) if kind & Digest.PHOTO else []
+        return super().digest_fields(kind) | ({"guidance": guidance} if guidance else {})
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReferenceOptions(Options):
+    """A reference picture, before its palette is measured."""
+
+    palette: Annotated[Path | None, Option("Colour photograph; the pictures' colours are moved towards its.")] = None
+    palette_strength: Annotated[
+        float, Option("How far colours move towards those of --palette, 0 to 1.", check=between(0, 1))
+    ] = 0.7

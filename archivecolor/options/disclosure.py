@@ -1,56 +1,75 @@
-"""What a result says of where its colours come from."""
+"""What a result says about where its colours come from."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from enum import StrEnum
 from pathlib import Path
+from typing import Annotated
 
 from archivecolor.options.require import require
+from archivecolor.options.table import Digest, Option, Options
 
-SOURCE_TYPES = (
-    "compositeWithTrainedAlgorithmicMedia", "algorithmicallyEnhanced", "trainedAlgorithmicMedia", "compositeSynthetic",
-    "composite", "algorithmicMedia", "dataDrivenMedia",
-)  # fmt: skip
-"""Terms of IPTC's vocabulary `digitalsourcetype` that a picture with added colour can bear."""
+
+class SourceType(StrEnum):
+    """The terms of IPTC's vocabulary `digitalsourcetype` that fit a picture with added colour."""
+
+    COMPOSITE_WITH_TRAINED_ALGORITHMIC_MEDIA = "compositeWithTrainedAlgorithmicMedia"
+    ALGORITHMICALLY_ENHANCED = "algorithmicallyEnhanced"
+    TRAINED_ALGORITHMIC_MEDIA = "trainedAlgorithmicMedia"
+    COMPOSITE_SYNTHETIC = "compositeSynthetic"
+    COMPOSITE = "composite"
+    ALGORITHMIC_MEDIA = "algorithmicMedia"
+    DATA_DRIVEN_MEDIA = "dataDrivenMedia"
+
+
 OTHER_SOURCE_TYPES = (
     "digitalCapture", "computationalCapture", "multiFrameComputationalCapture", "negativeFilm", "positiveFilm", "print",
     "humanEdits", "minorHumanEdits", "compositeCapture", "digitalCreation", "digitalArt", "softwareImage",
     "virtualRecording", "screenCapture",
 )  # fmt: skip
-"""Its other terms: all of them say, or leave it to be believed, that the colour was captured or made by hand."""
+"""Its other terms. All of them say, or suggest, that the colour was captured or made by hand."""
 
 
-@dataclass(frozen=True)
-class Disclosure:
+@dataclass(frozen=True, kw_only=True)
+class Disclosure(Options):
     """How an output says that its colour was added."""
 
-    source_type: str = SOURCE_TYPES[0]
-    """A term of `SOURCE_TYPES`."""
-    mark: str = ""
-    """A line of text burnt into a corner; `auto` for the usual words, empty for none."""
-    mark_font: Path | None = None
-    """A TrueType or OpenType font, for letters that the built-in one lacks."""
-    sidecar: bool = True
-    """Beside each output, a JSON file with all that is needed to make it again."""
-    c2pa: str = ""
-    """`cert.pem,key.pem`: sign each output's content credentials with them."""
+    source_type: Annotated[
+        SourceType,
+        Option(
+            "IPTC's term for the outputs, for example algorithmicallyEnhanced.",
+            flag="--digital-source-type", metavar="TERM", digest=Digest.BOTH,
+        ),
+    ] = SourceType.COMPOSITE_WITH_TRAINED_ALGORITHMIC_MEDIA  # fmt: skip
+    mark: Annotated[
+        str,
+        Option("Burn a small line of text into a corner; auto: the usual words.", metavar="TEXT", digest=Digest.PHOTO),
+    ] = ""
+    mark_font: Annotated[Path | None, Option("TrueType or OpenType font for --mark, for letters beyond English.")] = (
+        None
+    )
+    sidecar: Annotated[
+        bool, Option("Write NAME.json beside each output, with everything that is needed to make it again.")
+    ] = True
+    c2pa: Annotated[str, Option("Sign content credentials with these two PEM files.", metavar="CERT,KEY")] = ""
 
     def __post_init__(self) -> None:
         require(
             self.source_type not in OTHER_SOURCE_TYPES,
             f"--digital-source-type {self.source_type}: it would hide that the colour was added; write one of "
-            f"{', '.join(SOURCE_TYPES)}",
+            f"{', '.join(SourceType)}",
         )
-        require(
-            self.source_type in SOURCE_TYPES,
-            f"--digital-source-type {self.source_type}: no term of IPTC's; write one of {', '.join(SOURCE_TYPES)}",
-        )
+        super().__post_init__()
         require(self.mark.isprintable(), "--mark: must be one line of text")
         require(
             self.c2pa == "" or len(self.c2pa.split(",")) == 2, f"--c2pa {self.c2pa}: write the two files as CERT,KEY"
         )
 
-    def decisive(self) -> dict[str, object]:
-        """What decides the bytes of an output. Of a signature only that there is one: every one is new."""
+    def digest_fields(self, kind: Digest) -> dict[str, object]:
+        """A font counts only with a mark. Every signature is new, so only whether there is one counts."""
+        plain = super().digest_fields(kind)
         font = str(self.mark_font) if self.mark and self.mark_font else ""
-        return {"source_type": self.source_type, "mark": self.mark, "mark_font": font, "c2pa": bool(self.c2pa)}
+        if kind is Digest.PHOTO:
+            return plain | {"mark_font": font, "c2pa": bool(self.c2pa)}
+        return plain | ({"mark": self.mark, "mark_font": font} if self.mark else {})

@@ -3,78 +3,140 @@
 from __future__ import annotations
 
 import re
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
+from enum import StrEnum
 from fractions import Fraction
 from pathlib import Path
+from typing import Annotated
 
 from archivecolor.options.require import require
-
-CODECS = ("auto", "h264", "h265", "av1", "prores", "gif", "dpx", "tiff", "png")
-STILL_CODECS = ("dpx", "tiff", "png")
-"""Those of `CODECS` that make a file of each frame."""
-ON_BAD_FRAME = ("repeat", "grey")
-DPX_CURVES = ("auto", "log", "linear", "video")
+from archivecolor.options.table import Digest, Option, Options, between
 
 
-@dataclass(frozen=True)
-class FilmOptions:
+class Codec(StrEnum):
+    AUTO = "auto"
+    H264 = "h264"
+    H265 = "h265"
+    AV1 = "av1"
+    PRORES = "prores"
+    GIF = "gif"
+    DPX = "dpx"
+    TIFF = "tiff"
+    PNG = "png"
+
+
+STILL_CODECS = (Codec.DPX, Codec.TIFF, Codec.PNG)
+"""These write one file for each frame."""
+
+
+class OnBadFrame(StrEnum):
+    REPEAT = "repeat"
+    GREY = "grey"
+
+
+class DpxCurve(StrEnum):
+    AUTO = "auto"
+    LOG = "log"
+    LINEAR = "linear"
+    VIDEO = "video"
+
+
+@dataclass(frozen=True, kw_only=True)
+class FilmOptions(Options):
     """What decides how a film is coloured and written, besides `ColorOptions`."""
 
-    codec: str = "auto"
-    """`auto`: numbered files come out as such, all other films as `h264`."""
-    master: bool = False
-    """FFV1 with chroma in full resolution, in Matroska, instead of `codec`."""
-    steady: float = 1.0
-    """How steady colours are over time: 0 each frame by itself, 1 as far as the picture's motion allows."""
-    every: str = "auto"
-    """The network sees every so manieth frame; `auto`: as few as the error that is measured allows."""
-    cuts: Path | None = None
-    """A text file with the first frames of shots; None: they are looked for."""
-    on_bad_frame: str = "repeat"
-    """What stands for a frame that cannot be decoded: `repeat` the last good one, or `grey`."""
-    fps: str = ""
-    """Frames a second of numbered files: `18`, `23.976`, `24000/1001`; "": by their headers, or 24."""
-    sequences: bool = False
-    """Whether numbered pictures in folders are the frames of films; DPX files always are."""
-    dpx_curve: str = "auto"
-    """What the codes of DPX files stand for: printing density (`log`), light (`linear`) or `video`; `auto`: what their
-    headers say."""
-    deinterlace: bool = False
-    title_card: str = ""
-    """Words of a card that is shown before the film; `auto` for the usual ones, empty for none."""
+    codec: Annotated[
+        Codec,
+        Option(
+            "Codec of films; dpx, tiff and png write one file for each frame. auto: numbered files stay numbered "
+            "files, other films become h264.",
+            metavar="CODEC", digest=Digest.FILM,
+        ),
+    ] = Codec.AUTO  # fmt: skip
+    master: Annotated[
+        bool,
+        Option("Write films as FFV1 with full chroma in Matroska; luma is kept bit for bit.", digest=Digest.FILM),
+    ] = False
+    steady: Annotated[
+        float,
+        Option(
+            "How steady a film's colours are over time: 0 colours each frame by itself, 1 smooths along all motion.",
+            check=between(0, 1), digest=Digest.FILM,
+        ),
+    ] = 1.0  # fmt: skip
+    every: Annotated[
+        str,
+        Option(
+            "N: the network sees every Nth frame; auto: as few as keep the measured colour error under the limit.",
+            metavar="auto|N", digest=Digest.FILM,
+        ),
+    ] = "auto"  # fmt: skip
+    cuts: Annotated[
+        Path | None,
+        Option("Text file with the first frame of each shot; without it, cuts are detected.", digest=Digest.FILM),
+    ] = None
+    on_bad_frame: Annotated[
+        OnBadFrame,
+        Option("What replaces a frame that cannot be decoded: the last good frame, or grey.", digest=Digest.FILM),
+    ] = OnBadFrame.REPEAT
+    fps: Annotated[
+        str,
+        Option(
+            "Frames per second of numbered files, for example 18, 23.976 or 24000/1001; without it, what their "
+            "headers say, or 24.",
+            metavar="RATE", digest=Digest.FILM, digest_only_if_changed=True,
+        ),
+    ] = ""  # fmt: skip
+    sequences: Annotated[
+        bool, Option("Treat numbered pictures in folders as the frames of films; DPX files always are.")
+    ] = False
+    dpx_curve: Annotated[
+        DpxCurve,
+        Option(
+            "What DPX codes stand for: printing density (log), light (linear) or video; auto: what the headers say.",
+            digest=Digest.FILM, digest_only_if_changed=True,
+        ),
+    ] = DpxCurve.AUTO  # fmt: skip
+    deinterlace: Annotated[
+        bool,
+        Option(
+            "Make interlaced films progressive; without it, they stay interlaced.",
+            digest=Digest.FILM, digest_only_if_changed=True,
+        ),
+    ] = False  # fmt: skip
+    title_card: Annotated[
+        str,
+        Option(
+            "Show a card for five seconds before a film, to say that its colour is invented; auto: the usual words.",
+            metavar="TEXT", digest=Digest.FILM, digest_only_if_changed=True,
+        ),
+    ] = ""  # fmt: skip
 
     def __post_init__(self) -> None:
-        require(self.codec in CODECS, f"--codec {self.codec}: write one of {', '.join(CODECS)}")
-        require(0 <= self.steady <= 1, f"--steady {self.steady:g}: must be from 0 to 1")
+        super().__post_init__()
         known = self.every == "auto" or (self.every.isdecimal() and 1 <= int(self.every) <= 24)
         require(known, f"--every {self.every}: write auto, or a number from 1 to 24")
-        known = self.on_bad_frame in ON_BAD_FRAME
-        require(known, f"--on-bad-frame {self.on_bad_frame}: write {' or '.join(ON_BAD_FRAME)}")
         require(not self.fps or _is_rate(self.fps), f"--fps {self.fps}: write 24, 16.667 or 24000/1001; 1 to 1000")
-        known = self.dpx_curve in DPX_CURVES
-        require(known, f"--dpx-curve {self.dpx_curve}: write one of {', '.join(DPX_CURVES)}")
         require(self.title_card.replace("\n", "").isprintable(), "--title-card: must be plain text")
-        own = self.codec != "auto" and self.master
-        require(not own, f"--master and --codec {self.codec}: a master is FFV1; leave one out")
+        both = self.codec != Codec.AUTO and self.master
+        require(not both, f"--master and --codec {self.codec}: a master is FFV1; leave one out")
 
-    def decisive(self, numbered: bool) -> dict[str, object]:
-        """What goes into the digest of a film file, or of numbered files; what was added later, only where it is asked
-        for, and only where it counts."""
-        later = ("fps", "sequences", "dpx_curve", "deinterlace", "title_card")
-        usual = FilmOptions()
-        told = {name: value for name, value in asdict(self).items()
-                if name not in later or value != getattr(usual, name)}  # fmt: skip
-        idle = ["sequences", *(["deinterlace"] if numbered else ["fps", "dpx_curve"])]  # what is a film is settled
+    def digest_fields(self, kind: Digest, numbered: bool = False) -> dict[str, object]:
+        """What goes into the digest of a film file, or of numbered files: only what has an effect there."""
+        unused = ["deinterlace"] if numbered else ["fps", "dpx_curve"]
         if not self.in_one_file(numbered):
-            idle.append("title_card")
-        told = {name: value for name, value in told.items() if name not in idle}
-        cuts = self.cuts.read_text(encoding="utf-8") if self.cuts else None
-        codec = "h264" if self.codec == "auto" and not numbered else self.codec
-        return {**told, "codec": codec, "steady": float(self.steady), "cuts": cuts}
+            unused.append("title_card")
+        plain = {name: value for name, value in super().digest_fields(kind).items() if name not in unused}
+        if kind is Digest.FILM:
+            plain["cuts"] = self.cuts.read_text(encoding="utf-8") if self.cuts else None
+            plain["codec"] = Codec.H264 if self.codec == Codec.AUTO and not numbered else self.codec
+        return plain
 
     def in_one_file(self, numbered: bool) -> bool:
-        """Whether a film comes out as a file with a picture track, and not as numbered files or a GIF."""
-        return self.codec not in ("gif", *STILL_CODECS) and not (numbered and self.codec == "auto" and not self.master)
+        """Whether the film is written as one file with a picture track, not as numbered files or a GIF."""
+        if self.codec == Codec.AUTO:
+            return self.master or not numbered
+        return self.codec not in (Codec.GIF, *STILL_CODECS)
 
 
 def _is_rate(text: str) -> bool:

@@ -1,4 +1,4 @@
-"""A run as a whole, and the verbs around it."""
+"""A run as a whole."""
 
 from __future__ import annotations
 
@@ -6,209 +6,56 @@ import hashlib
 import json
 import re
 from dataclasses import dataclass
+from enum import StrEnum
 from pathlib import Path
+from typing import Annotated
 
 from archivecolor.errors import UsageError
-from archivecolor.options.colour import ColorOptions
+from archivecolor.options.compute import ColorizerOptions
 from archivecolor.options.disclosure import Disclosure
-from archivecolor.options.film import FilmOptions
+from archivecolor.options.film import Codec, FilmOptions
 from archivecolor.options.require import require
+from archivecolor.options.table import Digest, Option, above, at_least, between
+
+DEFAULT_MODEL = "lite"
+"""The weights of `run` on every device. This becomes `resnet18` when its numbers are at least as good."""
+
+
+class OutputFormat(StrEnum):
+    SAME = "same"
+    JPEG = "jpeg"
+    PNG = "png"
+    TIFF = "tiff"
+    WEBP = "webp"
+
+
+class Place(StrEnum):
+    LOCAL = "local"
+    RAY = "ray"
 
 
 @dataclass(frozen=True)
 class Shard:
-    """One of `count` shares of the inputs: nobody has to divide them, and none need know of the others."""
+    """One of `count` shares of the inputs. Each share is known by its number alone; nobody has to divide the inputs."""
 
     index: int
     """From 1 to `count`."""
     count: int
 
     def __post_init__(self) -> None:
-        require(
-            1 <= self.index <= self.count, f"--shard {self.index}/{self.count}: must be from 1/{self.count} to "
-            f"{self.count}/{self.count}",
-        )  # fmt: skip
+        first, last = f"1/{self.count}", f"{self.count}/{self.count}"
+        inside = 1 <= self.index <= self.count
+        require(inside, f"--shard {self.index}/{self.count}: must be from {first} to {last}")
 
     def has(self, name: str) -> bool:
-        """Whether the picture of this name is in it. The name alone decides, on every machine and in every version of
-        Python, so that pictures that are added later move no others."""
+        """Whether the picture of this name is in the share. The name alone decides, on every machine and in every
+        version of Python, so pictures that are added later move no others."""
         digest = hashlib.sha256(name.encode("utf-8", "surrogatepass")).digest()
         return int.from_bytes(digest[:8], "big") % self.count == self.index - 1
 
 
-DEFAULT_MODEL = "lite"
-"""The weights of `run` on every device; `resnet18` once its numbers are at least as good."""
-ENGINES = ("torch", "openvino")
-PLACES = ("local", "ray")
-FORMATS = ("same", "jpeg", "png", "tiff", "webp")
-
-
-@dataclass(frozen=True)
-class Strips:
-    """When a TIFF is read, coloured and written strip by strip, and how large a copy of it is held meanwhile."""
-
-    above: float = float("inf")
-    """Megapixels, all pages together."""
-    short_side: int = 1024
-    """Of the reduced copy, in pixels; half the picture's own where that is smaller."""
-
-
-@dataclass(frozen=True)
-class RunOptions:
-    """One run over a collection."""
-
-    inputs: tuple[str, ...]
-    out: Path
-    model: str = DEFAULT_MODEL
-    color: ColorOptions = ColorOptions()
-    device: str = "auto"
-    """Several with commas between them: a process for each. Only the command line (`supervise.drive`) starts these;
-    `run.drive` takes one device."""
-    precision: str = "auto"
-    batch: int = 0
-    """The most pictures that go through the network together, on a GPU."""
-    workers: int = 0
-    """Threads that read, spread and write; 0: one more than there are cores."""
-    format: str = "same"
-    quality: int = 95
-    """Of JPEG and WebP, 1 to 100."""
-    suffix: str = ""
-    """Added to the stem of every output."""
-    recolor: bool = False
-    overwrite: bool = False
-    limit: int | None = None
-    max_megapixels: float = 500
-    disclosure: Disclosure = Disclosure()
-    strips_above: float = 100
-    """Megapixels above which a TIFF is not held in memory."""
-    engine: str = "torch"
-    """What computes the network: `torch`, or `openvino` on CPUs."""
-    redo: Path | None = None
-    """Decisions of a review: only what they reject is done, again."""
-    confidence: bool = False
-    """Tell for each picture how sure its colours are; the network looks at it twice. No colour depends on it."""
-    film: FilmOptions = FilmOptions()
-    shard: Shard | None = None
-    """The share of the inputs to do; None for all."""
-    on: str = "local"
-    """`local`: this machine; `ray`: a Ray cluster."""
-    address: str = ""
-    """Of the Ray cluster; empty: one is started on this machine."""
-    beside: int = 1
-    """Processes of this run on this machine, this one included; they share its cores and its memory."""
-
-    def __post_init__(self) -> None:
-        require(bool(self.inputs), "no INPUT given")
-        require(self.engine in ENGINES, f"--engine {self.engine}: write one of {', '.join(ENGINES)}")
-        require(self.batch >= 0, f"--batch {self.batch}: must be at least 1, or 0 for what the memory allows")
-        require(self.workers >= 0, f"--workers {self.workers}: must be 0 (automatic) or more")
-        require(self.format in FORMATS, f"--format {self.format}: write one of {', '.join(FORMATS)}")
-        require(1 <= self.quality <= 100, f"--quality {self.quality}: must be from 1 to 100")
-        require("/" not in self.suffix and "\\" not in self.suffix, f"--suffix {self.suffix}: must not contain a slash")
-        require(self.limit is None or self.limit >= 1, f"--limit {self.limit}: must be at least 1")
-        require(self.on in PLACES, f"--on {self.on}: write {' or '.join(PLACES)}")
-        require(self.on == "ray" or not self.address, f"--address {self.address}: only with --on ray")
-        several = "," in self.device
-        require(not (several and self.shard), f"--device {self.device}: with --shard, each device takes one of its own")
-        require(self.on == "local" or not several, f"--device {self.device}: with --on ray, Ray finds the devices")
-        outside = "://" in self.address
-        require(not outside, f"--address {self.address}: start it on a machine of the cluster, with --address auto")
-        require(self.max_megapixels > 0, f"--max-megapixels {self.max_megapixels:g}: must be above 0")
-        require(self.strips_above > 0, f"--strips-above {self.strips_above:g}: must be above 0")
-
-    def strips(self) -> Strips:
-        """Only TIFF is written strip by strip. The reduced copy has four times the side that the network sees, twice
-        what the choice between one look and tiles needs."""
-        above = self.strips_above if self.format in ("same", "tiff") else float("inf")
-        return Strips(above, 4 * self.color.size)
-
-    def digest(self) -> str:
-        """A hash of everything that decides the bytes of an output, besides source and weights. Device and engine
-        are left out: a run that began on one machine may be finished on another."""
-        decisive = {
-            **self.color.decisive(), **self.disclosure.decisive(), "precision": self.precision, "format": self.format,
-            "quality": self.quality, "suffix": self.suffix, "recolor": self.recolor,
-            "strips_above": float(self.strips_above),
-        }  # fmt: skip
-        return _hashed(decisive)
-
-    def film_digest(self, numbered: bool = False, lossy: bool = False) -> str:
-        """The same for a film's output.
-
-        Args:
-            numbered: its source is numbered files,
-            lossy: and of a format that has a quality.
-        """
-        decisive = {
-            **self.film.decisive(numbered), "size": self.color.size,
-            "strength": float(self.color.strength), "source_type": self.disclosure.source_type,
-            "precision": self.precision, "suffix": self.suffix, "recolor": self.recolor,
-        }  # fmt: skip
-        if self.disclosure.mark:
-            decisive |= {"mark": self.disclosure.mark, "mark_font": str(self.disclosure.mark_font or "")}
-        if self.film.title_card and self.film.in_one_file(numbered):
-            decisive |= {"mark_font": str(self.disclosure.mark_font or "")}
-        own_format = numbered and self.film.codec == "auto" and not self.film.master
-        if own_format and lossy and self.quality != RunOptions.quality:
-            decisive |= {"quality": self.quality}
-        return _hashed(decisive)
-
-
-def _hashed(decisive: dict[str, object]) -> str:
-    return hashlib.sha256(json.dumps(decisive, sort_keys=True).encode()).hexdigest()[:16]
-
-
-@dataclass(frozen=True)
-class CandidateOptions:
-    """Which colourings of a picture to show side by side."""
-
-    picture: Path
-    out: Path
-    models: tuple[str, ...] = ("lite", "resnet18")
-    sizes: tuple[int, ...] = (256, 384)
-    strengths: tuple[float, ...] = (1.0, 1.4)
-    side: int = 360
-    """The long side of each on the sheet, pixels."""
-    device: str = "auto"
-    precision: str = "auto"
-
-    def __post_init__(self) -> None:
-        require(self.out.suffix.lower() == ".png", f"--out {self.out}: must end in .png")
-        require(
-            bool(self.models and self.sizes and self.strengths), "--model, --size, --strength: name at least one each"
-        )
-        require(100 <= self.side <= 2000, f"--side {self.side}: must be from 100 to 2000")
-        for size in self.sizes:
-            ColorOptions(size)
-        for strength in self.strengths:
-            ColorOptions(strength=strength)
-
-
-@dataclass(frozen=True)
-class ReportOptions:
-    """A review page of a run."""
-
-    out: Path
-    """The run's output folder."""
-    to: Path | None = None
-    """The report's folder; None: beside `out`, named after it."""
-    view: int = 1000
-    """The long side of the pictures in the before/after view, pixels."""
-    workers: int = 0
-    """Threads that read and reduce; 0: as many as there are cores."""
-
-    def __post_init__(self) -> None:
-        require(300 <= self.view <= 8000, f"--view {self.view}: must be from 300 to 8000")
-        require(self.workers >= 0, f"--workers {self.workers}: must be 0 (automatic) or more")
-
-    def folder(self) -> Path:
-        """Where the report goes."""
-        whole = self.out.resolve()
-        return self.to or whole.with_name(f"{whole.name}-report")
-
-
 def parse_shard(text: str) -> Shard | None:
-    """`3/8` -> Shard(3, 8); nothing -> None.
+    """`3/8` -> Shard(3, 8); empty -> None.
 
     Raises:
         UsageError: it is not of this form.
@@ -219,3 +66,117 @@ def parse_shard(text: str) -> Shard | None:
     if not form:
         raise UsageError(f"--shard {text}: write I/N, for example 3/8 for the third of eight")
     return Shard(int(form[1]), int(form[2]))
+
+
+@dataclass(frozen=True)
+class Strips:
+    """When a TIFF is read, coloured and written strip by strip, and how large its reduced copy in memory is."""
+
+    above: float = float("inf")
+    """Megapixels of all pages together."""
+    short_side: int = 1024
+    """Of the reduced copy, in pixels; half the picture's own short side where that is smaller."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunOptions(ColorizerOptions):
+    """One run over a collection."""
+
+    inputs: Annotated[
+        tuple[str, ...],
+        Option(
+            "Files, folders, patterns (*.tif, frame_%06d.dpx), @list.txt, or - for a list on stdin.",
+            metavar="INPUT...", positional=True,
+        ),
+    ]  # fmt: skip
+    out: Annotated[Path, Option("Folder for the coloured tree and its manifest.jsonl.")]
+    model: Annotated[str, Option("Weights: lite, resnet18, or a folder.")] = DEFAULT_MODEL
+    device: Annotated[
+        str,
+        Option("auto, cpu, cuda or cuda:N; several with commas between them: one process for each.", metavar="DEVICE"),
+    ] = "auto"
+    """Only the command line starts several processes (`multi_device.drive`); `runner.drive` takes one device."""
+    workers: Annotated[
+        int, Option("Threads that read, merge and write; 0: one more than there are cores.", check=at_least(0))
+    ] = 0
+    format: Annotated[OutputFormat, Option("Format of the outputs.", digest=Digest.PHOTO)] = OutputFormat.SAME
+    quality: Annotated[
+        int, Option("Quality of JPEG and WebP, 1 to 100.", check=between(1, 100), digest=Digest.PHOTO)
+    ] = 95
+    suffix: Annotated[
+        str, Option("Added to the stem of every output's name, for example _color.", digest=Digest.BOTH)
+    ] = ""
+    recolor: Annotated[bool, Option("Also colour pictures that are in colour already.", digest=Digest.BOTH)] = False
+    overwrite: Annotated[bool, Option("Colour everything again, and replace files that this program did not make.")] = (
+        False
+    )
+    shard: Annotated[
+        Shard | None,
+        Option(
+            "Colour only the I-th of N shares; other machines take the others, then run manifest merge.",
+            metavar="I/N", parse=parse_shard,
+        ),
+    ] = None  # fmt: skip
+    on: Annotated[Place, Option("Where to run: local is this machine, ray a Ray cluster.")] = Place.LOCAL
+    address: Annotated[
+        str, Option("Address of the Ray cluster, or auto; without it, a cluster is started on this machine.")
+    ] = ""
+    limit: Annotated[int | None, Option("Only the first N pictures.", metavar="N", check=at_least(1))] = None
+    max_megapixels: Annotated[float, Option("Refuse larger pictures before decoding them.", check=above(0))] = 500
+    redo: Annotated[
+        Path | None, Option("decisions.json of a review: colour again the pictures that it rejects, and no others.")
+    ] = None
+    strips_above: Annotated[
+        float,
+        Option(
+            "Colour TIFFs above this many megapixels strip by strip instead of holding them in memory.",
+            check=above(0), digest=Digest.PHOTO,
+        ),
+    ] = 100  # fmt: skip
+    disclosure: Disclosure = Disclosure()
+    film: FilmOptions = FilmOptions()
+    local_processes: int = 1
+    """Processes of this run on this machine, this one included. They share its cores and its memory."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        require(bool(self.inputs), "no INPUT given")
+        require("/" not in self.suffix and "\\" not in self.suffix, f"--suffix {self.suffix}: must not contain a slash")
+        require(self.on == Place.RAY or not self.address, f"--address {self.address}: only with --on ray")
+        several = "," in self.device
+        require(not (several and self.shard), f"--device {self.device}: with --shard, each device takes one of its own")
+        require(self.on == Place.LOCAL or not several, f"--device {self.device}: with --on ray, Ray finds the devices")
+        outside = "://" in self.address
+        require(not outside, f"--address {self.address}: start it on a machine of the cluster, with --address auto")
+
+    def strips(self) -> Strips:
+        """Only TIFF is written strip by strip. The reduced copy has four times the side that the network sees: twice
+        what the choice between the whole picture and tiles needs."""
+        above = self.strips_above if self.format in (OutputFormat.SAME, OutputFormat.TIFF) else float("inf")
+        return Strips(above, 4 * self.color.size)
+
+    def digest(self) -> str:
+        """A hash of everything that decides the bytes of a photograph's output, besides source and weights. Device and
+        engine are left out: a run that began on one machine may be finished on another."""
+        return _hashed({name: value for group in (self, self.color, self.disclosure)
+                        for name, value in group.digest_fields(Digest.PHOTO).items()})  # fmt: skip
+
+    def film_digest(self, numbered: bool = False, lossy: bool = False) -> str:
+        """The same for a film's output.
+
+        Args:
+            numbered: its source is numbered files,
+            lossy: of a format that has a quality.
+        """
+        values = self.digest_fields(Digest.FILM) | self.color.digest_fields(Digest.FILM)
+        values |= self.disclosure.digest_fields(Digest.FILM) | self.film.digest_fields(Digest.FILM, numbered)
+        if self.film.title_card and self.film.in_one_file(numbered):
+            values |= {"mark_font": str(self.disclosure.mark_font or "")}
+        keeps_format = numbered and self.film.codec == Codec.AUTO and not self.film.master
+        if keeps_format and lossy and self.quality != RunOptions.quality:
+            values |= {"quality": self.quality}
+        return _hashed(values)
+
+
+def _hashed(values: dict[str, object]) -> str:
+    return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()[:16]

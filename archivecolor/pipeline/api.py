@@ -2,55 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from pathlib import Path
 
-from archivecolor import weights
-from archivecolor.options import ColorOptions, Disclosure, FilmOptions, RunOptions, parse_hint
-from archivecolor.pipeline.reference_palette import read_palette
+from archivecolor.errors import UsageError
+from archivecolor.options import Place, ReferenceOptions, RunOptions, build, refuse_unknown
+from archivecolor.pipeline.reference_palette import with_palette
 from archivecolor.pipeline.runner import drive_with
 from archivecolor.provenance import Record
 
 
-def run(
-    *inputs: str | Path,
-    out: str | Path,
-    model: str = weights.DEFAULT_MODEL,
-    size: int = 256,
-    strength: float = 1.0,
-    tiles: str = "auto",
-    device: str = "auto",
-    precision: str = "auto",
-    batch: int = 0,
-    workers: int = 0,
-    format: str = "same",
-    quality: int = 95,
-    suffix: str = "",
-    recolor: bool = False,
-    overwrite: bool = False,
-    limit: int | None = None,
-    max_megapixels: float = 500,
-    strips_above: float = 100,
-    disclosure: Disclosure | None = None,
-    engine: str = "torch",
-    mirror: bool = False,
-    palette: str | Path | None = None,
-    palette_strength: float = 0.7,
-    hints: Iterable[str] = (),
-    redo: str | Path | None = None,
-    confidence: bool = False,
-    film: FilmOptions | None = None,
-) -> list[Record]:
+def run(*inputs: str | Path, out: str | Path, **options: object) -> list[Record]:
     """Colours files and folders into `out`, as the command `archivecolor run` does.
-
-    The options are those of the command line; see `RunOptions`, `ColorOptions`, `Disclosure` and `FilmOptions`. Only
-    `device` differs: here it names one device.
 
     Args:
         inputs: files, folders, patterns and lists; see `find_inputs`.
         out: the output folder.
-        palette: a colour picture whose palette the outputs take on.
-        hints: pinned colours, `X,Y,#RRGGBB` each.
+        options: those of the command line, by the names of the fields of `RunOptions`, its groups and
+            `ReferenceOptions`: `size=384`, `palette="reference.jpg"`, `hints=["120,80,#3a5f8b"]`, `codec="prores"`. A
+            group may also be given whole: `disclosure=Disclosure(mark="auto")`. Here `device` names one device, and
+            everything runs on this machine.
 
     Returns:
         The manifest rows of the inputs, in input order. An input that could not be coloured has a row with the status
@@ -58,29 +28,11 @@ def run(
 
     Raises:
         NoInputError, OutputError, WeightsError, UsageError, MissingDependencyError: the run cannot start or continue.
+        TypeError: there is no such option.
     """
-    reference = read_palette(Path(palette), palette_strength) if palette else None
-    options = RunOptions(
-        inputs=tuple(map(str, inputs)),
-        out=Path(out),
-        model=model,
-        color=ColorOptions(size, strength, tiles, reference, tuple(map(parse_hint, hints)), mirror),
-        device=device,
-        precision=precision,
-        batch=batch,
-        workers=workers,
-        format=format,
-        quality=quality,
-        suffix=suffix,
-        recolor=recolor,
-        overwrite=overwrite,
-        limit=limit,
-        max_megapixels=max_megapixels,
-        disclosure=disclosure or Disclosure(),
-        strips_above=strips_above,
-        engine=engine,
-        redo=Path(redo) if redo else None,
-        confidence=confidence,
-        film=film or FilmOptions(),
-    )
-    return drive_with(list, options)
+    refuse_unknown("run", options, RunOptions, ReferenceOptions)
+    values = {**options, "inputs": tuple(map(str, inputs)), "out": out}
+    requested = with_palette(build(RunOptions, values), build(ReferenceOptions, values))
+    if requested.on != Place.LOCAL:
+        raise UsageError(f"--on {requested.on}: is for `archivecolor run` on the command line; leave it out")
+    return drive_with(list, requested)

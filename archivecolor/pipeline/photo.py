@@ -164,7 +164,7 @@ def disclosed_photo(
         pages: the coloured pages, one for each page of the source.
         format: the format that they are written in.
     """
-    guidance = colorizer.options.guidance()
+    guidance = colorizer.color.guidance()
 
     def disclosed(page: Page, coloured: ColorizedPage | None) -> Page:
         if coloured is None:

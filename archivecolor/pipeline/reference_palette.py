@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -12,7 +13,7 @@ from archivecolor.errors import PictureError, UsageError
 from archivecolor.imaging import lab, luminance
 from archivecolor.imaging.orientation import to_upright
 from archivecolor.inference.guidance import palette
-from archivecolor.options import Palette
+from archivecolor.options import Palette, ReferenceOptions, RunOptions
 
 SIDE = 384
 """The long side of the copy that is measured, pixels; statistics need no more."""
@@ -40,3 +41,15 @@ def read_palette(path: Path, strength: float = 1.0) -> Palette:
     small = torch.from_numpy(cv2.resize(rgb, size, interpolation=cv2.INTER_AREA)).permute(2, 0, 1).float() / 255
     values = lab.lab_from_srgb(small).numpy()  # (3, h, w)
     return Palette(path.name, sha256, palette.statistics(values[0], values[1:]), strength)
+
+
+def with_palette(options: RunOptions, reference: ReferenceOptions) -> RunOptions:
+    """The options of a run with the palette of its reference picture, if there is one.
+
+    Raises:
+        UsageError: see `read_palette`.
+    """
+    if reference.palette is None:
+        return options
+    chosen = read_palette(reference.palette, reference.palette_strength)
+    return replace(options, color=replace(options.color, palette=chosen))

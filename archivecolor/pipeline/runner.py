@@ -84,15 +84,7 @@ def drive_with(
     todo = find_jobs(options, observer)
     check_files(options)
     with (
-        Colorizer(
-            options.model,
-            options.color,
-            options.device,
-            options.precision,
-            options.batch,
-            options.engine,
-            options.confidence,
-        ) as colorizer,
+        Colorizer(options.model, options) as colorizer,
         Manifest(options.out, options.disclosure.sidecar, options.shard) as manifest,
     ):
         if not options.overwrite:
@@ -159,7 +151,7 @@ def work(
     come last. Once a stop is requested no further job is started, and those that were not started are not yielded.
     """
     workers = options.workers or joblib.cpu_count() + 1
-    context = RunContext(colorizer, options, manifest, Budgets.of(IN_FLIGHT_MEGAPIXELS / options.beside))
+    context = RunContext(colorizer, options, manifest, Budgets.of(IN_FLIGHT_MEGAPIXELS / options.local_processes))
     jobs = SlowLast(todo, lambda job: job.kind.is_film, min(1, workers - 1))
     pool = joblib.Parallel(workers, backend="threading", return_as="generator_unordered", pre_dispatch=2 * workers)
 

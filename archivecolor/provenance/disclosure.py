@@ -7,7 +7,7 @@ from xml.etree import ElementTree
 from defusedxml import DefusedXmlException
 from defusedxml.ElementTree import fromstring
 
-from archivecolor.options import SOURCE_TYPES
+from archivecolor.options import SourceType
 
 _RDF = "http://www.w3.org/1999/02/22-rdf-syntax-ns#"
 _NAMESPACES = {
@@ -19,7 +19,7 @@ _NAMESPACES = {
     "archivecolor": "https://pypi.org/project/archivecolor/ns/1.0/",
 }
 TERMS = "http://cv.iptc.org/newscodes/digitalsourcetype/"
-SOURCE_TYPE = TERMS + SOURCE_TYPES[0]
+SOURCE_TYPE = TERMS + SourceType.COMPOSITE_WITH_TRAINED_ALGORITHMIC_MEDIA
 """IPTC's term for a picture that a trained model added to: the scene was captured, its colour was not."""
 _SOURCE_TYPE, _CAPTION = "Iptc4xmpExt:DigitalSourceType", "dc:description"
 _IPTC_CAPTION = b"\x1c\x02\x78"
@@ -30,7 +30,7 @@ def disclosure(
     tool: str,
     weights_name: str,
     weights_sha256: str,
-    source_type: str = SOURCE_TYPES[0],
+    source_type: str = SourceType.COMPOSITE_WITH_TRAINED_ALGORITHMIC_MEDIA,
     guidance: tuple[str, ...] = (),
 ) -> tuple[bytes, bool]:
     """The picture's XMP with the statement that its colour was added by a model; everything else in it stays.

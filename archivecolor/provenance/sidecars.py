@@ -70,6 +70,7 @@ def _text(row: Record, options: RunOptions, made_with: Mapping[str, Any]) -> str
     asked = asdict(options)
     for own_or_told_elsewhere in ("inputs", "limit", "overwrite", "redo", "confidence", "shard", "on", "address"):
         del asked[own_or_told_elsewhere]
+    asked["beside"] = asked.pop("local_processes")  # the key that sidecars have always had
     if not row.film:
         del asked["film"]
     asked["disclosure"]["c2pa"] = bool(options.disclosure.c2pa)  # where somebody keeps a key is nobody's business

@@ -18,7 +18,7 @@ from archivecolor.imaging.arrays import ByteArray, Samples
 from archivecolor.imaging.contact_sheet import contact_sheet
 from archivecolor.imaging.orientation import to_upright
 from archivecolor.inference.colorizer import Colorizer
-from archivecolor.options import CandidateOptions, ColorOptions
+from archivecolor.options import CandidateOptions, ColorizerOptions, ColorOptions
 
 GAP, LABEL = 10, 44
 BACKGROUND = (245, 245, 242)
@@ -56,11 +56,11 @@ def sheet(options: CandidateOptions) -> list[str]:
 def colourings(options: CandidateOptions, samples: Samples, icc: bytes | None) -> Iterator[Candidate]:
     """Each model at each size: every strength, and the average of the picture and its mirror image."""
     for model in options.models:
-        with Colorizer(model, device=options.device, precision=options.precision) as colorizer:
+        with Colorizer(model, ColorizerOptions(device=options.device, precision=options.precision)) as colorizer:
             for size in options.sizes:
-                ways = [ColorOptions(size, strength) for strength in options.strengths]
-                for color in (*ways, ColorOptions(size, mirror=True)):
-                    colorizer.options = color
+                ways = [ColorOptions(size=size, strength=strength) for strength in options.strengths]
+                for color in (*ways, ColorOptions(size=size, mirror=True)):
+                    colorizer.color = color
                     rgb = luminance.to_srgb8(colorizer.colorize(samples, icc), None)
                     yield Candidate(label(model, color), rgb)
 

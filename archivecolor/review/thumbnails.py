@@ -38,7 +38,7 @@ class ThumbnailRequest:
     sides: tuple[int, ...]
     times: tuple[float, ...] = ()
     """Of a film: the seconds of the frames that stand for it, all of them on the larger copies, one as thumbnail."""
-    how: FilmOptions = FilmOptions()  # noqa: RUF009  (frozen)
+    how: FilmOptions = FilmOptions()
     """Of numbered files: how they were read."""
 
 

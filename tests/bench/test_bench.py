@@ -17,7 +17,7 @@ from archivecolor import bench, cli
 from archivecolor.bench import STAGES, claims, draw, flat, pictures, stages
 from archivecolor.bench.stages import Measured
 from archivecolor.errors import NoInputError, PictureError, UsageError
-from archivecolor.options import BenchOptions
+from archivecolor.options import BenchOptions, ColorizerOptions
 
 COMPARISONS = ("_precisions", "_engines", "against_scikit_image", "start_up")
 """What takes seconds and needs the shipped weights or new processes; each has its own test or none of its own logic."""
@@ -60,7 +60,7 @@ def test_the_parts_of_the_full_size_pass_are_what_painting_does(ink: Path) -> No
     from archivecolor import Colorizer
 
     samples = grey(300, 400)
-    with Colorizer(ink, device="cpu", precision="fp32") as colorizer:
+    with Colorizer(ink, ColorizerOptions(device="cpu", precision="fp32")) as colorizer:
         found = dict(stages.full_size(samples, colorizer.prepare(samples)))
     assert set(found) == {"lightness", "paint"}
     assert all(seconds > 0 for seconds in found.values())
@@ -101,7 +101,7 @@ def test_the_models_are_compared_on_the_pictures_of_the_promise_only(quick: None
 def test_a_faster_engine_than_the_usual_one_breaks_a_claim(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(claims, "find_spec", lambda name: name == "openvino")
     monkeypatch.setattr(
-        claims, "_network_seconds", lambda model, device, engine: {"torch": 2.0, "openvino": 1.0}[engine]
+        claims, "_network_seconds", lambda model, options: {"torch": 2.0, "openvino": 1.0}[options.engine]
     )
     (claim,) = claims._engines({"lite", "mine"}, "cpu")
     assert (claim.value, claim.kept) == (0.5, False)
@@ -110,7 +110,7 @@ def test_a_faster_engine_than_the_usual_one_breaks_a_claim(monkeypatch: pytest.M
 
 
 def test_looking_is_timed_on_the_model_itself(ink: Path) -> None:
-    assert 0 < claims._network_seconds(str(ink), "cpu", precision="fp32", engine="torch") < 60
+    assert 0 < claims._network_seconds(str(ink), ColorizerOptions(device="cpu", precision="fp32")) < 60
 
 
 def test_the_usual_way_moves_lightness_more_than_ours() -> None:

@@ -67,7 +67,7 @@ def test_a_flag_reaches_its_option(flag: str, asked: list[Any]) -> None:
     assert call("run", "in", "--out", "out", flag, text).exit_code == 0
     name = flag.removeprefix("--").replace("-", "_")
     assert getattr(asked[0][0], name) == value
-    assert getattr(RunOptions(("in",), Path("out")), name) != value
+    assert getattr(RunOptions(inputs=("in",), out=Path("out")), name) != value
 
 
 @pytest.mark.parametrize(
@@ -76,7 +76,7 @@ def test_a_flag_reaches_its_option(flag: str, asked: list[Any]) -> None:
 def test_a_colour_flag_reaches_its_option(flag: str, text: str, value: Any, asked: list[Any]) -> None:
     call("run", "in", "--out", "out", flag, text)
     assert getattr(asked[0][0].color, flag.removeprefix("--")) == value
-    assert asked[0][0].digest() != RunOptions(("in",), Path("out")).digest()
+    assert asked[0][0].digest() != RunOptions(inputs=("in",), out=Path("out")).digest()
 
 
 DISCLOSURE_FLAGS: dict[str, tuple[str, str, Any]] = {
@@ -142,7 +142,7 @@ def test_review_verbs(scans: Path, ink: Path, tmp_path: Path) -> None:
 def test_a_film_flag_reaches_its_option(flag: str, text: str, value: Any, asked: list[Any]) -> None:
     call("run", "in", "--out", "out", flag, *text.split())
     assert getattr(asked[0][0].film, flag.removeprefix("--").replace("-", "_")) == value
-    plain = RunOptions(("in",), Path("out"))
+    plain = RunOptions(inputs=("in",), out=Path("out"))
     assert asked[0][0].film_digest() != plain.film_digest()
     assert asked[0][0].digest() == plain.digest()
 

@@ -23,7 +23,7 @@ from archivecolor.evaluation import confidence
 from archivecolor.imaging import lab
 from archivecolor.inference.batching import BatchScheduler
 from archivecolor.inference.confidence import USUAL_MEDIAN, confidence_from, median_disagreement, mirror_disagreement
-from archivecolor.options import ColorOptions, Disclosure, EvaluationOptions, RunOptions
+from archivecolor.options import ColorizerOptions, ColorOptions, Disclosure, EvaluationOptions, RunOptions
 from archivecolor.pipeline.runner import drive
 from archivecolor.provenance import read_rows
 from archivecolor.training.photographs import read_rgb
@@ -56,7 +56,7 @@ def colour_photos(folder: Path, count: int) -> Path:
 
 def test_signs_of_doubt_rank_as_the_error_does(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(confidence, "load_networks", lambda *given: {"sided": Sided(), "opposite": Opposite()})
-    asked = EvaluationOptions(colour_photos(tmp_path / "photos", 10), ("sided", "opposite"), size=64)
+    asked = EvaluationOptions(data=colour_photos(tmp_path / "photos", 10), models=("sided", "opposite"), size=64)
     sided, opposite = confidence.rank(asked, read_rgb, torch.device("cpu"))
     assert (sided.model, sided.pictures) == ("sided", 10)
     assert min(sided.ab[sign] or 0 for sign in ("doubt", "mirror", "models")) > 0.9
@@ -96,8 +96,19 @@ def test_a_run_notes_where_the_mirror_image_is_coloured_otherwise_and_no_colour_
     for asked in (True, False):
         out = tmp_path / f"out{asked}"
         bare = Disclosure(sidecar=False)  # which tells the time
-        color = ColorOptions(64)
-        drive(RunOptions((str(src),), out, str(sided), color, "cpu", "fp32", disclosure=bare, confidence=asked))
+        color = ColorOptions(size=64)
+        drive(
+            RunOptions(
+                inputs=(str(src),),
+                out=out,
+                model=str(sided),
+                color=color,
+                device="cpu",
+                precision="fp32",
+                disclosure=bare,
+                confidence=asked,
+            )
+        )
         made.append((read_rows(out), contents(out, lambda path: path.suffix == ".jsonl")))
     (told, files), (untold, same_files) = made
     assert told["even.png"].confidence == pytest.approx(1, abs=0.05)
@@ -114,12 +125,19 @@ def test_the_average_with_the_mirror_image_is_as_sure_and_costs_no_further_look(
     lopsided[:, 32:] //= 2
     looks, submit = [], BatchScheduler.submit
     monkeypatch.setattr(BatchScheduler, "submit", lambda self, look: looks.append(look) or submit(self, look))
-    with Colorizer(sided, ColorOptions(64, mirror=True), "cpu", "fp32", confidence=True) as unsure:
+    with Colorizer(
+        sided,
+        ColorizerOptions(color=ColorOptions(size=64, mirror=True), device="cpu", precision="fp32", confidence=True),
+    ) as unsure:
         painted = unsure.colorize_image(lopsided)
     assert len(looks) == 2
-    with Colorizer(sided, ColorOptions(64, mirror=True), "cpu", "fp32") as plain:
+    with Colorizer(
+        sided, ColorizerOptions(color=ColorOptions(size=64, mirror=True), device="cpu", precision="fp32")
+    ) as plain:
         np.testing.assert_array_equal(painted.rgb, plain.colorize_image(lopsided).rgb)
-    with Colorizer(sided, ColorOptions(64), "cpu", "fp32", confidence=True) as once:
+    with Colorizer(
+        sided, ColorizerOptions(color=ColorOptions(size=64), device="cpu", precision="fp32", confidence=True)
+    ) as once:
         assert once.colorize_image(lopsided).confidence == painted.confidence
 
 
@@ -157,7 +175,9 @@ def test_a_card_tells_what_is_ordinary_for_its_weights(tmp_path: Path, sided: Pa
         card = weights.read_card(sided)
         numbers = {"confidence": {**measured, "median_doubt": ordinary}}
         weights.write_card(sided, replace(card, numbers=numbers))
-        with Colorizer(sided, ColorOptions(64), "cpu", "fp32", confidence=True) as colorizer:
+        with Colorizer(
+            sided, ColorizerOptions(color=ColorOptions(size=64), device="cpu", precision="fp32", confidence=True)
+        ) as colorizer:
             found.append(colorizer.colorize_image(lopsided).confidence or 0)
     assert 0 < found[0] < found[1] < 1
     assert found[0] == pytest.approx(1 / (1 + 2 * (1 / found[1] - 1)))
@@ -179,7 +199,7 @@ def test_too_few_pictures_cannot_be_ranked(tmp_path: Path, monkeypatch: pytest.M
     monkeypatch.setattr(confidence, "load_networks", lambda *given: {"ink": ConstantInk(), "sided": Sided()})
     with pytest.raises(NoInputError, match="too few"):
         confidence.rank(
-            EvaluationOptions(colour_photos(tmp_path / "p", 2), ("ink", "sided"), size=64),
+            EvaluationOptions(data=colour_photos(tmp_path / "p", 2), models=("ink", "sided"), size=64),
             read_rgb,
             torch.device("cpu"),
         )

@@ -126,14 +126,16 @@ def test_half_the_colour_is_in_between(judged: dict[str, scoring.Scores]):
 def test_what_cannot_be_evaluated_is_refused(trained: tuple[Path, Path]):
     photos, folder = trained
     with pytest.raises(UsageError, match="twice"):
-        EvaluationOptions(photos, ("lite", "lite"))
+        EvaluationOptions(data=photos, models=("lite", "lite"))
     with pytest.raises(UsageError, match="--compare"):
-        EvaluationOptions(photos, ("lite", "resnet18", "mine"), compare=True)
+        EvaluationOptions(data=photos, models=("lite", "resnet18", "mine"), compare=True)
     with pytest.raises(UsageError, match="--size 100"):
-        EvaluationOptions(photos, ("lite",), size=100)
+        EvaluationOptions(data=photos, models=("lite",), size=100)
     (photos.parent / "one.txt").write_text("photos/0.png\n")
     with pytest.raises(NoInputError, match="at least two"):
-        evaluate.evaluate(EvaluationOptions(photos.parent / "one.txt", (str(folder),), size=64), read_rgb, CPU)
+        evaluate.evaluate(
+            EvaluationOptions(data=photos.parent / "one.txt", models=(str(folder),), size=64), read_rgb, CPU
+        )
 
 
 def test_a_network_for_other_sizes_is_refused(tmp_path: Path):

@@ -40,7 +40,16 @@ def clean() -> Iterator[None]:
 @pytest.fixture
 def options(src: Path, out: Path, ink: Path) -> RunOptions:
     bare = Disclosure(sidecar=False)
-    return RunOptions((str(src),), out, str(ink), ColorOptions(64), "cpu", "fp32", workers=1, disclosure=bare)
+    return RunOptions(
+        inputs=(str(src),),
+        out=out,
+        model=str(ink),
+        color=ColorOptions(size=64),
+        device="cpu",
+        precision="fp32",
+        workers=1,
+        disclosure=bare,
+    )
 
 
 def with_a_bug(src: Path) -> str:

@@ -38,7 +38,14 @@ LIGHT = (*CHILD[:-1], "light")
 @pytest.fixture
 def options(src: Path, out: Path, ink: Path) -> RunOptions:
     return RunOptions(
-        (str(src),), out, str(ink), ColorOptions(64), "cpu,cpu", "fp32", workers=1, disclosure=Disclosure(sidecar=False)
+        inputs=(str(src),),
+        out=out,
+        model=str(ink),
+        color=ColorOptions(size=64),
+        device="cpu,cpu",
+        precision="fp32",
+        workers=1,
+        disclosure=Disclosure(sidecar=False),
     )
 
 
@@ -108,7 +115,7 @@ def test_workers_cores_and_memory_are_shared_out(options: RunOptions, monkeypatc
     monkeypatch.setattr(parent, "drive", noting)
     for workers in (0, 1, 7):
         multi_device.drive(replace(options, device="cpu,cpu,cpu", workers=workers), Recorder())
-    assert [(own.workers, own.beside) for own in given] == [(0, 3)] * 3 + [(1, 3)] * 3 + [(2, 3)] * 3
+    assert [(own.workers, own.local_processes) for own in given] == [(0, 3)] * 3 + [(1, 3)] * 3 + [(2, 3)] * 3
     limits: list[float] = []
     monkeypatch.setattr(runner.Budgets, "of", lambda megapixels: limits.append(megapixels))
     assert list(runner.work([], None, replace(given[0], workers=1), None, Recorder())) == []  # type: ignore[arg-type]
@@ -140,6 +147,6 @@ def test_asked_to_stop_all_stop(options: RunOptions, src: Path, out: Path) -> No
 
 def test_it_goes_neither_with_shards_nor_with_ray(out: Path) -> None:
     with pytest.raises(UsageError, match=r"--device cpu,cpu.*--shard"):
-        RunOptions(("a",), out, device="cpu,cpu", shard=Shard(1, 2))
+        RunOptions(inputs=("a",), out=out, device="cpu,cpu", shard=Shard(1, 2))
     with pytest.raises(UsageError, match=r"--device cpu,cpu.*--on ray"):
-        RunOptions(("a",), out, device="cpu,cpu", on="ray")
+        RunOptions(inputs=("a",), out=out, device="cpu,cpu", on="ray")

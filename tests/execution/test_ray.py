@@ -45,7 +45,15 @@ needs_ray = pytest.mark.skipif(
 
 def options(src: Path, out: Path, ink: Path, **more: Any) -> RunOptions:
     given = {"workers": 1, "disclosure": Disclosure(sidecar=False), "on": "ray", **more}
-    return RunOptions((str(src),), out, str(ink), ColorOptions(64), "cpu", "fp32", **given)
+    return RunOptions(
+        inputs=(str(src),),
+        out=out,
+        model=str(ink),
+        color=ColorOptions(size=64),
+        device="cpu",
+        precision="fp32",
+        **given,
+    )
 
 
 def drive(asked: RunOptions, observer: Recorder | None = None) -> list[Record]:

@@ -34,7 +34,14 @@ LIGHT, REAL = (*DEADLY, "light"), (*DEADLY, "real")
 @pytest.fixture
 def options(src: Path, out: Path, ink: Path) -> RunOptions:
     return RunOptions(
-        (str(src),), out, str(ink), ColorOptions(64), "cpu", "fp32", workers=2, disclosure=Disclosure(sidecar=False)
+        inputs=(str(src),),
+        out=out,
+        model=str(ink),
+        color=ColorOptions(size=64),
+        device="cpu",
+        precision="fp32",
+        workers=2,
+        disclosure=Disclosure(sidecar=False),
     )
 
 

@@ -16,7 +16,7 @@ from support.doubles import INK, colour, grey, lab_of, lightness, save_ink
 from archivecolor import Colorizer, photo
 from archivecolor.errors import UsageError
 from archivecolor.inference.guidance import hints, palette
-from archivecolor.options import ColorOptions, Hint, Palette, RunOptions, parse_hint
+from archivecolor.options import ColorizerOptions, ColorOptions, Digest, Hint, Palette, RunOptions, parse_hint
 from archivecolor.pipeline.reference_palette import read_palette
 from archivecolor.provenance import read_rows
 
@@ -32,7 +32,9 @@ def two_halves(height: int = 96, width: int = 128) -> Any:
 
 
 def painted(ink: Path, samples: Any, **options: Any) -> Any:
-    with Colorizer(ink, ColorOptions(128, **options), "cpu", "fp32") as colorizer:
+    with Colorizer(
+        ink, ColorizerOptions(color=ColorOptions(size=128, **options), device="cpu", precision="fp32")
+    ) as colorizer:
         return colorizer.colorize_image(samples)
 
 
@@ -100,8 +102,8 @@ def test_hints_side_by_side_each_hold_their_own_place(ink: Path) -> None:
 def test_a_hint_counts_in_the_pixels_of_the_upright_picture(ink: Path) -> None:
     upright = two_halves()
     stored = np.rot90(upright)  # orientation 6: turned right it is upright
-    options = ColorOptions(128, hints=(Hint(30, 40, BLUE),))
-    with Colorizer(ink, options, "cpu", "fp32") as colorizer:
+    options = ColorOptions(size=128, hints=(Hint(30, 40, BLUE),))
+    with Colorizer(ink, ColorizerOptions(color=options, device="cpu", precision="fp32")) as colorizer:
         turned = np.rot90(colorizer.colorize(np.ascontiguousarray(stored), orientation=6), -1)
     assert np.hypot(*(lab_of(turned)[40, 30, 1:] - hints.ab_of(BLUE))) < 2
 
@@ -148,7 +150,13 @@ def run_with(src: Path, out: Path, model: Path, redo: Path | None = None, **colo
     from support.observers import drive
 
     options = RunOptions(
-        (str(src),), out, str(model), ColorOptions(64, **color), device="cpu", precision="fp32", redo=redo
+        inputs=(str(src),),
+        out=out,
+        model=str(model),
+        color=ColorOptions(size=64, **color),
+        device="cpu",
+        precision="fp32",
+        redo=redo,
     )
     return drive(options)
 
@@ -230,7 +238,7 @@ def test_guidance_is_in_the_manifest_and_in_the_file(src: Path, out: Path, ink: 
 
 def test_guidance_is_part_of_the_digest_and_its_absence_is_not() -> None:
     def digest(**color: Any) -> str:
-        return RunOptions(("in",), Path("out"), color=ColorOptions(**color)).digest()
+        return RunOptions(inputs=("in",), out=Path("out"), color=ColorOptions(**color)).digest()
 
     one, other = Palette("a", "1", ((0.0,) * 5,) * 5), Palette("a", "2", ((0.0,) * 5,) * 5)
     made = [digest(), digest(palette=one), digest(palette=other), digest(hints=(Hint(1, 2, BLUE),)),
@@ -239,10 +247,12 @@ def test_guidance_is_part_of_the_digest_and_its_absence_is_not() -> None:
 
 
 def test_the_digest_of_a_plain_run_is_what_it_was_before_there_was_guidance() -> None:
-    assert ColorOptions().decisive() == {"size": 256, "strength": 1.0, "tiles": "auto"}
-    as_python, as_typed = (RunOptions(("in",), Path("out"), color=ColorOptions(strength=s)) for s in (1, 1.0))
+    assert ColorOptions().digest_fields(Digest.PHOTO) == {"size": 256, "strength": 1.0, "tiles": "auto"}
+    as_python, as_typed = (
+        RunOptions(inputs=("in",), out=Path("out"), color=ColorOptions(strength=s)) for s in (1, 1.0)
+    )
     assert (as_python.digest(), as_python.film_digest()) == (as_typed.digest(), as_typed.film_digest())
-    assert ColorOptions(mirror=True).decisive().keys() == {"size", "strength", "tiles", "mirror"}
+    assert ColorOptions(mirror=True).digest_fields(Digest.PHOTO).keys() == {"size", "strength", "tiles", "mirror"}
 
 
 def test_guidance_from_python(src: Path, out: Path, ink: Path, tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ from archivecolor.imaging.arrays import Samples
 from archivecolor.imaging.metrics import ciede2000
 from archivecolor.inference.openvino import OpenVinoNetwork
 from archivecolor.networks import NETWORKS
+from archivecolor.options import ColorizerOptions
 
 
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
@@ -26,7 +27,7 @@ def test_the_colours_are_those_of_torch(precision: str) -> None:
     samples = grey(220, 330)
 
     def coloured(engine: str) -> Samples:
-        with Colorizer("lite", device="cpu", precision=precision, engine=engine) as colorizer:
+        with Colorizer("lite", ColorizerOptions(device="cpu", precision=precision, engine=engine)) as colorizer:
             return colorizer.colorize(samples)
 
     exact, given = coloured("torch"), coloured("openvino")
@@ -50,7 +51,7 @@ def test_many_threads_and_sizes() -> None:
 def test_without_it_the_way_out_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "openvino", None)
     with pytest.raises(MissingDependencyError, match=r"archivecolor\[openvino\].*--engine torch"):
-        Colorizer("lite", device="cpu", engine="openvino")
+        Colorizer("lite", ColorizerOptions(device="cpu", engine="openvino"))
 
 
 def test_it_is_for_cpus_only(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -58,4 +59,4 @@ def test_it_is_for_cpus_only(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(devices, "choose_device", lambda asked: torch.device("meta"))
     with pytest.raises(UsageError, match="--device cpu"):
-        Colorizer("lite", precision="fp32", engine="openvino")
+        Colorizer("lite", ColorizerOptions(precision="fp32", engine="openvino"))

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from archivecolor import Colorizer, weights
 from archivecolor.networks import NETWORKS
 from archivecolor.networks.fused import Fused, fusible
+from archivecolor.options import ColorizerOptions
 
 pytestmark = pytest.mark.skipif(not fusible(NETWORKS["lite"]()), reason="this PyTorch has no oneDNN")
 NAMES = ("lite", "resnet18")
@@ -100,5 +101,5 @@ def test_networks_that_it_does_not_know_are_left_alone() -> None:
 
 
 def test_a_colorizer_on_a_cpu_uses_it() -> None:
-    with Colorizer("lite", device="cpu", precision="fp32") as colorizer:
+    with Colorizer("lite", ColorizerOptions(device="cpu", precision="fp32")) as colorizer:
         assert isinstance(colorizer.engine.network, Fused)

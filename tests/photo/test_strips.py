@@ -15,7 +15,7 @@ from support.doubles import INK, colour, colourful, grey, lab_of, lightness
 from archivecolor import photo
 from archivecolor.errors import PictureError
 from archivecolor.inference.colorizer import Colorizer
-from archivecolor.options import ColorOptions, Strips
+from archivecolor.options import ColorizerOptions, ColorOptions, Strips
 from archivecolor.photo.strips import Reduced, tiled
 
 SMALL = Strips(above=0.05, short_side=256)
@@ -135,7 +135,7 @@ def test_the_copy_shows_the_network_what_the_picture_would(ink: Path, tmp_path: 
     picture = grey(900, 700, np.uint16)
     tifffile.imwrite(tmp_path / "x.tif", picture, metadata=None)
     page = photo.read(tmp_path / "x.tif", strips=Strips(0.1, 256)).pages[0]
-    with Colorizer(ink, ColorOptions(size=64), device="cpu", precision="fp32") as colorizer:
+    with Colorizer(ink, ColorizerOptions(color=ColorOptions(size=64), device="cpu", precision="fp32")) as colorizer:
         whole = colorizer.prepare(picture).spread.maps
         copy = colorizer.prepare(page.samples, size=(900, 700)).spread
     assert (copy.height, copy.width) == (900, 700)

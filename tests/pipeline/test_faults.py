@@ -276,7 +276,13 @@ def test_an_output_folder_that_becomes_read_only_midway(open_folder: Path) -> No
                 folder.chmod(0o555)
 
     options = RunOptions(
-        (str(open_folder / "src"),), out, str(open_folder / "inky"), ColorOptions(64), "cpu", "fp32", workers=1
+        inputs=(str(open_folder / "src"),),
+        out=out,
+        model=str(open_folder / "inky"),
+        color=ColorOptions(size=64),
+        device="cpu",
+        precision="fp32",
+        workers=1,
     )
     with nobody():
         with pytest.raises(OutputError, match="ermission denied") as caught:

@@ -130,7 +130,9 @@ def test_asked_to_stop_it_leaves_what_it_has_and_goes_on_from_there(
 
     save_film(src / "reel.mp4", list(range(0, 40 * 20, 20)))
     monkeypatch.setattr("archivecolor.pipeline.film.color_film.LONGEST_SEGMENT", 8)
-    options = RunOptions((str(src),), out, str(ink), ColorOptions(64), device="cpu", precision="fp32")
+    options = RunOptions(
+        inputs=(str(src),), out=out, model=str(ink), color=ColorOptions(size=64), device="cpu", precision="fp32"
+    )
     stopped = Recorder()
     stopped.stop = lambda: any(p.stage == "colouring" and p.done_frames >= 16 for p in stopped.films)
     (row,) = drive(options, stopped)
@@ -185,8 +187,16 @@ def test_pieces_of_a_film_are_seen_by_verify_and_bag_and_outlive_no_run(src: Pat
         calls.append(1)
         return len(calls) > 203
 
-    color = ColorOptions(64)
-    options = RunOptions((str(src),), out, str(ink), color, "cpu", "fp32", film=FilmOptions(every="1"))
+    color = ColorOptions(size=64)
+    options = RunOptions(
+        inputs=(str(src),),
+        out=out,
+        model=str(ink),
+        color=color,
+        device="cpu",
+        precision="fp32",
+        film=FilmOptions(every="1"),
+    )
     drive(options, Recorder(stop=stop))
     assert [f for f in verify.verify(out).findings if "not finished" in f.detail], "there are pieces"
     with pytest.raises(OutputError, match="not finished"):

@@ -21,7 +21,7 @@ from archivecolor.provenance import DONE, FAILED
 
 
 def kinds(src: Path, out: Path, **more: Any) -> dict[str, SourceKind]:
-    return {job.name: job.kind for job in find_jobs(RunOptions((str(src),), out, **more))}
+    return {job.name: job.kind for job in find_jobs(RunOptions(inputs=(str(src),), out=out, **more))}
 
 
 def test_the_kind_of_every_source(src: Path, out: Path) -> None:
@@ -65,7 +65,7 @@ def test_pipes_are_not_opened(src: Path, out: Path, ink: Path) -> None:
     for name in ("pipe.png", "pipe"):
         os.mkfifo(src / name)
     recorder = Recorder()
-    (job,) = find_jobs(RunOptions((str(src),), out), recorder)
+    (job,) = find_jobs(RunOptions(inputs=(str(src),), out=out), recorder)
     assert sorted(recorder.ignored) == ["pipe", "pipe.png"]
     done, failed = sorted(colour(job.source, src / "pipe.png", out=out, model=ink), key=lambda row: row.status)
     assert (done.status, failed.status) == (DONE, FAILED)
@@ -77,7 +77,7 @@ def test_only_what_the_run_colours_is_opened(src: Path, out: Path, monkeypatch: 
     opened: list[Path] = []
     kind_of = media.kind_of
     monkeypatch.setattr(media, "kind_of", lambda source: opened.append(source) or kind_of(source))
-    options = RunOptions((str(src),), out, limit=6, shard=Shard(1, 2))
+    options = RunOptions(inputs=(str(src),), out=out, limit=6, shard=Shard(1, 2))
     jobs = find_jobs(options)
     assert sorted(opened) == sorted(job.source for job in jobs)
     assert len(jobs) < 6
@@ -88,6 +88,6 @@ def test_only_what_the_run_colours_is_opened(src: Path, out: Path, monkeypatch: 
 
 def test_the_kind_travels_with_the_job(src: Path, out: Path) -> None:
     save_dpx(src / "a.dpx", 0)
-    (job,) = find_jobs(RunOptions((str(src),), out))
+    (job,) = find_jobs(RunOptions(inputs=(str(src),), out=out))
     assert pickle.loads(pickle.dumps(job)) == job
     assert job.kind is SourceKind.IMAGE_SEQUENCE

@@ -24,6 +24,7 @@ import archivecolor
 from archivecolor import photo
 from archivecolor.errors import NoInputError, OutputError, UsageError, WeightsError
 from archivecolor.inference.colorizer import Colorizer
+from archivecolor.options import ColorizerOptions
 from archivecolor.pipeline.attempt import ALREADY_COLOUR
 from archivecolor.provenance import DONE, FAILED, LOCK, SKIPPED, read_rows
 
@@ -190,7 +191,7 @@ def test_the_documented_calls(src: Path, out: Path, ink: Path) -> None:
     save(src / "a.png", grey())
     (row,) = archivecolor.run(src, out=out, model=str(ink), device="cpu")
     assert row.status == DONE
-    with archivecolor.Colorizer(ink, device="cpu") as colorizer:
+    with archivecolor.Colorizer(ink, ColorizerOptions(device="cpu")) as colorizer:
         assert colorizer.colorize(grey()).shape == (40, 56, 3)
 
 

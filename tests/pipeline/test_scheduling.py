@@ -23,7 +23,14 @@ PATIENCE_S = 60.0
 
 def asked(src: Path, out: Path, ink: Path, **more: Any) -> RunOptions:
     return RunOptions(
-        (str(src),), out, str(ink), ColorOptions(64), "cpu", "fp32", disclosure=Disclosure(sidecar=False), **more
+        inputs=(str(src),),
+        out=out,
+        model=str(ink),
+        color=ColorOptions(size=64),
+        device="cpu",
+        precision="fp32",
+        disclosure=Disclosure(sidecar=False),
+        **more,
     )
 
 

@@ -118,7 +118,7 @@ def test_a_reel_is_verified_bagged_and_exported_whole(src: Path, out: Path, ink:
 
 def test_options_count_where_they_have_an_effect(src: Path, ink: Path) -> None:
     def digests(numbered: bool, lossy: bool = False, quality: int = 95, **film: Any) -> str:
-        options = RunOptions(("a",), src, quality=quality, film=FilmOptions(**film))
+        options = RunOptions(inputs=("a",), out=src, quality=quality, film=FilmOptions(**film))
         return options.film_digest(numbered, lossy)
 
     assert digests(False) == digests(False, codec="h264") == digests(False, fps="18", dpx_curve="log")
@@ -152,9 +152,14 @@ def test_the_rehearsal_of_a_reel_tells_what_the_run_does(
 ) -> None:
     pattern = save_reel(src, range(3))
     options = RunOptions(
-        (str(pattern),), out, str(ink), ColorOptions(64), precision="fp32", disclosure=Disclosure(sidecar=False),
+        inputs=(str(pattern),),
+        out=out,
+        model=str(ink),
+        color=ColorOptions(size=64),
+        precision="fp32",
+        disclosure=Disclosure(sidecar=False),
         film=FilmOptions(fps="24"),
-    )  # fmt: skip
+    )
 
     def rehearsed(options: RunOptions) -> Any:
         planning.print_dry_run(options, as_json=True)

@@ -34,7 +34,7 @@ def out(tmp_path: Path) -> Path:
     from archivecolor.options import RunOptions
 
     (tmp_path / "a.png").write_bytes(b"colour")
-    write_sidecar(tmp_path, ROW, RunOptions(("a",), tmp_path), {})
+    write_sidecar(tmp_path, ROW, RunOptions(inputs=("a",), out=tmp_path), {})
     return tmp_path
 
 

@@ -40,9 +40,17 @@ FIRST, SECOND = Shard(1, 2), Shard(2, 2)
 
 def options(src: Path, out: Path, ink: Path, shard: Shard | None = None, **more: Any) -> RunOptions:
     return RunOptions(
-        (str(src),), out, str(ink), ColorOptions(64), "cpu", "fp32", workers=2, shard=shard,
-        disclosure=Disclosure(sidecar=False), **more,
-    )  # fmt: skip
+        inputs=(str(src),),
+        out=out,
+        model=str(ink),
+        color=ColorOptions(size=64),
+        device="cpu",
+        precision="fp32",
+        workers=2,
+        shard=shard,
+        disclosure=Disclosure(sidecar=False),
+        **more,
+    )
 
 
 def shard_of_its_own(src: Path, out: Path, ink: Path, shard: Shard, killed_after: int | None = None) -> None:

@@ -71,5 +71,5 @@ def reported(src: Path, out: Path, ink: Path) -> Path:
     Image.fromarray(colourful()).save(src / "colour.png")
     (src / "broken.jpg").write_bytes(b"\xff\xd8\xff\xe0 no picture")
     colour(src, out=out, model=ink)
-    report.report(ReportOptions(out))
+    report.report(ReportOptions(out=out))
     return out

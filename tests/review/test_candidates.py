@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from archivecolor import Colorizer, networks, weights
 from archivecolor.errors import OutputError, UsageError
-from archivecolor.options import CandidateOptions, ColorOptions
+from archivecolor.options import CandidateOptions, ColorizerOptions, ColorOptions
 from archivecolor.review.candidates import GAP, LABEL, sheet
 
 
@@ -34,7 +34,7 @@ class LeftIsRed(nn.Module):
 
 def options(picture: Path, out: Path, model: Path, **given: Any) -> CandidateOptions:
     asked = {"sizes": (64, 128), "strengths": (0.5, 1.0), "side": 120, "device": "cpu", "precision": "fp32", **given}
-    return CandidateOptions(picture, out, (str(model),), **asked)
+    return CandidateOptions(picture=picture, out=out, models=(str(model),), **asked)
 
 
 def test_the_sheet_shows_every_way_over_its_flags(tmp_path: Path, ink: Path) -> None:
@@ -92,7 +92,9 @@ def test_with_its_mirror_image_left_and_right_are_coloured_alike(lopsided: Path,
     samples = np.full(shape, 128, np.uint8)
 
     def red(mirror: bool) -> Any:
-        with Colorizer(lopsided, ColorOptions(64, mirror=mirror), "cpu", "fp32") as colorizer:
+        with Colorizer(
+            lopsided, ColorizerOptions(color=ColorOptions(size=64, mirror=mirror), device="cpu", precision="fp32")
+        ) as colorizer:
             return lab_of(colorizer.colorize(samples))[..., 1].mean(axis=0)
 
     alone, averaged = red(False), red(True)
@@ -105,6 +107,8 @@ def test_mirror_changes_nothing_for_a_network_that_sees_no_sides(ink: Path, tmp_
     tilted = save_ink(tmp_path / "tilted", tilt=(5.0, -5.0))
     made = []
     for mirror in (False, True):
-        with Colorizer(tilted, ColorOptions(64, mirror=mirror), "cpu", "fp32") as colorizer:
+        with Colorizer(
+            tilted, ColorizerOptions(color=ColorOptions(size=64, mirror=mirror), device="cpu", precision="fp32")
+        ) as colorizer:
             made.append(colorizer.colorize(samples, orientation=6))
     assert np.abs(made[0].astype(int) - made[1]).max() <= 1

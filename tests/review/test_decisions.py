@@ -91,10 +91,10 @@ def test_a_decision_that_was_overtaken_is_told_and_not_obeyed(
 
 def test_each_picture_says_the_term_that_it_bears(src: Path, out: Path, ink: Path) -> None:
     save_grey_tree(src, 2)
-    told = Disclosure("algorithmicallyEnhanced", sidecar=False)
+    told = Disclosure(source_type="algorithmicallyEnhanced", sidecar=False)
     colour(src / "box0", out=out, model=ink, disclosure=told)
     assert [row.source_type for row in provenance.read_rows(out).values()] == ["algorithmicallyEnhanced"]
-    folder = report.report(ReportOptions(out)).parent
+    folder = report.report(ReportOptions(out=out)).parent
     data = data_of(folder)
     assert [making[-1] for making in data["makings"]] == ["algorithmicallyEnhanced"]
     page = (folder / "index.html").read_text(encoding="utf-8")

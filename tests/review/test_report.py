@@ -35,13 +35,13 @@ HOSTILE = ['"quoted" & <script>alert(1)<', "new\nline.png", "apostrophe's.png", 
 
 def test_a_report_lies_beside_the_outputs_and_leaves_them_alone(reviewed: Path, src: Path) -> None:
     before = contents(reviewed), contents(src)
-    index = report.report(ReportOptions(reviewed))
+    index = report.report(ReportOptions(out=reviewed))
     assert index == reviewed.with_name("out-report") / "index.html"
     assert (contents(reviewed), contents(src)) == before
 
 
 def test_everything_the_page_names_is_in_the_folder(reviewed: Path) -> None:
-    folder = report.report(ReportOptions(reviewed)).parent
+    folder = report.report(ReportOptions(out=reviewed)).parent
     links = Links((folder / "index.html").read_text(encoding="utf-8")).found
     local = [link for link in links if not link.startswith(("#", "data:"))]
     assert len(local) >= 6
@@ -52,7 +52,7 @@ def test_everything_the_page_names_is_in_the_folder(reviewed: Path) -> None:
 
 
 def test_each_row_has_its_facts_and_pictures(reviewed: Path) -> None:
-    folder = report.report(ReportOptions(reviewed, view=300)).parent
+    folder = report.report(ReportOptions(out=reviewed, view=300)).parent
     rows = rows_of(folder)
     recorded = provenance.read_rows(reviewed)
     assert rows.keys() == recorded.keys()
@@ -82,16 +82,16 @@ def test_pictures_are_upright_reduced_and_true_to_their_colours(src: Path, tmp_p
 
 
 def test_a_second_report_makes_only_what_is_new(reviewed: Path, src: Path, ink: Path) -> None:
-    folder = report.report(ReportOptions(reviewed)).parent
+    folder = report.report(ReportOptions(out=reviewed)).parent
     times = {path: path.stat().st_mtime_ns for path in folder.glob("pictures/*/*")}
     gone = rows_of(folder)["box1/01.png"]
     Image.fromarray(grey(seed=99)).save(src / "box1/01.png")
     colour(src, out=reviewed, model=ink)
-    report.report(ReportOptions(reviewed))
+    report.report(ReportOptions(out=reviewed))
     now = {path: path.stat().st_mtime_ns for path in folder.glob("pictures/*/*")}
     assert not (folder / thumbnails.file_name(gone["after"], thumbnails.THUMB)).exists()
     told: list[Any] = []
-    report.report(ReportOptions(reviewed), lambda *given: told.append(given))
+    report.report(ReportOptions(out=reviewed), lambda *given: told.append(given))
     assert told == [], "the third time there is nothing new"
     kept = times.keys() & now.keys()
     assert len(kept) == len(times) - 3 == len(now) - 3
@@ -102,7 +102,7 @@ def test_a_source_that_has_changed_or_gone_is_not_shown_for_what_it_was(reviewed
     Image.fromarray(grey(seed=50)).save(src / "box1/01.png")
     (src / "box0/02.png").unlink()
     (reviewed / "box1/03.tif").write_bytes((src / "box1/03.tif").read_bytes())
-    rows = rows_of(report.report(ReportOptions(reviewed)).parent)
+    rows = rows_of(report.report(ReportOptions(out=reviewed)).parent)
     assert (rows["box1/01.png"]["before"], rows["box1/01.png"]["missing"]) == ("", "source has changed since the run")
     assert (rows["box0/02.png"]["before"], rows["box0/02.png"]["missing"]) == ("", "source is not there any more")
     assert (rows["box1/03.tif"]["after"], rows["box1/03.tif"]["missing"]) == ("", "result has changed since the run")
@@ -117,7 +117,7 @@ def test_names_are_only_ever_text(src: Path, tmp_path: Path, ink: Path) -> None:
     Image.fromarray(grey(seed=9)).save(Path(os.fsdecode(raw)))
     out = tmp_path / "<b>out"
     colour(src, out=out, model=ink)
-    folder = report.report(ReportOptions(out)).parent
+    folder = report.report(ReportOptions(out=out)).parent
     index = (folder / "index.html").read_text(encoding="utf-8")
     script = (folder / "data.js").read_bytes()
     assert "<b>out" not in index and "&lt;b&gt;out" in index
@@ -133,24 +133,24 @@ def test_a_report_never_lies_where_it_must_not(reviewed: Path, src: Path, tmp_pa
     (tmp_path / "mine/letter.txt").write_text("precious")
     for to in (reviewed, reviewed / "review", tmp_path, src, src / "review", src / "box0/new", tmp_path / "mine"):
         with pytest.raises(OutputError, match="--to"):
-            report.report(ReportOptions(reviewed, to))
+            report.report(ReportOptions(out=reviewed, to=to))
     assert contents(tmp_path / "mine") == {"letter.txt": b"precious"}
     assert not (src / "review").exists()
-    report.report(ReportOptions(reviewed, tmp_path / "fresh"))
-    report.report(ReportOptions(reviewed, tmp_path / "fresh"))
+    report.report(ReportOptions(out=reviewed, to=tmp_path / "fresh"))
+    report.report(ReportOptions(out=reviewed, to=tmp_path / "fresh"))
 
 
 def test_a_report_of_nothing_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(NoInputError, match=r"manifest\.jsonl"):
-        report.report(ReportOptions(tmp_path))
+        report.report(ReportOptions(out=tmp_path))
 
 
 def test_a_picture_that_a_power_cut_emptied_is_made_again(reviewed: Path) -> None:
-    folder = report.report(ReportOptions(reviewed)).parent
+    folder = report.report(ReportOptions(out=reviewed)).parent
     one = folder / thumbnails.file_name(rows_of(folder)["box0/02.png"]["after"], thumbnails.THUMB)
     whole = one.read_bytes()
     one.write_bytes(b"")
-    report.report(ReportOptions(reviewed))
+    report.report(ReportOptions(out=reviewed))
     assert one.read_bytes() == whole
 
 
@@ -163,7 +163,7 @@ def test_a_film_that_was_coloured_as_far_as_it_goes_is_shown() -> None:
 def test_a_card_before_the_film_moves_the_frames_that_are_compared(out: Path) -> None:
     film = {"frames": 20, "stills": [0.0, 1.5], "title_card": {"seconds": 3.0}}
     row = Record("a.mkv", "/a.mkv", "a.mkv", "done", "", "1", "2", film=film)
-    after, before = report.wanted_of(row, ReportOptions(out))
+    after, before = report.wanted_of(row, ReportOptions(out=out))
     assert (before.times, after.times) == ((0.0, 1.5), (3.0, 4.5))
 
 
@@ -176,7 +176,7 @@ def test_films_are_shown_decided_upon_redone_and_exported(src: Path, out: Path, 
     colour(src, out=out, model=ink, disclosure=Disclosure())
     recorded = provenance.read_rows(out)
     assert {0.0, 0.6667, 1.3333} <= set(recorded["reel.mp4"].film["stills"]), "the first frames of its shots"
-    folder = report.report(ReportOptions(out, view=300)).parent
+    folder = report.report(ReportOptions(out=out, view=300)).parent
     rows = rows_of(folder)
     assert not speed_curves.speed(list(recorded.values())), "a film is not so many megapixels a second of a photograph"
     reel = rows["reel.mp4"]
@@ -231,7 +231,7 @@ def test_numbered_files_are_shown_decided_upon_redone_and_exported(
     name = pattern.name
     first = provenance.read_rows(out)[name]
     assert (first.status, first.film["missing"], len(first.film["stills"])) == ("done", 3, COUNT)
-    folder = report.report(ReportOptions(out, view=300)).parent
+    folder = report.report(ReportOptions(out=out, view=300)).parent
     row = rows_of(folder)[name]
     assert (row["missing"], row["film"]["plays"], row["link"]) == ("", False, f"reel_0101.{kind}")
     shown = [101 + round(seconds * 18) for seconds in first.film["stills"]]
@@ -251,8 +251,15 @@ def test_numbered_files_are_shown_decided_upon_redone_and_exported(
 
     chosen = decide(tmp_path / "d.json", out, **{pattern.stem: "rejected"})
     asked = RunOptions(
-        (str(pattern),), out, str(ink), ColorOptions(64, 0.5), device="cpu", precision="fp32", redo=chosen, film=how,
-    )  # fmt: skip
+        inputs=(str(pattern),),
+        out=out,
+        model=str(ink),
+        color=ColorOptions(size=64, strength=0.5),
+        device="cpu",
+        precision="fp32",
+        redo=chosen,
+        film=how,
+    )
     told: list[str] = []
     drive(asked, Recorder(lambda name, row, total: told.append(name)))
     redone = provenance.read_rows(out)[name]
@@ -261,12 +268,12 @@ def test_numbered_files_are_shown_decided_upon_redone_and_exported(
     later: dict[str, Any] = {}
     drive(replace(asked, redo=None), Recorder(lambda name, row, total: later.update({name: row})))
     assert later == {name: None}, "a later plain run lets it be"
-    again = rows_of(report.report(ReportOptions(out, view=300)).parent)[name]
+    again = rows_of(report.report(ReportOptions(out=out, view=300)).parent)[name]
     assert (again["before"], again["after"], again["redone"]) == (row["before"], redone.output_sha256, 1)
     assert export(out, decide(tmp_path / "a.json", out, **{pattern.stem: "accepted"}), tmp_path / "to") == (1, 0, [])
     assert contents(tmp_path / "to") == contents(out, lambda path: path.name == "manifest.jsonl")
     (out / f"reel_0101.{kind}").unlink()
-    broken = rows_of(report.report(ReportOptions(out, tmp_path / "fresh")).parent)[name]
+    broken = rows_of(report.report(ReportOptions(out=out, to=tmp_path / "fresh")).parent)[name]
     assert broken["missing"] == "result has changed since the run"
 
 
@@ -277,7 +284,7 @@ def test_numbered_files_of_a_film_whose_frames_last_unequally_are_shown_beside_t
 
     save_film(src / "reel.mp4", [20 * i + 300 * (i > 5) for i in range(24)])
     colour(src, out=out, model=ink, film=FilmOptions(codec="png"))
-    folder = report.report(ReportOptions(out, view=300)).parent
+    folder = report.report(ReportOptions(out=out, view=300)).parent
     row = rows_of(folder)["reel.mp4"]
     assert (row["missing"], row["film"]["plays"]) == ("", False)
     assert row["link"] == "reel.mp4_frames/reel_000000.png"

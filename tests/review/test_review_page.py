@@ -134,12 +134,18 @@ def test_decisions_by_keyboard_last_and_lead_to_redo_and_export(
     other = save_ink(tmp_path / "other", (-20.0, 5.0))
     drive(
         RunOptions(
-            (str(src),), reported, str(other), ColorOptions(64, 0.8), device="cpu", precision="fp32", redo=chosen
+            inputs=(str(src),),
+            out=reported,
+            model=str(other),
+            color=ColorOptions(size=64, strength=0.8),
+            device="cpu",
+            precision="fp32",
+            redo=chosen,
         ),
         Recorder(lambda name, row, total: told.append(name)),
     )
     assert sorted(told) == sorted(order[1:3])
-    report.report(ReportOptions(reported))
+    report.report(ReportOptions(out=reported))
     visit(page, reported)
     assert page.inner_text("#counts").endswith("1 accepted, 0 rejected, 5 undecided"), "what was redone is open again"
     choose(page, "decision", "noted")
@@ -167,7 +173,7 @@ def with_films(src: Path, out: Path, ink: Path) -> Path:
     with provenance.Manifest(out) as manifest:
         for folder, row in zip(("av1", "prores", "pictures"), rows, strict=True):
             manifest.append(replace(row, output=f"{folder}/{row.output}"))
-    report.report(ReportOptions(out))
+    report.report(ReportOptions(out=out))
     return out
 
 
@@ -227,7 +233,15 @@ def test_a_name_that_is_no_unicode_is_decided_upon_and_redone(
     chosen = saved(page, tmp_path / "decisions.json")
     told: list[str] = []
     drive(
-        RunOptions((str(src),), reported, str(ink), ColorOptions(64, 0.8), device="cpu", precision="fp32", redo=chosen),
+        RunOptions(
+            inputs=(str(src),),
+            out=reported,
+            model=str(ink),
+            color=ColorOptions(size=64, strength=0.8),
+            device="cpu",
+            precision="fp32",
+            redo=chosen,
+        ),
         Recorder(lambda name, row, total: told.append(name)),
     )
     assert told == ["caf\udce9.png"]
@@ -263,7 +277,7 @@ def test_twenty_thousand_rows_open_turn_and_filter(page: Any, tmp_path: Path) ->
     row = Record("", "", "", DONE, model="lite", weights_sha256="0" * 64, options="0" * 16, width=4000, height=3000,
                  pages=1, depth=8, format="jpeg", max_delta_l=0.2, seconds={"network": 0.2})  # fmt: skip
     rows = [many(row, i) for i in range(20_000)]
-    options = ReportOptions(out)
+    options = ReportOptions(out=out)
     options.folder().mkdir()
     folder = options.folder()
     for name in report.COPIED:
@@ -306,7 +320,7 @@ def test_real_archive_photographs_are_reviewed_exported_and_redone(
     page: Any, out: Path, ink: Path, tmp_path: Path
 ) -> None:
     colour(ARCHIVE, out=out, model=ink, disclosure=Disclosure())
-    report.report(ReportOptions(out))
+    report.report(ReportOptions(out=out))
     visit(page, out)
     everything = len(read_rows(out))
     assert everything >= 20
@@ -332,7 +346,13 @@ def test_real_archive_photographs_are_reviewed_exported_and_redone(
     assert sorted(path.name for path in (tmp_path / "delivery").iterdir()) == sorted((first, f"{first}.json"))
     told: list[str] = []
     options = RunOptions(
-        (str(ARCHIVE),), out, str(ink), ColorOptions(64, 0.5), device="cpu", precision="fp32", redo=chosen
+        inputs=(str(ARCHIVE),),
+        out=out,
+        model=str(ink),
+        color=ColorOptions(size=64, strength=0.5),
+        device="cpu",
+        precision="fp32",
+        redo=chosen,
     )
     drive(options, Recorder(lambda name, row, total: told.append(name)))
     assert told == [second]

@@ -23,7 +23,7 @@ import av
 from archivecolor.bench.memory import now_megabytes
 from archivecolor.bench.stages import check
 from archivecolor.inference.colorizer import Colorizer
-from archivecolor.options import ColorOptions, Disclosure, FilmOptions, RunOptions
+from archivecolor.options import ColorizerOptions, ColorOptions, Disclosure, FilmOptions, RunOptions
 from archivecolor.pipeline.inputs import Job, SourceKind
 from archivecolor.pipeline.observer import FilmProgress, RunObserver
 from archivecolor.pipeline.runner import work
@@ -55,7 +55,7 @@ def colour(
     film: Path, out: Path, colorizer: Colorizer, options: FilmOptions, observer: RunObserver
 ) -> tuple[float, float, Record]:
     """Seconds, seconds of all processor cores together, and the row."""
-    asked = RunOptions((str(film),), out, film=options, recolor=True, disclosure=Disclosure(sidecar=False))
+    asked = RunOptions(inputs=(str(film),), out=out, film=options, recolor=True, disclosure=Disclosure(sidecar=False))
     with Manifest(out) as manifest:
         started, busy = time.perf_counter(), time.process_time()
         job = Job(film, film.name, out / film.name, SourceKind.FILM)
@@ -107,7 +107,7 @@ def memory(clip: Path, minutes: float, model: str, size: int) -> None:
                     print(f"{film} {frames} {now_megabytes():8.0f} MB", flush=True)
                     following = next(tenths, 11)
 
-        with Colorizer(model, ColorOptions(size)) as colorizer:
+        with Colorizer(model, ColorizerOptions(color=ColorOptions(size=size))) as colorizer:
             seconds, _, _ = colour(film, Path(name) / "out", colorizer, FilmOptions(), PrintingObserver())
             print(f"{count} frames in {seconds:.0f} s, at the end {now_megabytes():.0f} MB")
 

@@ -22,6 +22,8 @@ import numpy as np
 import tifffile
 from skimage.color import deltaE_ciede2000, rgb2lab
 
+from archivecolor.options import ColorizerOptions
+
 BAND = 256
 
 
@@ -58,7 +60,7 @@ def largest_difference(source: Path, result: Path, bands: int) -> float:
     from archivecolor import Colorizer
 
     whole = tifffile.imread(source)
-    with Colorizer(device="cpu", precision="fp32") as colorizer:
+    with Colorizer(options=ColorizerOptions(device="cpu", precision="fp32")) as colorizer:
         painting = colorizer.prepare(whole)
     worst = 0.0
     with tifffile.TiffFile(result) as tif:

@@ -51,6 +51,12 @@ def decide(path: Path, out: Path, **verdicts: str) -> Path:
 
 def options(src: Path, out: Path, model: Path, redo: Path | None = None, strength: float = 1.0) -> RunOptions:
     return RunOptions(
-        (str(src),), out, str(model), ColorOptions(64, strength), device="cpu", precision="fp32", redo=redo,
+        inputs=(str(src),),
+        out=out,
+        model=str(model),
+        color=ColorOptions(size=64, strength=strength),
+        device="cpu",
+        precision="fp32",
+        redo=redo,
         disclosure=Disclosure(sidecar=False),
-    )  # fmt: skip
+    )

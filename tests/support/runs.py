@@ -58,7 +58,15 @@ def delta_l(source: np.ndarray, result: np.ndarray) -> float:
 
 
 def options_of(src: Path, out: Path, model: Path, **more: Any) -> RunOptions:
-    given = RunOptions((str(src),), out, str(model), ColorOptions(64), device="cpu", precision="fp32", workers=2)
+    given = RunOptions(
+        inputs=(str(src),),
+        out=out,
+        model=str(model),
+        color=ColorOptions(size=64),
+        device="cpu",
+        precision="fp32",
+        workers=2,
+    )
     given = replace(given, disclosure=Disclosure(sidecar=False))
     return replace(given, **more)
 

@@ -64,9 +64,7 @@ class Worker:
         try:
             check_shared_output(setup.folder, setup.lock, setup.lock_text)
             asked = self.options
-            self.colorizer = Colorizer(
-                asked.model, asked.color, asked.device, asked.precision, asked.batch, asked.engine, asked.confidence
-            )
+            self.colorizer = Colorizer(asked.model, asked)
             if self.colorizer.card.sha256 != setup.weights_sha256:
                 raise WeightsError(f"{socket.gethostname()}: its weights {asked.model} are not those of the driver")
         except ArchivecolorError as error:

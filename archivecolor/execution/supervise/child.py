@@ -40,7 +40,7 @@ def main(number: int) -> None:
     parent: Connection[Any, Any] = Connection(number)
     request: RunRequest = parent.recv()
     threading.Thread(target=_die_with, args=(parent,), daemon=True).start()
-    _limit_cores(request.options.beside)
+    _limit_cores(request.options.local_processes)
     malloc.keep_freed_memory()
     from archivecolor.pipeline.runner import drive  # the heavy import: until here a signal simply ends the process
 

@@ -123,7 +123,7 @@ def film_target(job: Job, card: Card, options: RunOptions) -> Path:
 def sink_for(film: Film, job: Job, output: OutputInfo) -> FrameSink:
     """What the film is written as, and where."""
     requested, suffix = output.options.film, output.options.suffix
-    codec = requested.codec
+    codec: str = requested.codec
     if isinstance(film, ImageSequence) and codec == "auto" and not requested.master:
         codec = film.codec if film.codec in ("dpx", *photo.WRITABLE) else "png"
     elif codec == "gif":

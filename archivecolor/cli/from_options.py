@@ -1,0 +1,81 @@
+"""A verb's arguments and flags, made from the tables of `archivecolor.options`."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Callable
+from dataclasses import MISSING
+from enum import Enum
+from typing import Annotated, Any, Optional, get_args
+
+import typer
+
+from archivecolor.options import Options, build, leaves
+from archivecolor.options.table import Leaf
+
+
+def takes_options(*tables: type[Options]) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Decorates a verb that takes one object of each table; for typer it then has a parameter for each option."""
+
+    def decorate(verb: Callable[..., None]) -> Callable[..., None]:
+        @functools.wraps(verb)
+        def command(**flags: object) -> None:
+            values = {name: value for name, value in flags.items() if value is not None}
+            verb(*(build(table, values) for table in tables))
+
+        parameters = [_parameter(leaf) for table in tables for leaf in leaves(table)]
+        command.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+        command.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
+        return command
+
+    return decorate
+
+
+def _parameter(leaf: Leaf) -> inspect.Parameter:
+    default = _default(leaf)
+    kind = _type(leaf)
+    hint = Optional[kind] if default is None else kind  # noqa: UP045  (the type is known at run time only)
+    annotation = Annotated[hint, _info(leaf)]  # type: ignore[valid-type]
+    return inspect.Parameter(leaf.name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation)
+
+
+def _type(leaf: Leaf) -> Any:
+    """Text where the table itself checks the value, so that its message is the same as from Python."""
+    if leaf.repeatable:
+        inner = get_args(leaf.types[0])[0]
+        return list[str] if leaf.option.parse else list[inner]  # type: ignore[valid-type]
+    return str if leaf.option.parse or leaf.choices else leaf.types[0]
+
+
+def _default(leaf: Leaf) -> Any:
+    if leaf.default is MISSING:
+        return inspect.Parameter.empty
+    if isinstance(leaf.default, Enum):
+        return leaf.default.value
+    if isinstance(leaf.default, tuple):
+        return list(leaf.default) or None
+    return leaf.default
+
+
+def _info(leaf: Leaf) -> Any:
+    option, choices = leaf.option, [str(choice.value) for choice in leaf.choices or ()]
+    if option.positional:
+        return typer.Argument(metavar=option.metavar or None, help=option.help)
+    flag = f"{leaf.flag}/--no-{leaf.flag.removeprefix('--')}" if leaf.default is True else leaf.flag
+    listed = f" One of {', '.join(choices)}." if choices and option.metavar else ""
+    return typer.Option(
+        flag,
+        *([option.short] if option.short else []),
+        metavar=option.metavar or "|".join(choices) or None,
+        help=f"{option.help}{listed}",
+        count=option.counted,
+        autocompletion=_completion(choices) if choices else None,
+    )
+
+
+def _completion(choices: list[str]) -> Callable[[str], list[str]]:
+    def complete(incomplete: str) -> list[str]:
+        return [choice for choice in choices if choice.startswith(incomplete)]
+
+    return complete

@@ -1,0 +1,60 @@
+"""What a person looks at: a sheet of candidates, and the review page of a run."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+from archivecolor.options.colour import ColorOptions
+from archivecolor.options.compute import DeviceOptions
+from archivecolor.options.require import require
+from archivecolor.options.table import Option, Options, at_least, between, ends_in
+
+
+@dataclass(frozen=True, kw_only=True)
+class CandidateOptions(DeviceOptions):
+    """Which colourings of a picture to show side by side."""
+
+    picture: Annotated[Path, Option("The picture to colour in several ways.", metavar="PICTURE", positional=True)]
+    out: Annotated[Path, Option("PNG to draw.", check=ends_in(".png"))]
+    models: Annotated[
+        tuple[str, ...], Option("Weights by name or folder. May be repeated.", flag="--model", metavar="MODEL")
+    ] = ("lite", "resnet18")
+    sizes: Annotated[tuple[int, ...], Option("As --size of run. May be repeated.", flag="--size", metavar="SIZE")] = (
+        256,
+        384,
+    )
+    strengths: Annotated[
+        tuple[float, ...], Option("As --strength of run. May be repeated.", flag="--strength", metavar="STRENGTH")
+    ] = (1.0, 1.4)
+    side: Annotated[int, Option("Long side of each colouring on the sheet in pixels.", check=between(100, 2000))] = 360
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        require(
+            bool(self.models and self.sizes and self.strengths), "--model, --size, --strength: name at least one each"
+        )
+        for size in self.sizes:
+            ColorOptions(size=size)
+        for strength in self.strengths:
+            ColorOptions(strength=strength)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReportOptions(Options):
+    """A review page of a run."""
+
+    out: Annotated[Path, Option("The --out folder of a run.", metavar="OUT", positional=True)]
+    to: Annotated[Path | None, Option("Folder for the page and its pictures; without it, OUT-report beside OUT.")] = (
+        None
+    )
+    view: Annotated[int, Option("Long side of the before/after pictures in pixels.", check=between(300, 8000))] = 1000
+    workers: Annotated[
+        int, Option("Threads that read and reduce pictures; 0: as many as there are cores.", check=at_least(0))
+    ] = 0
+
+    def folder(self) -> Path:
+        """Where the report goes."""
+        whole = self.out.resolve()
+        return self.to or whole.with_name(f"{whole.name}-report")
