@@ -1,7 +1,7 @@
 """Photographs in and out of files: pages with depth, profile, metadata and resolution, none of them lost on the way.
 
-`read` -> Photo of Pages -> (someone colours the samples) -> `write`. Inside: `page` is what a photo is; `exif`, `boxes`
-and `samples` know bytes and numbers; `read_*` and `write` know the formats.
+`read` -> Photo of Pages -> (someone colours the samples) -> `write`. Inside: `page` is what a photo is; `kinds`
+tells files apart; `exif`, `containers` and `samples` know bytes and numbers; `read_*` and `write` know the formats.
 """
 
 from __future__ import annotations

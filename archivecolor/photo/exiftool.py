@@ -12,22 +12,22 @@ _PARTS = ("-MakerNotes", "-InteropIFD:all")
 
 
 @lru_cache(maxsize=1)
-def _program() -> str | None:
+def _executable() -> str | None:
     return shutil.which("exiftool")
 
 
-def completed(part: Path, source: Path | None) -> tuple[str, ...]:
-    """Moves what our own copy of EXIF lacks from `source` into the TIFF `part`; gives what is to be noted."""
-    program = _program()
+def copy_maker_notes(part: Path, source: Path | None) -> tuple[str, ...]:
+    """Copies maker notes from `source` into the TIFF `part`, and returns the notes on what could not be copied."""
+    program = _executable()
     if program is None or source is None:
         return ("EXIF maker notes copied as they are: with exiftool on PATH they are moved whole",)
-    own = part.with_name(f"{part.name}_exiftool_tmp")
+    temporary = part.with_name(f"{part.name}_exiftool_tmp")
     command = [program, "-q", "-q", "-m", "-overwrite_original", "-TagsFromFile", str(source.resolve()), *_PARTS]
     try:
-        done = subprocess.run([*command, str(part.resolve())], capture_output=True, timeout=_SECONDS, check=False)
-        whole = done.returncode == 0
+        result = subprocess.run([*command, str(part.resolve())], capture_output=True, timeout=_SECONDS, check=False)
+        succeeded = result.returncode == 0
     except (OSError, subprocess.TimeoutExpired, ValueError):
-        whole = False
+        succeeded = False
     finally:
-        own.unlink(missing_ok=True)
-    return () if whole else ("EXIF maker notes copied as they are: exiftool could not move them",)
+        temporary.unlink(missing_ok=True)
+    return () if succeeded else ("EXIF maker notes copied as they are: exiftool could not move them",)

@@ -1,4 +1,4 @@
-"""The guards of reading: sizes are checked before pixels are decoded, and library noise is kept quiet."""
+"""Checks sizes before pixels are decoded, and turns the errors of libraries into plain ones."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _CAUSES = {
 }
 
 
-def quiet() -> None:
+def silence_libraries() -> None:
     """Keeps tifffile's log and Pillow's warnings off the terminal: what they say ends as a note or as an error."""
     logging.getLogger("tifffile").setLevel(logging.CRITICAL + 1)
     logging.getLogger("PIL").setLevel(logging.CRITICAL + 1)
@@ -57,8 +57,8 @@ def too_large(refusal: Exception, max_megapixels: float) -> TooLargeError:
     )
 
 
-def plain(error: Exception) -> PictureError:
-    """What a librarian is told instead of a library's own words."""
+def as_picture_error(error: Exception) -> PictureError:
+    """The error for a library's own exception, in words for a reader who does not know the library."""
     if isinstance(error, MemoryError):
         return TooLargeError("not enough memory for a picture of this size; use a machine with more of it")
     if isinstance(error, OSError) and error.errno in _CAUSES:

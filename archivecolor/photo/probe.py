@@ -12,14 +12,14 @@ from archivecolor.errors import UnsupportedError
 from archivecolor.options import Strips
 from archivecolor.photo.kinds import HEAD_BYTES
 from archivecolor.photo.page import SUFFIXES
-from archivecolor.photo.read import NO_STRIPS, opened, supported_kind
+from archivecolor.photo.read import NO_STRIPS, open_source, supported_kind
 from archivecolor.photo.read_pillow import pillow_limit
 from archivecolor.photo.read_tiff import measured
 
 _HEADER_BYTES = 1 << 20
 """Enough for the headers of nearly every picture; the rest is read only where it is not."""
 _UNCHECKED_KINDS = ("gif", "bmp", "")
-"""Kinds that only Pillow reads. Some of them (ICO) are decoded while they are opened, so Pillow's limit must hold."""
+"""Kinds that only Pillow reads. Some of them (ICO) are decoded when they are opened: Pillow's limit must hold."""
 _PILLOW_MEGAPIXELS = 500.0
 _NO_LIMIT = 1e9
 
@@ -51,7 +51,7 @@ def measure(path: Path, strips: Strips = NO_STRIPS, file: BinaryIO | None = None
         OSError: there is no such file.
     """
     try:
-        with opened(path, file) as source:
+        with open_source(path, file) as source:
             header = source.read(_HEADER_BYTES)
             kind = supported_kind(header[:HEAD_BYTES])
             if kind == "tiff":

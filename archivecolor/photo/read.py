@@ -59,31 +59,31 @@ def read(path: Path, max_megapixels: float = 500, strips: Strips = NO_STRIPS, fi
         UnsupportedError: a picture of a kind that is not handled.
         TooLargeError: over `max_megapixels` by its header (all pages of a file together).
     """
-    limits.quiet()
+    limits.silence_libraries()
     try:
         return _read(path, max_megapixels, strips, file)
     except PictureError:
         raise
     except Exception as error:
         # a decoder fed a damaged file may raise anything at all; the batch must go on and the row must say why
-        raise limits.plain(error) from error
+        raise limits.as_picture_error(error) from error
 
 
 def _read(path: Path, max_megapixels: float, strips: Strips, file: BinaryIO | None) -> Photo:
     _check_file(path)
-    with opened(path, file) as source:
+    with open_source(path, file) as source:
         kind = supported_kind(source.read(kinds.HEAD_BYTES))
         source.seek(0)
         if kind == "tiff":
             photo = read_tiff(path, source, max_megapixels, strips)
         else:
             photo = _READERS.get(kind, read_with_pillow)(source.read(), max_megapixels)
-    return _noted(replace(photo, path=path), _suffix_note(path, photo.format))
+    return _with_notes(replace(photo, path=path), _suffix_note(path, photo.format))
 
 
 @contextmanager
-def opened(path: Path, file: BinaryIO | None) -> Iterator[BinaryIO]:
-    """A file at its first byte: the one that is open already, which stays open, or the path opened for the block."""
+def open_source(path: Path, file: BinaryIO | None) -> Iterator[BinaryIO]:
+    """Yields a file at its first byte: `file`, which stays open, or else `path`, opened for the block."""
     if file is None:
         with path.open("rb") as own:
             yield own
@@ -124,7 +124,7 @@ def _suffix_note(path: Path, kind: str) -> tuple[str, ...]:
     return (f"the file is {kind.upper()} although its name ends in {path.suffix}",)
 
 
-def _noted(photo: Photo, notes: tuple[str, ...]) -> Photo:
+def _with_notes(photo: Photo, notes: tuple[str, ...]) -> Photo:
     if not notes:
         return photo
     first = replace(photo.pages[0], notes=notes + photo.pages[0].notes)

@@ -15,7 +15,7 @@ from archivecolor.imaging.arrays import Samples
 from archivecolor.photo import containers, exif, limits
 from archivecolor.photo import samples as convert
 from archivecolor.photo.page import Page, Photo
-from archivecolor.photo.read_pillow import opened, page_of
+from archivecolor.photo.read_pillow import decoded_page, open_image
 
 _GREY, _RGB, _PALETTE = 0, 2, 3
 _PNG_TAGS = {b"Author": 315, b"Copyright": 33432, b"Title": 269}
@@ -32,7 +32,7 @@ def read_png(data: bytes, max_megapixels: float) -> Photo:
     limits.check_size(width, height, max_megapixels)
     if not any(name == b"IEND" for name, _ in chunks):
         raise UnreadableError(limits.TRUNCATED)
-    _check_png_sums(data)
+    _check_png_checksums(data)
     # without the ancillary chunks no library has a reason to touch a sample, nor to stumble over a damaged text
     wanted = (*_PNG_PIXELS, b"tRNS") if colour == _PALETTE else _PNG_PIXELS
     bare = containers.PNG_MAGIC + b"".join(containers.png_chunk(*chunk) for chunk in chunks if chunk[0] in wanted)
@@ -40,11 +40,11 @@ def read_png(data: bytes, max_megapixels: float) -> Photo:
     frames = next((int.from_bytes(content[:4], "big") for name, content in chunks if name == b"acTL"), 1)
     if frames > 1:
         page = replace(page, notes=(f"first of {frames} frames", *page.notes))
-    return Photo("png", (_png_enveloped(page, data, dict(reversed(chunks)), (bits, colour)),))
+    return Photo("png", (_png_with_metadata(page, data, dict(reversed(chunks)), (bits, colour)),))
 
 
 def _png_8(data: bytes, max_megapixels: float, bits: int, colour: int) -> Page:
-    page = page_of(opened(data, max_megapixels))
+    page = decoded_page(open_image(data, max_megapixels))
     notes: tuple[str, ...] = ()
     if colour == _PALETTE:
         notes += ("palette read as RGB",)
@@ -58,7 +58,7 @@ def _png_16(data: bytes) -> Page:
     return Page(colour, alpha=alpha)
 
 
-def _check_png_sums(data: bytes) -> None:
+def _check_png_checksums(data: bytes) -> None:
     """Re-made chunks get new checksums, and Pillow leaves those of IDAT unread: the stored ones are compared here."""
     at = len(containers.PNG_MAGIC)
     for name, content in containers.png_chunks(data):
@@ -68,7 +68,7 @@ def _check_png_sums(data: bytes) -> None:
         at = end
 
 
-def _png_enveloped(page: Page, data: bytes, chunks: dict[bytes, bytes], kind: tuple[int, int]) -> Page:
+def _png_with_metadata(page: Page, data: bytes, chunks: dict[bytes, bytes], kind: tuple[int, int]) -> Page:
     """The page with its metadata; `chunks` holds the first of each name."""
     texts = containers.png_texts(data)
     block = chunks.get(b"eXIf") or _raw_profile(texts, b"exif") or _raw_profile(texts, b"APP1")
@@ -77,7 +77,7 @@ def _png_enveloped(page: Page, data: bytes, chunks: dict[bytes, bytes], kind: tu
     description = texts.get(b"Description", b"").decode("utf-8", "replace") or exif.text(block, exif.DESCRIPTION)
     page = replace(
         page,
-        alpha=page.alpha if page.alpha is not None else _keyed_alpha(page.samples, chunks.get(b"tRNS"), kind),
+        alpha=page.alpha if page.alpha is not None else _alpha_of_key_color(page.samples, chunks.get(b"tRNS"), kind),
         exif=block,
         orientation=exif.orientation(block),
         dpi=_png_dpi(chunks.get(b"pHYs")) or exif.dpi(block),
@@ -90,7 +90,7 @@ def _png_enveloped(page: Page, data: bytes, chunks: dict[bytes, bytes], kind: tu
     return convert.with_profile(page, _png_icc(chunks.get(b"iCCP")))
 
 
-def _keyed_alpha(samples: Samples, key: bytes | None, kind: tuple[int, int]) -> Samples | None:
+def _alpha_of_key_color(samples: Samples, key: bytes | None, kind: tuple[int, int]) -> Samples | None:
     """Alpha from the one colour that PNG's tRNS declares transparent."""
     bits, colour = kind
     size = {_GREY: 2, _RGB: 6}.get(colour)
@@ -214,7 +214,7 @@ def read_jp2(data: bytes, max_megapixels: float) -> Photo:
     # imagecodecs applies an embedded profile by itself: it sees the file only when it must undo sYCC or a palette
     whole = space == _SYCC or b"pclr" in header
     page = _jp2_page(imagecodecs.jpeg2k_decode(data if whole else codestream), 8 if b"pclr" in header else bits, space)
-    page = _jp2_enveloped(page, data, top_level, header)
+    page = _jp2_with_metadata(page, data, top_level, header)
     reversible = codestream[: codestream.find(b"\xff\x90")].partition(b"\xff\x52")[2][11:12] == b"\1"
     return Photo("jp2", (page,), lossless=reversible)
 
@@ -232,7 +232,7 @@ def _check_codestream(codestream: bytes, max_megapixels: float) -> int:
 
 
 def _jp2_page(samples: Samples, bits: int, space: int) -> Page:
-    samples, notes = convert.rescaled(samples, bits)
+    samples, notes = convert.to_full_range(samples, bits)
     if space == _CMYK and samples.ndim == 3 and samples.shape[2] == 4:
         rgb, note = convert.rgb_from_cmyk(samples, None)
         return Page(rgb, notes=(*notes, note))
@@ -242,7 +242,7 @@ def _jp2_page(samples: Samples, bits: int, space: int) -> Page:
     return Page(colour, alpha=alpha, notes=notes)
 
 
-def _jp2_enveloped(
+def _jp2_with_metadata(
     page: Page, data: bytes, top_level: list[tuple[bytes, int, int]], header: dict[bytes, bytes]
 ) -> Page:
     uuids = {data[a : a + 16]: data[a + 16 : b] for name, a, b in top_level if name == b"uuid"}

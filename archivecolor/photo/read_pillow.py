@@ -11,7 +11,6 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
-from typing import Any
 
 import imagecodecs
 import numpy as np
@@ -22,20 +21,20 @@ from archivecolor.photo import exif, jpeg_data, limits
 from archivecolor.photo import samples as convert
 from archivecolor.photo.page import Page, Photo
 
-_NAMES = {"JPEG": "jpeg", "MPO": "jpeg", "DIB": "bmp", "PPM": "pnm", "JPEG2000": "jp2"}
-_DRAWINGS = {"EPS", "WMF", "MPEG", "HDF5", "GRIB", "BUFR", "PDF"}
+_FORMAT_NAMES = {"JPEG": "jpeg", "MPO": "jpeg", "DIB": "bmp", "PPM": "pnm", "JPEG2000": "jp2"}
+_VECTOR_FORMATS = {"EPS", "WMF", "MPEG", "HDF5", "GRIB", "BUFR", "PDF"}
 _UNCOMPRESSED = {"BMP", "DIB", "PPM", "SGI", "XBM"}
-_FRAMED = {"GIF", "WEBP", "PNG", "AVIF", "TIFF", "ICNS"}
+_ANIMATED_FORMATS = {"GIF", "WEBP", "PNG", "AVIF", "TIFF", "ICNS"}
 _LOSSY = {"JPEG", "MPO", "PCD", "AVIF"}
 _REPACKABLE = (0xC0, 0xC1, 0xC2)
 """Frames of baseline, extended and progressive JPEG."""
-_HEAD = 1 << 16
+_SIZES_SEARCHED = 1 << 16
 _MAX_FILL_SHARE = 0.002
 """Of the blocks of a JPEG with damaged data: a picture with more fill than this is not usable."""
 _limit_lock = threading.Lock()
 
 
-def opened(data: bytes, max_megapixels: float) -> Image.Image:
+def open_image(data: bytes, max_megapixels: float) -> Image.Image:
     """The picture with its header read and its size checked; pixels are decoded later, by `load`."""
     with pillow_limit(max_megapixels):
         try:
@@ -65,16 +64,16 @@ def pillow_limit(max_megapixels: float) -> Iterator[None]:
 def read_with_pillow(data: bytes, max_megapixels: float) -> Photo:
     """Any other format that Pillow opens as a picture; of several frames the first."""
     try:
-        image = opened(data, max_megapixels)
+        image = open_image(data, max_megapixels)
     except UnidentifiedImageError as error:
-        return _after_junk(data, max_megapixels, error)
-    if image.format in _DRAWINGS:
+        return _read_jpeg_after_junk(data, max_megapixels, error)
+    if image.format in _VECTOR_FORMATS:
         raise UnsupportedError(f"{image.format} is not a photograph: render it to TIFF first")
-    notes = _frame_note(image)
-    page = page_with_envelope(image)
+    notes = _frames_note(image)
+    page = page_with_metadata(image)
     name = image.format or ""
     return Photo(
-        _NAMES.get(name, name.lower()),
+        _FORMAT_NAMES.get(name, name.lower()),
         (replace(page, notes=notes + page.notes),),
         compressed=name not in _UNCOMPRESSED,
         lossless=name not in _LOSSY,
@@ -89,10 +88,10 @@ def read_jpeg(data: bytes, max_megapixels: float) -> Photo:
         decoded = np.asarray(imagecodecs.jpeg_decode(data)) if precision <= 16 else np.empty((0, 0), np.uint16)
         if decoded.shape[:2] != (height, width):
             raise UnreadableError(limits.DAMAGED)
-        samples, notes = convert.rescaled(decoded, precision)
+        samples, notes = convert.to_full_range(decoded, precision)
         return Photo("jpeg", (Page(samples, notes=notes),), lossless=False)
-    image = opened(data, max_megapixels)
-    page = page_with_envelope(image)
+    image = open_image(data, max_megapixels)
+    page = page_with_metadata(image)
     sound = jpeg_data.is_sound(data) if frame in _REPACKABLE and channels in (1, 3) else None
     if jpeg_data.ends_in_fill(page.samples) and channels != 4 and not (sound and jpeg_data.has_every_scan(data)):
         raise UnreadableError("damaged: the lower part of the picture is missing; scan it or copy it again")
@@ -121,7 +120,7 @@ def read_webp(data: bytes, max_megapixels: float) -> Photo:
 
 def read_avif(data: bytes, max_megapixels: float) -> Photo:
     """AVIF, of 10 or 12 bits too; of an animation the first frame."""
-    _check_declared(data, max_megapixels)
+    _check_declared_sizes(data, max_megapixels)
     photo = read_with_pillow(data, max_megapixels)
     at = data.find(b"av1C")
     flags = data[at + 6] if 0 <= at < len(data) - 6 else 0
@@ -131,7 +130,7 @@ def read_avif(data: bytes, max_megapixels: float) -> Photo:
     deep = np.asarray(imagecodecs.avif_decode(data, index=0))
     if deep.shape[:2] != photo.pages[0].samples.shape[:2]:
         return photo
-    deep, notes = convert.rescaled(deep, bits)
+    deep, notes = convert.to_full_range(deep, bits)
     colour, alpha = convert.split_alpha(deep)
     page = replace(photo.pages[0], samples=colour, alpha=alpha, notes=photo.pages[0].notes + notes)
     return replace(photo, pages=(page,))
@@ -143,8 +142,8 @@ def read_heic(data: bytes, max_megapixels: float) -> Photo:
         pillow_heif = importlib.import_module("pillow_heif")
     except ImportError:
         raise UnsupportedError("HEIC needs one more package: pip install 'archivecolor[heic]'") from None
-    _check_declared(data, max_megapixels)
-    image: Any = pillow_heif.open_heif(io.BytesIO(data), convert_hdr_to_8bit=False)
+    _check_declared_sizes(data, max_megapixels)
+    image = pillow_heif.open_heif(io.BytesIO(data), convert_hdr_to_8bit=False)
     width, height = image.size
     limits.check_size(width, height, max_megapixels)
     bits = int(image.info.get("bit_depth", 8))
@@ -154,7 +153,7 @@ def read_heic(data: bytes, max_megapixels: float) -> Photo:
     page = Page(
         colour,
         alpha=alpha,
-        exif=_without_prefix(image.info.get("exif")),
+        exif=_tiff_block(image.info.get("exif")),
         xmp=image.info.get("xmp"),
         iptc=iptc[0] if iptc else None,
         notes=notes,
@@ -164,17 +163,17 @@ def read_heic(data: bytes, max_megapixels: float) -> Photo:
     return Photo("heic", (page,), lossless=False)
 
 
-def _check_declared(data: bytes, max_megapixels: float) -> None:
+def _check_declared_sizes(data: bytes, max_megapixels: float) -> None:
     """Checks every size that the head of an AVIF or HEIC names: their decoders refuse large ones with no word of it."""
-    at = data.find(b"ispe\0\0\0\0", 0, _HEAD)
+    at = data.find(b"ispe\0\0\0\0", 0, _SIZES_SEARCHED)
     while at >= 0:
         width, height = (int.from_bytes(data[i : i + 4], "big") for i in (at + 8, at + 12))
         limits.check_size(width, height, max_megapixels)
-        at = data.find(b"ispe\0\0\0\0", at + 16, _HEAD)
+        at = data.find(b"ispe\0\0\0\0", at + 16, _SIZES_SEARCHED)
 
 
-def page_of(image: Image.Image) -> Page:
-    """The decoded samples of an opened picture, without its envelope."""
+def decoded_page(image: Image.Image) -> Page:
+    """The decoded samples of an opened picture, without its metadata."""
     image.load()
     mode = image.mode
     if mode == "CMYK":
@@ -183,17 +182,17 @@ def page_of(image: Image.Image) -> Page:
     if mode == "LAB":
         return Page(convert.rgb_from_lab(np.asarray(image), signed=False), notes=("CIELAB converted to sRGB",))
     if mode in ("I", "F"):
-        samples, notes = convert.stretched(np.asarray(image))
+        samples, notes = convert.stretch_to_16_bit(np.asarray(image))
         return Page(samples, notes=notes)
     if mode == "1":
         return Page(np.asarray(image.convert("L")), notes=("1 bit read as 8 bit",))
     if mode.startswith("I;16"):
         return Page(np.asarray(image).astype(np.uint16))
-    colour, alpha = convert.split_alpha(np.asarray(image.convert(_plain_mode(image))))
+    colour, alpha = convert.split_alpha(np.asarray(image.convert(_lossless_mode(image))))
     return Page(colour, alpha=alpha)
 
 
-def _plain_mode(image: Image.Image) -> str:
+def _lossless_mode(image: Image.Image) -> str:
     """Which of L, LA, RGB and RGBA holds all that the picture has."""
     if image.mode in ("La", "LA"):
         return "LA"
@@ -202,14 +201,14 @@ def _plain_mode(image: Image.Image) -> str:
     return "L" if image.mode == "L" else "RGB"
 
 
-def page_with_envelope(image: Image.Image) -> Page:
-    """The samples of an opened picture with what its file says of them."""
-    return _enveloped(page_of(image), image)
+def page_with_metadata(image: Image.Image) -> Page:
+    """The samples of an opened picture with its metadata."""
+    return _with_metadata(decoded_page(image), image)
 
 
-def _enveloped(page: Page, image: Image.Image) -> Page:
+def _with_metadata(page: Page, image: Image.Image) -> Page:
     info = image.info
-    block = _without_prefix(info.get("exif"))
+    block = _tiff_block(info.get("exif"))
     icc = info.get("icc_profile")
     # a CMYK or Lab profile has done its work when the samples became sRGB
     page = page if image.mode in ("CMYK", "LAB") else convert.with_profile(page, icc)
@@ -220,18 +219,18 @@ def _enveloped(page: Page, image: Image.Image) -> Page:
         orientation=exif.orientation(block),
         dpi=exif.dpi(block) if image.format in ("JPEG", "MPO", "WEBP", "AVIF") else _dpi(info.get("dpi")),
         description=exif.text(block, exif.DESCRIPTION),
-        xmp=_bytes(info.get("xmp")),
+        xmp=_packet(info.get("xmp")),
         comment=comment if isinstance(comment, bytes) and comment else None,
     )
 
 
-def _bytes(value: object) -> bytes | None:
+def _packet(value: object) -> bytes | None:
     if isinstance(value, str):
         return value.encode()
     return bytes(value) if isinstance(value, bytes) and value else None
 
 
-def _without_prefix(block: bytes | None) -> bytes | None:
+def _tiff_block(block: bytes | None) -> bytes | None:
     """The EXIF block from its TIFF header on; a block that has none cannot be used nor carried."""
     if not block:
         return None
@@ -251,8 +250,8 @@ def _jfif_dpi(image: Image.Image) -> tuple[float, float] | None:
     return exif.sensible_dpi(density[0] * scale, density[1] * scale) if scale and density else None
 
 
-def _frame_note(image: Image.Image) -> tuple[str, ...]:
-    if image.format not in _FRAMED or not getattr(image, "is_animated", False):
+def _frames_note(image: Image.Image) -> tuple[str, ...]:
+    if image.format not in _ANIMATED_FORMATS or not getattr(image, "is_animated", False):
         return ()
     try:
         return (f"first of {getattr(image, 'n_frames', 1)} frames",)
@@ -262,7 +261,7 @@ def _frame_note(image: Image.Image) -> tuple[str, ...]:
         image.seek(0)
 
 
-def _after_junk(data: bytes, max_megapixels: float, error: Exception) -> Photo:
+def _read_jpeg_after_junk(data: bytes, max_megapixels: float, error: Exception) -> Photo:
     """A JPEG that begins a little later than the file does."""
     at = data.find(b"\xff\xd8\xff", 0, 4096)
     if at < 1:

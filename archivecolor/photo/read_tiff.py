@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
 import numpy as np
 import tifffile
@@ -18,11 +18,11 @@ from archivecolor.photo import limits
 from archivecolor.photo import samples as convert
 from archivecolor.photo.page import Page, Photo, Scan
 from archivecolor.photo.strips import Reduced, bands
-from archivecolor.photo.tiff_tags import enveloped, value_of
+from archivecolor.photo.tiff_tags import value_of, with_metadata
 
 _REDUCED, _MASK = 1, 4
 _WHITE_IS_ZERO, _BLACK_IS_ZERO, _RGB, _PALETTE, _TRANSPARENCY, _CMYK, _YCBCR, _CIELAB, _ICCLAB = (*range(7), 8, 9)
-_COLOURS = {
+_COLOR_CHANNELS = {
     _WHITE_IS_ZERO: 1, _BLACK_IS_ZERO: 1, _PALETTE: 1, _TRANSPARENCY: 1,
     _RGB: 3, _YCBCR: 3, _CIELAB: 3, _ICCLAB: 3, _CMYK: 4,
 }  # fmt: skip
@@ -44,16 +44,16 @@ def read_tiff(path: Path, file: BinaryIO, max_megapixels: float, strips: Strips)
     """
     with tifffile.TiffFile(file) as tif:
         every = _pages(tif)
-        _refuse_foreign(tif, every)
+        _check_is_photograph(tif, every)
         pages = _full_pages(every)
         pixels = sum(page.imagewidth * page.imagelength for page in pages)
         if len(pages) > 1:
             limits.check_size(1, pixels, max_megapixels, len(pages))
         for page in pages:
             _check_page(page, tif.filehandle.size, max_megapixels)
-        large = pixels > strips.above * 1e6 and all(map(comes_in_strips, pages))
+        large = pixels > strips.above * 1e6 and all(map(can_read_in_bands, pages))
         read = [
-            _scanned(path, tif, page, every.index(page), strips.short_side)
+            _read_page_in_bands(path, tif, page, every.index(page), strips.short_side)
             if large
             else _read_page(file, tif, page, every.index(page))
             for page in pages
@@ -67,7 +67,7 @@ def read_tiff(path: Path, file: BinaryIO, max_megapixels: float, strips: Strips)
     return Photo("tiff", tuple(read), compressed=compressed, lossless=lossless)
 
 
-def _pages(tif: Any) -> list[Any]:
+def _pages(tif: tifffile.TiffFile) -> list[tifffile.TiffPage]:
     """Every directory of the file, of which a damaged or hostile one may have any number."""
     count = len(tif.pages)
     if not count:
@@ -76,10 +76,10 @@ def _pages(tif: Any) -> list[Any]:
         raise UnsupportedError(
             f"{count} pages, over the limit of {_MAX_PAGES}: split the file, for example with tiffsplit"
         )
-    return list(tif.pages)
+    return [page.aspage() for page in tif.pages]
 
 
-def _refuse_foreign(tif: Any, pages: list[Any]) -> None:
+def _check_is_photograph(tif: tifffile.TiffFile, pages: list[tifffile.TiffPage]) -> None:
     first = pages[0]
     raw = _DNG_VERSION in first.tags or any(int(page.photometric or 0) in _CAMERA_RAW for page in pages)
     reduced_only = all(page.subfiletype & _REDUCED for page in pages) and first.subifds
@@ -92,11 +92,11 @@ def _refuse_foreign(tif: Any, pages: list[Any]) -> None:
         )
 
 
-def _full_pages(pages: list[Any]) -> list[Any]:
+def _full_pages(pages: list[tifffile.TiffPage]) -> list[tifffile.TiffPage]:
     return [page for page in pages if not page.subfiletype & (_REDUCED | _MASK)] or pages[:1]
 
 
-def _check_page(page: Any, file_size: int, max_megapixels: float) -> None:
+def _check_page(page: tifffile.TiffPage, file_size: int, max_megapixels: float) -> None:
     """Refuses what would decode to something other than the picture."""
     limits.check_size(page.imagewidth, page.imagelength, max_megapixels)
     if page.imagedepth != 1 or len(page.shape) > 3:
@@ -110,9 +110,9 @@ def _check_page(page: Any, file_size: int, max_megapixels: float) -> None:
             raise UnreadableError(limits.TRUNCATED)
 
 
-def comes_in_strips(page: Any) -> bool:
+def can_read_in_bands(page: tifffile.TiffPage) -> bool:
     """Whether a page can be understood a few rows at a time: no floats, whose black and white are yet to be found."""
-    known = page.photometric is not None and int(page.photometric) in _COLOURS
+    known = page.photometric is not None and int(page.photometric) in _COLOR_CHANNELS
     return known and page.dtype in (np.bool_, np.uint8, np.uint16) and not _is_left_to_pillow(page)
 
 
@@ -121,18 +121,20 @@ def measured(file: BinaryIO, strips: Strips) -> float:
     with tifffile.TiffFile(file) as tif:
         pages = _full_pages(_pages(tif))
         pixels = sum(page.imagewidth * page.imagelength for page in pages)
-        if pixels > strips.above * 1e6 and all(map(comes_in_strips, pages)):
+        if pixels > strips.above * 1e6 and all(map(can_read_in_bands, pages)):
             return _SCAN_MEGAPIXELS
-        return pixels * max(page.dtype.itemsize for page in pages) / 1e6
+        return pixels * max(np.dtype(page.dtype).itemsize for page in pages) / 1e6
 
 
-def _scanned(path: Path, tif: Any, page: Any, index: int, short_side: int) -> Page:
+def _read_page_in_bands(
+    path: Path, tif: tifffile.TiffFile, page: tifffile.TiffPage, index: int, short_side: int
+) -> Page:
     """The page as a reduced copy of itself and a `Scan`."""
     height, width = page.imagelength, page.imagewidth
     reduced, has_alpha = Reduced(height, width, short_side), False
     notes: dict[str, None] = {}
     for decoded in bands(page, tif):
-        colour, alpha, said = _colours(decoded, page)
+        colour, alpha, said = _to_page_samples(decoded, page)
         reduced.add(colour)
         notes |= dict.fromkeys(said)
         has_alpha = alpha is not None
@@ -140,39 +142,40 @@ def _scanned(path: Path, tif: Any, page: Any, index: int, short_side: int) -> Pa
     def again() -> Iterator[tuple[Samples, Samples | None]]:
         try:
             with tifffile.TiffFile(path) as tif:
-                for decoded in bands(tif.pages[index], tif):
-                    yield _colours(decoded, tif.pages[index])[:2]
+                same_page = tif.pages[index].aspage()
+                for decoded in bands(same_page, tif):
+                    yield _to_page_samples(decoded, same_page)[:2]
         except (PictureError, GeneratorExit):
             raise
         except Exception as error:
-            raise limits.plain(error) from error
+            raise limits.as_picture_error(error) from error
 
     copy = Page(reduced.samples(), notes=tuple(notes), scan=Scan(height, width, has_alpha, again))
-    return enveloped(copy, tif, page)
+    return with_metadata(copy, tif, page)
 
 
-def _read_page(file: BinaryIO, tif: Any, page: Any, index: int) -> Page:
-    if page.photometric is None or int(page.photometric) not in _COLOURS:
+def _read_page(file: BinaryIO, tif: tifffile.TiffFile, page: tifffile.TiffPage, index: int) -> Page:
+    if page.photometric is None or int(page.photometric) not in _COLOR_CHANNELS:
         raise UnsupportedError("stored in an unusual colour system: save it as RGB or grey TIFF first")
-    colour, alpha, notes = _colours(_decoded(file, page, index), page)
+    colour, alpha, notes = _to_page_samples(_decoded(file, page, index), page)
     if page.subifds:
         notes += (f"{len(page.subifds)} smaller copies (SubIFDs) left out",)
-    return enveloped(Page(colour, alpha=alpha, notes=notes), tif, page)
+    return with_metadata(Page(colour, alpha=alpha, notes=notes), tif, page)
 
 
-def _colours(decoded: Samples, page: Any) -> tuple[Samples, Samples | None, tuple[str, ...]]:
+def _to_page_samples(decoded: Samples, page: tifffile.TiffPage) -> tuple[Samples, Samples | None, tuple[str, ...]]:
     """Rows in the file's own numbers -> grey or RGB samples, their alpha, and what was done to them."""
-    colour, extra, notes = _split(decoded, page)
+    colour, extra, notes = _split_channels(decoded, page)
     colour, depth_notes = _to_depth(colour, page)
     colour, colour_notes = _to_rgb(colour, page)
     alpha, alpha_notes = _alpha(extra, page, colour)
     if alpha is not None and int(page.extrasamples[0]) == 1 and alpha.min() < np.iinfo(alpha.dtype).max:
-        colour = convert.unpremultiplied(colour, alpha)
+        colour = convert.unpremultiply(colour, alpha)
         alpha_notes += ("colours divided by their transparency",)
     return colour, alpha, notes + depth_notes + colour_notes + alpha_notes
 
 
-def _decoded(file: BinaryIO, page: Any, index: int) -> Samples:
+def _decoded(file: BinaryIO, page: tifffile.TiffPage, index: int) -> Samples:
     """Samples as (H, W) or (H, W, C), in the file's own numbers."""
     if _is_left_to_pillow(page):
         with Image.open(file) as image:  # 8 bit by definition, and tifffile does not undo its subsampling
@@ -186,18 +189,18 @@ def _decoded(file: BinaryIO, page: Any, index: int) -> Samples:
     return np.asarray(samples)
 
 
-def _is_left_to_pillow(page: Any) -> bool:
+def _is_left_to_pillow(page: tifffile.TiffPage) -> bool:
     subsampled = int(page.photometric) == _YCBCR and tuple(page.subsampling or (1, 1)) != (1, 1)
     return subsampled and not _is_image_codec(page)
 
 
-def _is_image_codec(page: Any) -> bool:
+def _is_image_codec(page: tifffile.TiffPage) -> bool:
     return int(page.compression) in _LOSSY_COMPRESSIONS
 
 
-def _split(samples: Samples, page: Any) -> tuple[Samples, Samples | None, tuple[str, ...]]:
+def _split_channels(samples: Samples, page: tifffile.TiffPage) -> tuple[Samples, Samples | None, tuple[str, ...]]:
     """The colour channels, the first extra channel (H, W), and a note on the others."""
-    wanted = _COLOURS[int(page.photometric)]
+    wanted = _COLOR_CHANNELS[int(page.photometric)]
     channels = 1 if samples.ndim == 2 else samples.shape[2]
     spare = channels - wanted
     if spare < 0 or (wanted == 1 and spare > 1):
@@ -212,25 +215,25 @@ def _split(samples: Samples, page: Any) -> tuple[Samples, Samples | None, tuple[
     return np.ascontiguousarray(colour), extra, notes
 
 
-def _to_depth(samples: Samples, page: Any) -> tuple[Samples, tuple[str, ...]]:
+def _to_depth(samples: Samples, page: tifffile.TiffPage) -> tuple[Samples, tuple[str, ...]]:
     """uint8 or uint16 of full range; palette indices stay as they are."""
     if int(page.photometric) == _PALETTE:
         return samples, ()
     if samples.dtype == np.bool_:
         return samples.astype(np.uint8) * np.uint8(255), ("1 bit read as 8 bit",)
     if samples.dtype in (np.uint8, np.uint16):
-        return convert.rescaled(samples, int(page.bitspersample))
+        return convert.to_full_range(samples, int(page.bitspersample))
     if samples.dtype.kind in "uif":
-        return convert.stretched(samples)
+        return convert.stretch_to_16_bit(samples)
     raise UnsupportedError(f"samples of type {samples.dtype}, not a photograph: export it as 16-bit TIFF")
 
 
-def _to_rgb(samples: Samples, page: Any) -> tuple[Samples, tuple[str, ...]]:
+def _to_rgb(samples: Samples, page: tifffile.TiffPage) -> tuple[Samples, tuple[str, ...]]:
     photometric = int(page.photometric)
     if photometric == _WHITE_IS_ZERO:
-        return convert.inverted(samples), ()
+        return convert.invert(samples), ()
     if photometric == _PALETTE:
-        return _looked_up(samples, page), ("palette read as RGB",)
+        return _apply_palette(samples, page), ("palette read as RGB",)
     if photometric == _CMYK:
         if value_of(page, 332) not in (None, 1):
             raise UnsupportedError("printing inks other than CMYK: convert it to RGB first")
@@ -243,7 +246,7 @@ def _to_rgb(samples: Samples, page: Any) -> tuple[Samples, tuple[str, ...]]:
     return samples, ()
 
 
-def _looked_up(indices: Samples, page: Any) -> Samples:
+def _apply_palette(indices: Samples, page: tifffile.TiffPage) -> Samples:
     table = np.asarray(page.colormap)
     if table.ndim != 2 or table.shape[0] != 3:
         raise UnreadableError(limits.DAMAGED)
@@ -253,7 +256,7 @@ def _looked_up(indices: Samples, page: Any) -> Samples:
     return np.ascontiguousarray(eight.astype(np.uint8).T[where])
 
 
-def _alpha(extra: Samples | None, page: Any, colour: Samples) -> tuple[Samples | None, tuple[str, ...]]:
+def _alpha(extra: Samples | None, page: tifffile.TiffPage, colour: Samples) -> tuple[Samples | None, tuple[str, ...]]:
     if extra is None:
         return None, ()
     if int(page.extrasamples[0] if page.extrasamples else 0) not in (1, 2):

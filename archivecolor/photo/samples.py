@@ -16,7 +16,7 @@ _XYZ_D50_TO_RGB = np.array(
 _D50 = np.array([0.96422, 1.0, 0.82521])
 
 
-def rescaled(samples: Samples, bits: int) -> tuple[Samples, tuple[str, ...]]:
+def to_full_range(samples: Samples, bits: int) -> tuple[Samples, tuple[str, ...]]:
     """Values of 1 to 16 bits -> the full range of uint8 or uint16, with the note that says so."""
     if bits in (8, 16):
         return samples, ()
@@ -27,7 +27,7 @@ def rescaled(samples: Samples, bits: int) -> tuple[Samples, tuple[str, ...]]:
     return np.minimum(wide, full).astype(kind), (f"{bits} bit read as {target} bit",)
 
 
-def stretched(samples: Samples) -> tuple[Samples, tuple[str, ...]]:
+def stretch_to_16_bit(samples: Samples) -> tuple[Samples, tuple[str, ...]]:
     """Signed, 32-bit or floating-point values -> uint16; black and white are the file's own where it has them.
 
     Floats within 0..1 and unsigned integers that use their range keep their scale; all else goes from its lowest to its
@@ -37,14 +37,14 @@ def stretched(samples: Samples) -> tuple[Samples, tuple[str, ...]]:
     low, high = float(finite.min()), float(finite.max())
     name = str(samples.dtype)
     if samples.dtype.kind == "f" and low >= 0 and high <= 1:
-        low, high, how = 0.0, 1.0, "0 to 1"
+        low, high, source_range = 0.0, 1.0, "0 to 1"
     elif samples.dtype.kind == "u" and high > np.iinfo(samples.dtype).max / 256:
-        low, high, how = 0.0, float(np.iinfo(samples.dtype).max), "its full range"
+        low, high, source_range = 0.0, float(np.iinfo(samples.dtype).max), "its full range"
     else:
-        how = f"{low:g} to {high:g}"
+        source_range = f"{low:g} to {high:g}"
     span = high - low or 1.0
     scaled = np.rint((finite - low) * (65535 / span)).astype(np.uint16)
-    return scaled, (f"{name} read as 16 bit from {how}",)
+    return scaled, (f"{name} read as 16 bit from {source_range}",)
 
 
 def split_alpha(samples: Samples) -> tuple[Samples, Samples | None]:
@@ -57,7 +57,7 @@ def split_alpha(samples: Samples) -> tuple[Samples, Samples | None]:
     return np.ascontiguousarray(colour), alpha
 
 
-def inverted(samples: Samples) -> Samples:
+def invert(samples: Samples) -> Samples:
     """White is zero -> black is zero."""
     return np.asarray(np.iinfo(samples.dtype).max - samples, samples.dtype)
 
@@ -69,7 +69,7 @@ def to_8_bit(samples: Samples) -> Samples:
     return np.asarray((samples.astype(np.uint32) + 128) // 257, np.uint8)
 
 
-def unpremultiplied(samples: Samples, alpha: Samples) -> Samples:
+def unpremultiply(samples: Samples, alpha: Samples) -> Samples:
     """Colour that was multiplied by its alpha -> the colour itself; where nothing is left of it, black."""
     top = np.iinfo(samples.dtype).max
     cover = (alpha if samples.ndim == 2 else alpha[..., None]).astype(np.float32)

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from typing import Any
 
 import cv2
 import numpy as np
+import tifffile
 
 from archivecolor.errors import UnreadableError
 from archivecolor.imaging.arrays import DoubleArray, Samples
@@ -14,24 +14,24 @@ from archivecolor.photo import limits
 from archivecolor.photo.page import BAND_ROWS
 
 
-def bands(page: Any, tif: Any) -> Iterator[Samples]:
+def bands(page: tifffile.TiffPage, tif: tifffile.TiffFile) -> Iterator[Samples]:
     """The decoded rows of a tifffile page, (h, W) or (h, W, C), in the file's own numbers, BAND_ROWS at a time.
 
     A strip or a row of tiles is decoded at a time, so a file that is one compressed strip is decoded whole; an
     uncompressed strip, however long, is read in parts.
     """
     plain = page.compression == 1 and page.predictor == 1 and page.fillorder == 1 and not page.is_tiled
-    whole_bytes = page.bitspersample == 8 * page.dtype.itemsize
+    whole_bytes = page.bitspersample == 8 * np.dtype(page.dtype).itemsize
     source = _uncompressed(page, tif) if plain and whole_bytes else _decoded(page, tif.filehandle)
-    for band in _regrouped(source):
+    for band in _in_bands(source):
         yield band[..., 0] if band.shape[2] == 1 else band
 
 
-def _planes(page: Any) -> int:
+def _planes(page: tifffile.TiffPage) -> int:
     return int(page.samplesperpixel) if page.planarconfig == 2 else 1
 
 
-def _uncompressed(page: Any, tif: Any) -> Iterator[Samples]:
+def _uncompressed(page: tifffile.TiffPage, tif: tifffile.TiffFile) -> Iterator[Samples]:
     height, width, planes = page.imagelength, page.imagewidth, _planes(page)
     strip = min(page.rowsperstrip or height, height)
     strips = -(-height // strip)
@@ -52,7 +52,7 @@ def _uncompressed(page: Any, tif: Any) -> Iterator[Samples]:
             yield np.concatenate(parts, axis=2).astype(page.dtype, copy=False)
 
 
-def _decoded(page: Any, file: Any) -> Iterator[Samples]:
+def _decoded(page: tifffile.TiffPage, file: tifffile.FileHandle) -> Iterator[Samples]:
     height, width, planes = page.imagelength, page.imagewidth, _planes(page)
     high, wide = (page.tilelength, page.tilewidth) if page.is_tiled else (page.rowsperstrip or height, width)
     high = min(high, height) if not page.is_tiled else high
@@ -78,7 +78,7 @@ def _decoded(page: Any, file: Any) -> Iterator[Samples]:
         yield band
 
 
-def _is_jpeg(page: Any) -> bool:
+def _is_jpeg(page: tifffile.TiffPage) -> bool:
     return int(page.compression) in (6, 7, 34892, 33007)
 
 
@@ -129,7 +129,7 @@ def tiled(rows: Iterable[Samples], width: int) -> Iterator[Samples]:
             yield tile
 
 
-def _regrouped(rows: Iterable[Samples]) -> Iterator[Samples]:
+def _in_bands(rows: Iterable[Samples]) -> Iterator[Samples]:
     """The same rows, BAND_ROWS at a time."""
     held: list[Samples] = []
     count = 0

@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
+import tifffile
 
 from archivecolor.photo import containers, exif
 from archivecolor.photo import samples as convert
@@ -23,7 +24,7 @@ _CARRIED = frozenset((_DESCRIPTION, _SOFTWARE, _PAGE_NUMBER, 700, 33723, 34675, 
 """Tags that have their own place in a `Page`, or that say which program wrote the file."""
 
 
-def enveloped(page: Page, tif: Any, source: Any) -> Page:
+def with_metadata(page: Page, tif: tifffile.TiffFile, source: tifffile.TiffPage) -> Page:
     orientation = value_of(source, 274)
     xmp = value_of(source, 700)
     page = replace(
@@ -31,22 +32,22 @@ def enveloped(page: Page, tif: Any, source: Any) -> Page:
         orientation=orientation if isinstance(orientation, int) and 1 <= orientation <= 8 else 1,
         dpi=_dpi(source),
         exif=_exif(tif, source),
-        xmp=_raw(xmp),
+        xmp=_as_bytes(xmp),
         iptc=_iptc(tif, source),
         description=None if source.is_shaped or source.is_imagej else _text(source, 270),
         tags=_tags(source),
-        notes=(*page.notes, *_left_behind(source)),
+        notes=(*page.notes, *_dropped_tags_note(source)),
     )
     converted = int(source.photometric) in (_CMYK, _CIELAB, _ICCLAB)
-    return page if converted else convert.with_profile(page, _raw(value_of(source, 34675)))
+    return page if converted else convert.with_profile(page, _as_bytes(value_of(source, 34675)))
 
 
-def value_of(page: Any, code: int) -> Any:
+def value_of(page: tifffile.TiffPage, code: int) -> Any:
     tag = page.tags.get(code)
     return None if tag is None else tag.value
 
 
-def _raw(value: Any) -> bytes | None:
+def _as_bytes(value: Any) -> bytes | None:
     if isinstance(value, str):
         return value.encode()
     if isinstance(value, tuple) and value and all(isinstance(v, int) and 0 <= v < 256 for v in value):
@@ -54,14 +55,14 @@ def _raw(value: Any) -> bytes | None:
     return bytes(value) if isinstance(value, bytes) and value else None
 
 
-def _text(page: Any, code: int) -> str | None:
+def _text(page: tifffile.TiffPage, code: int) -> str | None:
     value = value_of(page, code)
     if isinstance(value, bytes):
         value = exif.decoded(value.split(b"\0")[0])
     return value.strip("\0").strip() or None if isinstance(value, str) else None
 
 
-def _tags(page: Any) -> tuple[tuple[int, str, int, Any, bool], ...]:
+def _tags(page: tifffile.TiffPage) -> tuple[tuple[int, str, int, Any, bool], ...]:
     """Every text, of private tags too, and the page's number."""
     texts = [
         (tag.code, _text(page, tag.code))
@@ -75,13 +76,13 @@ def _tags(page: Any) -> tuple[tuple[int, str, int, Any, bool], ...]:
     return tuple(found)
 
 
-def _left_behind(page: Any) -> tuple[str, ...]:
+def _dropped_tags_note(page: tifffile.TiffPage) -> tuple[str, ...]:
     """A note that names the tags which nothing is known of: they may point to places in the old file."""
     codes = [t.code for t in page.tags.values() if t.dtype != _ASCII and t.code not in _CARRIED | _LAYOUT]
     return (f"TIFF tags {', '.join(map(str, sorted(set(codes))))} not carried",) if codes else ()
 
 
-def _dpi(page: Any) -> tuple[float, float] | None:
+def _dpi(page: tifffile.TiffPage) -> tuple[float, float] | None:
     x, y, unit = value_of(page, 282), value_of(page, 283), value_of(page, 296)
     scale = {None: 1.0, 2: 1.0, 3: 2.54}.get(None if unit is None else int(unit))
     if scale is None or not all(isinstance(v, tuple) and len(v) == 2 and v[1] for v in (x, y)):
@@ -89,7 +90,7 @@ def _dpi(page: Any) -> tuple[float, float] | None:
     return exif.sensible_dpi(x[0] / x[1] * scale, y[0] / y[1] * scale)
 
 
-def _exif(tif: Any, page: Any) -> bytes | None:
+def _exif(tif: tifffile.TiffFile, page: tifffile.TiffPage) -> bytes | None:
     """The page's EXIF and GPS directories as a block of their own; a damaged one is left."""
     if not (exif.EXIF_IFD in page.tags or exif.GPS_IFD in page.tags):
         return None
@@ -100,17 +101,17 @@ def _exif(tif: Any, page: Any) -> bytes | None:
         return None
 
 
-def _iptc(tif: Any, page: Any) -> bytes | None:
+def _iptc(tif: tifffile.TiffFile, page: tifffile.TiffPage) -> bytes | None:
     """The records' own bytes: many writers declare them as LONG, which readers then swap."""
     tag = page.tags.get(33723)
     if tag is None:
-        resources = _raw(value_of(page, 34377))
+        resources = _as_bytes(value_of(page, 34377))
         return containers.iptc_from_photoshop(resources) if resources else None
     if isinstance(tag.value, bytes):
         return tag.value or None
     values = tag.value if isinstance(tag.value, tuple) else (tag.value,)
     if int(tag.dtype) != 4:
-        return _raw(values)
+        return _as_bytes(values)
     for order in (tif.byteorder, "<", ">"):
         raw = np.array(values, order + "u4").tobytes()
         if raw[:1] == b"\x1c":

@@ -30,14 +30,14 @@ _PNG_KEYWORDS = {315: b"Author", 33432: b"Copyright", 269: b"Title"}
 Encoded = tuple[bytes, tuple[str, ...]]
 
 
-def writable_format(photo: Photo, asked: str) -> str:
-    """The format to write: the one asked for, or for `same` the source's own.
+def writable_format(photo: Photo, requested: str) -> str:
+    """The format to write: the one requested, or for `same` the source's own.
 
     A source that is read but not written (gif, pnm, psd, ico, ...) becomes png, which keeps 16 bits and transparency
     and loses nothing; one that was lossy already (heic, pcd) becomes jpeg, unless it has what jpeg would lose.
     """
-    if asked != "same":
-        return asked
+    if requested != "same":
+        return requested
     if photo.format in FORMAT_SUFFIXES:
         return photo.format
     first = photo.pages[0]
@@ -74,17 +74,17 @@ def write(
         UnsupportedError: the format cannot hold this picture.
         OutputError: the file cannot be written; nothing is left at `path` but what was there before.
     """
-    pages = tuple(_checked(page, xmp) for page in photo.pages)
+    pages = tuple(_with_valid_profile(page, xmp) for page in photo.pages)
     photo = replace(photo, pages=pages)
     _check_fits(photo, format)
     if format == "tiff":
-        return _stored(path, lambda part: write_tiff(part, photo, software))
+        return _write_atomically(path, lambda part: write_tiff(part, photo, software))
     content, notes = _ENCODERS[format](pages[0], photo, quality, software)
-    _stored(path, lambda part: _write_bytes(part, content))
+    _write_atomically(path, lambda part: _write_bytes(part, content))
     return notes
 
 
-def _stored(path: Path, writer: Callable[[Path], tuple[str, ...]]) -> tuple[str, ...]:
+def _write_atomically(path: Path, writer: Callable[[Path], tuple[str, ...]]) -> tuple[str, ...]:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with atomic_write(path) as part:
@@ -99,7 +99,7 @@ def _write_bytes(part: Path, content: bytes) -> tuple[str, ...]:
     return ()
 
 
-def _checked(page: Page, xmp: bytes | None) -> Page:
+def _with_valid_profile(page: Page, xmp: bytes | None) -> Page:
     """A grey profile on colour would turn the file unreadable for every strict reader."""
     grey_on_colour = page.icc is not None and page.samples.ndim == 3 and page.icc[16:20] == b"GRAY"
     return replace(page, icc=SRGB_ICC if grey_on_colour else page.icc, xmp=page.xmp if xmp is None else xmp)
@@ -125,14 +125,14 @@ def _stacked(page: Page) -> Samples:
     return np.ascontiguousarray(np.dstack([page.samples, page.alpha]))
 
 
-def _in_8_bit(page: Page, name: str) -> tuple[Page, tuple[str, ...]]:
+def _to_8_bit(page: Page, name: str) -> tuple[Page, tuple[str, ...]]:
     if page.samples.dtype == np.uint8:
         return page, ()
     alpha = None if page.alpha is None else convert.to_8_bit(page.alpha)
     return replace(page, samples=convert.to_8_bit(page.samples), alpha=alpha), (f"16 bit written as 8 bit {name}",)
 
 
-def _left_out(page: Page, name: str, **lost: object) -> tuple[str, ...]:
+def _dropped_notes(page: Page, name: str, **lost: object) -> tuple[str, ...]:
     """A note for each named part of the envelope that there is and that the format does not take."""
     return tuple(f"{part} not carried by {name}" for part, present in lost.items() if present is not None)
 
@@ -144,7 +144,7 @@ def exif_block(page: Page, software: str, with_dpi: bool = False) -> tuple[bytes
         with_dpi: put the resolution there too, for formats that have no other place for it.
     """
     known = exif.main_tags(page.exif)
-    changes: dict[int, exif.Value] = {exif.ORIENTATION: page.orientation} if _turns(page) else {}
+    changes: dict[int, exif.Value] = {exif.ORIENTATION: page.orientation} if _orientation_differs(page) else {}
     if page.description and not exif.text(page.exif, exif.DESCRIPTION):  # scanners write blanks
         changes[exif.DESCRIPTION] = page.description.encode()
     changes |= {code: value for code, kind, _, value, _ in page.tags if kind == "s" and code not in known}
@@ -159,7 +159,7 @@ def exif_block(page: Page, software: str, with_dpi: bool = False) -> tuple[bytes
         return fresh, ("damaged EXIF not carried",)
 
 
-def _turns(page: Page) -> bool:
+def _orientation_differs(page: Page) -> bool:
     return exif.orientation(page.exif) != page.orientation
 
 
@@ -167,15 +167,15 @@ def _image(page: Page) -> Image.Image:
     return Image.fromarray(_stacked(page))
 
 
-def _saved(image: Image.Image, format: str, options: dict[str, Any]) -> bytes:
+def _encode_with_pillow(image: Image.Image, format: str, options: dict[str, Any]) -> bytes:
     out = io.BytesIO()
     image.save(out, format, **{name: value for name, value in options.items() if value is not None})
     return out.getvalue()
 
 
 def _jpeg(page: Page, photo: Photo, quality: int, software: str) -> Encoded:
-    page, notes = _in_8_bit(page, "JPEG")
-    notes += _left_out(page, "JPEG", transparency=page.alpha)
+    page, notes = _to_8_bit(page, "JPEG")
+    notes += _dropped_notes(page, "JPEG", transparency=page.alpha)
     block, more = exif_block(page, software)
     packets = {"EXIF": block, "XMP": page.xmp, "IPTC": page.iptc, "comment": page.comment}
     for name, packet in packets.items():
@@ -193,7 +193,7 @@ def _jpeg(page: Page, photo: Photo, quality: int, software: str) -> Encoded:
         "comment": packets["comment"],
         "extra": b"\xff\xed" + struct.pack(">H", 2 + len(iptc)) + iptc if iptc else None,
     }
-    return _saved(_image(replace(page, alpha=None)), "JPEG", options), notes + more
+    return _encode_with_pillow(_image(replace(page, alpha=None)), "JPEG", options), notes + more
 
 
 def _png(page: Page, photo: Photo, quality: int, software: str) -> Encoded:
@@ -224,7 +224,7 @@ def _png_texts(page: Page, software: str) -> list[tuple[bytes, bytes]]:
 
 
 def _webp(page: Page, photo: Photo, quality: int, software: str) -> Encoded:
-    page, notes = _in_8_bit(page, "WebP")
+    page, notes = _to_8_bit(page, "WebP")
     block, more = exif_block(page, software, with_dpi=True)
     lossless = quality >= 100 or (photo.format == "webp" and photo.lossless)
     options = {
@@ -236,12 +236,12 @@ def _webp(page: Page, photo: Photo, quality: int, software: str) -> Encoded:
         "xmp": page.xmp,
         "icc_profile": page.icc,
     }
-    notes += more + _left_out(page, "WebP", IPTC=page.iptc)
-    return _saved(_image(page), "WEBP", options), notes
+    notes += more + _dropped_notes(page, "WebP", IPTC=page.iptc)
+    return _encode_with_pillow(_image(page), "WEBP", options), notes
 
 
 def _avif(page: Page, photo: Photo, quality: int, software: str) -> Encoded:
-    page, notes = _in_8_bit(_turned(page), "AVIF")
+    page, notes = _to_8_bit(_turn_upright(page), "AVIF")
     block, more = exif_block(page, software, with_dpi=True)
     # Pillow rewrites a block that names an orientation, and loses what is not ASCII in it
     block = exif.with_tags(block, {}, dropped=exif.ORIENTATION) if block else None
@@ -253,11 +253,11 @@ def _avif(page: Page, photo: Photo, quality: int, software: str) -> Encoded:
         "xmp": page.xmp,
         "icc_profile": page.icc,
     }
-    notes += more + _left_out(page, "AVIF", IPTC=page.iptc)
-    return _saved(_image(page), "AVIF", options), notes
+    notes += more + _dropped_notes(page, "AVIF", IPTC=page.iptc)
+    return _encode_with_pillow(_image(page), "AVIF", options), notes
 
 
-def _turned(page: Page) -> Page:
+def _turn_upright(page: Page) -> Page:
     """The page upright, for formats that have no place for an orientation that viewers would heed."""
     if page.orientation == 1:
         return page
@@ -267,15 +267,15 @@ def _turned(page: Page) -> Page:
 
 
 def _bmp(page: Page, photo: Photo, quality: int, software: str) -> Encoded:
-    page, notes = _in_8_bit(_turned(page), "BMP")
+    page, notes = _to_8_bit(_turn_upright(page), "BMP")
     foreign = page.icc if page.icc != SRGB_ICC else None
     lost = {"colour profile": foreign, "transparency": page.alpha, "EXIF": page.exif, "XMP": page.xmp}
-    notes += _left_out(page, "BMP", **lost, IPTC=page.iptc, caption=page.description)
-    return _saved(_image(replace(page, alpha=None)), "BMP", {"dpi": page.dpi}), notes
+    notes += _dropped_notes(page, "BMP", **lost, IPTC=page.iptc, caption=page.description)
+    return _encode_with_pillow(_image(replace(page, alpha=None)), "BMP", {"dpi": page.dpi}), notes
 
 
 def _jp2(page: Page, photo: Photo, quality: int, software: str) -> Encoded:
-    page = _turned(page)
+    page = _turn_upright(page)
     block, notes = exif_block(page, software)
     stacked = _stacked(page)
     data = imagecodecs.jpeg2k_encode(stacked, level=0, codecformat="jp2", reversible=True)

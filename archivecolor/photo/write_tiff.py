@@ -42,7 +42,7 @@ def write_tiff(part: Path, photo: Photo, software: str) -> tuple[str, ...]:
     notes = _add_exif(part, photo.pages, big)
     if any(exif.MAKER_NOTE in tags for page in photo.pages for tags in _sub_ifds(page).values()):
         alone = len(photo.pages) == 1 and not big
-        notes += exiftool.completed(part, photo.path if alone else None)
+        notes += exiftool.copy_maker_notes(part, photo.path if alone else None)
     return notes
 
 
@@ -77,7 +77,7 @@ def _pixels(page: Page) -> dict[str, Any]:
     }
 
 
-def _write_page(tif: Any, page: Page, software: str, packed: bool) -> None:
+def _write_page(tif: tifffile.TiffWriter, page: Page, software: str, packed: bool) -> None:
     description = page.description or exif.text(page.exif, exif.DESCRIPTION)
     tif.write(
         **_pixels(page),

@@ -106,9 +106,9 @@ def test_maker_notes_move_with_exiftool_and_are_noted_without(tmp_path: Path, mo
     block.get_ifd(exif.EXIF_IFD)[exif.MAKER_NOTE] = b"ACME\0\1\2\3" * 9
     Image.fromarray(grey()).save(tmp_path / "a.jpg", exif=block)
     source = photo.read(tmp_path / "a.jpg")
-    monkeypatch.setattr(exiftool, "_program", lambda: None)
+    monkeypatch.setattr(exiftool, "_executable", lambda: None)
     assert "with exiftool on PATH" in photo.write(tmp_path / "a.tif", source, "tiff")[0]
-    monkeypatch.setattr(exiftool, "_program", lambda: sys.executable)  # a program that fails
+    monkeypatch.setattr(exiftool, "_executable", lambda: sys.executable)  # a program that fails
     assert "could not" in photo.write(tmp_path / "a.tif", source, "tiff")[0]
     assert [path.name for path in sorted(tmp_path.iterdir())] == ["a.jpg", "a.tif"]
     with tifffile.TiffFile(tmp_path / "a.tif") as tif:

@@ -39,8 +39,8 @@ def test_a_jpeg_is_upright_and_small(tmp_path: Path, orientation: int) -> None:
 def test_a_jpeg_is_decoded_at_a_fraction_of_its_size(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     Image.fromarray(soft(800, 1200)).save(tmp_path / "a.jpg")
     decoded = []
-    whole = module.page_with_envelope
-    monkeypatch.setattr(module, "page_with_envelope", lambda image: decoded.append(image.size) or whole(image))
+    whole = module.page_with_metadata
+    monkeypatch.setattr(module, "page_with_metadata", lambda image: decoded.append(image.size) or whole(image))
     photo.thumbnail(tmp_path / "a.jpg", 150)
     photo.thumbnail(tmp_path / "a.jpg", 151)
     photo.thumbnail(tmp_path / "a.jpg", 4000)
