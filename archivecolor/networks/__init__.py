@@ -1,4 +1,4 @@
-"""The networks by name. Each takes (N, 1, H, W) L/50 - 1 and answers (N, 2, H, W) ab/110."""
+"""The networks by name. Each takes (N, 1, H, W) L/50 - 1 and returns (N, 2, H, W) ab/110."""
 
 from __future__ import annotations
 

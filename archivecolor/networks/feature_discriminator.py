@@ -1,4 +1,4 @@
-"""A discriminator that looks through the eyes of a trained classifier (Projected GAN, Sauer et al. 2021)."""
+"""A discriminator on the features of a trained classifier (Projected GAN, Sauer et al. 2021)."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from torch.nn.utils.parametrizations import spectral_norm
 
 
 class FeatureDiscriminator(nn.Module):
-    """Judges the feature maps of a frozen network, each by a small head of its own.
+    """Classifies the feature maps of a frozen network as real or generated, each with a small head of its own.
 
-    The eyes know grass and skin already, so that only the judgement is to be learned: that takes a fraction of the
-    steps and of the arithmetic of a discriminator that learns to see. Against judging by a few features alone, these
-    are mixed first by fixed random filters (the paper's cross-channel mixing; its mixing across scales is left out).
+    The frozen network recognises grass and skin already, so only the heads learn. That takes a fraction of the steps
+    and of the arithmetic of a discriminator that learns its own features. Fixed random filters mix the features first,
+    so that no head relies on a few of them (the paper's cross-channel mixing; its cross-scale mixing is left out).
 
     Input: maps (N, C_i, H_i, W_i), the finest first. Output: logits (N, K, H_1, W_1), one channel for each of the K
-    maps, those of coarser maps repeated, so that every map counts alike.
+    maps. Logits of coarser maps are repeated (nearest neighbour), so that all maps have the same weight.
 
     Args:
         channels: C_i.
@@ -29,12 +29,12 @@ class FeatureDiscriminator(nn.Module):
         self.heads = nn.ModuleList(_Head(n, n_filters) for n in channels)
 
     def forward(self, maps: Sequence[Tensor]) -> Tensor:
-        logits = [head(one) for head, one in zip(self.heads, maps, strict=True)]
-        return torch.cat([F.interpolate(one, size=logits[0].shape[-2:]) for one in logits], dim=1)
+        logits = [head(features) for head, features in zip(self.heads, maps, strict=True)]
+        return torch.cat([F.interpolate(channel, size=logits[0].shape[-2:]) for channel in logits], dim=1)
 
 
 class _Head(nn.Module):
-    """A fixed mixing, then three layers that learn, their slopes bounded (Miyato et al. 2018)."""
+    """A fixed mixing, then three trained layers with spectral normalisation (Miyato et al. 2018)."""
 
     mix: Tensor
 
@@ -46,5 +46,5 @@ class _Head(nn.Module):
             spectral_norm(layer)
         self.judge = nn.Sequential(first, nn.LeakyReLU(0.2, True), second, nn.LeakyReLU(0.2, True), last)
 
-    def forward(self, seen: Tensor) -> Tensor:
-        return self.judge(F.conv2d(seen, self.mix))
+    def forward(self, features: Tensor) -> Tensor:
+        return self.judge(F.conv2d(features, self.mix))

@@ -1,14 +1,15 @@
-"""The U-Nets as a CPU computes them in the least time: the same numbers in fewer passes over memory.
+"""The U-Nets on a CPU, with fused layers: the same numbers in fewer passes over memory.
 
-In PyTorch's own way a third of the time goes beside the convolutions: into normalising, adding, clipping, joining and
-copying maps that do not fit into the caches, and into putting the filters in order anew for every picture. Here the
-norms are folded into the filters, what follows a convolution (a bias, a sum, a clip) is done by oneDNN while its result
-is at hand, the filters are put in order once, and what is to be joined is written where it belongs at once.
+In plain PyTorch a third of the time is spent outside the convolutions: normalising, adding, clipping, concatenating and
+copying maps that do not fit into the caches, and packing the weights again for every picture. Here the norms are folded
+into the weights. oneDNN applies what follows a convolution (a bias, a sum, a clip) while the result is in the cache.
+The weights are packed once, and maps that will be concatenated are written into their place directly.
 """
 
 from __future__ import annotations
 
 import ctypes
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -18,189 +19,226 @@ from torch.nn import functional as F  # noqa: N812
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from archivecolor.imaging.arrays import ByteArray
-from archivecolor.networks.encoders import Lite0Body, ResNet18Body, SamePadConv2d, SeparableConv
-from archivecolor.networks.unet import DynamicUnet
+from archivecolor.networks.encoders import (
+    BasicBlock,
+    InvertedResidual,
+    Lite0Body,
+    ResNet18Body,
+    SamePadConv2d,
+    SeparableConv,
+)
+from archivecolor.networks.unet import DynamicUnet, UnetBlock
 
 _onednn: Any = torch.ops.mkldnn
-After = tuple[Any, ...]
-"""What oneDNN does to a convolution's result, in its own words."""
-_NOTHING: After = ("none", [], "")
-_RELU: After = ("relu", [], "")
-_RELU6: After = ("hardtanh", [0.0, 6.0], "")
-_SUM: After = ("add", 1.0, None, [], None)
-_SUM_RELU: After = ("add", 1.0, "relu", [], None)
+PostOp = tuple[object, ...]
+"""What oneDNN applies to a convolution's result, as the last arguments of its operators."""
+Taps = Callable[[Tensor], list[Tensor]]
+"""L/50 - 1 (N, 1, H, W) -> the encoder's feature maps, the finest first."""
+_NOTHING: PostOp = ("none", [], "")
+_RELU: PostOp = ("relu", [], "")
+_RELU6: PostOp = ("hardtanh", [0.0, 6.0], "")
+_SUM: PostOp = ("add", 1.0, None, [], None)
+_SUM_RELU: PostOp = ("add", 1.0, "relu", [], None)
 
 
 def fusible(network: nn.Module) -> bool:
-    """Whether `Fused` can stand for this network on this machine's CPU."""
+    """Whether `Fused` can replace this network on this machine's CPU."""
     known = isinstance(network, DynamicUnet) and isinstance(network.layers[0], Lite0Body | ResNet18Body)
     return known and torch.backends.mkldnn.is_available() and hasattr(_onednn, "_convolution_pointwise")
 
 
 class Fused(nn.Module):
-    """A `DynamicUnet` with its weights as they are now, in one precision, on the CPU; safe to call from many threads.
+    """A `DynamicUnet` with its present weights, in one precision, on the CPU. Safe to call from many threads.
 
     Input: (N, 1, H, W), L/50 - 1. Output: (N, 2, H, W), ab/110, in `dtype`.
+
+    Args:
+        network: one that is `fusible`.
+        dtype: `torch.float32` or `torch.bfloat16`.
     """
 
-    def __init__(self, network: Any, dtype: torch.dtype) -> None:
+    def __init__(self, network: nn.Module, dtype: torch.dtype) -> None:
         super().__init__()
+        assert isinstance(network, DynamicUnet)
         body, norm, _, middle, *rest = network.layers
         shuffle, _, _, cross, head = rest[network.n_blocks :]
         self.dtype = dtype
-        self._taps = (_lite0 if isinstance(body, Lite0Body) else _resnet18)(body, dtype)
+        self._taps = _lite0_taps(body, dtype) if isinstance(body, Lite0Body) else _resnet18_taps(body, dtype)
         self._norm = norm.eval()
-        self._middle = [_Filters(part[0], dtype, _RELU) for part in middle]
-        self._blocks = [_Block(block, dtype) for block in rest[: network.n_blocks]]
-        self._grow = _Grow(shuffle[0][0], dtype)
-        self._first = _Filters(cross.convpath[0][0], dtype, _RELU)
-        self._second = _Filters(cross.convpath[1][0], dtype)
-        self._head = _Filters(head[0], dtype)
+        self._middle = [_Conv(conv, dtype, _RELU) for conv in _convs(middle)]
+        self._blocks = [_Block(block, dtype) for block in rest if isinstance(block, UnetBlock)]
+        self._shuffle_up = _ShuffleUp(shuffle, dtype)
+        first, second = _convs(cross)
+        self._first, self._second = _Conv(first, dtype, _RELU), _Conv(second, dtype)
+        [last] = _convs(head)
+        self._head = _Conv(last, dtype)
 
     def forward(self, l_net: Tensor) -> Tensor:
         *skips, x = self._taps(l_net.to(self.dtype).contiguous(memory_format=torch.channels_last))
         x = self._norm(x).relu_()
-        for filters in self._middle:
-            x = filters(x)
+        for conv in self._middle:
+            x = conv(x)
         for block, skip in zip(self._blocks, reversed(skips), strict=True):
             x = block(x, skip)
-        joined = self._grow(x, 1)
+        joined = self._shuffle_up(x, 1)
         joined[:, -1:] = l_net
-        return self._head(self._second.onto(joined, self._first(joined), _SUM_RELU))
+        return self._head(self._second.add_to(joined, self._first(joined), _SUM_RELU))
 
 
-class _Filters:
-    """A convolution, with a norm folded in and with what is done to its result, as oneDNN takes it."""
+def _convs(module: nn.Module) -> list[nn.Conv2d]:
+    """All convolutions in a module, in order."""
+    return [layer for layer in module.modules() if isinstance(layer, nn.Conv2d)]
 
-    def __init__(self, conv: nn.Conv2d, dtype: torch.dtype, then: After = _NOTHING, norm: Any = None) -> None:
-        whole = fuse_conv_bn_eval(conv, norm) if norm else conv
-        weight, padding = whole.weight.detach(), list(whole.padding)
+
+class _Conv:
+    """A convolution for oneDNN, with its norm folded in and a post-op.
+
+    Args:
+        conv: an `nn.Conv2d`.
+        norm: the `nn.BatchNorm2d` that follows it, if any.
+    """
+
+    def __init__(
+        self, conv: nn.Module, dtype: torch.dtype, post_op: PostOp = _NOTHING, norm: nn.Module | None = None
+    ) -> None:
+        assert isinstance(conv, nn.Conv2d)
+        assert norm is None or isinstance(norm, nn.BatchNorm2d)
+        fused = conv if norm is None else fuse_conv_bn_eval(conv, norm)
+        weight, padding = fused.weight.detach(), [int(side) for side in fused.padding]
         if isinstance(conv, SamePadConv2d):
-            # it pads by one pixel less at the beginning: zeros in its filters take that pixel's place, and nothing
-            # needs to be copied to be padded
+            # It pads one pixel less at the top and left. Zeros in the weights take that pixel's place, so that the
+            # input need not be copied for padding.
             weight = F.pad(weight, (1, 0, 1, 0))
             padding = [(side - stride) // 2 for side, stride in zip(weight.shape[2:], conv.stride, strict=True)]
-        self.n_out = conv.out_channels
         self._weight = weight.to(dtype)
-        self._bias = None if whole.bias is None else whole.bias.detach().to(dtype)
-        self._how = (padding, list(conv.stride), list(conv.dilation), conv.groups)
-        self._then = then
-        self._ordered: dict[torch.Size, Tensor] = {}
+        self._bias = None if fused.bias is None else fused.bias.detach().to(dtype)
+        self._geometry = (padding, list(conv.stride), list(conv.dilation), conv.groups)
+        self._post_op = post_op
+        self._packed: dict[torch.Size, Tensor] = {}
 
     def __call__(self, x: Tensor) -> Tensor:
-        return _onednn._convolution_pointwise(x, self._for(x.shape), self._bias, *self._how, *self._then)
+        weight = self._packed_weight(x.shape)
+        return _onednn._convolution_pointwise(x, weight, self._bias, *self._geometry, *self._post_op)
 
-    def onto(self, other: Tensor, x: Tensor, then: After) -> Tensor:
-        """Adds the result to `other`, in place, and gives that back."""
-        return _onednn._convolution_pointwise_.binary(other, x, self._for(x.shape), self._bias, *self._how, *then)
+    def add_to(self, other: Tensor, x: Tensor, post_op: PostOp) -> Tensor:
+        """Adds the result for `x` to `other`, in place, and returns `other`."""
+        weight = self._packed_weight(x.shape)
+        return _onednn._convolution_pointwise_.binary(other, x, weight, self._bias, *self._geometry, *post_op)
 
-    def _for(self, shape: torch.Size) -> Tensor:
-        """The filters in the order that oneDNN wants for inputs of this shape; most shapes share one."""
-        if shape not in self._ordered:
-            new = _onednn._reorder_convolution_weight(self._weight, *self._how, list(shape))
-            known = tuple(self._ordered.values())
-            self._ordered[shape] = next((old for old in known if np.array_equal(_memory(old), _memory(new))), new)
-        return self._ordered[shape]
+    def _packed_weight(self, shape: torch.Size) -> Tensor:
+        """The weight in oneDNN's memory layout for inputs of this shape. Most shapes share one."""
+        if shape not in self._packed:
+            new = _onednn._reorder_convolution_weight(self._weight, *self._geometry, list(shape))
+            known = tuple(self._packed.values())
+            self._packed[shape] = next((old for old in known if np.array_equal(_memory(old), _memory(new))), new)
+        return self._packed[shape]
 
 
-def _memory(ordered: Tensor) -> ByteArray:
-    """The bytes of a tensor in an order of oneDNN's own."""
-    block = (ctypes.c_uint8 * _onednn._nbytes(ordered)).from_address(_onednn.data_ptr(ordered))
+def _memory(packed: Tensor) -> ByteArray:
+    """The bytes (N,) of a tensor in a memory layout of oneDNN."""
+    block = (ctypes.c_uint8 * _onednn._nbytes(packed)).from_address(_onednn.data_ptr(packed))
     return np.frombuffer(block, np.uint8)
 
 
-class _Grow:
-    """`shuffle_up`: doubles the size by pixel shuffle, and leaves room for channels to be joined behind its own."""
+class _ShuffleUp:
+    """`unet.shuffle_up`, which leaves space for further channels behind its own."""
 
-    def __init__(self, conv: nn.Conv2d, dtype: torch.dtype) -> None:
-        self.n = conv.out_channels // 4
-        self._filters = _Filters(_by_pixel(conv), dtype, _RELU)
+    def __init__(self, shuffle_up: nn.Module, dtype: torch.dtype) -> None:
+        [conv] = _convs(shuffle_up)
+        self.n_out = conv.out_channels // 4
+        self._conv = _Conv(_grouped_by_subpixel(conv), dtype, _RELU)
 
-    def __call__(self, x: Tensor, room: int) -> Tensor:
-        """(N, C, h, w) -> (N, n + room, 2 h, 2 w), of which the last `room` channels are not yet written."""
+    def __call__(self, x: Tensor, n_extra: int) -> Tensor:
+        """(N, C, h, w) -> (N, n_out + n_extra, 2 h, 2 w). The last `n_extra` channels are not yet written."""
         count, _, h, w = x.shape
-        grown = x.new_empty((count, 2 * h, 2 * w, self.n + room))
-        pixels = self._filters(x).permute(0, 2, 3, 1).view(count, h, w, 2, 2, self.n)
-        grown.view(count, h, 2, w, 2, -1)[..., : self.n] = pixels.transpose(2, 3)
-        return grown.permute(0, 3, 1, 2)
+        upsampled = x.new_empty((count, 2 * h, 2 * w, self.n_out + n_extra))
+        pixels = self._conv(x).permute(0, 2, 3, 1).view(count, h, w, 2, 2, self.n_out)
+        upsampled.view(count, h, 2, w, 2, -1)[..., : self.n_out] = pixels.transpose(2, 3)
+        return upsampled.permute(0, 3, 1, 2)
 
 
-def _by_pixel(conv: nn.Conv2d) -> nn.Conv2d:
-    """The same filters, those of one sub-pixel side by side, so that a pixel's channels can be copied in one piece."""
-    turned = nn.Conv2d(conv.in_channels, conv.out_channels, 1)
-    for mine, its in ((turned.weight, conv.weight), (turned.bias, conv.bias)):
-        mine.data = its.detach().unflatten(0, (-1, 4)).transpose(0, 1).flatten(0, 1).contiguous()  # type: ignore
-    return turned
+def _grouped_by_subpixel(conv: nn.Conv2d) -> nn.Conv2d:
+    """The same filters in another order: those of one sub-pixel are adjacent, so that its channels are copied in one
+    piece."""
+    grouped = nn.Conv2d(conv.in_channels, conv.out_channels, 1)
+    for target, source in ((grouped.weight, conv.weight), (grouped.bias, conv.bias)):
+        target.data = source.detach().unflatten(0, (-1, 4)).transpose(0, 1).flatten(0, 1).contiguous()  # type: ignore
+    return grouped
 
 
 class _Block:
-    """`UnetBlock`."""
+    """`unet.UnetBlock`."""
 
-    def __init__(self, block: Any, dtype: torch.dtype) -> None:
-        self._grow = _Grow(block.shuf[0][0], dtype)
+    def __init__(self, block: UnetBlock, dtype: torch.dtype) -> None:
+        self._shuffle_up = _ShuffleUp(block.shuf, dtype)
         self._norm = block.bn.eval()
-        self._convs = [_Filters(part[0], dtype, _RELU) for part in (block.conv1, block.conv2)]
+        self._convs = [_Conv(conv, dtype, _RELU) for part in (block.conv1, block.conv2) for conv in _convs(part)]
 
     def __call__(self, deep: Tensor, skip: Tensor) -> Tensor:
-        joined = self._grow(deep, skip.shape[1])
-        torch.clamp_min(self._norm(skip), 0, out=joined[:, self._grow.n :])
+        joined = self._shuffle_up(deep, skip.shape[1])
+        torch.clamp_min(self._norm(skip), 0, out=joined[:, self._shuffle_up.n_out :])
         for conv in self._convs:
             joined = conv(joined)
         return joined
 
 
-def _resnet18(body: Any, dtype: torch.dtype) -> Any:
+def _resnet18_taps(body: nn.Module, dtype: torch.dtype) -> Taps:
     """`ResNet18Body.taps`."""
-    stem = _Filters(body[0], dtype, _RELU, body[1])
+    assert isinstance(body, ResNet18Body)
+    stem, pool = _Conv(body[0], dtype, _RELU, body[1]), body[3]
     layers = [
         [
             (
-                _Filters(block.conv1, dtype, _RELU, block.bn1),
-                _Filters(block.conv2, dtype, norm=block.bn2),
-                _Filters(block.downsample[0], dtype, norm=block.downsample[1]) if block.downsample else None,
+                _Conv(block.conv1, dtype, _RELU, block.bn1),
+                _Conv(block.conv2, dtype, norm=block.bn2),
+                _Conv(block.downsample[0], dtype, norm=block.downsample[1]) if block.downsample else None,
             )
-            for block in layer
+            for block in layer.children()
+            if isinstance(block, BasicBlock)
         ]
         for layer in list(body)[4:]
     ]
 
     def taps(x: Tensor) -> list[Tensor]:
-        kept = [stem(x)]
-        x = body[3](kept[0])
+        maps = [stem(x)]
+        x = pool(maps[0])
         for layer in layers:
-            for first, second, shorter in layer:  # only what no one else will read is added to in place
-                x = second.onto(shorter(x) if shorter else x, first(x), _SUM_RELU)
-            kept.append(x)
-        return kept
+            for first, second, downsample in layer:
+                # Added in place: nothing else reads this map. A layer's last map is read again, but there the next
+                # layer has a downsample; maps[0] is protected by the pooling.
+                x = second.add_to(downsample(x) if downsample else x, first(x), _SUM_RELU)
+            maps.append(x)
+        return maps
 
     return taps
 
 
-def _lite0(body: Any, dtype: torch.dtype) -> Any:
+def _lite0_taps(body: Lite0Body, dtype: torch.dtype) -> Taps:
     """`Lite0Body.taps`."""
-    stem = _Filters(body.conv_stem, dtype, _RELU6, body.bn1)
-    stages = [[_mobile(block, dtype) for block in stage] for stage in body.blocks]
+    stem = _Conv(body.conv_stem, dtype, _RELU6, body.bn1)
+    stages = [[_mobile_block(block, dtype) for block in stage.children()] for stage in body.blocks]
 
     def taps(x: Tensor) -> list[Tensor]:
-        x, kept = stem(x), []
+        x, maps = stem(x), []
         for i, stage in enumerate(stages):
-            for before, last, residual in stage:
+            for convs, last, residual in stage:
                 y = x
-                for filters in before:
-                    y = filters(y)
-                x = last.onto(x, y, _SUM) if residual else last(y)
+                for conv in convs:
+                    y = conv(y)
+                x = last.add_to(x, y, _SUM) if residual else last(y)
             if i in body.tapped:
-                kept.append(x)
-        return kept
+                maps.append(x)
+        return maps
 
     return taps
 
 
-def _mobile(block: Any, dtype: torch.dtype) -> tuple[list[_Filters], _Filters, bool]:
+def _mobile_block(block: nn.Module, dtype: torch.dtype) -> tuple[list[_Conv], _Conv, bool]:
     """`SeparableConv` or `InvertedResidual`: all convolutions but the last, the last, whether the input is added."""
     if isinstance(block, SeparableConv):
-        deep = _Filters(block.conv_dw, dtype, _RELU6, block.bn1)
-        return [deep], _Filters(block.conv_pw, dtype, norm=block.bn2), False
-    wide = _Filters(block.conv_pw, dtype, _RELU6, block.bn1)
-    deep = _Filters(block.conv_dw, dtype, _RELU6, block.bn2)
-    return [wide, deep], _Filters(block.conv_pwl, dtype, norm=block.bn3), block.residual
+        depthwise = _Conv(block.conv_dw, dtype, _RELU6, block.bn1)
+        return [depthwise], _Conv(block.conv_pw, dtype, norm=block.bn2), False
+    assert isinstance(block, InvertedResidual)
+    expand = _Conv(block.conv_pw, dtype, _RELU6, block.bn1)
+    depthwise = _Conv(block.conv_dw, dtype, _RELU6, block.bn2)
+    return [expand, depthwise], _Conv(block.conv_pwl, dtype, norm=block.bn3), block.residual

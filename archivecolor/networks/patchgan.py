@@ -1,4 +1,4 @@
-"""The 70x70 PatchGAN discriminator (Isola et al. 2017), and the same with bounded slopes."""
+"""The 70x70 PatchGAN discriminator (Isola et al. 2017), and the same with spectral normalisation."""
 
 from __future__ import annotations
 
@@ -9,12 +9,13 @@ from archivecolor.networks.pix2pix import init_normal
 
 
 class PatchDiscriminator(nn.Module):
-    """Judges Lab pictures patch by patch: (N, 3, H, W) -> (N, 1, H/8 - 2, W/8 - 2) logits, each seeing 70 x 70 px.
+    """Classifies Lab pictures patch by patch as real or generated.
+
+    Input: (N, 3, H, W), L/50 - 1 and ab/110. Output: logits (N, 1, H/8 - 2, W/8 - 2), each of 70 x 70 pixels.
 
     Args:
-        spectral: divides every filter bank by its largest singular value (Miyato et al. 2018, as the SN-PatchGAN of
-            Yu et al. 2019), so that the logits cannot rise without bound. There are no batch norms then: they would
-            scale right up again what was scaled down.
+        spectral: divides every weight by its largest singular value (Miyato et al. 2018; SN-PatchGAN, Yu et al. 2019),
+            so that the logits are bounded. It has no batch norms, which would undo the scaling.
     """
 
     def __init__(self, n_in: int = 3, n_filters: int = 64, spectral: bool = False) -> None:

@@ -6,7 +6,7 @@ from torch import Tensor, cat, nn
 
 
 class _Level(nn.Module):
-    """One level: down, everything deeper, up, and the skip around it."""
+    """One level: downsampling, all deeper levels, upsampling, and the skip connection around them."""
 
     def __init__(self, n: int, n_deep: int, inner: nn.Module | None, n_in: int | None = None, dropout: bool = False):
         super().__init__()
@@ -28,7 +28,7 @@ class _Level(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         y = self.model(x)
-        # The first activation works in place, so the skip carries leaky_relu(x), as the original does.
+        # The first activation works in place, so the skip carries leaky_relu(x), as in the original.
         return y if self.outermost else cat([x, y], dim=1)
 
 

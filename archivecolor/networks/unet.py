@@ -12,9 +12,6 @@ from torch import Tensor, nn
 
 from archivecolor.networks.initialization import he_normal_
 
-STRIDE = 32
-"""Height and width of an input must be multiples of this: the encoders halve five times."""
-
 
 def conv(n_in: int, n_out: int, size: int = 3) -> nn.Conv2d:
     """A convolution that keeps the size; He initialisation, zero bias."""
@@ -29,8 +26,8 @@ def conv_relu(n_in: int, n_out: int) -> nn.Sequential:
 
 
 def shuffle_up(n_in: int, n_out: int) -> nn.Sequential:
-    """Doubles the size by pixel shuffle. The four sub-pixels start equal (ICNR, Aitken et al. 2017), which keeps a
-    fresh network free of checkerboards."""
+    """Doubles the size by pixel shuffle. The four sub-pixels start equal (ICNR, Aitken et al. 2017), which prevents
+    checkerboard patterns in an untrained network."""
     expand = conv(n_in, n_out * 4, size=1)
     with torch.no_grad():
         expand.weight.copy_(expand.weight[::4].repeat_interleave(4, dim=0))
@@ -50,7 +47,8 @@ def contiguous_gradient(x: Tensor) -> Tensor:
 
 
 class UnetBlock(nn.Module):
-    """One step up: shuffle the deep map to twice its size, join the skip connection, two convolutions."""
+    """Decoder block: pixel shuffle of the deep map to twice its size, concatenation with the skip connection, two
+    convolutions."""
 
     def __init__(self, n_deep: int, n_skip: int, last: bool) -> None:
         super().__init__()
@@ -71,13 +69,13 @@ class UnetBlock(nn.Module):
 
 
 class ResBlock(nn.Module):
-    """Two convolutions and an identity, at the input's own size."""
+    """Residual block: two convolutions and an identity, at the input's size."""
 
     def __init__(self, n: int) -> None:
         super().__init__()
         second = conv(n, n)
         with torch.no_grad():
-            second.weight.mul_(0.1)  # starts near the identity, so the first steps train the decoder below, not noise
+            second.weight.mul_(0.1)  # near the identity, so that the first steps train the decoder before it, not noise
         self.convpath = nn.Sequential(conv_relu(n, n), nn.Sequential(second))
 
     def forward(self, x: Tensor) -> Tensor:
@@ -85,10 +83,11 @@ class ResBlock(nn.Module):
 
 
 class DynamicUnet(nn.Module):
-    """fastai's ``DynamicUnet(encoder, 2, ...)`` for inputs whose sides are multiples of 32.
+    """fastai's ``DynamicUnet(encoder, 2, ...)`` for inputs whose sides are multiples of 32: the encoders halve five
+    times.
 
-    The encoder has a method `taps`: (N, 1, H, W) -> one feature map for each number of `channels`, from full size / 2
-    downwards; the last is the bottleneck at full size / 32.
+    The encoder has a method `taps`: (N, 1, H, W) -> one feature map for each number of `channels`, the first at
+    half of the input's size, the last (the bottleneck) at 1/32.
 
     Input: (N, 1, H, W), L/50 - 1. Output: (N, 2, H, W), ab/110, unbounded.
     """
@@ -102,11 +101,11 @@ class DynamicUnet(nn.Module):
         for i, n_skip in enumerate(reversed(skips)):
             blocks.append(UnetBlock(n_deep, n_skip, last=i == len(skips) - 1))
             n_deep = blocks[-1].n_out
-        n_last = n_deep + 1  # the grey input joins again at full size
+        n_last = n_deep + 1  # the grey input is concatenated at full size
         head = conv(n_last, 2, size=1)
         with torch.no_grad():
-            head.weight.mul_(0.01)  # a fresh network answers nearly grey
-        # fastai's 9 and 10 (resize to the input, merge with it) have no parameters: the identities hold their places.
+            head.weight.mul_(0.01)  # an untrained network predicts nearly grey
+        # fastai's 9 and 10 (resize to the input, merge with it) have no parameters: the identities keep their numbers.
         self.layers = nn.ModuleList(
             [
                 encoder, nn.BatchNorm2d(n), nn.ReLU(), middle, *blocks,
@@ -119,7 +118,8 @@ class DynamicUnet(nn.Module):
         return self.decode(self.layers[0].taps(l_net), l_net)  # type: ignore[operator]
 
     def decode(self, taps: list[Tensor], l_net: Tensor) -> Tensor:
-        """The colours, from what the encoder saw; for those who want to look at the taps as well."""
+        """The encoder's feature maps (`taps`, the finest first) and its input (N, 1, H, W) -> ab/110 (N, 2, H, W). For
+        callers that need the feature maps too."""
         *skips, x = taps
         for layer in self.layers[1:4]:
             x = layer(x)

@@ -90,7 +90,7 @@ def test_sizes_that_want_the_same_order_of_filters_share_it() -> None:
     with torch.inference_mode():
         for width in (64, 96, 128, 160):
             fused(looked(64, width))
-    orders = fused._first._ordered
+    orders = fused._first._packed
     assert len(orders) == 4
     assert len({id(filters) for filters in orders.values()}) < 4
 
