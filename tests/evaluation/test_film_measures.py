@@ -10,10 +10,12 @@ import pytest
 from PIL import Image
 from support.command_line import call, exit_code
 from support.films import save_film
+from support.needs import needs
 
 from archivecolor.evaluation import film_measures
 
 
+@needs("av", "scenedetect", "matplotlib")
 def test_a_colour_film_is_measured_beside_grey_and_truth(tmp_path: Path, ink: Path) -> None:
     film = save_film(tmp_path / "reel.mp4", list(range(0, 20 * 12, 20)), colour=True)
     plot = tmp_path / "plots/ab.png"

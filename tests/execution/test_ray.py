@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import os
 import sys
 from collections.abc import Iterator
@@ -14,6 +13,7 @@ from typing import Any
 import pytest
 from PIL import Image
 from support.doubles import colour, contents, save_grey_tree
+from support.needs import needs
 from support.observers import Recorder, drive_of
 from support.paths import ROOT, TESTS
 from support.readme_commands import blocks, on_ray, prints
@@ -36,10 +36,6 @@ from archivecolor.provenance import (
     Record,
     Settled,
     read_rows,
-)
-
-needs_ray = pytest.mark.skipif(
-    importlib.util.find_spec("ray") is None, reason="Ray is not installed: nothing is tested"
 )
 
 
@@ -81,7 +77,7 @@ def ray(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     library.shutdown()
 
 
-@needs_ray
+@needs("ray", "av", "scenedetect")
 def test_an_actor_killed_in_mid_run_costs_nothing_and_nothing_is_there_twice(
     ray: Any, src: Path, out: Path, ink: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -191,7 +187,7 @@ def test_without_ray_the_command_is_named(src: Path, out: Path, ink: Path, monke
     assert not out.exists()
 
 
-@needs_ray
+@needs("ray")
 def test_an_address_where_nobody_answers(src: Path, out: Path, ink: Path) -> None:
     save_grey_tree(src, 1)
     with pytest.raises(UsageError, match=r"--address 127\.0\.0\.1:9"):

@@ -6,11 +6,11 @@ import struct
 from pathlib import Path
 from typing import Any
 
-import av
 import numpy as np
 import pytest
 import torch
 from support.doubles import colourful
+from support.needs import av
 from support.reels import SIZE, save_dpx, television
 
 from archivecolor.errors import UnreadableError, UnsupportedError

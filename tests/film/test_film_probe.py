@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import av
 import pytest
 from support.films import save_film
+from support.needs import av
 
 from archivecolor.errors import UnreadableError, UnsupportedError
 from archivecolor.film import header, is_film

@@ -11,6 +11,7 @@ from PIL import Image
 from support.coloured_films import colour_film
 from support.doubles import colour, grey
 from support.films import save_film, scene
+from support.needs import needs
 
 from archivecolor.errors import UsageError
 from archivecolor.film import shots
@@ -19,6 +20,7 @@ from archivecolor.options import FilmOptions
 # --- shots ------------------------------------------------------------------------------------------------------------
 
 
+@needs("scenedetect")
 def test_cuts_are_found_where_they_are(tmp_path: Path) -> None:
     detector = shots.ShotDetector(Fraction(24))
     for i in range(60):

@@ -5,12 +5,12 @@ from __future__ import annotations
 from fractions import Fraction
 from pathlib import Path
 
-import av
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from support.coloured_films import colour_film
 from support.films import facts, save_film
+from support.needs import av
 
 from archivecolor.film import header
 from archivecolor.film.timecode import earlier

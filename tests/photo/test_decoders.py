@@ -16,6 +16,7 @@ from PIL import Image
 from support import format_table
 from support.doubles import colour, grey, lab_of, lightness
 from support.fuzz_readers import psd as flat_psd
+from support.needs import package
 
 from archivecolor import photo
 from archivecolor.errors import UnsupportedError
@@ -68,7 +69,7 @@ def test_psd_modes(tmp_path: Path, mode: str) -> None:
 
 
 def test_heic_is_read_upright_with_its_metadata(tmp_path: Path, out: Path, ink: Path) -> None:
-    pytest.importorskip("pillow_heif", reason="HEIC is not checked without the extra: pip install 'archivecolor[heic]'")
+    package("pillow_heif")
     (tmp_path / "src").mkdir()
     source = format_table.make("heic 8", tmp_path / "src")
     page = photo.read(source).pages[0]

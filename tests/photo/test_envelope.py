@@ -7,7 +7,6 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import exifread
 import imagecodecs
 import numpy as np
 import pytest
@@ -15,6 +14,7 @@ import tifffile
 from PIL import Image, IptcImagePlugin
 from support import format_table
 from support.doubles import colour, grey, lightness
+from support.needs import exifread
 
 from archivecolor import photo
 from archivecolor.photo import SRGB_ICC, Page, Photo, containers, exif, exiftool

@@ -6,13 +6,13 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
-import av
 import numpy as np
 import pytest
 from PIL import Image
 from support.coloured_films import ALL_SHOWN, VARIABLE, colour_film, seconds_of_frames
 from support.doubles import INK, colour, grey, lab_of, save_ink
 from support.films import facts, save_film
+from support.needs import av, needs
 from support.paths import SHARED
 
 from archivecolor.film import encoder, is_film
@@ -56,6 +56,7 @@ def test_the_colour_is_that_of_the_network(src: Path, out: Path, ink: Path) -> N
     assert abs(np.median(b) - INK[1]) < 6
 
 
+@needs("av", "scenedetect")
 def test_the_network_sees_a_turned_film_upright(src: Path, out: Path, ink: Path) -> None:
     save_ink(ink, (0, 0), tilt=(60, 0))  # green above, red below
     for rotation in (0, 90, -90, 180):
@@ -123,6 +124,7 @@ def test_interlaced_stays_interlaced_and_anamorphic_stays_anamorphic(src: Path, 
     assert facts(out / "reel.mkv").sample_aspect == facts(src / "reel.mkv").sample_aspect == Fraction(49, 33)
 
 
+@needs("av", "scenedetect")
 def test_another_container_is_said_in_the_name_and_rounding_in_a_note(src: Path, out: Path, ink: Path) -> None:
     save_film(src / "reel.avi", None, "mpeg4", time_base=Fraction(1, 24))
     save_film(src / "reel.mov")
@@ -142,6 +144,7 @@ def test_luma_that_is_scaled_is_said_to_be(src: Path, out: Path, ink: Path, code
     assert bool(row.notes) == (codec == "prores" and full)
 
 
+@needs("av", "scenedetect")
 def test_a_gif_that_moves_is_a_film_and_one_that_does_not_is_a_photograph(src: Path, out: Path, ink: Path) -> None:
     frames = [Image.fromarray(grey(64, 96, seed=i)) for i in range(6)]
     frames[0].save(src / "wave.gif", save_all=True, append_images=frames[1:], duration=[40, 80] * 3, loop=0)

@@ -7,13 +7,13 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
-import av
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from support.doubles import colour
 from support.films import facts, save_film
+from support.needs import av, package
 
 from archivecolor.errors import UsageError
 from archivecolor.film import header, planes, read
@@ -26,6 +26,7 @@ TIMES, BASE = list(range(0, 800, 40)), Fraction(1, 1000)
 
 
 def film_of(source: Path, out: Path, ink: Path, **options: Any) -> Any:
+    package("scenedetect")
     (row,) = colour(source, out=out, model=ink, **options)
     assert row.status == DONE, row.reason
     return row

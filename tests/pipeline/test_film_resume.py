@@ -7,12 +7,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import av
 import numpy as np
 import pytest
 from support.coloured_films import VARIABLE, colour_film
 from support.doubles import colour
 from support.films import facts, save_film
+from support.needs import av, needs
 from support.observers import Recorder, drive
 
 from archivecolor.errors import OutputError
@@ -78,6 +78,7 @@ def test_of_a_truncated_film_comes_out_what_is_there(src: Path, out: Path, ink: 
     assert (out / "cut.mkv").stat().st_mtime_ns == made_at
 
 
+@needs("av")
 def test_what_is_no_film_is_a_row_with_a_reason(src: Path, out: Path, ink: Path) -> None:
     (src / "empty.mkv").write_bytes(b"")
     (src / "rubbish.mp4").write_bytes(bytes(range(256)) * 40)
@@ -93,6 +94,7 @@ class Killed(BaseException):
     """Stands for the end of the process."""
 
 
+@needs("av", "scenedetect")
 def test_killed_at_any_write_and_taken_up_again_the_film_is_the_same(
     src: Path, tmp_path: Path, ink: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -123,6 +125,7 @@ def test_killed_at_any_write_and_taken_up_again_the_film_is_the_same(
     assert not list(out.glob(".*archivecolor-film"))
 
 
+@needs("av", "scenedetect")
 def test_asked_to_stop_it_leaves_what_it_has_and_goes_on_from_there(
     src: Path, out: Path, ink: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -179,6 +182,7 @@ def test_a_full_disk_is_no_fault_of_the_film(src: Path, out: Path, ink: Path, mo
     assert colour_film(source, out, ink).status == DONE
 
 
+@needs("av", "scenedetect", "bagit")
 def test_pieces_of_a_film_are_seen_by_verify_and_bag_and_outlive_no_run(src: Path, out: Path, ink: Path) -> None:
     save_film(src / "reel.mkv", range(0, 8000, 40), cuts=(90,))
     calls: list[int] = []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import random
 import threading
 import time
@@ -9,9 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support.doubles import (
-    save_grey_tree,
-)
+from PIL import Image
+from support.doubles import grey
 from support.runs import Colour
 
 from archivecolor import photo
@@ -97,18 +97,22 @@ def test_the_budget_gives_back_after_an_error() -> None:
 def test_no_more_pictures_are_in_memory_than_the_budget_allows(
     go: Colour, src: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    save_grey_tree(src, 12)
+    for i in range(12):  # all of one size: a 16-bit one counts twice
+        Image.fromarray(grey(seed=i)).save(src / f"{i:02}.png")
     monkeypatch.setattr(
         "archivecolor.pipeline.runner.IN_FLIGHT_MEGAPIXELS", 2.5 * 40 * 56 / 1e6
     )  # two of them, not three
     inside, most, turn = [0], [0], threading.Lock()
+    two, begun = threading.Barrier(2), itertools.count()
     read, write = photo.read, photo.write
 
     def counted_read(*given: Any) -> Any:
         with turn:
             inside[0] += 1
             most[0] = max(most[0], inside[0])
-        time.sleep(0.01)
+        if next(begun) < 2:
+            two.wait(60)  # until both are in memory
+        time.sleep(0.01)  # so that a third one, were it let in, would be seen beside them
         return read(*given)
 
     def counted_write(*given: Any) -> Any:

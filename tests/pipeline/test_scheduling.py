@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from support.doubles import save_grey_tree
+from support.needs import needs
 from support.observers import Recorder, drive
 
 from archivecolor.options import ColorOptions, Disclosure, RunOptions
@@ -52,12 +53,12 @@ def test_slow_ones_never_outnumber_their_turns_while_quick_ones_wait(slow: list[
     assert [i for i, slow in given_out if not slow] == [i for i, slow in items if not slow], "in their order"
 
 
+@needs("av", "scenedetect")
 @pytest.mark.parametrize("workers", [1, 2, 3])
 def test_photographs_go_on_beside_a_film(
     src: Path, out: Path, ink: Path, monkeypatch: pytest.MonkeyPatch, workers: int
 ) -> None:
     """Three films, each larger than all of the memory that is planned for, each waiting for the last photograph."""
-    pytest.importorskip("av")
     from support.films import save_film
 
     photographs = {path.relative_to(src).as_posix() for path in save_grey_tree(src, 12)}
@@ -85,7 +86,6 @@ def test_photographs_go_on_beside_a_film(
 
 
 def test_films_that_wait_are_not_begun_when_it_is_to_stop(src: Path, out: Path, ink: Path) -> None:
-    pytest.importorskip("av")
     from support.films import save_film
 
     save_grey_tree(src, 3)

@@ -7,7 +7,6 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
-import av
 import cv2
 import numpy as np
 import pytest
@@ -16,6 +15,7 @@ import torch
 from PIL import Image
 from support.doubles import INK, colour, colourful, grey, lab_of, lightness
 from support.films import facts, save_film
+from support.needs import av, needs
 from support.reels import SIZE, film_of, light_of, save_dpx, save_reel, television
 
 from archivecolor import sequences
@@ -55,6 +55,7 @@ def test_a_reel_of_log_dpx_comes_out_as_one(src: Path, out: Path, ink: Path) -> 
         assert abs(np.median(b) - INK[1]) < 2
 
 
+@needs("av")
 @pytest.mark.parametrize("bits", [8, 10, 12, 16])
 @pytest.mark.parametrize(("curve", "transfer"), [("log", 3), ("linear", 2), ("video", 6)])
 def test_all_depths_and_curves_have_the_right_luminance(

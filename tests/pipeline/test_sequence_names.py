@@ -10,6 +10,7 @@ import pytest
 import tifffile
 from PIL import Image
 from support.doubles import colour, grey
+from support.needs import needs
 from support.reels import film_of, save_dpx, save_reel
 
 from archivecolor import files
@@ -48,6 +49,7 @@ def test_which_files_become_one_job(src: Path, out: Path) -> None:
         found_names(str(src / "page_%05d.png"))
 
 
+@needs("scenedetect")
 def test_a_reel_in_another_format_and_photographs_share_no_file(src: Path, out: Path, ink: Path) -> None:
     for i in range(1, 4):
         save_dpx(src / f"f_{i:04d}.dpx", i)
@@ -62,6 +64,7 @@ def test_a_reel_in_another_format_and_photographs_share_no_file(src: Path, out: 
         assert all(cv2.imread(str(out / f"f_{i:04d}.png")).shape == (40, 56, 3) for i in range(1, 4))
 
 
+@needs("scenedetect")
 def test_reels_of_one_name_and_two_formats_share_no_file(src: Path, out: Path, ink: Path) -> None:
     for i in range(1, 4):
         save_dpx(src / f"f_{i:04d}.dpx", i)
@@ -73,6 +76,7 @@ def test_reels_of_one_name_and_two_formats_share_no_file(src: Path, out: Path, i
     assert all(files.sha256(out / row.output) == row.output_sha256 for row in rows)
 
 
+@needs("scenedetect")
 def test_one_frame_in_another_format_leaves_a_photograph_its_name(src: Path, out: Path, ink: Path) -> None:
     save_dpx(src / "still.dpx", 0)
     cv2.imwrite(str(src / "still.png"), grey(40, 56))
@@ -80,6 +84,7 @@ def test_one_frame_in_another_format_leaves_a_photograph_its_name(src: Path, out
     assert [(row.status, row.output) for row in rows] == [(DONE, "still.dpx.png"), (DONE, "still.png")]
 
 
+@needs("scenedetect")
 def test_photographs_whose_format_changes_leave_a_reel_its_names(src: Path, out: Path, ink: Path) -> None:
     for i in range(1, 4):
         cv2.imwrite(str(src / f"f_{i:04d}.png"), grey(40, 56, seed=i))

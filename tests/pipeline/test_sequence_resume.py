@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from PIL import Image
 from support.doubles import colour, contents, grey
+from support.needs import needs, package
 from support.reels import film_of, save_dpx, save_reel
 
 from archivecolor.film import dpx, encoder, work_folder
@@ -28,6 +29,7 @@ class Killed(BaseException):
     """Stands for the end of the process."""
 
 
+@needs("scenedetect")
 def test_killed_at_any_write_and_taken_up_again_the_reel_is_the_same(
     src: Path, tmp_path: Path, ink: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -107,7 +109,7 @@ def test_a_reel_is_verified_bagged_and_exported_whole(src: Path, out: Path, ink:
     )
     assert export.export(out, tmp_path / "accepted.json", tmp_path / "to")[:2] == (1, 0)
     assert {p.name for p in (tmp_path / "to").iterdir()} == {p.name for p in out.iterdir()} - {"manifest.jsonl"}
-    pytest.importorskip("bagit")
+    package("bagit")
     assert bag.bag(out, tmp_path / "bag") == 1
     shutil.copy(out / "reel_000001.dpx", out / "reel_000002.dpx")
     report = verify.verify(out)

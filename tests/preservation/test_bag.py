@@ -13,6 +13,7 @@ from PIL import Image
 from support.command_line import call
 from support.damage import flip
 from support.doubles import colour, contents, grey
+from support.needs import package
 
 from archivecolor.errors import ArchivecolorError, MissingDependencyError, NoInputError, OutputError
 from archivecolor.preservation.bag import bag
@@ -25,7 +26,7 @@ P = "{http://www.loc.gov/premis/v3}"
 
 @pytest.fixture
 def bagit() -> Any:
-    return pytest.importorskip("bagit", reason="bagit is not installed: bags go untested")
+    return package("bagit")
 
 
 def test_a_bag_is_valid_until_one_byte_breaks(finished: Path, tmp_path: Path, bagit: Any) -> None:

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from PIL import Image
 from support.doubles import colour, grey
+from support.needs import package
 
 from archivecolor import files, photo
 from archivecolor.errors import MissingDependencyError, UsageError
@@ -20,7 +21,7 @@ from archivecolor.options import Disclosure
 from archivecolor.photo import Page, Photo
 from archivecolor.provenance import DONE, Record, check_credentials, credentials
 
-c2pa = pytest.importorskip("c2pa", reason="c2pa-python is not installed: content credentials go untested")
+c2pa = package("c2pa")
 
 MIME = {"a.jpg": "image/jpeg", "a.png": "image/png", "a.tif": "image/tiff", "a.webp": "image/webp",
         "a.avif": "image/avif"}  # fmt: skip
@@ -58,6 +59,7 @@ def certificate(subject: str, issuer: str, public: Any, signing: Any, authority:
 @pytest.fixture(scope="module")
 def pair(tmp_path_factory: pytest.TempPathFactory) -> str:
     """`cert.pem,key.pem` of a leaf under an authority of our own."""
+    package("cryptography")
     from cryptography.hazmat.primitives import serialization as ser
     from cryptography.hazmat.primitives.asymmetric import ec
 

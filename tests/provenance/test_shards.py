@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from support.doubles import colour, contents, register_ink, save_grey_tree
+from support.needs import needs
 from support.observers import Recorder, drive
 from typer.testing import CliRunner
 
@@ -276,6 +277,7 @@ def test_a_merge_is_whole_or_not_at_all(out: Path, monkeypatch: pytest.MonkeyPat
     assert read_rows(out) == {"a.png": row("a.png"), "b.png": row("b.png")}
 
 
+@needs("bagit")
 def test_other_verbs_name_the_command(out: Path, tmp_path: Path) -> None:
     with Manifest(out, False, FIRST) as manifest:
         manifest.append(row("a.png"))

@@ -13,6 +13,7 @@ import pytest
 import torch
 from PIL import Image
 from support.doubles import colour, contents, grey
+from support.needs import needs
 from support.observers import Recorder
 from support.review_data import Links, decide, options, rows_of
 
@@ -167,6 +168,7 @@ def test_a_card_before_the_film_moves_the_frames_that_are_compared(out: Path) ->
     assert (before.times, after.times) == ((0.0, 1.5), (3.0, 4.5))
 
 
+@needs("av", "scenedetect")
 def test_films_are_shown_decided_upon_redone_and_exported(src: Path, out: Path, ink: Path, tmp_path: Path) -> None:
     from support.films import save_film
 
@@ -209,7 +211,7 @@ def test_films_are_shown_decided_upon_redone_and_exported(src: Path, out: Path, 
     assert film.is_file()
 
 
-@pytest.mark.parametrize("kind", ["png", "dpx"])
+@pytest.mark.parametrize("kind", ["png", pytest.param("dpx", marks=needs("scenedetect"))])
 def test_numbered_files_are_shown_decided_upon_redone_and_exported(
     src: Path, out: Path, ink: Path, tmp_path: Path, kind: str
 ) -> None:
@@ -277,6 +279,7 @@ def test_numbered_files_are_shown_decided_upon_redone_and_exported(
     assert broken["missing"] == "result has changed since the run"
 
 
+@needs("av", "scenedetect")
 def test_numbered_files_of_a_film_whose_frames_last_unequally_are_shown_beside_them(
     src: Path, out: Path, ink: Path
 ) -> None:

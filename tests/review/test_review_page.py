@@ -158,7 +158,6 @@ def test_decisions_by_keyboard_last_and_lead_to_redo_and_export(
 @pytest.fixture
 def with_films(src: Path, out: Path, ink: Path) -> Path:
     """A photograph, a film that every Chromium plays, and one that none does."""
-    pytest.importorskip("av")
     from support.films import save_film
 
     from archivecolor.options import FilmOptions

@@ -7,10 +7,10 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
-import av
 import numpy as np
 
 from support.doubles import colourful
+from support.needs import av
 
 SIZE = (48, 64)
 

@@ -15,6 +15,7 @@ from archivecolor.imaging import lab
 from archivecolor.options import FilmOptions
 from support.doubles import colour
 from support.films import scene
+from support.needs import package
 
 SIZE = (48, 65)
 
@@ -49,6 +50,8 @@ def save_reel(folder: Path, numbers: Any, **dpx_options: Any) -> Path:
 
 
 def film_of(source: Any, out: Path, ink: Path, **options: Any) -> Any:
-    options.setdefault("film", FilmOptions(fps="24"))
+    """The row of one film."""
+    if not options.setdefault("film", FilmOptions(fps="24")).cuts:
+        package("scenedetect")
     (row,) = colour(source, out=out, model=ink, **options)
     return row

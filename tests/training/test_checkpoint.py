@@ -6,11 +6,11 @@ import json
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
 from PIL import Image
+from support.needs import needs, package
 from support.tiny_training import CARD, photo_folder, photo_set, tiny_stage, tiny_step
 from typer.testing import CliRunner
 
@@ -40,10 +40,12 @@ def losses_of(stage: StageOptions, step: checkpoint.Step, stop_after: int = 99, 
 
 @pytest.fixture(scope="module")
 def unbroken(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[float]]:
+    package("matplotlib")
     out = tmp_path_factory.mktemp("unbroken")
     return out, losses_of(tiny_stage(out), tiny_step(0))
 
 
+@needs("matplotlib")
 def test_a_stopped_training_resumes_bit_for_bit(tmp_path: Path, unbroken: tuple[Path, list[float]]):
     reference, losses = unbroken
     assert len(losses) == 6
@@ -120,31 +122,33 @@ def test_a_state_is_restored_to_where_the_network_computes(tmp_path: Path):
     average.update(elsewhere.network)
 
 
+@needs("matplotlib")
 def test_ctrl_c_saves_and_the_same_command_resumes(tmp_path: Path):
     photos = photo_folder(tmp_path / "photos", 2)
     words = (
         f"-m archivecolor train pretrain --model lite --encoder none --data {photos} --val {photos} "
-        f"--out {tmp_path}/out --batch 2 --sizes 32 --device cpu --precision fp32 --json --pictures"
+        f"--out {tmp_path}/out --batch 2 --sizes 32 --device cpu --precision fp32 --json "
+        "--validate-every 20 --pictures"
     )
     command = [sys.executable, *words.split()]
     with subprocess.Popen([*command, "100000"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as child:
         try:
-            started = any('"validation"' in line for line in child.stdout)
-            time.sleep(2)
+            validations = (line for line in child.stdout if '"validation"' in line)
+            started = [next(validations, ""), next(validations, "")]  # one before the first step, one amid the training
             child.send_signal(signal.SIGINT)
             out, err = child.communicate(timeout=120)
         finally:
             child.kill()
-    assert started, err
+    assert all(started), err
     assert child.returncode == INTERRUPTED, err
     assert "stopping: the state is saved" in err
     assert json.loads(out.splitlines()[-1])["event"] == "interrupted"
     seen = weights.check(tmp_path / "out").numbers["training"]["pictures"]
-    assert 0 < seen < 100000
+    assert 20 < seen < 100000
     again = subprocess.run([*command, str(seen + 2)], capture_output=True, text=True, timeout=240)
     assert again.returncode == 0, again.stderr
     assert f"Until picture {seen}: pictures = 100000" in " ".join(again.stderr.split())
-    assert [row["pictures"] for row in figures.read_history(tmp_path / "out")] == [0, seen, seen + 2]
+    assert [row["pictures"] for row in figures.read_history(tmp_path / "out")] == [*range(0, seen, 20), seen, seen + 2]
 
 
 def test_finished_weights_are_not_trained_over(trained: tuple[Path, Path], tmp_path: Path):
@@ -161,6 +165,7 @@ def test_finished_weights_are_not_trained_over(trained: tuple[Path, Path], tmp_p
     assert {path.name for path in finished.iterdir()} == {weights.TENSORS, weights.CARD}
 
 
+@needs("matplotlib")
 @pytest.mark.parametrize("cut_at", [12, 24])
 def test_a_validation_that_was_cut_short_is_made_up_for(tmp_path: Path, cut_at: int):
     """The state is saved before the last one, and may be before any."""
@@ -185,6 +190,7 @@ def test_a_history_forgets_what_a_killed_training_did_not_save(tmp_path: Path):
     assert [row["pictures"] for row in figures.read_history(tmp_path)] == [0, 12, 24]
 
 
+@needs("matplotlib")
 def test_a_watcher_is_told_of_each_validation_when_it_is_made(tmp_path: Path):
     reported: list[loop.TrainingProgress] = []
     stage = tiny_stage(tmp_path)

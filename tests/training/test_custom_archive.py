@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from support.needs import needs
 from support.paths import SHARED
 from typer.testing import CliRunner
 
@@ -65,6 +66,7 @@ def one_palette(seed: int) -> np.ndarray:
     return np.rint(((1 - light) * deep + light * warm + hue).clip(0, 1) * 255).astype(np.uint8)
 
 
+@needs("matplotlib")
 def test_a_short_fine_tuning_learns_an_archive_s_palette(tmp_path: Path):
     paths = [tmp_path / f"{i:02}.png" for i in range(32)]
     for i, path in enumerate(paths):
@@ -75,6 +77,7 @@ def test_a_short_fine_tuning_learns_an_archive_s_palette(tmp_path: Path):
     assert abs(1 - after["val_colour"]) < abs(1 - before["val_colour"])
 
 
+@needs("matplotlib")
 def test_photographs_of_one_source_help_on_those_of_it_that_are_held_out(tmp_path: Path):
     """A fraction of the story: 128 pictures at 128 px. `lite` has seen those that are train from (among 8,828), and
     never the validation-out ones."""

