@@ -18,7 +18,6 @@ from support.paths import ROOT
 PACKAGE = ROOT / "archivecolor"
 FLOORS = (
     ("errors", "sequences"),
-    ("log",),
     ("options", "files"),
     ("imaging",),
     ("networks",),

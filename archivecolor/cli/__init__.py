@@ -10,7 +10,6 @@ import sys
 
 import typer
 
-from archivecolor import log
 from archivecolor.cli import (
     bag,
     bench,
@@ -28,6 +27,7 @@ from archivecolor.cli import (
     weights,
 )
 from archivecolor.errors import ArchivecolorError
+from archivecolor.execution import log
 
 app = typer.Typer(add_completion=True, no_args_is_help=True, pretty_exceptions_enable=False, rich_markup_mode=None)
 app.command()(run.run)

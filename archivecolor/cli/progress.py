@@ -17,8 +17,9 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from archivecolor import log, provenance
+from archivecolor import provenance
 from archivecolor.errors import INTERRUPTED, PictureError
+from archivecolor.execution import log
 from archivecolor.options import RunOptions
 from archivecolor.pipeline.observer import FilmProgress, RunObserver
 from archivecolor.provenance import DONE, FAILED, UNEXPECTED, Record, Totals, decisions

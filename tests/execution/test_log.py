@@ -15,10 +15,10 @@ import pytest
 from support.doubles import save_grey_tree
 from support.paths import SUPPORT
 
-from archivecolor import cli, log
+from archivecolor import cli
 from archivecolor.cli import progress
 from archivecolor.errors import ArchivecolorError, OutputError
-from archivecolor.execution import multi_device
+from archivecolor.execution import log, multi_device
 from archivecolor.execution.ray import worker as worker_module
 from archivecolor.options import ColorOptions, Disclosure, RunOptions
 from archivecolor.provenance import FAILED, read_rows

@@ -12,8 +12,9 @@ from contextlib import contextmanager, redirect_stdout
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
-from archivecolor import log, provenance, weights
+from archivecolor import provenance, weights
 from archivecolor.errors import ArchivecolorError
+from archivecolor.execution import log
 from archivecolor.execution.ray.connect import connected, library
 from archivecolor.execution.ray.manifest_actor import ManifestActor, ManifestClient
 from archivecolor.execution.ray.worker import Outcome, Worker, WorkerSetup

@@ -13,8 +13,8 @@ from typing import Any
 
 import numpy as np
 
-from archivecolor import log
 from archivecolor.errors import ArchivecolorError, OutputError, WeightsError
+from archivecolor.execution import log
 from archivecolor.execution.ray.connect import library
 from archivecolor.execution.ray.manifest_actor import ManifestClient
 from archivecolor.inference import malloc

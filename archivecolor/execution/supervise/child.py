@@ -14,8 +14,8 @@ from typing import Any
 
 import joblib
 
-from archivecolor import log
 from archivecolor.errors import ArchivecolorError
+from archivecolor.execution import log
 from archivecolor.execution.supervise.messages import (
     FileIgnored,
     FilmProgressed,

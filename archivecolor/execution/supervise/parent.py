@@ -16,8 +16,8 @@ from multiprocessing import Pipe
 from multiprocessing.connection import Connection
 from typing import IO, Any
 
-from archivecolor import log
 from archivecolor.errors import ArchivecolorError, StoppedError
+from archivecolor.execution import log
 from archivecolor.execution.supervise.messages import (
     FileIgnored,
     FilmProgressed,
