@@ -23,9 +23,12 @@ if TYPE_CHECKING:
     from archivecolor.provenance import Record
 
 _HOMES = {
-    "ColorOptions": "options", "Colorizer": "inference.colorizer", "Record": "provenance", "RunOptions": "options",
+    "ColorOptions": "options",
+    "Colorizer": "inference.colorizer",
+    "Record": "provenance",
+    "RunOptions": "options",
     "run": "pipeline.api",
-}  # fmt: skip
+}
 
 
 def __getattr__(name: str) -> Any:

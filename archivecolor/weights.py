@@ -218,12 +218,14 @@ def card_text(card: Card, pictured: bool = False) -> str:
         pictured: whether `failures.png` shows that.
     """
     lines = [
-        f"# {card.name}", "",
-        "Made from `card.json` by this program; do not edit.", "",
+        f"# {card.name}",
+        "",
+        "Made from `card.json` by this program; do not edit.",
+        "",
         f"- network: `{card.network}`, stage: {card.stage}, made for about {card.size} x {card.size} pixels",
         f"- SHA-256 of `{TENSORS}`: `{card.sha256}`",
         f"- licence: {card.licence}",
-    ]  # fmt: skip
+    ]
     for heading in ("recipe", "data", "numbers"):
         lines += ["", f"## {heading.capitalize()}", "", *_listed(getattr(card, heading))]
     if card.known_failures:
@@ -322,8 +324,14 @@ def import_checkpoint(path: Path, out: Path) -> Card:
         raise WeightsError(f"{path}: its keys are neither those of the ResNet18 U-Net nor of the pix2pix U-Net")
     network = build(name, path)
     fill(network, state, path)
-    about = {"name": out.name, "network": name, "sha256": "", "stage": "imported", "recipe": {"from": path.name},
-             "licence": "unknown: that of the checkpoint"}  # fmt: skip
+    about = {
+        "name": out.name,
+        "network": name,
+        "sha256": "",
+        "stage": "imported",
+        "recipe": {"from": path.name},
+        "licence": "unknown: that of the checkpoint",
+    }
     return save(out, network, about)
 
 

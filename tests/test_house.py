@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import os
 import re
+import statistics
 import subprocess
 import sys
 import tomllib
@@ -166,6 +167,39 @@ def test_every_foreign_import_is_a_declared_dependency() -> None:
         if missing := wanted - (extras[extra] if extra else core):
             undeclared[module] = missing
     assert undeclared == {}
+
+
+# --- sizes ------------------------------------------------------------------------------------------------------------
+
+
+def function_lengths(text: str) -> dict[str, int]:
+    """Name -> lines, of every function of a module."""
+    kinds = (ast.FunctionDef, ast.AsyncFunctionDef)
+    nodes = [node for node in ast.walk(ast.parse(text)) if isinstance(node, kinds)]
+    return {node.name: (node.end_lineno or node.lineno) - node.lineno + 1 for node in nodes}
+
+
+def test_functions_and_files_are_short() -> None:
+    lengths = {
+        f"{module}:{name}": length
+        for module, text in sources().items()
+        for name, length in function_lengths(text).items()
+    }
+    assert statistics.median(lengths.values()) <= 12
+    assert {name: length for name, length in lengths.items() if length > 80} == {}
+    files = {path: len(path.read_text(encoding="utf-8").splitlines()) for path in PACKAGE.rglob("*.py")}
+    assert {str(path): length for path, length in files.items() if length > 450} == {}
+
+
+def test_the_formatter_is_rarely_overruled() -> None:
+    assert sum(text.count("# fmt: skip") for text in sources().values()) < 30
+
+
+def test_the_package_is_the_tree() -> None:
+    files = {path.name for path in PACKAGE.glob("*.py")}
+    assert files == {"__init__.py", "__main__.py", "errors.py", "files.py", "sequences.py", "weights.py"}
+    rooms = {path.name for path in PACKAGE.iterdir() if (path / "__init__.py").exists()}
+    assert rooms | {Path(name).stem for name in files} - {"__init__"} == set(FLOOR_OF)
 
 
 # --- what wakes what --------------------------------------------------------------------------------------------------

@@ -44,9 +44,13 @@ class Claim:
 def all_claims(measured: list[Measured], device: str, work: Path) -> list[Claim]:
     """All that can be said: of the pipelines measured, and of comparisons that are made here and now."""
     return [
-        *_ratios(measured), *_models(measured), *_precisions(device), *_engines({m.model for m in measured}, device),
-        *against_scikit_image(), *start_up(work),
-    ]  # fmt: skip
+        *_ratios(measured),
+        *_models(measured),
+        *_precisions(device),
+        *_engines({m.model for m in measured}, device),
+        *against_scikit_image(),
+        *start_up(work),
+    ]
 
 
 def at_least(what: str, value: float, least: float) -> Claim:

@@ -59,19 +59,38 @@ def measure_long_run(count: int, rows: int, model: str, device: str, here: Path)
                 memory.append(now_megabytes())
     seconds, megabytes = open_long_manifest(rows, here / "long")
     return LongRunCost(
-        count, (times[1] - times[0]) / tenth, (times[-1] - times[-2]) / tenth, memory[0], memory[-1], rows, seconds,
+        count,
+        (times[1] - times[0]) / tenth,
+        (times[-1] - times[-2]) / tenth,
+        memory[0],
+        memory[-1],
+        rows,
+        seconds,
         megabytes,
-    )  # fmt: skip
+    )
 
 
 def open_long_manifest(rows: int, folder: Path) -> tuple[float, float]:
     """Seconds and megabytes to open a manifest of so many rows, all of them as a run leaves them."""
     folder.mkdir(parents=True)
     row = Record(
-        "", "/scans/box", "", DONE, source_sha256="0" * 64, output_sha256="1" * 64, model="lite",
-        weights_sha256="2" * 64, options="3" * 16, width=4000, height=3000, pages=1, depth=8, format="jpeg",
-        max_delta_l=0.25, seconds={"decode": 0.1, "network": 0.2, "wait": 0.0, "spread": 0.3, "encode": 0.4},
-    )  # fmt: skip
+        "",
+        "/scans/box",
+        "",
+        DONE,
+        source_sha256="0" * 64,
+        output_sha256="1" * 64,
+        model="lite",
+        weights_sha256="2" * 64,
+        options="3" * 16,
+        width=4000,
+        height=3000,
+        pages=1,
+        depth=8,
+        format="jpeg",
+        max_delta_l=0.25,
+        seconds={"decode": 0.1, "network": 0.2, "wait": 0.0, "spread": 0.3, "encode": 0.4},
+    )
     values = asdict(row)
     with (folder / MANIFEST).open("w", encoding="utf-8") as file:
         for i in range(rows):

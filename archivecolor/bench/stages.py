@@ -93,9 +93,18 @@ def measure(paths: list[Path], group: str, model: str, asked: BenchOptions, here
         others = sum(value for name, value in seconds.items() if not (on_gpu and name == "network")) / cores
         best = max(others, seconds["network"] if on_gpu else 0.0)
         return Measured(
-            colorizer.card.name, group, str(colorizer.device), colorizer.precision, cores, len(paths), megapixels,
-            seconds, whole_s, best, peak,
-        )  # fmt: skip
+            colorizer.card.name,
+            group,
+            str(colorizer.device),
+            colorizer.precision,
+            cores,
+            len(paths),
+            megapixels,
+            seconds,
+            whole_s,
+            best,
+            peak,
+        )
 
 
 def whole(paths: list[Path], colorizer: Colorizer, options: RunOptions, out: Path) -> float:
@@ -131,8 +140,10 @@ def alone(
         for step in (_Picture.decode, _Picture.look, _Picture.paint, _Picture.encode, _Picture.hash):
             for found in threads(joblib.delayed(step)(picture) for picture in pictures):
                 seconds += found
-        megapixels += sum(page.samples.shape[0] * page.samples.shape[1]
-                          for picture in pictures for page in picture.source.pages) / 1e6  # fmt: skip
+        megapixels += (
+            sum(page.samples.shape[0] * page.samples.shape[1] for picture in pictures for page in picture.source.pages)
+            / 1e6
+        )
     return seconds, megapixels
 
 

@@ -72,6 +72,9 @@ def _show(report: Report) -> None:
         ]
         print_table(rows)
     if report.claims:
-        print_table([["claim", "measured", "promised", ""], *(
-            [c.what, f"{c.value:.3g}", c.promised, "kept" if c.kept else "NOT KEPT"] for c in report.claims
-        )])  # fmt: skip
+        print_table(
+            [
+                ["claim", "measured", "promised", ""],
+                *([c.what, f"{c.value:.3g}", c.promised, "kept" if c.kept else "NOT KEPT"] for c in report.claims),
+            ]
+        )

@@ -42,16 +42,24 @@ def train_find_lr(
 
     where = local_device(device)
     stage = StageOptions(
-        name="pretrain", model=model, out=Path(), sizes=((size, 1.0),), batch=batch, aging=aging, seed=seed,
+        name="pretrain",
+        model=model,
+        out=Path(),
+        sizes=((size, 1.0),),
+        batch=batch,
+        aging=aging,
+        seed=seed,
         precision=devices.choose_precision(precision, where),
-    )  # fmt: skip
+    )
     start = Pretraining(model=model, encoder=encoder).resolve_encoder()
     with progress_bar() as shown:
         task = shown.add_task("", total=None, note="")
         found = trainer.find_lr(
-            LrSearchOptions(stage, start, chroma_weight, steps, plot), data, where,
+            LrSearchOptions(stage, start, chroma_weight, steps, plot),
+            data,
+            where,
             lambda what, done, total: shown.update(task, description=what, completed=done, total=total),
-        )  # fmt: skip
+        )
     if plot:
         lr_finder.plot(found, plot)
     told = lr_finder.report(found)

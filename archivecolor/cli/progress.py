@@ -54,9 +54,14 @@ def show(
     """
     console = Console(stderr=True, quiet=quiet)
     with Progress(
-        TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[speed]}"),
-        TimeRemainingColumn(), console=console, disable=quiet or not console.is_terminal,
-    ) as bar:  # fmt: skip
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[speed]}"),
+        TimeRemainingColumn(),
+        console=console,
+        disable=quiet or not console.is_terminal,
+    ) as bar:
         view = TerminalObserver(bar, as_json, stop)
         log.start(view.say, verbosity, log_file)
         for name in _overtaken(options):

@@ -39,22 +39,20 @@ Aging = Annotated[float, typer.Option(help="Share of the pictures made to look o
 Pictures = Annotated[int, typer.Option(help="How many pictures to see: each photograph many times, cropped anew.")]
 Batch = Annotated[int, typer.Option(help="Pictures per step, of all processes together.")]
 ValidateEvery = Annotated[int, typer.Option(help="Pictures between validations.")]
-ChromaWeight = Annotated[
-    float, typer.Option(help="How much more a colourful pixel counts in L1; 0 is plain L1.")
-]  # fmt: skip
+ChromaWeight = Annotated[float, typer.Option(help="How much more a colourful pixel counts in L1; 0 is plain L1.")]
 FeatureWeight = Annotated[
     float,
     typer.Option(help="Weight of how different the picture looks to EfficientNet-Lite0 from the true one, beside L1."),
-]  # fmt: skip
+]
 PsnrWeight = Annotated[
     float, typer.Option(help="Weight of each dB of the picture's PSNR; 0.02 times L1's makes it the main thing.")
-]  # fmt: skip
+]
 Ciede2000Weight = Annotated[
     float, typer.Option(help="Weight of each unit of the mean CIEDE2000 difference; 0.01 times L1's counts like L1.")
-]  # fmt: skip
+]
 ColourWeight = Annotated[
     float, typer.Option(help="Weight of how far colourfulness stays below --colour-target, squared, beside L1.")
-]  # fmt: skip
+]
 ColourTarget = Annotated[float, typer.Option(help="Colourfulness to come to, as a share of the truth's.")]
 
 

@@ -10,8 +10,12 @@ import typer
 
 from archivecolor.cli.console import print_table
 
-app = typer.Typer(no_args_is_help=False, invoke_without_command=True, rich_markup_mode=None,
-                          help="List, show, check, mix and import weights.")  # fmt: skip
+app = typer.Typer(
+    no_args_is_help=False,
+    invoke_without_command=True,
+    rich_markup_mode=None,
+    help="List, show, check, mix and import weights.",
+)
 
 
 @app.callback()

@@ -98,9 +98,11 @@ def errors(answer: Tensor, batch: Batch) -> tuple[FloatArray, FloatArray]:
 
 @torch.inference_mode()
 def rank(
-    asked: EvaluationOptions, read: Callable[[Path], ByteArray], device: torch.device,
+    asked: EvaluationOptions,
+    read: Callable[[Path], ByteArray],
+    device: torch.device,
     seen: Callable[[str, int, int], None] = lambda what, done, total: None,
-) -> list[Ranked]:  # fmt: skip
+) -> list[Ranked]:
     """Measures all signs of all models on one set of photographs. The other model is for each the next one of those
     asked.
 
@@ -149,9 +151,12 @@ def write_cards(ranked: Sequence[Ranked], asked: EvaluationOptions) -> None:
     for one in ranked:
         correlation = one.ciede2000["doubt"]
         measured = {
-            "data": asked.data.name, "pictures": one.pictures, "size": asked.size, "median_doubt": one.median,
+            "data": asked.data.name,
+            "pictures": one.pictures,
+            "size": asked.size,
+            "median_doubt": one.median,
             "spearman_ciede2000": None if correlation is None else round(correlation, 2),
-        }  # fmt: skip
+        }
         weights.note(one.model, "confidence", measured)
 
 

@@ -203,9 +203,11 @@ def load_networks(models: Sequence[str], size: int, device: torch.device) -> dic
 
 
 def evaluate(
-    asked: EvaluationOptions, read: Callable[[Path], ByteArray], device: torch.device,
+    asked: EvaluationOptions,
+    read: Callable[[Path], ByteArray],
+    device: torch.device,
     seen: Callable[[int, int], None] = lambda done, total: None,
-) -> Evaluated:  # fmt: skip
+) -> Evaluated:
     """Measures all models on one set of photographs; grey and truth are measured once.
 
     Args:
@@ -249,9 +251,11 @@ def evaluate(
 
 
 ROADS = {
-    "pretrain": "without adversarial training", "gan": "with adversarial training", "baseline": "pix2pix",
+    "pretrain": "without adversarial training",
+    "gan": "with adversarial training",
+    "baseline": "pix2pix",
     "imported": "imported",
-}  # fmt: skip
+}
 
 
 def captions(models: Sequence[str]) -> list[str]:

@@ -58,13 +58,19 @@ class Evaluated:
 
 
 LABELS = {
-    "psnr_db": ("PSNR, dB", 2), "psnr_gain_db": ("  gain over grey", 2),
-    "ciede2000": ("CIEDE2000", 2), "ciede2000_drop": ("  drop below grey", 2),
-    "colourfulness": ("colourfulness", 1), "colour_ratio": ("  ÷ truth", 3),
-    "agreement": ("agreement (Lite0)", 3), "agreement_way": ("  way from grey to 1", 3),
-    "frechet": ("Fréchet distance (Lite0)", 2), "frechet_ratio": ("  ÷ grey", 3),
-    "fine_ratio": ("fine chroma contrast ÷ truth", 3), "wild": ("wild pixels, share", 4),
-}  # fmt: skip
+    "psnr_db": ("PSNR, dB", 2),
+    "psnr_gain_db": ("  gain over grey", 2),
+    "ciede2000": ("CIEDE2000", 2),
+    "ciede2000_drop": ("  drop below grey", 2),
+    "colourfulness": ("colourfulness", 1),
+    "colour_ratio": ("  ÷ truth", 3),
+    "agreement": ("agreement (Lite0)", 3),
+    "agreement_way": ("  way from grey to 1", 3),
+    "frechet": ("Fréchet distance (Lite0)", 2),
+    "frechet_ratio": ("  ÷ grey", 3),
+    "fine_ratio": ("fine chroma contrast ÷ truth", 3),
+    "wild": ("wild pixels, share", 4),
+}
 """What each score is called in a table, and its digits."""
 
 
@@ -77,9 +83,13 @@ def numbers(one: Scores) -> dict[str, float | None]:
 def write_cards(result: Evaluated, models: Sequence[str]) -> None:
     """Puts the numbers into the card of each model, with the protocol they were measured by."""
     about = {
-        "data": Path(result.data).name, "pictures": result.pictures, "left_out": result.left_out, "size": result.size,
-        "precision": result.precision, "protocol": result.protocol,
-    }  # fmt: skip
+        "data": Path(result.data).name,
+        "pictures": result.pictures,
+        "left_out": result.left_out,
+        "size": result.size,
+        "precision": result.precision,
+        "protocol": result.protocol,
+    }
     for model, one in zip(models, result.models, strict=True):
         weights.note(model, "test", {**about, **numbers(one)})
 

@@ -33,9 +33,13 @@ def drive(options: RunOptions, observer: RunObserver, child: Sequence[str] = par
     def drive_share(index: int, inputs: tuple[str, ...]) -> Totals:
         count = len(devices)
         own = replace(
-            options, inputs=inputs, device=devices[index], shard=Shard(index + 1, count), local_processes=count,
+            options,
+            inputs=inputs,
+            device=devices[index],
+            shard=Shard(index + 1, count),
+            local_processes=count,
             workers=options.workers and max(1, options.workers // count),
-        )  # fmt: skip
+        )
         own_observer: RunObserver = _ShareObserver(observer, index, shared)
         if index > 0:  # every share searches all of the input folders
             own_observer = WithoutIgnoredFiles(own_observer)

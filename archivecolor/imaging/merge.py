@@ -83,9 +83,16 @@ def merge_rows(band: guided_filter.RowBand, lightness: FloatArray, top: int, rgb
     above, part = band.row_positions(top, len(rgb))
     encode = _encode_table(torch.device("cpu")).numpy() if levels == 256 else _root_encode_table()
     return merge_numba.merge_rows(
-        lightness, band.wide.numpy(), above.numpy(), part.numpy(), _RGB_FROM_XYZN, _LUMA, encode,
-        luminance.code_to_linear(levels), rgb,
-    )  # fmt: skip
+        lightness,
+        band.wide.numpy(),
+        above.numpy(),
+        part.numpy(),
+        _RGB_FROM_XYZN,
+        _LUMA,
+        encode,
+        luminance.code_to_linear(levels),
+        rgb,
+    )
 
 
 def merge_rows_on_device(band: guided_filter.RowBand, lightness: FloatArray, top: int, rgb: Samples) -> float:

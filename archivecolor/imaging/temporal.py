@@ -66,9 +66,11 @@ def link_frames(earlier: FloatArray, later: FloatArray) -> FlowLink:
     grid = _grid(*earlier.shape)
     there, here = grid + forth, grid + back
     return FlowLink(
-        here, there, _trust(back, _warped(forth, here), later, _warped(earlier, here)),
+        here,
+        there,
+        _trust(back, _warped(forth, here), later, _warped(earlier, here)),
         _trust(forth, _warped(back, there), earlier, _warped(later, there)),
-    )  # fmt: skip
+    )
 
 
 def _bytes(lightness: FloatArray) -> ByteArray:

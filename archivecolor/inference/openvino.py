@@ -41,13 +41,16 @@ class OpenVinoNetwork(nn.Module):
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", FutureWarning)  # how OpenVINO asks torch for its graph is OpenVINO's affair
             graph = openvino.convert_model(
-                network.eval(), example_input=torch.zeros(1, 1, 2 * stride, 3 * stride),
+                network.eval(),
+                example_input=torch.zeros(1, 1, 2 * stride, 3 * stride),
                 input=[openvino.PartialShape([1, 1, -1, -1])],
-            )  # fmt: skip
+            )
         cores = joblib.cpu_count()
         settings = {
-            "INFERENCE_PRECISION_HINT": _HINTS[precision], "INFERENCE_NUM_THREADS": cores, "NUM_STREAMS": cores,
-        }  # fmt: skip
+            "INFERENCE_PRECISION_HINT": _HINTS[precision],
+            "INFERENCE_NUM_THREADS": cores,
+            "NUM_STREAMS": cores,
+        }
         self._compiled = openvino.Core().compile_model(graph, "CPU", settings)
         self._own = threading.local()
 

@@ -38,7 +38,7 @@ class BenchOptions(DeviceOptions):
             "Instead, colour this many small files, and open a manifest of 100 times as many rows.",
             check=at_least(10).or_zero("for none"),
         ),
-    ] = 0  # fmt: skip
+    ] = 0
 
     def __post_init__(self) -> None:
         super().__post_init__()

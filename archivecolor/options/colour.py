@@ -89,16 +89,19 @@ class ColorOptions(Options):
         tuple[Hint, ...],
         Option(
             "Pin a colour to a pixel of one upright picture; it spreads up to the edges around it. May be repeated.",
-            flag="--hint", metavar="X,Y,#RRGGBB", parse=parse_hint,
+            flag="--hint",
+            metavar="X,Y,#RRGGBB",
+            parse=parse_hint,
         ),
-    ] = ()  # fmt: skip
+    ] = ()
     mirror: Annotated[
         bool,
         Option(
             "Colour the mirror image too, and average both: steadier colours, twice the network's time.",
-            digest=Digest.PHOTO, digest_only_if_changed=True,
+            digest=Digest.PHOTO,
+            digest_only_if_changed=True,
         ),
-    ] = False  # fmt: skip
+    ] = False
 
     def guidance(self) -> tuple[str, ...]:
         """What a person said about the colours, for the record."""

@@ -47,7 +47,7 @@ class ColorizerOptions(DeviceOptions):
             "On a GPU, the most pictures that go through the network together; 0: as many as its memory allows.",
             check=at_least(1).or_zero("for what the memory allows"),
         ),
-    ] = 0  # fmt: skip
+    ] = 0
     confidence: Annotated[
         bool,
         Option(

@@ -24,10 +24,21 @@ class SourceType(StrEnum):
 
 
 OTHER_SOURCE_TYPES = (
-    "digitalCapture", "computationalCapture", "multiFrameComputationalCapture", "negativeFilm", "positiveFilm", "print",
-    "humanEdits", "minorHumanEdits", "compositeCapture", "digitalCreation", "digitalArt", "softwareImage",
-    "virtualRecording", "screenCapture",
-)  # fmt: skip
+    "digitalCapture",
+    "computationalCapture",
+    "multiFrameComputationalCapture",
+    "negativeFilm",
+    "positiveFilm",
+    "print",
+    "humanEdits",
+    "minorHumanEdits",
+    "compositeCapture",
+    "digitalCreation",
+    "digitalArt",
+    "softwareImage",
+    "virtualRecording",
+    "screenCapture",
+)
 """Its other terms. All of them say, or suggest, that the colour was captured or made by hand."""
 
 
@@ -39,9 +50,11 @@ class Disclosure(Options):
         SourceType,
         Option(
             "IPTC's term for the outputs, for example algorithmicallyEnhanced.",
-            flag="--digital-source-type", metavar="TERM", digest=Digest.BOTH,
+            flag="--digital-source-type",
+            metavar="TERM",
+            digest=Digest.BOTH,
         ),
-    ] = SourceType.COMPOSITE_WITH_TRAINED_ALGORITHMIC_MEDIA  # fmt: skip
+    ] = SourceType.COMPOSITE_WITH_TRAINED_ALGORITHMIC_MEDIA
     mark: Annotated[
         str,
         Option("Burn a small line of text into a corner; auto: the usual words.", metavar="TEXT", digest=Digest.PHOTO),

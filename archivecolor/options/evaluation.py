@@ -82,7 +82,7 @@ class EvaluationRequest(SampleOptions, DeviceOptions):
             "(compare.png, or --sheet) and a column of differences.",
             metavar="A B",
         ),
-    ] = None  # fmt: skip
+    ] = None
     write_card: Annotated[
         bool,
         Option(

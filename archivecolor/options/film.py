@@ -50,9 +50,10 @@ class FilmOptions(Options):
         Option(
             "Codec of films; dpx, tiff and png write one file for each frame. auto: numbered files stay numbered "
             "files, other films become h264.",
-            metavar="CODEC", digest=Digest.FILM,
+            metavar="CODEC",
+            digest=Digest.FILM,
         ),
-    ] = Codec.AUTO  # fmt: skip
+    ] = Codec.AUTO
     master: Annotated[
         bool,
         Option("Write films as FFV1 with full chroma in Matroska; luma is kept bit for bit.", digest=Digest.FILM),
@@ -61,16 +62,18 @@ class FilmOptions(Options):
         float,
         Option(
             "How steady a film's colours are over time: 0 colours each frame by itself, 1 smooths along all motion.",
-            check=between(0, 1), digest=Digest.FILM,
+            check=between(0, 1),
+            digest=Digest.FILM,
         ),
-    ] = 1.0  # fmt: skip
+    ] = 1.0
     every: Annotated[
         str,
         Option(
             "N: the network sees every Nth frame; auto: as few as keep the measured colour error under the limit.",
-            metavar="auto|N", digest=Digest.FILM,
+            metavar="auto|N",
+            digest=Digest.FILM,
         ),
-    ] = "auto"  # fmt: skip
+    ] = "auto"
     cuts: Annotated[
         Path | None,
         Option("Text file with the first frame of each shot; without it, cuts are detected.", digest=Digest.FILM),
@@ -84,9 +87,11 @@ class FilmOptions(Options):
         Option(
             "Frames per second of numbered files, for example 18, 23.976 or 24000/1001; without it, what their "
             "headers say, or 24.",
-            metavar="RATE", digest=Digest.FILM, digest_only_if_changed=True,
+            metavar="RATE",
+            digest=Digest.FILM,
+            digest_only_if_changed=True,
         ),
-    ] = ""  # fmt: skip
+    ] = ""
     sequences: Annotated[
         bool, Option("Treat numbered pictures in folders as the frames of films; DPX files always are.")
     ] = False
@@ -94,23 +99,27 @@ class FilmOptions(Options):
         DpxCurve,
         Option(
             "What DPX codes stand for: printing density (log), light (linear) or video; auto: what the headers say.",
-            digest=Digest.FILM, digest_only_if_changed=True,
+            digest=Digest.FILM,
+            digest_only_if_changed=True,
         ),
-    ] = DpxCurve.AUTO  # fmt: skip
+    ] = DpxCurve.AUTO
     deinterlace: Annotated[
         bool,
         Option(
             "Make interlaced films progressive; without it, they stay interlaced.",
-            digest=Digest.FILM, digest_only_if_changed=True,
+            digest=Digest.FILM,
+            digest_only_if_changed=True,
         ),
-    ] = False  # fmt: skip
+    ] = False
     title_card: Annotated[
         str,
         Option(
             "Show a card for five seconds before a film, to say that its colour is invented; auto: the usual words.",
-            metavar="TEXT", digest=Digest.FILM, digest_only_if_changed=True,
+            metavar="TEXT",
+            digest=Digest.FILM,
+            digest_only_if_changed=True,
         ),
-    ] = ""  # fmt: skip
+    ] = ""
 
     def __post_init__(self) -> None:
         super().__post_init__()

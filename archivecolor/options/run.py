@@ -86,9 +86,10 @@ class RunOptions(ColorizerOptions):
         tuple[str, ...],
         Option(
             "Files, folders, patterns (*.tif, frame_%06d.dpx), @list.txt, or - for a list on stdin.",
-            metavar="INPUT...", positional=True,
+            metavar="INPUT...",
+            positional=True,
         ),
-    ]  # fmt: skip
+    ]
     out: Annotated[Path, Option("Folder for the coloured tree and its manifest.jsonl.")]
     model: Annotated[str, Option("Weights: lite, resnet18, or a folder.")] = DEFAULT_MODEL
     device: Annotated[
@@ -114,9 +115,10 @@ class RunOptions(ColorizerOptions):
         Shard | None,
         Option(
             "Colour only the I-th of N shares; other machines take the others, then run manifest merge.",
-            metavar="I/N", parse=parse_shard,
+            metavar="I/N",
+            parse=parse_shard,
         ),
-    ] = None  # fmt: skip
+    ] = None
     on: Annotated[Place, Option("Where to run: local is this machine, ray a Ray cluster.")] = Place.LOCAL
     address: Annotated[
         str, Option("Address of the Ray cluster, or auto; without it, a cluster is started on this machine.")
@@ -130,9 +132,10 @@ class RunOptions(ColorizerOptions):
         float,
         Option(
             "Colour TIFFs above this many megapixels strip by strip instead of holding them in memory.",
-            check=above(0), digest=Digest.PHOTO,
+            check=above(0),
+            digest=Digest.PHOTO,
         ),
-    ] = 100  # fmt: skip
+    ] = 100
     disclosure: Disclosure = Disclosure()
     film: FilmOptions = FilmOptions()
     local_processes: int = 1
@@ -158,8 +161,13 @@ class RunOptions(ColorizerOptions):
     def digest(self) -> str:
         """A hash of everything that decides the bytes of a photograph's output, besides source and weights. Device and
         engine are left out: a run that began on one machine may be finished on another."""
-        return _hashed({name: value for group in (self, self.color, self.disclosure)
-                        for name, value in group.digest_fields(Digest.PHOTO).items()})  # fmt: skip
+        return _hashed(
+            {
+                name: value
+                for group in (self, self.color, self.disclosure)
+                for name, value in group.digest_fields(Digest.PHOTO).items()
+            }
+        )
 
     def film_digest(self, numbered: bool = False, lossy: bool = False) -> str:
         """The same for a film's output.

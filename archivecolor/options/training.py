@@ -167,9 +167,13 @@ class DistillationOptions:
             return beside
         sizes = ",".join(f"{side}:{share:g}" for side, share in self.sizes)
         return {
-            "teacher": self.teacher, "teacher_pictures": self.pictures, "teacher_sizes": sizes,
-            "teacher_lr": self.lr, "teacher_weight": self.weight, **beside,
-        }  # fmt: skip
+            "teacher": self.teacher,
+            "teacher_pictures": self.pictures,
+            "teacher_sizes": sizes,
+            "teacher_lr": self.lr,
+            "teacher_weight": self.weight,
+            **beside,
+        }
 
 
 GANS = ("vanilla", "lsgan", "hinge")
@@ -232,10 +236,15 @@ class AdversarialOptions:
         stop = self.stop_when
         limits = f"l1:{stop.l1:g},colour:{stop.colour_low:g}-{stop.colour_high:g}" if stop else "never"
         return {
-            "gan": self.gan, "l1_weight": self.l1_weight, "chroma_weight": self.chroma_weight, "lr_d": self.lr_d,
-            "warmup": self.warmup, "discriminator": self.discriminator, "stop_when": limits,
+            "gan": self.gan,
+            "l1_weight": self.l1_weight,
+            "chroma_weight": self.chroma_weight,
+            "lr_d": self.lr_d,
+            "warmup": self.warmup,
+            "discriminator": self.discriminator,
+            "stop_when": limits,
             **self.appearance.settings(),
-        }  # fmt: skip
+        }
 
 
 LARGEST_VALIDATION = 256

@@ -23,9 +23,16 @@ from archivecolor.photo.tiff_tags import value_of, with_metadata
 _REDUCED, _MASK = 1, 4
 _WHITE_IS_ZERO, _BLACK_IS_ZERO, _RGB, _PALETTE, _TRANSPARENCY, _CMYK, _YCBCR, _CIELAB, _ICCLAB = (*range(7), 8, 9)
 _COLOR_CHANNELS = {
-    _WHITE_IS_ZERO: 1, _BLACK_IS_ZERO: 1, _PALETTE: 1, _TRANSPARENCY: 1,
-    _RGB: 3, _YCBCR: 3, _CIELAB: 3, _ICCLAB: 3, _CMYK: 4,
-}  # fmt: skip
+    _WHITE_IS_ZERO: 1,
+    _BLACK_IS_ZERO: 1,
+    _PALETTE: 1,
+    _TRANSPARENCY: 1,
+    _RGB: 3,
+    _YCBCR: 3,
+    _CIELAB: 3,
+    _ICCLAB: 3,
+    _CMYK: 4,
+}
 _CAMERA_RAW = (32803, 34892)
 _DNG_VERSION = 50706
 _UNCOMPRESSED = 1

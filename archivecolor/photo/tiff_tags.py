@@ -15,10 +15,36 @@ from archivecolor.photo.page import Page
 
 _CMYK, _CIELAB, _ICCLAB = 5, 8, 9
 _DESCRIPTION, _SOFTWARE, _PAGE_NUMBER, _ASCII = 270, 305, 297, 2
-_LAYOUT = frozenset((
-    *range(254, 267), *range(273, 285), 288, 289, 290, 291, 292, 293, 296, 301, *range(317, 326), 330, *range(332, 340),
-    *range(340, 348), *range(512, 522), 529, 530, 531, 532, 32995, 32996, 32997, 32998, 34016, 34925, 50674,
-))  # fmt: skip
+_LAYOUT = frozenset(
+    (
+        *range(254, 267),
+        *range(273, 285),
+        288,
+        289,
+        290,
+        291,
+        292,
+        293,
+        296,
+        301,
+        *range(317, 326),
+        330,
+        *range(332, 340),
+        *range(340, 348),
+        *range(512, 522),
+        529,
+        530,
+        531,
+        532,
+        32995,
+        32996,
+        32997,
+        32998,
+        34016,
+        34925,
+        50674,
+    )
+)
 """Tags that say how the samples lie in the file, which is made anew."""
 _CARRIED = frozenset((_DESCRIPTION, _SOFTWARE, _PAGE_NUMBER, 700, 33723, 34675, exif.EXIF_IFD, exif.GPS_IFD))
 """Tags that have their own place in a `Page`, or that say which program wrote the file."""

@@ -154,9 +154,13 @@ def _write_premis(stage: Path, row: Record) -> None:
     finished = told.get("finished") or datetime.fromtimestamp(made[-1].st_mtime, UTC).isoformat(timespec="seconds")
     before = sum(path.stat().st_size for path in sequences.frame_paths(source)) if sequences.exists(source) else None
     text = premis(
-        row, sum(status.st_size for status in made), before, finished,
-        told.get("made_by") or "archivecolor", term or "not recorded",
-    )  # fmt: skip
+        row,
+        sum(status.st_size for status in made),
+        before,
+        finished,
+        told.get("made_by") or "archivecolor",
+        term or "not recorded",
+    )
     path = stage / PREMIS / _plain(str(row.output))
     path = path.with_name(provenance.sidecar_of(path).stem + ".xml")
     path.parent.mkdir(parents=True, exist_ok=True)

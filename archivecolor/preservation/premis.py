@@ -11,10 +11,20 @@ _PREMIS = "http://www.loc.gov/premis/v3"
 _XSI = "http://www.w3.org/2001/XMLSchema-instance"
 _EVENT = "http://id.loc.gov/vocabulary/preservation/eventType/cre"
 _MIME = {
-    "jpg": "image/jpeg", "jpeg": "image/jpeg", "tif": "image/tiff", "tiff": "image/tiff", "mp4": "video/mp4",
-    "m4v": "video/mp4", "mov": "video/quicktime", "mkv": "video/x-matroska", "webm": "video/webm",
-    "avi": "video/x-msvideo", "mpg": "video/mpeg", "ts": "video/mp2t", "mxf": "application/mxf",
-}  # fmt: skip
+    "jpg": "image/jpeg",
+    "jpeg": "image/jpeg",
+    "tif": "image/tiff",
+    "tiff": "image/tiff",
+    "mp4": "video/mp4",
+    "m4v": "video/mp4",
+    "mov": "video/quicktime",
+    "mkv": "video/x-matroska",
+    "webm": "video/webm",
+    "avi": "video/x-msvideo",
+    "mpg": "video/mpeg",
+    "ts": "video/mp2t",
+    "mxf": "application/mxf",
+}
 
 
 def premis(row: Record, size: int, source_size: int | None, when: str, tool: str, source_type: str) -> bytes:

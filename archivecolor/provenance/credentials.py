@@ -135,9 +135,11 @@ def _builder(library: Any, title: str, tool: str, source_type: str) -> Any:
 def _add_parent(builder: Any, source: Path, original: Any, source_format: str, about: str) -> None:
     """Adds the source, with the credentials that it may have itself."""
     told = {
-        "title": source.name.encode("utf-8", "replace").decode(), "relationship": "parentOf", "label": "source",
+        "title": source.name.encode("utf-8", "replace").decode(),
+        "relationship": "parentOf",
+        "label": "source",
         "description": about,
-    }  # fmt: skip
+    }
     builder.add_ingredient(told, _SOURCE_TYPES.get(source_format, "application/octet-stream"), original)
 
 

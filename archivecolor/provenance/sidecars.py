@@ -75,8 +75,15 @@ def _text(row: Record, options: RunOptions, made_with: Mapping[str, Any]) -> str
         del asked["film"]
     asked["disclosure"]["c2pa"] = bool(options.disclosure.c2pa)  # where somebody keeps a key is nobody's business
     values = {
-        "source": {"path": row.source, "sha256": row.source_sha256, "format": row.format, "width": row.width,
-                   "height": row.height, "depth": row.depth, "pages": row.pages},
+        "source": {
+            "path": row.source,
+            "sha256": row.source_sha256,
+            "format": row.format,
+            "width": row.width,
+            "height": row.height,
+            "depth": row.depth,
+            "pages": row.pages,
+        },
         "output": {"name": row.output, "sha256": row.output_sha256},
         "digital_source_type": TERMS + options.disclosure.source_type,
         "weights": {"name": row.model, "sha256": row.weights_sha256},
@@ -87,7 +94,7 @@ def _text(row: Record, options: RunOptions, made_with: Mapping[str, Any]) -> str
         "seconds": row.seconds,
         "max_delta_l": row.max_delta_l,
         "notes": row.notes,
-    }  # fmt: skip
+    }
     body = json.dumps(values, indent=1, default=str)  # ASCII: names of whatever bytes come through
     return f'{_OPENING}{__version__}",{body.removeprefix("{")}\n'
 

@@ -12,9 +12,30 @@ from archivecolor import sequences
 from archivecolor.provenance import DONE, FAILED, SKIPPED, Record
 
 FIELDS = (
-    "input", "root", "output", "link", "status", "reason", "making", "width", "height", "pages", "depth", "format",
-    "delta", "confidence", "notes", "guidance", "redone", "seconds", "before", "after", "after_all", "missing", "film",
-)  # fmt: skip
+    "input",
+    "root",
+    "output",
+    "link",
+    "status",
+    "reason",
+    "making",
+    "width",
+    "height",
+    "pages",
+    "depth",
+    "format",
+    "delta",
+    "confidence",
+    "notes",
+    "guidance",
+    "redone",
+    "seconds",
+    "before",
+    "after",
+    "after_all",
+    "missing",
+    "film",
+)
 """The columns of a row in data.js. `root` and `making` are numbers in tables; `before` and `after` are SHA-256 of
 pictures that the report holds, "" where it has none; `missing` says why. `after_all` is the result's, held or not: a
 decision is about that. `film` is null for a photograph."""
@@ -33,9 +54,14 @@ def as_script(collection: str, view: int, rows: Iterable[Record], reasons: Mappi
         root = roots.setdefault(row.source.removesuffix(row.input), len(roots))
         packed.append(_packed(row, making, root, reasons))
     data = {
-        "collection": collection, "view": view, "fields": FIELDS, "stages": STAGES, "makings": list(makings),
-        "roots": list(roots), "rows": packed,
-    }  # fmt: skip
+        "collection": collection,
+        "view": view,
+        "fields": FIELDS,
+        "stages": STAGES,
+        "makings": list(makings),
+        "roots": list(roots),
+        "rows": packed,
+    }
     # ASCII alone: names that are no UTF-8 travel as escapes. "<" too, so that no parser sees a tag in a name.
     text = json.dumps(data, ensure_ascii=True, separators=(",", ":"), allow_nan=False).replace("<", "\\u003c")
     return f"window.archivecolorReport = {text};\n"
@@ -47,11 +73,30 @@ def _packed(row: Record, making: int, root: int, reasons: Mapping[str, str]) -> 
     output = row.output if after and row.output else ""
     opened = _first_of(row) if output else ""
     return (
-        row.input, root, output, quote(os.fsencode(opened)), row.status, row.reason, making, row.width, row.height,
-        row.pages, row.depth, row.format, row.max_delta_l, row.confidence, row.notes, row.guidance, int(row.redone),
-        [round(row.seconds.get(stage, 0), 3) for stage in STAGES], before if before not in reasons else "",
-        after if after not in reasons else "", after, "; ".join(missing), _film(row),
-    )  # fmt: skip
+        row.input,
+        root,
+        output,
+        quote(os.fsencode(opened)),
+        row.status,
+        row.reason,
+        making,
+        row.width,
+        row.height,
+        row.pages,
+        row.depth,
+        row.format,
+        row.max_delta_l,
+        row.confidence,
+        row.notes,
+        row.guidance,
+        int(row.redone),
+        [round(row.seconds.get(stage, 0), 3) for stage in STAGES],
+        before if before not in reasons else "",
+        after if after not in reasons else "",
+        after,
+        "; ".join(missing),
+        _film(row),
+    )
 
 
 def _film(row: Record) -> dict[str, object] | None:

@@ -121,18 +121,28 @@ def page(options: ReportOptions, rows: list[Record]) -> str:
     import jinja2
 
     environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(ASSETS), autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True,
+        loader=jinja2.FileSystemLoader(ASSETS),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
         lstrip_blocks=True,
-    )  # fmt: skip
+    )
     base = os.path.relpath(options.out.resolve(), options.folder().resolve())
     text: str = environment.get_template("index.html").render(
-        title=readable(options.out.resolve().name), count=len(rows), totals=page_data.totals(rows),
-        curves=speed_curves.speed(rows), curve_width=speed_curves.WIDTH,
-        curve_height=speed_curves.HEIGHT, base=quote(os.fsencode(Path(base).as_posix())) + "/", version=__version__,
+        title=readable(options.out.resolve().name),
+        count=len(rows),
+        totals=page_data.totals(rows),
+        curves=speed_curves.speed(rows),
+        curve_width=speed_curves.WIDTH,
+        curve_height=speed_curves.HEIGHT,
+        base=quote(os.fsencode(Path(base).as_posix())) + "/",
+        version=__version__,
         source_types=sorted({TERMS + r.source_type for r in rows if r.source_type}),
-        films=any(r.film for r in rows), rated=any(r.confidence is not None for r in rows),
-        readable=readable, figure=figure,
-    )  # fmt: skip
+        films=any(r.film for r in rows),
+        rated=any(r.confidence is not None for r in rows),
+        readable=readable,
+        figure=figure,
+    )
     return text
 
 

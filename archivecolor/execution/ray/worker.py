@@ -137,9 +137,10 @@ def with_host_reason(job: Job, outcome: Record | OutputError | None) -> Outcome:
     """The outcome; the reason of a source that the driver found, and this machine does not see, says so."""
     if isinstance(outcome, Record) and outcome.status == FAILED and not os.path.lexists(job.source):
         return replace(
-            outcome, reason=f"{socket.gethostname()} does not see {job.source}, which the driver has found; sources "
+            outcome,
+            reason=f"{socket.gethostname()} does not see {job.source}, which the driver has found; sources "
             "must lie in the same place on every machine",
-        )  # fmt: skip
+        )
     return outcome
 
 

@@ -18,9 +18,13 @@ from archivecolor.options import ColorOptions, Hint
 
 
 def apply_guidance(
-    options: ColorOptions, lightness: FloatArray, ab: FloatArray, height: int, width: int,
+    options: ColorOptions,
+    lightness: FloatArray,
+    ab: FloatArray,
+    height: int,
+    width: int,
     finer: Callable[[FloatArray], tuple[FloatArray, FloatArray]] | None = None,
-) -> tuple[FloatArray, FloatArray]:  # fmt: skip
+) -> tuple[FloatArray, FloatArray]:
     """Applies the strength, then the palette, then the hints to the network's colours. Hints come last and win.
 
     Args:
