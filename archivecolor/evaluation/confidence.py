@@ -51,7 +51,7 @@ class Ranked:
     ab: dict[str, float | None]
     """With the mean distance in ab."""
     median: float
-    """Of `doubt`, to four digits: what `doubt.ordinary` finds on the card."""
+    """Median of `doubt`, to four digits, which `median_disagreement` reads from the card."""
 
 
 def signs(

@@ -161,14 +161,14 @@ def _decode_table(levels: int, device: torch.device) -> Tensor:
 
 @lru_cache(maxsize=8)
 def _encode_table(device: torch.device) -> Tensor:
-    """Linear light in `kernel.STEPS` -> 8-bit code."""
+    """Linear light in `merge_numba.STEPS` -> 8-bit code."""
     linear = torch.linspace(0, 1, merge_numba.STEPS + 1, dtype=torch.float64)
     return (lab.srgb_from_linear(linear) * 255).round_().byte().to(device)
 
 
 @lru_cache(maxsize=1)
 def _root_encode_table() -> FloatArray:
-    """The square root of linear light in `kernel.ROOTS` -> 16-bit code, not rounded."""
+    """The square root of linear light in `merge_numba.ROOTS` -> 16-bit code, not rounded."""
     roots = torch.linspace(0, 1, merge_numba.ROOTS + 1, dtype=torch.float64)
     return (lab.srgb_from_linear(roots.square()) * 65535).float().numpy()
 

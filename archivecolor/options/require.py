@@ -1,4 +1,4 @@
-"""What is asked of every option."""
+"""Raises UsageError if a condition on an option fails."""
 
 from __future__ import annotations
 

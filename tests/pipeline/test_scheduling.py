@@ -15,6 +15,7 @@ from support.needs import needs
 from support.observers import Recorder, drive
 
 from archivecolor.options import ColorOptions, Disclosure, RunOptions
+from archivecolor.pipeline import runner
 from archivecolor.pipeline.film import film_job
 from archivecolor.pipeline.scheduling import SlowLast
 from archivecolor.provenance import DONE, Record
@@ -114,7 +115,7 @@ def test_nothing_is_opened_once_it_is_to_stop(src: Path, out: Path, ink: Path, f
 
     sys.addaudithook(note_open)  # nobody can remove it: `is_over` silences it
     try:
-        drive(asked(src, out, ink, workers=1), Recorder(lambda name, row, total: done.append(name), stop))
+        runner.drive(asked(src, out, ink, workers=1), Recorder(lambda name, row, total: done.append(name), stop))
     finally:
         is_over.set()
     assert len(done) == finished_before

@@ -160,7 +160,7 @@ def test_finished_weights_are_not_trained_over(trained: tuple[Path, Path], tmp_p
     before = (finished / weights.TENSORS).read_bytes()
     words = f"train pretrain --encoder none --data {photos} --val {photos} --pictures 2 --batch 2 --sizes 64 --out"
     result = CliRunner().invoke(app, [*words.split(), str(finished)])
-    assert "holds finished weights and no checkpoint.safetensors" in str(result.exception)
+    assert "contains finished weights and no checkpoint.safetensors" in str(result.exception)
     assert (finished / weights.TENSORS).read_bytes() == before
     assert {path.name for path in finished.iterdir()} == {weights.TENSORS, weights.CARD}
 

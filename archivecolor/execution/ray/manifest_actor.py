@@ -77,7 +77,7 @@ class ManifestActor:
 
 
 class ManifestClient:
-    """Asks the ledger, from wherever; to the way of a picture it is the manifest (`provenance.Keeper`)."""
+    """A `provenance.ManifestWriter` for workers: it forwards each call to the manifest actor."""
 
     def __init__(self, ray: Any, ledger: Any) -> None:
         self.ray, self.ledger = ray, ledger
