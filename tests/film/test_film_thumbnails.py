@@ -10,7 +10,6 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
-import av
 import numpy as np
 import pytest
 import torch
@@ -18,6 +17,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 from support.films import facts, save_film, scene
+from support.needs import av
 
 from archivecolor.errors import PictureError, UnreadableError
 from archivecolor.film import dpx, header, thumbnails
