@@ -188,6 +188,7 @@ def test_frames_of_another_size_end_the_film_with_their_name(src: Path, out: Pat
     assert "f_1.png has 57 x 40 pixels, the film 56 x 40" in row.reason
 
 
+@needs("av")
 def test_a_reel_in_colour_is_left_alone(src: Path, out: Path, ink: Path) -> None:
     for i in range(3):
         Image.fromarray(colourful(40, 56)).save(src / f"f_{i}.png")

@@ -49,7 +49,7 @@ def test_which_files_become_one_job(src: Path, out: Path) -> None:
         found_names(str(src / "page_%05d.png"))
 
 
-@needs("scenedetect")
+@needs("scenedetect", "av")
 def test_a_reel_in_another_format_and_photographs_share_no_file(src: Path, out: Path, ink: Path) -> None:
     for i in range(1, 4):
         save_dpx(src / f"f_{i:04d}.dpx", i)
@@ -64,7 +64,7 @@ def test_a_reel_in_another_format_and_photographs_share_no_file(src: Path, out: 
         assert all(cv2.imread(str(out / f"f_{i:04d}.png")).shape == (40, 56, 3) for i in range(1, 4))
 
 
-@needs("scenedetect")
+@needs("scenedetect", "av")
 def test_reels_of_one_name_and_two_formats_share_no_file(src: Path, out: Path, ink: Path) -> None:
     for i in range(1, 4):
         save_dpx(src / f"f_{i:04d}.dpx", i)
@@ -76,7 +76,7 @@ def test_reels_of_one_name_and_two_formats_share_no_file(src: Path, out: Path, i
     assert all(files.sha256(out / row.output) == row.output_sha256 for row in rows)
 
 
-@needs("scenedetect")
+@needs("scenedetect", "av")
 def test_one_frame_in_another_format_leaves_a_photograph_its_name(src: Path, out: Path, ink: Path) -> None:
     save_dpx(src / "still.dpx", 0)
     cv2.imwrite(str(src / "still.png"), grey(40, 56))

@@ -29,7 +29,7 @@ class Killed(BaseException):
     """Stands for the end of the process."""
 
 
-@needs("scenedetect")
+@needs("scenedetect", "av")
 def test_killed_at_any_write_and_taken_up_again_the_reel_is_the_same(
     src: Path, tmp_path: Path, ink: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

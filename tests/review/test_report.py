@@ -211,7 +211,7 @@ def test_films_are_shown_decided_upon_redone_and_exported(src: Path, out: Path, 
     assert film.is_file()
 
 
-@pytest.mark.parametrize("kind", ["png", pytest.param("dpx", marks=needs("scenedetect"))])
+@pytest.mark.parametrize("kind", ["png", pytest.param("dpx", marks=needs("av", "scenedetect"))])
 def test_numbered_files_are_shown_decided_upon_redone_and_exported(
     src: Path, out: Path, ink: Path, tmp_path: Path, kind: str
 ) -> None:

@@ -51,7 +51,10 @@ def save_reel(folder: Path, numbers: Any, **dpx_options: Any) -> Path:
 
 def film_of(source: Any, out: Path, ink: Path, **options: Any) -> Any:
     """The row of one film."""
-    if not options.setdefault("film", FilmOptions(fps="24")).cuts:
+    film = options.setdefault("film", FilmOptions(fps="24"))
+    if Path(source).suffix not in (".png", ".tif", ".jpg") or film.codec != "auto" or film.master:
+        package("av")  # numbered pictures become numbered pictures without it
+    if not film.cuts:
         package("scenedetect")
     (row,) = colour(source, out=out, model=ink, **options)
     return row
