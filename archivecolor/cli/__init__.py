@@ -1,49 +1,82 @@
 """Verbs -> frozen options -> one call; errors end in one line and an exit code.
 
-A file per verb. Heavy imports live inside the verbs, so that `--help` is quick.
+A file per verb, imported when the verb is used. Heavy imports live inside the verbs, so that `--help` is quick.
 """
 
 from __future__ import annotations
 
+import importlib
 import logging
 import sys
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 import typer
+from typer.core import TyperGroup
 
-from archivecolor.cli import (
-    bag,
-    bench,
-    candidates,
-    evaluate,
-    export,
-    find_lr,
-    manifest,
-    preview,
-    report,
-    run,
-    train,
-    train_all,
-    verify,
-    weights,
-)
 from archivecolor.errors import ArchivecolorError
 from archivecolor.execution import log
 
-app = typer.Typer(add_completion=True, no_args_is_help=True, pretty_exceptions_enable=False, rich_markup_mode=None)
-app.command()(run.run)
-app.command()(verify.verify)
-app.command()(bag.bag)
-app.command()(report.report)
-app.command()(export.export)
-app.command()(candidates.candidates)
-train.app.command("all")(train_all.train_all)
-train.app.command("preview")(preview.train_preview)
-train.app.command("find-lr")(find_lr.train_find_lr)
-app.add_typer(manifest.app, name="manifest")
-app.add_typer(train.app, name="train")
-app.command()(evaluate.evaluate)
-app.command()(bench.bench)
-app.add_typer(weights.app, name="weights")
+VERBS = {
+    "run": "Colour photographs and films.",
+    "verify": "Compare a finished folder with its manifest.",
+    "bag": "Copy a finished folder into a BagIt bag.",
+    "report": "Make a review page.",
+    "export": "Copy what a review accepted.",
+    "candidates": "Draw several colourings of one picture on one sheet.",
+    "evaluate": "Measure models on colour photographs made grey.",
+    "bench": "Measure the speed on this machine.",
+    "manifest": "The manifest of an output folder.",
+    "train": "Make the weights: L1 pre-training, GAN, pix2pix.",
+    "weights": "List, show, check, mix and import weights.",
+}
+"""Each verb with its line in the help. It lives in the module of its name, as a function of its name or as an `app`."""
+
+
+class _Commands(Mapping[str, Any]):
+    """The commands by name, each imported when it is first asked for."""
+
+    def __init__(self) -> None:
+        self._loaded: dict[str, Any] = {}
+
+    def __getitem__(self, name: str) -> Any:
+        if name not in VERBS:
+            raise KeyError(name)
+        if name not in self._loaded:
+            module = importlib.import_module(f"archivecolor.cli.{name}")
+            verb = getattr(module, "app", None)
+            if verb is None:
+                verb = typer.Typer(add_completion=False, rich_markup_mode=None)
+                verb.command(name)(getattr(module, name))
+            self._loaded[name] = typer.main.get_command(verb)
+            self._loaded[name].name = name
+        return self._loaded[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(VERBS)
+
+    def __len__(self) -> int:
+        return len(VERBS)
+
+
+class _Verbs(TyperGroup):
+    """Lists the verbs without importing them."""
+
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(**settings)
+        self.commands: Any = _Commands()
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        return list(VERBS)
+
+    def format_commands(self, ctx: Any, formatter: Any) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl(list(VERBS.items()))
+
+
+app = typer.Typer(
+    cls=_Verbs, add_completion=True, no_args_is_help=True, pretty_exceptions_enable=False, rich_markup_mode=None
+)
 
 
 @app.callback()

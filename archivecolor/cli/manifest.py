@@ -7,7 +7,9 @@ from typing import Annotated
 
 import typer
 
-app = typer.Typer(help="The manifest of an output folder.", no_args_is_help=True)
+app = typer.Typer(
+    add_completion=False, no_args_is_help=True, rich_markup_mode=None, help="The manifest of an output folder."
+)
 
 
 @app.callback()

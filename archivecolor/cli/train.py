@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from archivecolor.cli import find_lr, preview, train_all
 from archivecolor.cli.training_session import (
     Aging,
     AsJson,
@@ -28,7 +29,15 @@ from archivecolor.cli.training_session import (
 )
 from archivecolor.training.recipe import Baseline, Finetuning, Pretraining, Recipe, as_toml
 
-app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Make the weights: L1 pre-training, GAN, pix2pix.")
+app = typer.Typer(
+    add_completion=False,
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    help="Make the weights: L1 pre-training, GAN, pix2pix.",
+)
+app.command("all")(train_all.train_all)
+app.command("preview")(preview.train_preview)
+app.command("find-lr")(find_lr.train_find_lr)
 PRETRAIN, GAN, BASELINE = Pretraining(), Finetuning(), Baseline()
 
 

@@ -11,6 +11,7 @@ import typer
 from archivecolor.cli.console import print_table
 
 app = typer.Typer(
+    add_completion=False,
     no_args_is_help=False,
     invoke_without_command=True,
     rich_markup_mode=None,

@@ -11,11 +11,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import typer
 from PIL import Image
 from support.command_line import call, exit_code, verbs
 from support.doubles import colourful, grey, save_grey_tree
 from support.paths import ROOT
 
+from archivecolor import cli
 from archivecolor.cli import progress
 from archivecolor.errors import ArchivecolorError, UnsupportedError
 from archivecolor.execution import multi_device
@@ -285,6 +287,11 @@ def test_errors_of_our_own_end_in_one_line_on_stderr(tmp_path: Path) -> None:
     assert done.returncode == 4
     assert done.stdout == ""
     assert done.stderr == f"archivecolor: {tmp_path / 'nowhere'}: no such file or folder\n"
+
+
+def test_the_list_of_verbs_says_what_each_verb_says_of_itself() -> None:
+    for name, command in typer.main.get_command(cli.app).commands.items():
+        assert command.help.startswith(cli.VERBS[name].removesuffix(".")), name
 
 
 def test_help_is_quick() -> None:

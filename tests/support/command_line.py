@@ -15,11 +15,13 @@ def call(*words: str) -> Any:
     return CliRunner().invoke(cli.app, list(words))
 
 
-def verbs(app: typer.Typer = cli.app, above: tuple[str, ...] = ()) -> list[tuple[str, ...]]:
+def verbs(command: Any = None, above: tuple[str, ...] = ()) -> list[tuple[str, ...]]:
     """All commands, as their words."""
-    own = [(*above, c.name or c.callback.__name__.replace("_", "-")) for c in app.registered_commands]
-    groups = [verb for g in app.registered_groups for verb in verbs(g.typer_instance, (*above, g.name))]
-    return own + groups
+    command = command or typer.main.get_command(cli.app)
+    inner = getattr(command, "commands", None)
+    if inner is None:
+        return [above]
+    return [verb for name, child in inner.items() for verb in verbs(child, (*above, name))]
 
 
 def exit_code(*words: str, stdin: str = "") -> int:
