@@ -14,13 +14,14 @@ import numpy as np
 import pytest
 from support.doubles import save_grey_tree
 from support.paths import SUPPORT
+from support.runs import options_of
 
 from archivecolor import cli
 from archivecolor.cli import progress
 from archivecolor.errors import ArchivecolorError, OutputError
 from archivecolor.execution import log, multi_device
 from archivecolor.execution.ray import worker as worker_module
-from archivecolor.options import ColorOptions, Disclosure, RunOptions
+from archivecolor.options import RunOptions
 from archivecolor.provenance import FAILED, read_rows
 
 DEADLY = (sys.executable, str(SUPPORT / "deadly_child.py"))
@@ -39,17 +40,7 @@ def clean() -> Iterator[None]:
 
 @pytest.fixture
 def options(src: Path, out: Path, ink: Path) -> RunOptions:
-    bare = Disclosure(sidecar=False)
-    return RunOptions(
-        inputs=(str(src),),
-        out=out,
-        model=str(ink),
-        color=ColorOptions(size=64),
-        device="cpu",
-        precision="fp32",
-        workers=1,
-        disclosure=bare,
-    )
+    return options_of(src, out, ink, workers=1)
 
 
 def with_a_bug(src: Path) -> str:

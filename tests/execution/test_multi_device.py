@@ -15,13 +15,14 @@ import pytest
 from support.doubles import colour, contents, save_grey_tree
 from support.observers import Recorder, drive_of
 from support.paths import SUPPORT
+from support.runs import options_of
 
 import archivecolor
 from archivecolor.errors import NoInputError, OutputError, UsageError
 from archivecolor.execution import multi_device
 from archivecolor.execution.multi_device import drive
 from archivecolor.execution.supervise import child, parent
-from archivecolor.options import ColorOptions, Disclosure, RunOptions, Shard
+from archivecolor.options import RunOptions, Shard
 from archivecolor.pipeline import runner
 from archivecolor.provenance import DONE, MANIFEST, Record, Totals, read_rows
 from archivecolor.provenance.records import line
@@ -37,16 +38,7 @@ LIGHT = (*CHILD[:-1], "light")
 
 @pytest.fixture
 def options(src: Path, out: Path, ink: Path) -> RunOptions:
-    return RunOptions(
-        inputs=(str(src),),
-        out=out,
-        model=str(ink),
-        color=ColorOptions(size=64),
-        device="cpu,cpu",
-        precision="fp32",
-        workers=1,
-        disclosure=Disclosure(sidecar=False),
-    )
+    return options_of(src, out, ink, device="cpu,cpu", workers=1)
 
 
 def test_two_processes_do_what_one_does(options: RunOptions, src: Path, out: Path, ink: Path, tmp_path: Path) -> None:

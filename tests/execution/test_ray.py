@@ -17,12 +17,13 @@ from support.needs import needs
 from support.observers import Recorder, drive_of
 from support.paths import ROOT, TESTS
 from support.readme_commands import blocks, on_ray, prints
+from support.runs import options_of
 
 from archivecolor.errors import MissingDependencyError, OutputError, UsageError
 from archivecolor.execution.ray import driver
 from archivecolor.execution.ray import worker as worker_module
 from archivecolor.execution.ray.manifest_actor import ManifestActor, ManifestClient
-from archivecolor.options import ColorOptions, Disclosure, RunOptions
+from archivecolor.options import RunOptions
 from archivecolor.pipeline import runner
 from archivecolor.pipeline.inputs import Job, SourceKind
 from archivecolor.provenance import (
@@ -40,16 +41,7 @@ from archivecolor.provenance import (
 
 
 def options(src: Path, out: Path, ink: Path, **more: Any) -> RunOptions:
-    given = {"workers": 1, "disclosure": Disclosure(sidecar=False), "on": "ray", **more}
-    return RunOptions(
-        inputs=(str(src),),
-        out=out,
-        model=str(ink),
-        color=ColorOptions(size=64),
-        device="cpu",
-        precision="fp32",
-        **given,
-    )
+    return options_of(src, out, ink, **{"workers": 1, "on": "ray", **more})
 
 
 def drive(asked: RunOptions, observer: Recorder | None = None) -> list[Record]:

@@ -18,12 +18,13 @@ import pytest
 from support.doubles import colour, contents, save_grey_tree
 from support.observers import Recorder, drive_of
 from support.paths import ROOT, SUPPORT
+from support.runs import options_of
 
 from archivecolor.errors import ArchivecolorError, NoInputError, OutputError, StoppedError
 from archivecolor.execution.multi_device import drive
 from archivecolor.execution.supervise import parent
 from archivecolor.execution.supervise.parent import CHILD
-from archivecolor.options import ColorOptions, Disclosure, RunOptions
+from archivecolor.options import RunOptions
 from archivecolor.provenance import DONE, FAILED, LOCK, MANIFEST, Record, read_rows
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="elsewhere a run has no process of its own")
@@ -33,16 +34,7 @@ LIGHT, REAL = (*DEADLY, "light"), (*DEADLY, "real")
 
 @pytest.fixture
 def options(src: Path, out: Path, ink: Path) -> RunOptions:
-    return RunOptions(
-        inputs=(str(src),),
-        out=out,
-        model=str(ink),
-        color=ColorOptions(size=64),
-        device="cpu",
-        precision="fp32",
-        workers=2,
-        disclosure=Disclosure(sidecar=False),
-    )
+    return options_of(src, out, ink)
 
 
 def go(options: RunOptions, seen: Recorder, child: Sequence[str] = LIGHT) -> dict[str, Record]:

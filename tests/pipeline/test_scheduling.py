@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 from support.doubles import save_grey_tree
 from support.needs import needs
 from support.observers import Recorder, drive
+from support.runs import options_of
 
-from archivecolor.options import ColorOptions, Disclosure, RunOptions
+from archivecolor.options import RunOptions
 from archivecolor.pipeline import runner
 from archivecolor.pipeline.film import film_job
 from archivecolor.pipeline.scheduling import SlowLast
@@ -24,16 +25,7 @@ PATIENCE_S = 60.0
 
 
 def asked(src: Path, out: Path, ink: Path, **more: Any) -> RunOptions:
-    return RunOptions(
-        inputs=(str(src),),
-        out=out,
-        model=str(ink),
-        color=ColorOptions(size=64),
-        device="cpu",
-        precision="fp32",
-        disclosure=Disclosure(sidecar=False),
-        **more,
-    )
+    return options_of(src, out, ink, **{"workers": 0, **more})
 
 
 @given(st.lists(st.booleans(), max_size=40), st.integers(0, 3), st.randoms(use_true_random=False))

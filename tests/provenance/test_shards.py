@@ -14,11 +14,12 @@ from hypothesis import strategies as st
 from support.doubles import colour, contents, register_ink, save_grey_tree
 from support.needs import needs
 from support.observers import Recorder, drive
+from support.runs import options_of
 from typer.testing import CliRunner
 
 from archivecolor import cli, files
 from archivecolor.errors import NoInputError, OutputError
-from archivecolor.options import ColorOptions, Disclosure, RunOptions, Shard
+from archivecolor.options import RunOptions, Shard
 from archivecolor.pipeline.jobs import find_jobs
 from archivecolor.preservation.bag import bag
 from archivecolor.preservation.verify import verify
@@ -40,18 +41,7 @@ FIRST, SECOND = Shard(1, 2), Shard(2, 2)
 
 
 def options(src: Path, out: Path, ink: Path, shard: Shard | None = None, **more: Any) -> RunOptions:
-    return RunOptions(
-        inputs=(str(src),),
-        out=out,
-        model=str(ink),
-        color=ColorOptions(size=64),
-        device="cpu",
-        precision="fp32",
-        workers=2,
-        shard=shard,
-        disclosure=Disclosure(sidecar=False),
-        **more,
-    )
+    return options_of(src, out, ink, shard=shard, **more)
 
 
 def shard_of_its_own(src: Path, out: Path, ink: Path, shard: Shard, killed_after: int | None = None) -> None:

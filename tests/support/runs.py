@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -58,17 +57,15 @@ def delta_l(source: np.ndarray, result: np.ndarray) -> float:
 
 
 def options_of(src: Path, out: Path, model: Path, **more: Any) -> RunOptions:
-    given = RunOptions(
-        inputs=(str(src),),
-        out=out,
-        model=str(model),
-        color=ColorOptions(size=64),
-        device="cpu",
-        precision="fp32",
-        workers=2,
-    )
-    given = replace(given, disclosure=Disclosure(sidecar=False))
-    return replace(given, **more)
+    """A small run on the CPU in float32, without sidecars; `more` goes before."""
+    options = {
+        "color": ColorOptions(size=64),
+        "device": "cpu",
+        "precision": "fp32",
+        "workers": 2,
+        "disclosure": Disclosure(sidecar=False),
+    }
+    return RunOptions(inputs=(str(src),), out=out, model=str(model), **{**options, **more})
 
 
 def own_words(path: Path) -> bool:
