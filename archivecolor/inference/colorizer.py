@@ -25,6 +25,7 @@ from archivecolor.imaging import guided_filter, lab, luminance, tiling
 from archivecolor.imaging.arrays import FloatArray, Samples
 from archivecolor.imaging.merge import LuminanceMerge
 from archivecolor.imaging.orientation import to_stored, to_upright
+from archivecolor.imaging.resize import resize
 from archivecolor.inference import devices
 from archivecolor.inference.batching import DTYPES, BatchScheduler
 from archivecolor.inference.confidence import confidence_from, median_disagreement, mirror_disagreement
@@ -153,7 +154,7 @@ class Colorizer:
         def thumbnail_luminance(height: int, width: int) -> FloatArray:
             """L* (height, width) of the upright picture, reduced to this size."""
             stored = (width, height) if turned else (height, width)
-            return np.ascontiguousarray(to_upright(to_lightness(_resized(samples, *stored)), orientation))
+            return np.ascontiguousarray(to_upright(to_lightness(resize(samples, *stored)), orientation))
 
         def upright(size: tuple[int, ...]) -> tuple[int, int]:
             return (size[1], size[0]) if turned else (size[0], size[1])
@@ -245,7 +246,7 @@ class Colorizer:
         tiles = tiling.tile_windows(height, width, self.color.size)
         parts = [lightness[tile.top : tile.bottom, tile.left : tile.right] for tile in tiles]
         sizes = [self.network_size_for(*part.shape) for part in parts]
-        inputs = [(_resized(part, s.height, s.width), s) for part, s in zip(parts, sizes, strict=True)]
+        inputs = [(resize(part, s.height, s.width), s) for part, s in zip(parts, sizes, strict=True)]
         predictions = self._predict_averaged(inputs, network_seconds)
         tile_abs = [_resized_maps(ab, *part.shape) for ab, part in zip(predictions, parts, strict=True)]
         stitched = tiling.stitch(tile_abs, tiles, height, width)
@@ -293,16 +294,8 @@ def _average(ab: FloatArray, other: FloatArray) -> FloatArray:
     return np.asarray((ab + other) / 2, np.float32)
 
 
-def _resized(picture: Samples, height: int, width: int) -> Samples:
-    """Area average when it shrinks, linear when it grows: neither rings."""
-    if picture.shape[:2] == (height, width):
-        return picture
-    shrinks = height * width < picture.shape[0] * picture.shape[1]
-    return cv2.resize(picture, (width, height), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)
-
-
 def _resized_maps(maps: FloatArray, height: int, width: int) -> FloatArray:
-    return np.stack([_resized(m, height, width) for m in maps])
+    return np.stack([resize(m, height, width) for m in maps])
 
 
 def _lost_detail(guide: FloatArray, thumbnail_luminance: Thumbnail) -> float:

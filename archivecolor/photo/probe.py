@@ -17,7 +17,9 @@ from archivecolor.photo.read_pillow import pillow_limit
 from archivecolor.photo.read_tiff import measured
 
 _HEADER_BYTES = 1 << 20
-"""Enough for the headers of nearly every picture; the rest is read only where it is not."""
+"""Enough for the headers of nearly every picture; more is read only where it is not."""
+_MOST_HEADER_BYTES = 1 << 26
+"""Never more than this: it is read before the memory budget lets the picture in, and by every worker."""
 _UNCHECKED_KINDS = ("gif", "bmp", "")
 """Kinds that only Pillow reads. Some of them (ICO) are decoded when they are opened: Pillow's limit must hold."""
 _PILLOW_MEGAPIXELS = 500.0
@@ -60,7 +62,7 @@ def measure(path: Path, strips: Strips = NO_STRIPS, file: BinaryIO | None = None
             try:
                 return _held_megapixels(header, kind)
             except Exception:
-                return _held_megapixels(header + source.read(), kind)
+                return _held_megapixels(header + source.read(_MOST_HEADER_BYTES - _HEADER_BYTES), kind)
     except Exception:  # any decoder may raise anything on a damaged header
         return path.stat().st_size / 1e6
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import joblib
 
-from archivecolor import photo
+from archivecolor import film, photo
 from archivecolor.errors import NoInputError, UsageError
 from archivecolor.options import RunOptions
 from archivecolor.pipeline import inputs, media
@@ -33,7 +33,7 @@ def find_jobs(options: RunOptions, observer: RunObserver | None = None) -> list[
     """
     observer = observer or RunObserver()
     new_suffix = "" if options.format == "same" else photo.suffix_for(options.format, "")
-    is_frame = media.is_numbered_picture if options.film.sequences else media.is_frame
+    is_frame = media.is_numbered_picture if options.film.sequences else film.is_frame
     jobs = inputs.find_inputs(
         options.inputs, options.out, media.is_input, options.suffix, new_suffix, observer.file_ignored, is_frame
     )

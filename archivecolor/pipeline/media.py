@@ -25,11 +25,6 @@ def is_input(path: Path) -> bool:
     return photo.is_picture(path) or film.is_film(path)
 
 
-def is_frame(path: Path) -> bool:
-    """Whether a file is one frame of a film by its format alone: DPX."""
-    return film.is_frame(path)
-
-
 def is_numbered_picture(path: Path) -> bool:
     """Whether a file can be one frame of a film under --sequences: DPX, or a picture whose name ends in a digit."""
     return film.is_frame(path) or (path.stem[-1:].isdecimal() and photo.is_picture(path))

@@ -11,7 +11,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 
-import cv2
 import numpy as np
 
 from archivecolor.film.header import Film
@@ -20,6 +19,7 @@ from archivecolor.film.survey import Segment, Survey
 from archivecolor.film.work_folder import ShotState
 from archivecolor.imaging import luminance, temporal
 from archivecolor.imaging.arrays import FloatArray, Samples
+from archivecolor.imaging.resize import resize
 from archivecolor.imaging.temporal import Accumulator, FlowLink
 from archivecolor.inference.colorizer import Colorizer
 from archivecolor.options import FilmOptions
@@ -72,9 +72,7 @@ class FrameSampler:
 
     def thumbnail(self, index: int, luma: Samples) -> FrameThumbnail:
         """The thumbnail of frame number `index` with these luma codes (H, W)."""
-        shrinks = luma.size > self.size[0] * self.size[1]
-        interpolation = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
-        guide = self._table[cv2.resize(luma, self.size[::-1], interpolation=interpolation)]
+        guide = self._table[resize(luma, *self.size)]
         return FrameThumbnail(guide, (guide * self._gain[index] + self._offset[index]).clip(0, 100))
 
 
