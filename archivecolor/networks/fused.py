@@ -8,6 +8,7 @@ The weights are packed once, and maps that will be concatenated are written into
 
 from __future__ import annotations
 
+import copy
 import ctypes
 from collections.abc import Callable
 from typing import Any
@@ -27,6 +28,7 @@ from archivecolor.networks.encoders import (
     SamePadConv2d,
     SeparableConv,
 )
+from archivecolor.networks.slim import DecoderStage, SlimUnet, apply_to_map
 from archivecolor.networks.unet import DynamicUnet, UnetBlock
 
 _onednn: Any = torch.ops.mkldnn
@@ -34,6 +36,8 @@ PostOp = tuple[object, ...]
 """What oneDNN applies to a convolution's result, as the last arguments of its operators."""
 Taps = Callable[[Tensor], list[Tensor]]
 """L/50 - 1 (N, 1, H, W) -> the encoder's feature maps, the finest first."""
+Decoder = Callable[[list[Tensor], Tensor], Tensor]
+"""The feature maps and L/50 - 1 (N, 1, H, W) -> ab/110 (N, 2, H, W)."""
 _NOTHING: PostOp = ("none", [], "")
 _RELU: PostOp = ("relu", [], "")
 _RELU6: PostOp = ("hardtanh", [0.0, 6.0], "")
@@ -43,12 +47,13 @@ _SUM_RELU: PostOp = ("add", 1.0, "relu", [], None)
 
 def fusible(network: nn.Module) -> bool:
     """Whether `Fused` can replace this network on this machine's CPU."""
-    known = isinstance(network, DynamicUnet) and isinstance(network.layers[0], Lite0Body | ResNet18Body)
+    known = isinstance(network, DynamicUnet | SlimUnet) and isinstance(network.encoder, Lite0Body | ResNet18Body)
     return known and torch.backends.mkldnn.is_available() and hasattr(_onednn, "_convolution_pointwise")
 
 
 class Fused(nn.Module):
-    """A `DynamicUnet` with its present weights, in one precision, on the CPU. Safe to call from many threads.
+    """A `DynamicUnet` or `SlimUnet` with its present weights, in one precision, on the CPU. Safe to call from many
+    threads.
 
     Input: (N, 1, H, W), L/50 - 1. Output: (N, 2, H, W), ab/110, in `dtype`.
 
@@ -59,11 +64,24 @@ class Fused(nn.Module):
 
     def __init__(self, network: nn.Module, dtype: torch.dtype) -> None:
         super().__init__()
-        assert isinstance(network, DynamicUnet)
-        body, norm, _, middle, *rest = network.layers
-        shuffle, _, _, cross, head = rest[network.n_blocks :]
+        assert isinstance(network, DynamicUnet | SlimUnet)
+        encoder = network.encoder
         self.dtype = dtype
-        self._taps = _lite0_taps(body, dtype) if isinstance(body, Lite0Body) else _resnet18_taps(body, dtype)
+        self._taps = _lite0_taps(encoder, dtype) if isinstance(encoder, Lite0Body) else _resnet18_taps(encoder, dtype)
+        decoder = _DynamicDecoder(network, dtype) if isinstance(network, DynamicUnet) else _SlimDecoder(network, dtype)
+        self._decode: Decoder = decoder
+
+    def forward(self, l_net: Tensor) -> Tensor:
+        taps = self._taps(l_net.to(self.dtype).contiguous(memory_format=torch.channels_last))
+        return self._decode(taps, l_net)
+
+
+class _DynamicDecoder:
+    """`DynamicUnet.decode`."""
+
+    def __init__(self, network: DynamicUnet, dtype: torch.dtype) -> None:
+        _, norm, _, middle, *rest = network.layers
+        shuffle, _, _, cross, head = rest[network.n_blocks :]
         self._norm = norm.eval()
         self._middle = [_Conv(conv, dtype, _RELU) for conv in _convs(middle)]
         self._blocks = [_Block(block, dtype) for block in rest if isinstance(block, UnetBlock)]
@@ -73,8 +91,8 @@ class Fused(nn.Module):
         [last] = _convs(head)
         self._head = _Conv(last, dtype)
 
-    def forward(self, l_net: Tensor) -> Tensor:
-        *skips, x = self._taps(l_net.to(self.dtype).contiguous(memory_format=torch.channels_last))
+    def __call__(self, taps: list[Tensor], l_net: Tensor) -> Tensor:
+        *skips, x = taps
         x = self._norm(x).relu_()
         for conv in self._middle:
             x = conv(x)
@@ -83,6 +101,39 @@ class Fused(nn.Module):
         joined = self._shuffle_up(x, 1)
         joined[:, -1:] = l_net
         return self._head(self._second.add_to(joined, self._first(joined), _SUM_RELU))
+
+
+class _SlimDecoder:
+    """`SlimUnet.decode`."""
+
+    def __init__(self, network: SlimUnet, dtype: torch.dtype) -> None:
+        self._bottleneck = _Conv(network.bottleneck, dtype)
+        self._transformer = copy.deepcopy(network.transformer).to(dtype).requires_grad_(False)
+        self._stages = [_SlimStage(stage, dtype) for stage in network.stages]
+        self._head = _Conv(network.head, dtype)
+
+    def __call__(self, taps: list[Tensor], l_net: Tensor) -> Tensor:
+        *skips, deepest = taps
+        x = apply_to_map(self._transformer, self._bottleneck(deepest))
+        for stage, skip in zip(self._stages, reversed(skips), strict=True):
+            x = stage(x, skip)
+        return F.interpolate(self._head(x), size=l_net.shape[-2:], mode="bilinear")
+
+
+class _SlimStage:
+    """`slim.DecoderStage`."""
+
+    def __init__(self, stage: nn.Module, dtype: torch.dtype) -> None:
+        assert isinstance(stage, DecoderStage)
+        self._deep, self._skip = _Conv(stage.deep, dtype), _Conv(stage.skip, dtype)
+        self._convs = [_Conv(part[0], dtype, _RELU, part[1]) for part in (stage.conv1, stage.conv2)]
+
+    def __call__(self, deep: Tensor, skip: Tensor) -> Tensor:
+        upsampled = F.interpolate(self._deep(deep), size=skip.shape[-2:], mode="bilinear")
+        x = self._skip.add_to(upsampled, skip, _SUM)
+        for conv in self._convs:
+            x = conv(x)
+        return x
 
 
 def _convs(module: nn.Module) -> list[nn.Conv2d]:

@@ -114,8 +114,12 @@ class DynamicUnet(nn.Module):
         )  # fmt: skip
         self.n_blocks = len(blocks)
 
+    @property
+    def encoder(self) -> nn.Module:
+        return self.layers[0]
+
     def forward(self, l_net: Tensor) -> Tensor:
-        return self.decode(self.layers[0].taps(l_net), l_net)  # type: ignore[operator]
+        return self.decode(self.encoder.taps(l_net), l_net)  # type: ignore[operator]
 
     def decode(self, taps: list[Tensor], l_net: Tensor) -> Tensor:
         """The encoder's feature maps (`taps`, the finest first) and its input (N, 1, H, W) -> ab/110 (N, 2, H, W). For

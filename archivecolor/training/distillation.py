@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from archivecolor import files, weights
 from archivecolor.errors import UsageError
 from archivecolor.networks.encoders import Lite0Body, ResNet18Body
+from archivecolor.networks.slim import SlimUnet
 from archivecolor.networks.unet import DynamicUnet
 from archivecolor.options import DistillationOptions, StageOptions, validation_side
 from archivecolor.training import checkpoint, loop
@@ -29,6 +30,7 @@ from archivecolor.training.dataset import Batch, PhotoSet, validation_batch
 from archivecolor.training.lite0_features import TAPS, Lite0, feature_distances
 from archivecolor.training.optim_step import OptimStep
 from archivecolor.training.pretrain import PretrainStep, chroma_weighted_l1
+from archivecolor.training.validation import VALIDATION_BATCH
 
 FOLDER = "encoder"
 STAGE = "teach"
@@ -41,7 +43,7 @@ def unet_encoder(network: nn.Module) -> Body:
     Raises:
         UsageError: the network has none.
     """
-    body = network.layers[0] if isinstance(network, DynamicUnet) else None
+    body = network.encoder if isinstance(network, DynamicUnet | SlimUnet) else None
     if not isinstance(body, ResNet18Body | Lite0Body):
         raise UsageError("--teacher: this network has no encoder to teach; use --teacher none")
     return body
@@ -95,13 +97,13 @@ class DistillationStep:
 
     @torch.inference_mode()
     def validate(
-        self, network: nn.Module, average: Average, validation: PhotoSet, stage: StageOptions
+        self, network: nn.Module, average: Average, validation: PhotoSet, stage: StageOptions, _pictures: int = 0
     ) -> dict[str, float]:
         """The distances of the average on validation pictures, which are not aged."""
         rows = []
         with checkpoint.temporary_values(network, average.values):
-            for start in range(0, min(len(validation), stage.validation_pictures), loop.VALIDATION_BATCH):
-                batch = validation_batch(validation, start, loop.VALIDATION_BATCH, stage.validation_size)
+            for start in range(0, min(len(validation), stage.validation_pictures), VALIDATION_BATCH):
+                batch = validation_batch(validation, start, VALIDATION_BATCH, stage.validation_size)
                 rows += [{name: float(value) for name, value in self.losses(batch).items()}] * len(batch.l_net)
         return {f"val_{name}": round(sum(row[name] for row in rows) / len(rows), 4) for name in TAPS.values()}
 

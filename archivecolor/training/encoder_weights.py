@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from archivecolor import files, weights
 from archivecolor.errors import MissingDependencyError, UsageError, WeightsError
 from archivecolor.networks.encoders import Lite0Body, ResNet18Body, grey_body, imagenet_lite0
+from archivecolor.networks.slim import SlimUnet
 from archivecolor.networks.unet import DynamicUnet
 
 
@@ -26,9 +27,9 @@ def initialize_encoder(network: nn.Module, encoder: str) -> None:
     """
     if encoder == "none":
         return
-    if not isinstance(network, DynamicUnet):
+    if not isinstance(network, DynamicUnet | SlimUnet):
         raise UsageError(f"--encoder {encoder}: this network has no encoder; use --encoder none")
-    body = network.layers[0]
+    body = network.encoder
     if encoder == "imagenet":
         is_lite0 = isinstance(body, Lite0Body)
         body.load_state_dict(
@@ -40,9 +41,9 @@ def initialize_encoder(network: nn.Module, encoder: str) -> None:
     if not path.is_file():
         raise UsageError(f"--encoder {encoder}: no such file; or write imagenet or none")
     tensors = weights.read_tensors(path)
-    prefix = "layers.0."  # of the encoder in a whole U-Net
-    if any(key.startswith(prefix) for key in tensors):
-        tensors = {key.removeprefix(prefix): value for key, value in tensors.items() if key.startswith(prefix)}
+    for prefix in ("layers.0.", "encoder."):  # of the encoder in a whole U-Net
+        if whole := {key.removeprefix(prefix): value for key, value in tensors.items() if key.startswith(prefix)}:
+            tensors = whole
     weights.fill(body, tensors, path)
 
 
