@@ -1,10 +1,13 @@
 """Every error this program raises on purpose, and the exit code each one means.
 
     ArchivecolorError            1    fatal
+    ├── DivergedError            1    a training ended, because its loss is not a number
     ├── UsageError               2    an option or argument is wrong
     ├── PictureError             3    one picture cannot be done; the batch goes on
+    │   ├── SourceReadError           the system could not read it, which says nothing about the file
     │   ├── UnreadableError           damaged, truncated, or not a picture at all
     │   ├── UnsupportedError          a picture, but of a kind this program does not handle
+    │   ├── MachineColoredError       coloured by this program, where true colours are needed
     │   └── TooLargeError             over --max-megapixels
     ├── NoInputError             4    nothing to do was found
     ├── OutputError              5    the output cannot be written
@@ -26,6 +29,10 @@ class ArchivecolorError(Exception):
     exit_code = 1
 
 
+class DivergedError(ArchivecolorError):
+    """A training ended, because its loss became infinite or NaN."""
+
+
 class UsageError(ArchivecolorError):
     """An option or an argument is wrong."""
 
@@ -38,8 +45,17 @@ class PictureError(ArchivecolorError):
     exit_code = 3
 
 
+class SourceReadError(PictureError):
+    """The system could not read the source: a failing disk, a lost network drive, missing permission. This says nothing
+    about the file, so nothing may remember it as damage."""
+
+
 class UnreadableError(PictureError):
     """Damaged, truncated, or not a picture at all."""
+
+
+class MachineColoredError(PictureError):
+    """Its colours were made by this program, where true colours are needed."""
 
 
 class UnsupportedError(PictureError):

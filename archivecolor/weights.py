@@ -1,14 +1,16 @@
-"""A weights folder is a whole thing: `model.safetensors`, `card.json` that says what it is, `CARD.md` for people.
+"""Weights folders: `model.safetensors`, `card.json` that describes it, and `CARD.md` for people.
 
-Loading checks the hash and every key and shape; nothing is ever unpickled.
+Loading checks the hash, every key, every shape, and that the weights are finite. Nothing is ever unpickled.
 """
 
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass, field, fields, replace
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_origin, get_type_hints
 
 from archivecolor import files
 from archivecolor.errors import WeightsError
@@ -23,7 +25,7 @@ TENSORS, CARD, CARD_TEXT, FAILURES = "model.safetensors", "card.json", "CARD.md"
 
 @dataclass(frozen=True)
 class Card:
-    """What a weights folder holds and where it comes from."""
+    """What a weights folder contains and where it comes from."""
 
     name: str
     network: str
@@ -33,7 +35,7 @@ class Card:
     stage: str
     """`pretrain`, `gan`, `baseline` or `imported`."""
     size: int = 256
-    """The side of the square whose area the network's input has when nothing else is asked for."""
+    """Side of the square whose area the network's input has by default, in pixels."""
     licence: str = "Apache-2.0"
     recipe: dict[str, Any] = field(default_factory=dict)
     data: dict[str, Any] = field(default_factory=dict)
@@ -41,11 +43,15 @@ class Card:
     history: list[str] = field(default_factory=list)
     """The SHA-256 of the weights it was fine-tuned from, oldest first."""
     known_failures: list[str] = field(default_factory=list)
-    """What it still does wrong, a sentence each; `failures.png` beside the card may show it."""
+    """What it still does wrong, one sentence each; `failures.png` beside the card may show it."""
+
+
+_CARD_TYPES = {name: get_origin(hint) or hint for name, hint in get_type_hints(Card).items()}
+_TYPE_NAMES = {str: "text", int: "a whole number", dict: "an object", list: "a list"}
 
 
 def shipped_folder() -> Path:
-    """Where the weights that come with the program lie: in the package, or in a checkout beside it."""
+    """The folder of the weights that come with the program: in the package, or in a checkout beside it."""
     package = Path(__file__).parent
     installed = package / "shipped_weights"
     return installed if installed.is_dir() else package.parent / "weights"
@@ -56,11 +62,16 @@ def available() -> list[Path]:
     return sorted(path.parent for path in shipped_folder().glob(f"*/{CARD}"))
 
 
+def is_shipped(folder: Path) -> bool:
+    """Whether a weights folder is one of those that come with the program."""
+    return folder.resolve().parent == shipped_folder().resolve()
+
+
 def find(model: str) -> Path:
     """The weights folder for a name (`lite`) or a path.
 
     Raises:
-        WeightsError: there is no such folder; the message lists what there is.
+        WeightsError: there is no such folder; the message lists the known ones.
     """
     for folder in (shipped_folder() / model, Path(model)):
         if (folder / CARD).is_file():
@@ -81,14 +92,16 @@ def read_card(folder: Path) -> Card:
     path = folder / CARD
     try:
         values = json.loads(path.read_text(encoding="utf-8"))
-        known = {f.name for f in fields(Card)}
-        card = Card(**{key: value for key, value in values.items() if key in known})
-        if not all(isinstance(text, str) for text in (card.name, card.network, card.sha256, card.stage)):
-            raise ValueError("name, network, sha256 and stage must be text")
+        card = Card(**{key: value for key, value in values.items() if key in _CARD_TYPES})
+        for key, expected in _CARD_TYPES.items():
+            if type(getattr(card, key)) is not expected:
+                raise ValueError(f"{key} must be {_TYPE_NAMES[expected]}")
+        if not card.name.isprintable():
+            raise ValueError("name contains control characters")
         return card
     except FileNotFoundError:
         raise WeightsError(f"{folder}: no {CARD}; this is not a weights folder") from None
-    except (OSError, ValueError, TypeError, AttributeError) as error:
+    except (OSError, ValueError, TypeError, AttributeError, RecursionError) as error:
         raise WeightsError(f"{path}: not a valid card ({error}); restore the folder from where it came") from error
 
 
@@ -116,19 +129,19 @@ def load(folder: Path) -> tuple[nn.Module, Card]:
     """The network in evaluation mode, float32, on the CPU, and its card.
 
     Raises:
-        WeightsError: anything about the folder is not as its card says.
+        WeightsError: something in the folder is not as its card says, or a weight is not a finite number.
     """
     import torch
 
     card = check(folder)
-    with torch.device("meta"):  # drawing first values, which are replaced at once, takes longer than reading these
+    with torch.device("meta"):  # random initial values would take longer than reading the file
         network = build(card.network, folder)
     fill(network, read_tensors(folder / TENSORS), folder / TENSORS)
     return network.eval(), card
 
 
 def note(model: str, key: str, values: dict[str, Any]) -> None:
-    """Puts numbers into the card of a name or folder, under this key of its `numbers`.
+    """Writes numbers to the card of these weights, under this key of its `numbers`.
 
     Raises:
         WeightsError: there is no such folder, or its card is damaged.
@@ -166,13 +179,33 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
         raise WeightsError(f"{path}: not a safetensors file ({error})") from error
 
 
-def fill(network: nn.Module, tensors: dict[str, Tensor], origin: Path) -> None:
-    """Loads the tensors, all of them and nothing else; a network that was built on the meta device gets them for its
-    own, in float32.
+def check_finite(tensors: Mapping[str, Tensor], origin: Path) -> None:
+    """Checks that all weights are finite real numbers, and all variances at least 0.
+
+    A network with a NaN in an early layer still gives finite colours, because a ReLU turns NaN into 0 on many machines.
 
     Raises:
-        WeightsError: a key is missing or too many, or a shape differs.
+        WeightsError: they are not; the message names the tensor.
     """
+    for key, values in tensors.items():
+        if values.is_complex():
+            raise WeightsError(f"{origin}: the tensor {key} is complex; weights must be real numbers")
+        if values.is_floating_point() and not bool(values.isfinite().all()):
+            raise WeightsError(
+                f"{origin}: the tensor {key} contains NaN or infinity, so these weights are spoiled; restore them, or "
+                "train them again with a lower --lr"
+            )
+        if key.endswith("running_var") and bool((values < 0).any()):
+            raise WeightsError(f"{origin}: the tensor {key} contains a negative variance; restore the weights")
+
+
+def fill(network: nn.Module, tensors: dict[str, Tensor], origin: Path) -> None:
+    """Loads the tensors into a network, in float32. A network on the meta device takes them over.
+
+    Raises:
+        WeightsError: a key is missing or unknown, a shape differs, or a weight is not a finite number.
+    """
+    check_finite(tensors, origin)
     try:
         network.load_state_dict(
             {key: value.float() if value.is_floating_point() else value for key, value in tensors.items()},
@@ -184,27 +217,36 @@ def fill(network: nn.Module, tensors: dict[str, Tensor], origin: Path) -> None:
 
 
 def save(folder: Path, network: nn.Module, card: dict[str, Any]) -> Card:
-    """Writes `model.safetensors` (filters in float16, the small vectors in float32) and the card with its hash.
+    """Writes `model.safetensors` (filters in float16, vectors in float32) and the card with its hash.
 
-    Normalisation statistics stay in float32: a variance under 6e-5 would lose its digits in float16.
+    Norm statistics stay in float32: a variance under 6e-5 would lose precision in float16. If the folder has these very
+    weights already, their card keeps the numbers that were measured since.
+
+    Raises:
+        WeightsError: a weight is not a finite number. Nothing is written.
     """
     from safetensors.torch import save_file
 
-    folder.mkdir(parents=True, exist_ok=True)
     tensors = {
         key: (value.half() if value.dim() > 1 else value).contiguous().cpu()
         for key, value in network.state_dict().items()
     }
+    check_finite(tensors, folder / TENSORS)
+    folder.mkdir(parents=True, exist_ok=True)
     with files.atomic_write(folder / TENSORS) as part:
         save_file(tensors, part)
         part.chmod(0o644)  # safetensors makes its files private
     full = Card(**{**card, "sha256": files.sha256(folder / TENSORS)})
+    with suppress(WeightsError):
+        before = read_card(folder)
+        if before.sha256 == full.sha256:
+            full = replace(full, numbers={**before.numbers, **full.numbers})
     write_card(folder, full)
     return full
 
 
 def write_card(folder: Path, card: Card) -> None:
-    """Writes `card.json`, and `CARD.md` from the same values, so that the two never say different things."""
+    """Writes `card.json`, and `CARD.md` from the same values, so that both say the same."""
     with files.atomic_write(folder / CARD) as part:
         part.write_text(json.dumps(asdict(card), indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
     with files.atomic_write(folder / CARD_TEXT) as part:
@@ -212,10 +254,10 @@ def write_card(folder: Path, card: Card) -> None:
 
 
 def card_text(card: Card, pictured: bool = False) -> str:
-    """The card as Markdown: what it is, then recipe, data and numbers as lists, then what it does wrong.
+    """The card as Markdown: recipe, data and numbers as lists, then what the weights do wrong.
 
     Args:
-        pictured: whether `failures.png` shows that.
+        pictured: whether there is a `failures.png`.
     """
     lines = [
         f"# {card.name}",
@@ -248,30 +290,30 @@ def _listed(values: dict[str, Any], indent: str = "") -> list[str]:
 
 
 def mix(first: Path, second: Path, share: float, out: Path) -> Card:
-    """The weights between two of one descent, number by number: (1 - share)·first + share·second.
+    """Interpolates between two networks, weight by weight: (1 - share)·first + share·second.
 
-    Between what L1 makes and what a discriminator makes of it lie networks that have some of both, truer than the
-    second and more colourful than the first (network interpolation, Wang et al. 2018, ESRGAN). Weights that were not
-    trained one from the other have nothing in common, and nothing good lies between them.
+    The networks between one trained by L1 and its adversarial fine-tuning are more accurate than the second and more
+    colourful than the first (network interpolation, Wang et al. 2018, ESRGAN). It works only if one was trained from
+    the other, or both from the same weights.
 
     Args:
         share: of the second, from 0 to 1.
 
     Raises:
-        WeightsError: one is damaged, they are of different networks or not of one descent, or `out` holds weights.
-        UsageError: the share is out of its range.
+        WeightsError: one is damaged, they are of different networks or not related, or `out` contains weights.
+        UsageError: the share is not from 0 to 1.
     """
     require(0 <= share <= 1, f"--share {share:g}: must be from 0 to 1")
     if (out / CARD).exists():
-        raise WeightsError(f"{out}: holds weights already; choose another --out")
+        raise WeightsError(f"{out}: contains weights already; choose another --out")
     (network, one), (other_network, other) = load(first), load(second)
     if one.network != other.network:
         raise WeightsError(
-            f"{second}: is a {other.network} and {first} a {one.network}; only like can be mixed with like"
+            f"{second}: is a {other.network} and {first} a {one.network}; only weights of one network can be mixed"
         )
     if not ({one.sha256, *one.history} & {other.sha256, *other.history}):
         raise WeightsError(
-            f"{second}: was not trained from {first}, nor both from the same weights; nothing lies between"
+            f"{second}: was not trained from {first}, nor both from the same weights, so they cannot be mixed"
         )
     theirs = other_network.state_dict()
     network.load_state_dict(
@@ -294,31 +336,17 @@ def mix(first: Path, second: Path, share: float, out: Path) -> Card:
 
 
 def import_checkpoint(path: Path, out: Path) -> Card:
-    """Turns a checkpoint of the tutorial (the state dict of its whole GAN, or of its generator) into a weights folder.
+    """Turns a checkpoint of another program into a weights folder. The network is recognized by its keys.
 
-    The file is read by torch's weights-only reader, which runs no code from it. Which network it is, its keys tell.
+    It may be the state dict of the tutorial's generator or of its whole GAN, what fastai's `Learner.save` or Lightning
+    write around it, or a safetensors file. torch's weights-only reader reads it, which runs no code from the file.
 
     Raises:
-        WeightsError: it is not such a checkpoint.
+        WeightsError: it is not such a checkpoint, or a weight is not a finite number.
     """
-    import pickle
-
-    import torch
-
     if (out / CARD).exists():
-        raise WeightsError(f"{out}: holds weights already; choose another --out")
-    try:
-        state = torch.load(path, weights_only=True, map_location="cpu")
-    except (OSError, RuntimeError, EOFError, ValueError, pickle.UnpicklingError) as error:
-        raise WeightsError(
-            f"{path}: not a PyTorch checkpoint, or one that holds more than tensors; save it with "
-            "torch.save(model.state_dict(), …)"
-        ) from error
-    if not isinstance(state, dict) or not all(hasattr(value, "shape") for value in state.values()):
-        raise WeightsError(f"{path}: not a state dict; save it with torch.save(model.state_dict(), …)")
-    prefix = "net_G."
-    if any(key.startswith(prefix) for key in state):
-        state = {key.removeprefix(prefix): value for key, value in state.items() if key.startswith(prefix)}
+        raise WeightsError(f"{out}: contains weights already; choose another --out")
+    state = _without_prefixes(_state_dict(path))
     name = next((name for name, key in _TELLING_KEYS.items() if key in state), None)
     if name is None:
         raise WeightsError(f"{path}: its keys are neither those of the ResNet18 U-Net nor of the pix2pix U-Net")
@@ -335,8 +363,48 @@ def import_checkpoint(path: Path, out: Path) -> Card:
     return save(out, network, about)
 
 
+def _state_dict(path: Path) -> dict[str, Tensor]:
+    """The tensors of a checkpoint by their keys."""
+    import pickle
+
+    import torch
+
+    if not path.is_file():
+        raise WeightsError(f"{path}: no such file")
+    if path.suffix == ".safetensors":
+        return read_tensors(path)
+    try:
+        state = torch.load(path, weights_only=True, map_location="cpu")
+    except (OSError, RuntimeError, EOFError, ValueError, KeyError, AttributeError, pickle.UnpicklingError) as error:
+        raise WeightsError(
+            f"{path}: not a PyTorch checkpoint, or it contains more than tensors; save it with "
+            "torch.save(model.state_dict(), ...)"
+        ) from error
+    for wrapper in _WRAPPERS:
+        if isinstance(state, dict) and isinstance(state.get(wrapper), dict):
+            state = state[wrapper]
+    if not isinstance(state, dict) or not all(
+        isinstance(key, str) and isinstance(value, torch.Tensor) for key, value in state.items()
+    ):
+        raise WeightsError(f"{path}: not a state dict; save it with torch.save(model.state_dict(), ...)")
+    return state
+
+
+def _without_prefixes(state: dict[str, Tensor]) -> dict[str, Tensor]:
+    """The generator's tensors under their own keys."""
+    for prefix in _PREFIXES:
+        if any(key.startswith(prefix) for key in state):
+            state = {key.removeprefix(prefix): value for key, value in state.items() if key.startswith(prefix)}
+    return state
+
+
+_WRAPPERS = ("model", "state_dict", "model_state_dict")
+"""Keys under which fastai's `Learner.save`, Lightning and other programs keep the state dict."""
+_PREFIXES = ("module.", "_orig_mod.", "net_G.")
+"""Of `DataParallel`, of `torch.compile`, and of the generator in the tutorial's whole GAN, from the outside inwards."""
 _TELLING_KEYS = {
     "resnet18": "layers.0.0.weight",
     "pix2pix": "model.model.0.weight",
     "lite": "layers.0.conv_stem.weight",
+    "slim": "encoder.conv_stem.weight",
 }

@@ -242,12 +242,12 @@ def test_what_has_nothing_in_common_is_not_mixed(folder: Path, tmp_path: Path) -
     child = child_of(folder, "child")
     with pytest.raises(UsageError, match="--share 2"):
         weights.mix(folder, child, 2, tmp_path / "a")
-    with pytest.raises(WeightsError, match="holds weights already"):
+    with pytest.raises(WeightsError, match="contains weights already"):
         weights.mix(folder, child, 0.5, folder)
     edit_card(child, history=[])
     with pytest.raises(WeightsError, match="was not trained from"):
         weights.mix(folder, child, 0.5, tmp_path / "a")
-    with pytest.raises(WeightsError, match="only like"):
+    with pytest.raises(WeightsError, match="can be mixed"):
         weights.mix(folder, weights.find("lite"), 0.5, tmp_path / "a")
     assert not (tmp_path / "a").exists()
 
@@ -262,3 +262,130 @@ def test_the_card_tells_what_fails_and_shows_it_where_there_is_a_picture(folder:
     weights.write_card(folder, card)
     assert f"]({weights.FAILURES})" in (folder / weights.CARD_TEXT).read_text()
     assert weights.read_card(folder) == card
+
+
+# --- weights are finite numbers ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("network", ["slim", "lite", "resnet18"])
+@pytest.mark.parametrize("place", [0, -1])
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_one_nan_in_the_first_or_last_filter_is_refused(tmp_path: Path, network: str, place: int, value: float) -> None:
+    model = networks.NETWORKS[network]()
+    tensors = {key: values.clone() for key, values in model.state_dict().items()}
+    name = [key for key, values in tensors.items() if values.dim() == 4][place]
+    tensors[name].view(-1)[0] = value
+    save_file(tensors, tmp_path / weights.TENSORS)
+    card = weights.Card("spoiled", network, files.sha256(tmp_path / weights.TENSORS), "gan")
+    weights.write_card(tmp_path, card)
+    assert f"{name} contains NaN or infinity" in refusal(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("key", "values", "why"),
+    [
+        ("norm.running_var", torch.tensor([1.0, -1e-3]), "negative variance"),
+        ("conv.weight", torch.zeros(2, 1, 3, 3, dtype=torch.complex64), "complex"),
+        ("norm.weight", torch.tensor([1.0, float("-inf")]), "norm.weight contains NaN or infinity"),
+    ],
+)
+def test_weights_that_are_no_numbers_are_refused(folder: Path, key: str, values: torch.Tensor, why: str) -> None:
+    edit_tensors(folder, {key: values})
+    assert why in refusal(folder)
+
+
+def test_spoiled_weights_are_not_saved(folder: Path) -> None:
+    network, _ = weights.load(folder)
+    before = (folder / weights.TENSORS).read_bytes()
+    for value in (float("nan"), 1e6):  # the second is too large for float16
+        with torch.no_grad():
+            network.conv.weight[0, 0, 0, 0] = value
+        with pytest.raises(WeightsError, match=r"conv\.weight"):
+            weights.save(folder, network, {"name": "mine", "network": "small", "stage": "pretrain"})
+    assert (folder / weights.TENSORS).read_bytes() == before
+
+
+def test_spoiled_weights_are_neither_mixed_nor_imported(folder: Path, tmp_path: Path) -> None:
+    edit_tensors(folder, {"conv.bias": torch.tensor([0.0, float("nan")])})
+    with pytest.raises(WeightsError, match=r"conv\.bias"):
+        weights.mix(folder, folder, 0.5, tmp_path / "mixed")
+    state = {**networks.Pix2PixUnet().state_dict()}
+    state["model.model.0.weight"] = state["model.model.0.weight"] * float("nan")
+    torch.save(state, tmp_path / "spoiled.pt")
+    with pytest.raises(WeightsError, match=r"model\.model\.0\.weight"):
+        weights.import_checkpoint(tmp_path / "spoiled.pt", tmp_path / "imported")
+    assert not (tmp_path / "imported").exists()
+
+
+def test_the_same_weights_saved_again_keep_what_was_measured(folder: Path) -> None:
+    network, _ = weights.load(folder)
+    weights.note(str(folder), "test", {"psnr": 20})
+    about = {"name": "mine", "network": "small", "stage": "pretrain", "numbers": {"training": {"pictures": 4}}}
+    weights.save(folder, network, about)
+    assert weights.read_card(folder).numbers == {"test": {"psnr": 20}, "training": {"pictures": 4}}
+    with torch.no_grad():
+        network.conv.weight.mul_(2)
+    weights.save(folder, network, about)
+    assert weights.read_card(folder).numbers == {"training": {"pictures": 4}}
+
+
+# --- import -----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "wrap",
+    [
+        lambda state: {"model": state, "opt": {"lr": 1e-3}},
+        lambda state: {"state_dict": {f"net_G.{key}": value for key, value in state.items()}, "epoch": 3},
+        lambda state: {"model_state_dict": {f"module.{key}": value for key, value in state.items()}},
+        lambda state: {f"_orig_mod.{key}": value for key, value in state.items()},
+        lambda state: {f"module.net_G.{key}": value for key, value in state.items()},
+    ],
+)
+def test_checkpoints_of_other_programs_are_imported(tmp_path: Path, wrap: Any) -> None:
+    network = networks.Pix2PixUnet()
+    torch.save(wrap(network.state_dict()), tmp_path / "other.pt")
+    card = weights.import_checkpoint(tmp_path / "other.pt", tmp_path / "imported")
+    assert card.network == "pix2pix"
+    loaded, _ = weights.load(tmp_path / "imported")
+    for key, value in network.state_dict().items():
+        assert torch.allclose(loaded.state_dict()[key].float(), value.float(), atol=1e-3), key
+
+
+def test_safetensors_are_imported(tmp_path: Path) -> None:
+    save_file(networks.Pix2PixUnet().state_dict(), tmp_path / "other.safetensors")
+    assert weights.import_checkpoint(tmp_path / "other.safetensors", tmp_path / "imported").network == "pix2pix"
+
+
+@pytest.mark.parametrize("content", [b"", b"hello " * 100])
+def test_what_is_no_checkpoint_is_not_imported(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "text.pt").write_bytes(content)
+    with pytest.raises(WeightsError, match="not a PyTorch checkpoint"):
+        weights.import_checkpoint(tmp_path / "text.pt", tmp_path / "imported")
+    with pytest.raises(WeightsError, match="no such file"):
+        weights.import_checkpoint(tmp_path / "nowhere.pt", tmp_path / "imported")
+    torch.save({1: torch.zeros(2)}, tmp_path / "numbers.pt")
+    with pytest.raises(WeightsError, match="not a state dict"):
+        weights.import_checkpoint(tmp_path / "numbers.pt", tmp_path / "imported")
+
+
+# --- the card ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [("size", "256"), ("size", None), ("recipe", []), ("numbers", "x"), ("history", {}), ("licence", 1), ("data", 0)],
+)
+def test_every_field_of_a_card_has_its_type(folder: Path, field: str, value: Any) -> None:
+    edit_card(folder, **{field: value})
+    assert f"{field} must be" in refusal(folder)
+
+
+def test_a_name_with_control_characters_is_refused(folder: Path) -> None:
+    edit_card(folder, name="mine\x1b]0;title\x07")
+    assert "control characters" in refusal(folder)
+
+
+def test_a_card_of_endless_brackets_is_refused(folder: Path) -> None:
+    (folder / weights.CARD).write_text("[" * 100_000)
+    assert "not a valid card" in refusal(folder)

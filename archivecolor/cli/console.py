@@ -1,4 +1,4 @@
-"""What all verbs say it with: tables on stdout, progress on stderr, and one way to be interrupted."""
+"""Shared by all verbs: tables on stdout, progress on stderr, and Ctrl-C."""
 
 from __future__ import annotations
 
@@ -34,13 +34,16 @@ def progress_bar(shown: bool = True) -> Progress:
 
 
 def catch_interrupts() -> Callable[[], bool]:
-    """From now on the first Ctrl-C or SIGTERM only makes the returned function true; a second one ends at once."""
+    """From now on the first Ctrl-C, SIGTERM or SIGHUP only makes the returned function true; a second one ends the
+    program at once. SIGHUP comes when the terminal is closed; under nohup it stays ignored."""
     caught: list[int] = []
 
     def note(number: int, _: object) -> None:
         caught.append(number)
         signal.signal(number, signal.SIG_DFL)
 
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, note)
+    for name in ("SIGINT", "SIGTERM", "SIGHUP"):
+        number = getattr(signal, name, None)  # there is no SIGHUP on Windows
+        if number is not None and signal.getsignal(number) != signal.SIG_IGN:
+            signal.signal(number, note)
     return lambda: bool(caught)

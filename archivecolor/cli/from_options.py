@@ -25,6 +25,7 @@ def takes_options(*tables: type[Options]) -> Callable[[Callable[..., None]], Cal
             verb(*(build(table, values) for table in tables))
 
         parameters = [_parameter(leaf) for table in tables for leaf in leaves(table)]
+        command.tables = tables  # type: ignore[attr-defined]
         command.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
         command.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
         return command

@@ -1,18 +1,25 @@
-"""What all training verbs have in common: reading the photographs, a bar and reports, several processes, Ctrl-C."""
+"""What all training verbs have in common: reading the photographs, progress and messages, several processes, Ctrl-C."""
 
 from __future__ import annotations
 
 import functools
 import json
+import logging
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
 import typer
+from safetensors import SafetensorError
 
 from archivecolor.cli.console import catch_interrupts, progress_bar
-from archivecolor.errors import INTERRUPTED
+from archivecolor.errors import INTERRUPTED, OutputError, StoppedError, UsageError
+from archivecolor.execution import log
+from archivecolor.options import TrainingRequest
+from archivecolor.provenance import locks
+from archivecolor.training.recipe import Recipe
 
 if TYPE_CHECKING:
     import torch
@@ -22,132 +29,149 @@ if TYPE_CHECKING:
     from archivecolor.training.photographs import Photographs
     from archivecolor.training.trainer import TrainingContext
 
-Data = Annotated[Path, typer.Option(help="Folder of colour photographs, or a text file that lists them.")]
-Out = Annotated[Path, typer.Option(help="Weights folder to write; holds the state to resume from as well.")]
-Val = Annotated[
-    Path | None,
-    typer.Option(
-        help="Held-out photographs, at most 256 of which are looked at; a fixed 4 % of --data when left out (of few up "
-        "to a fifth)."
-    ),
-]
-Device = Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:n.")]
-Precision = Annotated[str, typer.Option(help="auto, fp32, bf16 or fp16.")]
-Seed = Annotated[int, typer.Option(help="Order, crops and aging depend on it alone.")]
-AsJson = Annotated[bool, typer.Option("--json", help="One JSON line per report on stdout.")]
-Aging = Annotated[float, typer.Option(help="Share of the pictures made to look old, 0 to 1.")]
-Pictures = Annotated[int, typer.Option(help="How many pictures to see: each photograph many times, cropped anew.")]
-Batch = Annotated[int, typer.Option(help="Pictures per step, of all processes together.")]
-ValidateEvery = Annotated[int, typer.Option(help="Pictures between validations.")]
-ChromaWeight = Annotated[float, typer.Option(help="How much more a colourful pixel counts in L1; 0 is plain L1.")]
-FeatureWeight = Annotated[
-    float,
-    typer.Option(help="Weight of how different the picture looks to EfficientNet-Lite0 from the true one, beside L1."),
-]
-PsnrWeight = Annotated[
-    float, typer.Option(help="Weight of each dB of the picture's PSNR; 0.02 times L1's makes it the main thing.")
-]
-Ciede2000Weight = Annotated[
-    float, typer.Option(help="Weight of each unit of the mean CIEDE2000 difference; 0.01 times L1's counts like L1.")
-]
-ColourWeight = Annotated[
-    float, typer.Option(help="Weight of how far colourfulness stays below --colour-target, squared, beside L1.")
-]
-ColourTarget = Annotated[float, typer.Option(help="Colourfulness to come to, as a share of the truth's.")]
+_log = logging.getLogger(__name__)
 
 
-def local_device(asked: str) -> torch.device:
+def local_device(device_name: str) -> torch.device:
     """The device of this process: of several on one machine, each takes its own GPU."""
     from archivecolor.inference import devices
 
-    device = devices.choose_device(asked)
+    device = devices.choose_device(device_name)
     local = os.environ.get("LOCAL_RANK")
     return devices.choose_device(f"cuda:{local}") if local and str(device) == "cuda" else device
 
 
-def training_session(
-    data: Path, val: Path | None, short: int, device: str, as_json: bool, work: Callable[[TrainingContext], object]
-) -> None:
-    """Runs a training under a bar, as one of the processes that `torchrun` started or alone; Ctrl-C asks it to save
-    and stop.
+def training_session(request: TrainingRequest, recipe: Recipe, train: Callable[[TrainingContext], object]) -> None:
+    """Runs a training with a progress bar, alone or as one of the processes that `torchrun` started. Ctrl-C asks it to
+    save and stop.
 
     Args:
-        short: the side of the largest crops.
-        work: runs the training; its result is the last report.
+        recipe: its largest crop decides how large the photographs are kept.
+        train: runs the training; its result is the last report.
     """
     from archivecolor.training import distributed, figures, trainer
     from archivecolor.training.photographs import load_photographs
 
     figures.require_matplotlib()
-    where, stop = local_device(device), catch_interrupts()
+    if request.out.resolve() == request.data.resolve():
+        raise UsageError(f"--out {request.out}: is the folder of the photographs; choose another folder")
+    device, stop = local_device(request.device), catch_interrupts()
     with (
-        distributed.initialize(int(os.environ.get("WORLD_SIZE", "1")), where),
-        progress_bar(distributed.is_main_process()) as shown,
+        distributed.initialize(int(os.environ.get("WORLD_SIZE", "1")), device),
+        progress_bar(distributed.is_main_process()) as bar,
     ):
-        told = Report(shown, as_json) if distributed.is_main_process() else Report(shown, False, quiet=True)
+        is_main = distributed.is_main_process()
+        report = Report(bar, as_json=request.as_json and is_main, quiet=not is_main)
+        log.start(report.line, file=request.log_file if is_main else None)
 
         @functools.cache
         def photographs() -> Photographs:
-            found = load_photographs(data, val, short, told.reading)
-            told.photographs(found)
-            return found
+            def reading(what: str, done: int, total: int) -> None:
+                if stop():  # nothing is trained yet, so there is nothing to save
+                    raise StoppedError("interrupted while photographs were read")
+                report.reading(what, done, total)
 
-        numbers = work(trainer.TrainingContext(photographs, where, told.step, told.stopping(stop), told.line))
-        told.say("interrupted" if stop() else "end", {"numbers": numbers})
+            loaded = load_photographs(request.data, request.val, recipe.longest_side(), reading)
+            report.photographs(loaded)
+            return loaded
+
+        context = trainer.TrainingContext(photographs, device, report.step, report.stopping(stop), report.say)
+        with _exclusive(request.out) if is_main else nullcontext(), _output_errors(request.out):
+            numbers = train(context)
+        report.event("interrupted" if stop() else "end", {"numbers": numbers})
     if stop():
         raise SystemExit(INTERRUPTED)
 
 
+@contextmanager
+def _exclusive(out: Path) -> Iterator[None]:
+    """One training at a time in a folder.
+
+    Raises:
+        OutputError: the folder cannot be made, or another training runs in it.
+    """
+    with _output_errors(out):
+        out.mkdir(parents=True, exist_ok=True)
+        lock = locks.Lock(out / locks.LOCK)
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+@contextmanager
+def _output_errors(out: Path) -> Iterator[None]:
+    """An error of the system, such as a full disk, becomes an OutputError. The last saved state is kept."""
+    try:
+        yield
+    except (OSError, SafetensorError) as error:
+        raise OutputError(
+            f"{out}: the training stopped ({error}). What was saved before is kept: make room, or choose another "
+            "--out, and repeat the command"
+        ) from error
+
+
 class Report:
-    """Tells people on stderr and, where asked to, programs on stdout how far a training is."""
+    """Shows people on stderr, and programs on stdout if they want it, how far a training is.
 
-    def __init__(self, shown: Progress, as_json: bool, quiet: bool = False) -> None:
-        self.shown, self.as_json, self.quiet = shown, as_json, quiet
-        self.task = shown.add_task("training", total=None, note="")
+    Args:
+        bar: where the progress is shown.
+        as_json: print a line of JSON for each event.
+        quiet: print nothing above the bar.
+    """
 
-    def say(self, event: str, about: dict[str, object]) -> None:
-        """One line of JSON, if asked for."""
+    def __init__(self, bar: Progress, as_json: bool, quiet: bool = False) -> None:
+        self.bar, self.as_json, self.quiet = bar, as_json, quiet
+        self.task = bar.add_task("training", total=None, note="")
+
+    def event(self, name: str, about: dict[str, object]) -> None:
+        """One line of JSON, if wanted."""
         if self.as_json:
-            typer.echo(json.dumps({"event": event, **about}, ensure_ascii=False))
+            typer.echo(json.dumps({"event": name, **about}, ensure_ascii=False))
 
     def line(self, text: str) -> None:
         """One line above the bar."""
         if not self.quiet:
-            self.shown.console.print(text, highlight=False, markup=False, soft_wrap=True)
+            self.bar.console.print(text, highlight=False, markup=False, soft_wrap=True)
+
+    def say(self, text: str) -> None:
+        """One line above the bar, and in the log file."""
+        self.line(text)
+        _log.info("%s", text)
 
     def stopping(self, stop: Callable[[], bool]) -> Callable[[], bool]:
-        """`stop`, and a line for people when it first is true."""
+        """`stop`, which also tells the user when it is true for the first time."""
 
         @functools.cache
-        def say() -> None:
-            self.line("stopping: the state is saved, judged once more and published; the same command goes on from it")
+        def tell() -> None:
+            self.say("stopping: the state is saved, validated and published; the same command resumes the training")
 
-        def asked() -> bool:
+        def should_stop() -> bool:
             if stop():
-                say()
+                tell()
                 return True
             return False
 
-        return asked
+        return should_stop
 
     def reading(self, what: str, done: int, total: int) -> None:
-        self.shown.update(self.task, description=what, total=total, completed=done)
+        self.bar.update(self.task, description=what, total=total, completed=done)
 
-    def photographs(self, found: Photographs) -> None:
-        """How many pictures there are, and how many are no use and why."""
-        self.say("photographs", found.counts())
-        useless = [f"{n} {why}" for side in found.left_out().values() for why, n in side.items()]
-        text = f"{len(found.train)} photographs to learn from, {len(found.validation)} held out; left out: "
-        self.line(text + (", ".join(useless) or "none"))
-        if found.overlap:
-            self.line(f"{found.overlap} of the held-out ones are learnt from as well: what is said of them flatters")
+    def photographs(self, loaded: Photographs) -> None:
+        """How many photographs there are, and how many were left out, and why."""
+        self.event("photographs", loaded.counts())
+        reasons = [f"{n} {why}" for side in loaded.left_out().values() for why, n in side.items()]
+        text = f"{len(loaded.train)} photographs to learn from, {len(loaded.validation)} held out; left out: "
+        self.say(text + (", ".join(reasons) or "none"))
+        if loaded.overlap:
+            self.say(f"{loaded.overlap} of the held-out photographs are also learnt from; their numbers look too good")
 
     def step(self, p: TrainingProgress) -> None:
-        """After each step; the bar shows it, and a line is left behind by each validation."""
+        """After each step and each validation. The bar shows the step; a validation leaves a line."""
         numbers = " ".join(f"{k} {v:.4g}" for k, v in p.numbers.items())
         note = f"{p.pictures}/{p.total} at {p.size} px, {p.per_second:.1f}/s, {numbers}"
-        self.shown.update(self.task, description=p.stage, total=p.total, completed=p.pictures, note=note)
+        self.bar.update(self.task, description=p.stage, total=p.total, completed=p.pictures, note=note)
         if p.validated:
-            self.line(f"{p.stage}: {p.pictures}/{p.total}, validated at {p.size} px: {numbers}")
+            self.say(f"{p.stage}: {p.pictures}/{p.total}, validated at {p.size} px: {numbers}")
             about = {"stage": p.stage, "pictures": p.pictures, "total": p.total, "size": p.size}
-            self.say("validation", {**about, "per_second": round(p.per_second, 2), **p.numbers})
+            self.event("validation", {**about, "per_second": round(p.per_second, 2), **p.numbers})

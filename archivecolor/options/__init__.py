@@ -11,6 +11,14 @@ from archivecolor.options.film import STILL_CODECS, Codec, DpxCurve, FilmOptions
 from archivecolor.options.require import require
 from archivecolor.options.review import CandidateOptions, ReportOptions
 from archivecolor.options.run import DEFAULT_MODEL, OutputFormat, Place, RunOptions, Shard, Strips, parse_shard
+from archivecolor.options.stages import (
+    Baseline,
+    Finetuning,
+    LrSearchOptions,
+    Pretraining,
+    PreviewOptions,
+    TrainingRequest,
+)
 from archivecolor.options.table import Digest, Option, Options, build, leaves, refuse_unknown
 from archivecolor.options.training import (
     DISCRIMINATORS,
@@ -20,8 +28,6 @@ from archivecolor.options.training import (
     AdversarialOptions,
     AppearanceOptions,
     DistillationOptions,
-    LrSearchOptions,
-    PreviewOptions,
     StageOptions,
     StopWhen,
     parse_sizes,
@@ -40,6 +46,7 @@ __all__ = [
     "TEACHERS",
     "AdversarialOptions",
     "AppearanceOptions",
+    "Baseline",
     "BenchOptions",
     "CandidateOptions",
     "Codec",
@@ -54,6 +61,7 @@ __all__ = [
     "EvaluationOptions",
     "EvaluationRequest",
     "FilmOptions",
+    "Finetuning",
     "Hint",
     "LrSearchOptions",
     "OnBadFrame",
@@ -63,6 +71,7 @@ __all__ = [
     "Palette",
     "Place",
     "Precision",
+    "Pretraining",
     "PreviewOptions",
     "ReferenceOptions",
     "ReportOptions",
@@ -73,6 +82,7 @@ __all__ = [
     "StopWhen",
     "Strips",
     "Tiles",
+    "TrainingRequest",
     "build",
     "leaves",
     "parse_hint",

@@ -1,4 +1,4 @@
-"""What a result says about where its colours come from."""
+"""Options for what an output says about its colours."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ OTHER_SOURCE_TYPES = (
 
 @dataclass(frozen=True, kw_only=True)
 class Disclosure(Options):
-    """How an output says that its colour was added."""
+    """How an output states that its colour was added."""
 
     source_type: Annotated[
         SourceType,

@@ -41,7 +41,9 @@ class EvaluationOptions(SampleOptions):
     models: tuple[str, ...]
     """Names or folders of weights, as `weights.find` takes them."""
     compare: bool = False
-    """Two models are set side by side: captions on the sheet, differences in the table."""
+    """Whether two models are compared: captions on the sheet, differences in the table."""
+    held: Path | None = None
+    """A weights folder: only the photographs that its training held out are used."""
     precision: str = "fp32"
     """`fp32`, `bf16` or `fp16`, already decided."""
 
@@ -69,6 +71,15 @@ class EvaluationRequest(SampleOptions, DeviceOptions):
             "NAME__input_PLATE.EXT."
         ),
     ] = None
+    held: Annotated[
+        Path | None,
+        Option(
+            "A weights folder: measure only on the photographs of --data that its training held out.", metavar="DIR"
+        ),
+    ] = None
+    csv: Annotated[
+        Path | None, Option("CSV to write: the numbers of every picture, for each model.", check=ends_in(".csv"))
+    ] = None
     plot: Annotated[
         Path | None, Option("With --film: PNG to draw mean a and b over time in.", check=ends_in(".png"))
     ] = None
@@ -78,18 +89,21 @@ class EvaluationRequest(SampleOptions, DeviceOptions):
     compare: Annotated[
         tuple[str, str] | None,
         Option(
-            "Set two weights side by side, for example before and after adversarial training: a captioned sheet "
-            "(compare.png, or --sheet) and a column of differences.",
+            "Compare two weights, for example before and after adversarial training: a captioned sheet (compare.png, "
+            "or --sheet), a column of differences, and whether they are more than chance.",
             metavar="A B",
         ),
     ] = None
     write_card: Annotated[
         bool,
         Option(
-            "Write each model's numbers into its card as numbers/test. With --confidence, write only its median doubt "
-            "as numbers/confidence; later runs with --confidence judge by it."
+            "Write each model's numbers to its card as numbers/test. With --confidence, write only its median doubt, "
+            "as numbers/confidence; later runs with --confidence use it."
         ),
     ] = False
+    force: Annotated[bool, Option("With --write-card: change the cards of the weights that come with the program.")] = (
+        False
+    )
     confidence: Annotated[
         bool, Option("Measure instead how well signs of doubt rank with the true error (Spearman).")
     ] = False
@@ -109,10 +123,13 @@ class EvaluationRequest(SampleOptions, DeviceOptions):
         require(not draws, "--confidence: draws no sheet; leave --sheet out, and name the weights with --model")
         excluded = self.plates and (self.limit or self.confidence or self.write_card or self.compare)
         require(not excluded, "--plates: goes with none of --limit, --confidence, --write-card and --compare")
+        require(not (self.plates and (self.held or self.csv)), "--plates: goes with neither --held nor --csv")
+        require(not (self.confidence and (self.held or self.csv)), "--confidence: goes with neither --held nor --csv")
+        require(self.write_card or not self.force, "--force: goes with --write-card alone")
 
     def _check_film(self, film: Path) -> None:
         others = self.data or self.plates or self.compare or self.limit or self.sheet or self.write_card
-        alone = not (others or self.confidence or self.size != EvaluationRequest.size)
+        alone = not (others or self.held or self.csv or self.confidence or self.size != EvaluationRequest.size)
         require(alone, "--film: goes with --model, --plot, --json, --device and --precision alone")
         require("%" in film.name or film.exists(), f"--film {film}: there is no such film")
 
@@ -133,5 +150,6 @@ class EvaluationRequest(SampleOptions, DeviceOptions):
             limit=self.limit,
             sheet=self.sheet or (Path("compare.png") if self.compare else None),
             compare=self.compare is not None,
+            held=self.held,
             precision=precision,
         )

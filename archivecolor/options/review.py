@@ -1,4 +1,4 @@
-"""What a person looks at: a sheet of candidates, and the review page of a run."""
+"""Options of the candidate sheet and of the review page."""
 
 from __future__ import annotations
 

@@ -123,6 +123,21 @@ class RunOptions(ColorizerOptions):
     address: Annotated[
         str, Option("Address of the Ray cluster, or auto; without it, a cluster is started on this machine.")
     ] = ""
+    exclude: Annotated[
+        tuple[str, ...],
+        Option(
+            "Skip files and folders with such a name (*_thumb.jpg), or path below INPUT (1920/*). May be repeated.",
+            metavar="GLOB",
+        ),
+    ] = ()
+    include: Annotated[
+        tuple[str, ...],
+        Option(
+            "Do not skip these, although --exclude or the list of system folders (@eaDir, #recycle, ...) names them. "
+            "May be repeated.",
+            metavar="GLOB",
+        ),
+    ] = ()
     limit: Annotated[int | None, Option("Only the first N pictures.", metavar="N", check=at_least(1))] = None
     max_megapixels: Annotated[float, Option("Refuse larger pictures before decoding them.", check=above(0))] = 500
     redo: Annotated[

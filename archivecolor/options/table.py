@@ -35,7 +35,7 @@ class Check:
     """Follows the flag and the value in the error message: `must be above 0`."""
 
     def or_zero(self, meaning: str) -> Check:
-        """This, or 0; `meaning` says what 0 is for."""
+        """This check, or 0; `meaning` explains 0."""
         return Check(lambda value: value == 0 or self.allows(value), f"{self.words}, or 0 {meaning}")
 
 

@@ -35,7 +35,7 @@ class StageOptions:
     validation_size: int = 128
     checkpoint_minutes: float = 4.0
     settings: dict[str, float | str] = field(default_factory=dict)
-    """What only this kind of stage knows, for the card."""
+    """Options that only this kind of stage has, for the card."""
 
     def __post_init__(self) -> None:
         require(self.pictures > 0, f"--pictures {self.pictures}: must be at least 1")
@@ -49,44 +49,6 @@ class StageOptions:
         for side, share in self.sizes:
             require(side > 0 and side % stride == 0, f"--sizes {side}: {self.model} needs multiples of {stride}")
             require(share > 0, f"--sizes {side}:{share}: the share must be above 0")
-
-
-@dataclass(frozen=True)
-class PreviewOptions:
-    """A sheet of photographs as the network sees them."""
-
-    data: Path
-    sheet: Path
-    count: int = 8
-    times: int = 5
-    """How often each photograph is aged."""
-    size: int = 192
-    """The side of a tile in pixels."""
-    seed: int = 0
-
-    def __post_init__(self) -> None:
-        require(self.sheet.suffix == ".png", f"--out {self.sheet}: must end in .png")
-        require(1 <= self.count <= 100, f"--count {self.count}: must be from 1 to 100")
-        require(1 <= self.times <= 100, f"--times {self.times}: must be from 1 to 100")
-        require(64 <= self.size <= 1024, f"--size {self.size}: must be from 64 to 1024")
-        require(self.seed >= 0, f"--seed {self.seed}: must be 0 or more")
-
-
-@dataclass(frozen=True)
-class LrSearchOptions:
-    """A look for the learning rate of a pre-training."""
-
-    stage: StageOptions
-    """Of its sizes, the first is used."""
-    encoder: str = "imagenet"
-    chroma_weight: float = 0.5
-    steps: int = 100
-    plot: Path | None = None
-
-    def __post_init__(self) -> None:
-        require(20 <= self.steps <= 10_000, f"--steps {self.steps}: must be from 20 to 10000")
-        require(self.chroma_weight >= 0, f"--chroma-weight {self.chroma_weight:g}: must be 0 or more")
-        require(self.plot is None or self.plot.suffix == ".png", f"--plot {self.plot}: must end in .png")
 
 
 @dataclass(frozen=True)
@@ -120,7 +82,7 @@ class AppearanceOptions:
         return any(self._weights().values())
 
     def settings(self) -> dict[str, float | str]:
-        """For the recipe on the card: what counts, and nothing of the rest."""
+        """For the recipe on the card: only the losses in use."""
         target = {"colour_target": self.colour_target} if self.colour_weight else {}
         return {**{name: value for name, value in self._weights().items() if value}, **target}
 
@@ -159,7 +121,7 @@ class DistillationOptions:
         require(not both, "--teacher-weight: does not go with --soft-target; leave one of them out")
 
     def settings(self) -> dict[str, float | str]:
-        """For the recipe on the card: what was asked for, and nothing of the rest."""
+        """For the recipe on the card: only the options in use."""
         beside: dict[str, float | str] = {}
         if self.soft_target:
             beside = {"soft_target": self.soft_target, "soft_weight": self.soft_weight}
@@ -252,10 +214,10 @@ LARGEST_VALIDATION = 256
 
 
 def validation_side(model: str, sizes: tuple[tuple[int, float], ...] = ()) -> int:
-    """The side that validations look at: the largest that is trained at, from 128 to 256; pix2pix knows only 256.
+    """The side of validation pictures: the largest side in the training, from 128 to 256; pix2pix takes only 256.
 
-    At 128 a training there can seem to win what it has not won at 256, where weights are used: measured, see
-    weights/LOG.md, run 13.
+    At 128 px a training can seem to gain what it does not gain at 256 px, where weights are used (weights/LOG.md, run
+    13).
     """
     if model == "pix2pix":
         return 256

@@ -10,16 +10,18 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import torch
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from archivecolor import files, weights
-from archivecolor.errors import UsageError
+from archivecolor.errors import UsageError, WeightsError
 from archivecolor.options import StageOptions
 from archivecolor.training.dataset import Batch
 
 FILE = "checkpoint.safetensors"
+BEST = "guard"
+"""The name of the module that keeps the best average (`early_stopping.EarlyStopping`)."""
 JsonObject = dict[str, Any]
 """A JSON object: the metadata of a file, or the fields of a `weights.Card` that are known while a stage trains."""
 
@@ -100,17 +102,31 @@ def save(folder: Path, stage: StageOptions, step: Step, average: Average, state:
         save_file({k: v.contiguous().cpu() for k, v in tensors.items()}, part, {"about": json.dumps(about)})
 
 
+@contextmanager
+def damaged_file(path: Path) -> Iterator[None]:
+    """Reading a file of a training: what shows that it is damaged becomes a WeightsError."""
+    try:
+        yield
+    except (SafetensorError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise WeightsError(
+            f"{path}: is damaged ({error}), so this training cannot be resumed; restore the file, or choose "
+            "another --out"
+        ) from error
+
+
 def read_about(stage: StageOptions) -> JsonObject | None:
     """The metadata of the checkpoint in `stage.out`, or None if there is none.
 
     Raises:
         UsageError: the checkpoint belongs to another model or stage.
+        WeightsError: it is damaged.
     """
     path = stage.out / FILE
     if not path.exists():
         return None
-    with safe_open(path, framework="pt") as file:
+    with damaged_file(path), safe_open(path, framework="pt") as file:
         about: JsonObject = json.loads(file.metadata()["about"])
+        about["model"], about["stage"], about["pictures"]  # KeyError if one is missing
     if (about["model"], about["stage"]) != (stage.model, stage.name):
         raise UsageError(
             f"{stage.out}: contains a {about['stage']} training of {about['model']}, not a {stage.name} of "
@@ -132,8 +148,11 @@ def restore(stage: StageOptions, step: Step, average: Average) -> TrainingState:
     with safe_open(path, framework="pt") as file:
         tensors: dict[str, Tensor] = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
     for name, module in step.modules().items():
+        values = _strip_prefix(tensors, f"module/{name}/")
+        if name == BEST and not values:
+            continue  # a pre-training of an older version, which kept no best average
         try:
-            module.load_state_dict(_strip_prefix(tensors, f"module/{name}/"))
+            module.load_state_dict(values)
         except RuntimeError as error:
             raise UsageError(
                 f"{path}: does not contain the {name} of this training (another --teacher-weight, "

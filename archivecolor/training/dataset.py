@@ -6,11 +6,13 @@ Batch number k is a pure function of (seed, k), so a resumed training sees the s
 from __future__ import annotations
 
 import hashlib
+import json
 from collections import Counter, deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import cv2
 import joblib
@@ -19,7 +21,7 @@ import torch
 from torch import Tensor
 
 from archivecolor import photo
-from archivecolor.errors import NoInputError, PictureError
+from archivecolor.errors import MachineColoredError, NoInputError, PictureError, UsageError
 from archivecolor.imaging import lab
 from archivecolor.imaging.arrays import ByteArray
 from archivecolor.training.aging import age_batch
@@ -36,6 +38,12 @@ MARGIN_SHARE = 0.15
 MIN_SIDE = 64
 """In pixels; smaller pictures are not used."""
 
+TRAINING_FILES = ("card.json", "checkpoint.safetensors", "history.jsonl")
+"""A folder that contains one of these is a weights folder, or will be one."""
+
+SPLIT = "split.json"
+"""The file in a weights folder that says which pictures were for training and which for validation."""
+
 ReadRgb = Callable[[Path], ByteArray]
 """Reads a picture as sRGB, uint8 (H, W, 3). Raises `PictureError` if it cannot."""
 
@@ -43,26 +51,47 @@ ReadRgb = Callable[[Path], ByteArray]
 def find(source: Path) -> list[Path]:
     """Lists the photographs in a folder and its subfolders, or those that a text file names, one per line.
 
-    Always in the same order.
+    Always in the same order. Pictures in weights folders are not listed: they are samples of a training.
 
     Raises:
         NoInputError: there are none.
     """
     if source.is_dir():
-        paths = sorted(p for p in source.rglob("*") if p.suffix.lower() in photo.SUFFIXES and p.is_file())
+        made = {path.parent for name in TRAINING_FILES for path in source.rglob(name)}
+        paths = sorted(
+            path
+            for path in source.rglob("*")
+            if path.suffix.lower() in photo.SUFFIXES and path.is_file() and made.isdisjoint(path.parents)
+        )
     elif source.is_file():
-        try:
-            lines = source.read_text(encoding="utf-8").splitlines()
-        except UnicodeDecodeError as error:
-            raise NoInputError(
-                f"{source}: is neither a folder nor a text file; name the folder of the photographs, or a list of them"
-            ) from error
-        paths = [source.parent / line.strip() for line in lines if line.strip()]
+        paths = read_list(source)
     else:
         raise NoInputError(f"{source}: no such folder or list of photographs")
     if not paths:
         raise NoInputError(f"{source}: contains no photographs ({', '.join(sorted(photo.SUFFIXES))})")
     return paths
+
+
+def read_list(file: Path) -> list[Path]:
+    """The paths in a text file, one per line, each once. Relative paths begin at the file's folder.
+
+    Empty lines and comments (`# ...`) are skipped. A path may have quotes around it or begin with `~`.
+
+    Raises:
+        NoInputError: it is not a text file.
+    """
+    try:
+        lines = file.read_text(encoding="utf-8-sig").splitlines()
+    except UnicodeDecodeError as error:
+        raise NoInputError(
+            f"{file}: is neither a folder nor a text file; name the folder of the photographs, or a list of them"
+        ) from error
+    if any("\0" in line for line in lines):
+        raise NoInputError(f"{file}: contains a NUL byte, so it is not a list of photographs")
+    names = [line.strip() for line in lines]
+    names = [name for name in names if name and not name.startswith("#")]
+    unquoted = [name[1:-1] if len(name) > 1 and name[0] == name[-1] and name[0] in "\"'" else name for name in names]
+    return list(dict.fromkeys(file.parent / Path(name).expanduser() for name in unquoted))
 
 
 def split_train_validation(paths: Sequence[Path], root: Path) -> tuple[list[Path], list[Path]]:
@@ -122,6 +151,22 @@ class PhotoSet:
         return dict(Counter(self.reasons.values()))
 
 
+def read_split(folder: Path) -> dict[str, dict[str, Any]]:
+    """Which pictures a training used and held out: `train` and `val`, each with `pictures` (names) and `left_out`.
+
+    Raises:
+        UsageError: the folder has no record of it, or a damaged one.
+    """
+    path = folder / SPLIT
+    try:
+        split = json.loads(path.read_text(encoding="utf-8"))
+        for side in ("train", "val"):
+            split[side]["pictures"], split[side]["left_out"]  # KeyError if one is missing
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise UsageError(f"{path}: cannot be read as the split of a training ({error})") from error
+    return split
+
+
 def evenly_spaced(count: int, limit: int) -> list[int]:
     """At most `limit` of the numbers below `count`, evenly spaced; always the same."""
     return list(range(count)) if count <= limit else [i * count // limit for i in range(limit)]
@@ -137,8 +182,10 @@ def decode(path: Path, read: ReadRgb, short_side: int) -> tuple[ByteArray | None
     """Reads a picture and reduces it to at most `short_side` pixels. Returns None and the reason if it is rejected."""
     try:
         rgb = read(path)
+    except MachineColoredError:
+        return None, "coloured by archivecolor"
     except PictureError:
-        return None, "unreadable"
+        return None, "unreadable" if path.exists() else "missing"
     if reason := rejection_reason(rgb):
         return None, reason
     scale = short_side / min(rgb.shape[:2])

@@ -1,9 +1,10 @@
-"""Early stopping of adversarial training: the best average is kept, and a collapsed training ends."""
+"""The best average of a training is kept, and a collapsed training ends early."""
 
 from __future__ import annotations
 
 import copy
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -12,11 +13,10 @@ import torch
 from torch import Tensor, nn
 
 from archivecolor.errors import UsageError
-from archivecolor.options import AdversarialOptions, StageOptions, StopWhen
+from archivecolor.options import StageOptions, StopWhen
 from archivecolor.training import checkpoint, figures, loop
-from archivecolor.training.checkpoint import Average, JsonObject
-from archivecolor.training.dataset import PhotoSet
-from archivecolor.training.gan import GanStep
+from archivecolor.training.checkpoint import Average, JsonObject, Step
+from archivecolor.training.dataset import Batch, PhotoSet
 
 COLOURFULNESS_COST = 0.45
 """The cost of one per cent of colourfulness, in per cent of L1.
@@ -85,8 +85,22 @@ class EarlyStopping(nn.Module):
         if self.limits is None:
             return False
         l1, colour = numbers["val_l1"], numbers["val_colour"]
+        if not (math.isfinite(l1) and math.isfinite(colour)):
+            return True
         pale = self.state.coloured and colour < self.limits.colour_low
         return l1 > self.limits.l1 * start_l1 or colour > self.limits.colour_high or pale
+
+    def has_only_untrained(self) -> bool:
+        """Whether the best average so far is that of a network from before its first step."""
+        return not self.parent and self.state.kept_at == 0
+
+    def is_better(self, numbers: dict[str, float]) -> bool:
+        """Whether the average of this validation is better than the best one so far."""
+        state = self.state
+        if not state.numbers:
+            return True
+        cost = validation_cost(numbers, state.start_l1)  # if it is not a number, the comparison is false
+        return cost < state.cost and not self.is_outside_limits(numbers, state.start_l1)
 
     def update(self, pictures: int, numbers: dict[str, float], values: Mapping[str, Tensor]) -> None:
         """Counts a validation of the average `values`. The same validation again changes nothing."""
@@ -95,8 +109,8 @@ class EarlyStopping(nn.Module):
             return
         start_l1 = state.start_l1 if state.numbers else numbers["val_l1"]
         outside = self.is_outside_limits(numbers, start_l1)
-        cost = validation_cost(numbers, start_l1)
-        if not state.numbers or (cost < state.cost and not outside):
+        if self.is_better(numbers):
+            cost = validation_cost(numbers, start_l1)
             state = replace(state, cost=cost, kept_at=pictures, numbers=numbers)
             self.best.load_state_dict(values)
         coloured = self.limits is not None and numbers["val_colour"] >= self.EXCEEDED * self.limits.colour_low
@@ -121,63 +135,95 @@ class EarlyStopping(nn.Module):
         """
         about = json.loads(bytes(state.tolist()))
         if about["parent"] != self.parent:
+            first, now = (
+                f"the weights {sha256[:16]}…" if sha256 else "nothing" for sha256 in (about["parent"], self.parent)
+            )
             raise UsageError(
-                f"--from: the training in --out started from the weights {about['parent'][:16]}…, not from "
-                f"{self.parent[:16]}…; repeat the first command, or choose another --out"
+                f"--from: the training in --out started from {first}, not from {now}; repeat the first command, or "
+                "choose another --out"
             )
         self.state = StoppingState(**about["standing"])
 
 
-class FinetuningStep(GanStep):
-    """A `GanStep` that starts from finished weights, with early stopping.
+class BestAverageStep:
+    """A step whose best average is published, with early stopping. The average before the first step counts too.
 
-    History and samples show the present average. The best average is published.
+    The history shows the present average; samples and weights are the best one's.
+
+    Args:
+        step: how the network learns.
+        limits: see `EarlyStopping`; None: the training never ends early.
+        parent: the SHA-256 of the weights that it starts from; empty if it starts from nothing.
     """
 
-    def __init__(
-        self,
-        network: nn.Module,
-        options: AdversarialOptions,
-        lr: float,
-        precision: str,
-        device: torch.device,
-        parent: str,
-        norms_frozen: bool = True,
-    ) -> None:
-        super().__init__(network, options, lr, precision, device, norms_frozen)
-        self.early_stopping = EarlyStopping(self.network, options.stop_when, parent)
+    def __init__(self, step: Step, limits: StopWhen | None, parent: str) -> None:
+        self.step = step
+        self.early_stopping = EarlyStopping(step.network, limits, parent)
+        self._uncounted: StoppingState | None = None
+        """The validation that Ctrl-C caused, if its average is better than all that count."""
+        self._uncounted_values: dict[str, Tensor] = {}
+
+    @property
+    def network(self) -> nn.Module:
+        return self.step.network
+
+    def modules(self) -> dict[str, nn.Module]:
+        return {**self.step.modules(), checkpoint.BEST: self.early_stopping}
+
+    def optimizers(self) -> dict[str, torch.optim.Optimizer]:
+        return self.step.optimizers()
+
+    def __call__(self, batch: Batch, lr: float) -> dict[str, float]:
+        return self.step(batch, lr)
+
+    @property
+    def best(self) -> StoppingState:
+        """The validation of the average that is published."""
+        return self._uncounted or self.early_stopping.state
 
     def best_numbers(self) -> dict[str, float]:
         """The numbers of the average that is published."""
-        state = self.early_stopping.state
-        return {**(state.numbers or {}), "kept_at": state.kept_at}
+        return {**(self.best.numbers or {}), "kept_at": self.best.kept_at}
 
-    def modules(self) -> dict[str, nn.Module]:
-        return {**super().modules(), "guard": self.early_stopping}  # the name is a key in the checkpoint
+    def best_values(self) -> dict[str, Tensor]:
+        """The parameters and buffers of the average that is published."""
+        return self._uncounted_values if self._uncounted else self.early_stopping.best.state_dict()
 
     def validate(
-        self, network: nn.Module, average: Average, validation: PhotoSet, stage: StageOptions
+        self, network: nn.Module, average: Average, validation: PhotoSet, stage: StageOptions, pictures: int
     ) -> dict[str, float]:
         """The numbers of the average, and `kept_at`, how many pictures the best one had seen.
 
         The validation that Ctrl-C causes does not count for early stopping, because an unbroken training would not have
-        it. Else the best average would depend on where the training was interrupted.
+        it. Else the best average would depend on where the training was interrupted. It is published all the same if
+        the only other average is that of an untrained network.
         """
-        numbers, pictures = loop.validate(network, average, validation, stage), int(self.pictures)
+        numbers = loop.validate(network, average, validation, stage, pictures)
+        self._uncounted = None
         if pictures % stage.validate_every < stage.batch or pictures >= stage.pictures:
             self.early_stopping.update(pictures, numbers, average.values)
-        return {**numbers, "kept_at": self.early_stopping.state.kept_at}
+        elif self.early_stopping.has_only_untrained() and self.early_stopping.is_better(numbers):
+            self._uncounted = replace(self.early_stopping.state, kept_at=pictures, numbers=numbers)
+            self._uncounted_values = {key: value.clone() for key, value in average.values.items()}
+        return {**numbers, "kept_at": self.best.kept_at}
+
+    def write_samples(self, folder: Path, network: nn.Module, _: dict[str, Tensor], validation: PhotoSet) -> None:
+        """Writes sample pictures of the best average."""
+        figures.write_samples(folder, network, self.best_values(), validation)
 
     def publish(self, folder: Path, network: nn.Module, _: Mapping[str, Tensor], card: JsonObject) -> None:
         """Writes the best average as a weights folder, with its own numbers on the card."""
-        state = self.early_stopping.state
-        training = card["numbers"]["training"] | {"validation": state.numbers, "kept_at": state.kept_at}
+        best = self.best
+        training = card["numbers"]["training"] | {"validation": best.numbers, "kept_at": best.kept_at}
         if self.early_stopping.should_stop:
             training["stopped"] = f"{EarlyStopping.MAX_STRIKES} validations in a row were outside the limits"
-        if state.kept_at == 0 and state.judged_at > 0:
+        if self.is_unchanged():
             training["unchanged"] = "no average was better than the weights it began from"
-        best = self.early_stopping.best.state_dict()
-        checkpoint.publish(folder, network, best, {**card, "numbers": {"training": training}})
+        checkpoint.publish(folder, network, self.best_values(), {**card, "numbers": {"training": training}})
+
+    def is_unchanged(self) -> bool:
+        """Whether no average so far was better than the weights that the training started from."""
+        return bool(self.early_stopping.parent) and self.best.kept_at == 0 and self.best.judged_at > 0
 
     def validator(self) -> loop.Validator:
-        return loop.Validator(self.validate, figures.write_samples, self.publish)
+        return loop.Validator(self.validate, self.write_samples, self.publish)

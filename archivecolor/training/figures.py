@@ -33,9 +33,19 @@ def append_history(folder: Path, row: dict[str, float]) -> None:
 
 
 def read_history(folder: Path) -> list[dict[str, float]]:
-    """The rows of `history.jsonl`; empty if there is no such file."""
+    """The rows of `history.jsonl`; empty if there is no such file.
+
+    Raises:
+        WeightsError: the file is damaged.
+    """
     path = folder / HISTORY
-    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()] if path.exists() else []
+    if not path.exists():
+        return []
+    with checkpoint.damaged_file(path):
+        rows: list[dict[str, float]] = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+        for row in rows:
+            row["pictures"]  # KeyError if it is missing
+    return rows
 
 
 def require_matplotlib() -> None:

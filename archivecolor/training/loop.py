@@ -22,14 +22,12 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from archivecolor.imaging import metrics
+from archivecolor.errors import DivergedError
 from archivecolor.options import StageOptions
 from archivecolor.training import checkpoint, distributed, figures
 from archivecolor.training.checkpoint import Average, JsonObject, Step, TrainingState
-from archivecolor.training.compute import autocast, to_device
-from archivecolor.training.dataset import Batch, PhotoSet, training_batch, validation_batch
-
-VALIDATION_BATCH = 16
+from archivecolor.training.dataset import Batch, PhotoSet, training_batch
+from archivecolor.training.validation import measure, summary
 
 
 @dataclass(frozen=True)
@@ -78,8 +76,8 @@ def size_at(done: float, sizes: tuple[tuple[int, float], ...]) -> int:
 class Validator:
     """How a stage's averaged network is validated, shown and published."""
 
-    validate: Callable[[nn.Module, Average, PhotoSet, StageOptions], dict[str, float]]
-    """The numbers of the average on the validation pictures."""
+    validate: Callable[[nn.Module, Average, PhotoSet, StageOptions, int], dict[str, float]]
+    """The numbers of the average on the validation pictures; the last argument is how many pictures it has seen."""
     write_samples: Callable[[Path, nn.Module, dict[str, Tensor], PhotoSet], None]
     """Writes sample pictures into the folder."""
     publish: Callable[[Path, nn.Module, dict[str, Tensor], JsonObject], object]
@@ -103,17 +101,29 @@ def run(
 
     Returns:
         The last validation's numbers.
+
+    Raises:
+        DivergedError: a loss became infinite or NaN. State and weights are those before it.
     """
     distributed.check_batch_size(stage.batch)
     training = _Training(stage, step, validation, validator or COLORIZER)
+    diverged: DivergedError | None = None
     if training.state.pictures < stage.pictures:
-        _train(training, train, on_progress, should_stop)
+        try:
+            _train(training, train, on_progress, should_stop)
+        except DivergedError as error:
+            diverged = error
         training.save()  # before the validation, which takes minutes: a second Ctrl-C may cut it short
     if training.state.validated_at != training.state.pictures:
         training.validate(on_progress)
         training.save()
     training.publish(card)
     distributed.barrier()
+    if diverged:
+        raise DivergedError(
+            f"{stage.out}: the loss is not a number after {training.state.pictures} pictures ({diverged}); the folder "
+            f"has the weights from before. Resume with a lower --lr (it was {stage.lr:g}), or choose another --out"
+        )
     return training.state.numbers
 
 
@@ -169,7 +179,7 @@ class _Training:
     def validate(self, on_progress: OnProgress) -> None:
         """Validates the average and writes history, curves and samples."""
         stage, pictures, started = self.stage, self.state.pictures, time.monotonic()
-        numbers = self.validator.validate(self.step.network, self.average, self.validation, stage)
+        numbers = self.validator.validate(self.step.network, self.average, self.validation, stage, pictures)
         self._set_state(pictures, numbers, pictures)
         rate = min(len(self.validation), stage.validation_pictures) / (time.monotonic() - started)
         on_progress(TrainingProgress(stage.name, pictures, stage.pictures, stage.validation_size, numbers, rate, True))
@@ -222,39 +232,11 @@ class _BatchPrefetcher:
         self.pool.shutdown(wait=False, cancel_futures=True)
 
 
-@torch.inference_mode()
-def predict(network: nn.Module, l_net: Tensor, precision: str) -> Tensor:
-    """l_net (N, 1, H, W) -> ab_net (N, 2, H, W), float32, on the CPU. The network must be in evaluation mode."""
-    device = next(network.parameters()).device
-    with autocast(precision, device):
-        ab_net: Tensor = network(to_device(l_net, device))
-    return ab_net.float().cpu()
-
-
-def validate(network: nn.Module, average: Average, validation: PhotoSet, stage: StageOptions) -> dict[str, float]:
-    """Measures the average on validation pictures at `stage.validation_size`.
-
-    Returns:
-        `val_l1`, of ab_net; `val_psnr_gain`, PSNR above that of the grey picture, in dB; `val_colour`, colourfulness
-        divided by the true pictures'.
-    """
-    with checkpoint.temporary_values(network, average.values):
-        errors, psnrs, grey_psnrs, predicted, true = [], [], [], [], []
-        for start in range(0, min(len(validation), stage.validation_pictures), VALIDATION_BATCH):
-            batch = validation_batch(validation, start, VALIDATION_BATCH, stage.validation_size)
-            ab_net = predict(network, batch.l_net, stage.precision)
-            errors.append((ab_net - batch.ab_net).abs().mean(dim=(1, 2, 3)))
-            pictures = (batch.colorized(ab_net), batch.colorized(ab_net * 0), batch.rgb)
-            for rgb, grey, truth in zip(*(p.permute(0, 2, 3, 1).numpy() for p in pictures), strict=True):
-                psnrs.append(metrics.psnr(rgb, truth))
-                grey_psnrs.append(metrics.psnr(grey, truth))
-                predicted.append(metrics.colourfulness(rgb))
-                true.append(metrics.colourfulness(truth))
-    return {
-        "val_l1": round(float(torch.cat(errors).mean()), 5),
-        "val_psnr_gain": round(sum(psnrs) / len(psnrs) - sum(grey_psnrs) / len(grey_psnrs), 3),
-        "val_colour": round(sum(predicted) / sum(true), 3),
-    }
+def validate(
+    network: nn.Module, average: Average, validation: PhotoSet, stage: StageOptions, _pictures: int = 0
+) -> dict[str, float]:
+    """Measures the average on validation pictures; see `validation.summary` for the numbers."""
+    return summary(measure(network, average.values, validation, stage))
 
 
 COLORIZER = Validator(validate, figures.write_samples, checkpoint.publish)

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 
+from archivecolor.errors import DivergedError
 from archivecolor.training import distributed
 
 
@@ -41,6 +44,19 @@ class LossScale(nn.Module):
         self.scaler.load_state_dict({**self.scaler.state_dict(), "scale": scale, "_growth_tracker": int(steps)})
 
 
+def parameter_groups(network: nn.Module, decoder_lr_ratio: float) -> list[dict[str, Any]]:
+    """The parameters for an optimizer: the encoder learns at the stage's rate, all else at a multiple of it.
+
+    An encoder from ImageNet must be kept, while a decoder starts from nothing.
+    """
+    encoder = getattr(network, "encoder", None)
+    if encoder is None or decoder_lr_ratio == 1:
+        return [{"params": list(network.parameters())}]
+    own = {id(parameter) for parameter in encoder.parameters()}
+    decoder = [parameter for parameter in network.parameters() if id(parameter) not in own]
+    return [{"params": list(encoder.parameters())}, {"params": decoder, "lr_ratio": decoder_lr_ratio}]
+
+
 class OptimStep:
     """An optimizer and everything around its step.
 
@@ -57,15 +73,24 @@ class OptimStep:
         return {name: self.scale} if self.scale.scaler.is_enabled() else {}
 
     def __call__(self, loss: Tensor, lr: float) -> None:
-        """Backward pass and one step at this learning rate."""
-        for group in self.optimizer.param_groups:
-            group["lr"] = lr
-        self.optimizer.zero_grad(set_to_none=True)
+        """Backward pass and one step at this learning rate.
+
+        Raises:
+            DivergedError: the loss or a gradient is infinite or NaN. No parameter has changed. In fp16 overflows are
+                usual; such a step is skipped instead.
+        """
         scaler = self.scale.scaler
+        if not scaler.is_enabled() and distributed.any_process(not bool(torch.isfinite(loss.detach()))):
+            raise DivergedError(f"loss {float(loss.detach()):g}")
+        for group in self.optimizer.param_groups:
+            group["lr"] = lr * group.get("lr_ratio", 1.0)
+        self.optimizer.zero_grad(set_to_none=True)
         scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
         parameters = [p for group in self.optimizer.param_groups for p in group["params"]]
         distributed.average_gradients(parameters)
         scaler.unscale_(self.optimizer)
-        nn.utils.clip_grad_norm_(parameters, 1.0)
+        norm = nn.utils.clip_grad_norm_(parameters, 1.0)
+        if not scaler.is_enabled() and not bool(torch.isfinite(norm)):
+            raise DivergedError(f"norm of the gradients {float(norm):g}")
         scaler.step(self.optimizer)
         scaler.update()

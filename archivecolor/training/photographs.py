@@ -10,16 +10,14 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from archivecolor import files, photo
-from archivecolor.errors import UsageError
+from archivecolor import files, photo, provenance
+from archivecolor.errors import MachineColoredError, UsageError
 from archivecolor.imaging import luminance
 from archivecolor.imaging.arrays import ByteArray
 from archivecolor.imaging.orientation import to_upright
 from archivecolor.options import LARGEST_VALIDATION, StageOptions
-from archivecolor.training import dataset, distributed
+from archivecolor.training import checkpoint, dataset, distributed
 from archivecolor.training.dataset import PhotoSet
-
-SPLIT = "split.json"
 
 OnRead = Callable[[str, int, int], None]
 """Called while photographs are read, with what is read, how many are done, and of how many."""
@@ -29,9 +27,12 @@ def read_rgb(path: Path) -> ByteArray:
     """The first page of a colour picture, upright, as sRGB, uint8 (H, W, 3).
 
     Raises:
+        MachineColoredError: this program has made its colours.
         PictureError: it cannot be read.
     """
     page = photo.read(path).pages[0]
+    if provenance.is_machine_colored(page.xmp):
+        raise MachineColoredError(f"{path}: its colours were made by this program")
     rgb = luminance.to_srgb8(page.samples, page.icc)
     return np.ascontiguousarray(to_upright(rgb, page.orientation, axes=(0, 1)))
 
@@ -107,14 +108,17 @@ def save_split(out: Path, photographs: Photographs, resumed: bool) -> None:
     Raises:
         UsageError: that training has other pictures. It cannot be resumed, because the order of its pictures depends on
             all of them.
+        WeightsError: the file is damaged.
     """
     sets = {"train": photographs.train, "val": photographs.validation}
     split = {name: {"pictures": photos.names, "left_out": photos.reasons} for name, photos in sets.items()}
-    path = out / SPLIT
+    path = out / dataset.SPLIT
     if path.exists() and resumed:
-        before = json.loads(path.read_text(encoding="utf-8"))
+        with checkpoint.damaged_file(path):
+            before = json.loads(path.read_text(encoding="utf-8"))
+            names_before = {name: set(before[name]["pictures"]) for name in sets}
         for name, photos in sets.items():
-            old, new = set(before[name]["pictures"]), set(photos.names)
+            old, new = names_before[name], set(photos.names)
             gone, added = old - new, new - old
             if gone or added:
                 example = sorted(gone | added)[0]

@@ -11,7 +11,7 @@ from archivecolor.training.appearance_loss import Prediction, appearance_losses
 from archivecolor.training.compute import autocast, to_device
 from archivecolor.training.dataset import Batch
 from archivecolor.training.lite0_features import Lite0
-from archivecolor.training.optim_step import OptimStep, set_train_mode
+from archivecolor.training.optim_step import OptimStep, parameter_groups, set_train_mode
 
 TYPICAL_CHROMA = 0.14
 """Mean chroma of a colour photograph, in the network's range (15 Lab units)."""
@@ -67,6 +67,7 @@ class PretrainStep:
         appearance: losses of the colorized picture beside L1.
         lite0: needed if `appearance.needs_lite0`.
         norms_frozen: see `set_train_mode`.
+        decoder_lr_ratio: see `parameter_groups`.
     """
 
     def __init__(
@@ -79,12 +80,13 @@ class PretrainStep:
         appearance: AppearanceOptions | None = None,
         lite0: Lite0 | None = None,
         norms_frozen: bool = False,
+        decoder_lr_ratio: float = 1.0,
     ) -> None:
         self.chroma_weight, self.soft, self.norms_frozen = chroma_weight, soft, norms_frozen
         self.appearance, self.lite0 = appearance or AppearanceOptions(), lite0
         self.network = to_device(network, device)
         self.precision, self.device = precision, device
-        self.optimizer = torch.optim.AdamW(self.network.parameters(), weight_decay=1e-2)
+        self.optimizer = torch.optim.AdamW(parameter_groups(self.network, decoder_lr_ratio), weight_decay=1e-2)
         self.optim_step = OptimStep(self.optimizer, precision, device)
 
     def modules(self) -> dict[str, nn.Module]:

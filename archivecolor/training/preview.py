@@ -41,5 +41,5 @@ def preview(options: PreviewOptions, read: ReadRgb, on_decoded: Callable[[int], 
     photos = dataset.load(sample, read, options.size, options.data, on_decoded)
     shown = dataset.evenly_spaced(len(photos), options.count)
     crops = [dataset.centre_crop(photos.pictures[i], options.size) for i in shown]
-    figures.write_sheet(options.sheet, sheet_rows(crops, options.times, options.seed))
+    figures.write_sheet(options.out, sheet_rows(crops, options.times, options.seed))
     return len(crops)

@@ -3,27 +3,31 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from archivecolor import files, weights
 from archivecolor.errors import UsageError
 from archivecolor.inference import devices
 from archivecolor.networks import NETWORKS
-from archivecolor.options import LrSearchOptions, StageOptions, require
+from archivecolor.options import Baseline, Finetuning, LrSearchOptions, Pretraining, StageOptions, require
 from archivecolor.training import checkpoint, dataset, distillation, distributed, loop, lr_finder, recipe
 from archivecolor.training.checkpoint import JsonObject
-from archivecolor.training.early_stopping import FinetuningStep
+from archivecolor.training.dataset import PhotoSet
+from archivecolor.training.early_stopping import BestAverageStep
 from archivecolor.training.encoder_weights import initialize_encoder
 from archivecolor.training.gan import GanStep
 from archivecolor.training.lite0_features import Lite0
 from archivecolor.training.photographs import OnRead, Photographs, decoded_side, read_rgb, save_split
 from archivecolor.training.pretrain import PretrainStep, SoftTarget
-from archivecolor.training.recipe import Baseline, Finetuning, Pretraining, Recipe
+from archivecolor.training.recipe import Recipe
+from archivecolor.training.validation import compare, measure
+
+Say = Callable[[str], None]
 
 
 @dataclass(frozen=True)
@@ -35,12 +39,12 @@ class TrainingContext:
     device: torch.device
     on_progress: loop.OnProgress = lambda progress: None
     should_stop: loop.ShouldStop = lambda: False
-    say: Callable[[str], None] = lambda text: None
+    say: Say = lambda text: None
     """Shows one line of text to the user."""
 
 
 def pretrain(options: Pretraining, out: Path, recipe_text: str, context: TrainingContext) -> dict[str, float]:
-    """L1 pre-training; see `archivecolor train pretrain --help`. Returns the last validation's numbers."""
+    """L1 pre-training; see `archivecolor train pretrain --help`. Returns the best average's numbers."""
     check_names(Recipe(recipe_text, pretrain=options))
     network, parent = weights.load(parent_folder(options.origin, out)) if options.origin else (None, None)
     options = replace(options, model=parent.network) if parent else options
@@ -61,12 +65,12 @@ def pretrain(options: Pretraining, out: Path, recipe_text: str, context: Trainin
         _distil(options, stage, network, lite0, photographs, card, context)
         if distributed.any_process(context.should_stop()):
             return {}
-    step = _pretrain_step(options, stage.precision, network, lite0, soft_network, context.device)
-    numbers = loop.run(
-        stage, step, photographs.train, photographs.validation, card, context.on_progress, context.should_stop
-    )
-    report_weights(out, context)
-    return numbers
+    start = copy_values(network) if parent else None
+    pretrain_step = _pretrain_step(options, stage.precision, network, lite0, soft_network, context.device)
+    step = BestAverageStep(pretrain_step, None, parent.sha256 if parent else "")
+    sets = (photographs.train, photographs.validation)
+    loop.run(stage, step, *sets, card, context.on_progress, context.should_stop, step.validator())
+    return report_best(step, start, photographs.validation, stage, context.say)
 
 
 def _distil(
@@ -109,7 +113,17 @@ def _pretrain_step(
         )
     soft = SoftTarget(soft_network, options.soft_weight, precision, device) if soft_network else None
     appearance = options.appearance_options()
-    return PretrainStep(network, precision, device, options.chroma_weight, soft, appearance, lite0, norms_frozen)
+    return PretrainStep(
+        network,
+        precision,
+        device,
+        options.chroma_weight,
+        soft,
+        appearance,
+        lite0,
+        norms_frozen,
+        options.decoder_lr_ratio,
+    )
 
 
 def gan(options: Finetuning, out: Path, recipe_text: str, context: TrainingContext) -> dict[str, float]:
@@ -119,7 +133,9 @@ def gan(options: Finetuning, out: Path, recipe_text: str, context: TrainingConte
     check_output(stage)
     torch.manual_seed(stage.seed)
     adversarial, norms_frozen = options.adversarial_options(), options.norms == "frozen"
-    step = FinetuningStep(network, adversarial, stage.lr, stage.precision, context.device, parent.sha256, norms_frozen)
+    start = copy_values(network)
+    gan_step = GanStep(network, adversarial, stage.lr, stage.precision, context.device, norms_frozen)
+    step = BestAverageStep(gan_step, adversarial.stop_when, parent.sha256)
     early_stopping = step.early_stopping
     photographs = context.load_photographs()
     card = start_stage(stage, photographs, recipe_text, context.say, parent)
@@ -129,15 +145,11 @@ def gan(options: Finetuning, out: Path, recipe_text: str, context: TrainingConte
 
     sets = (photographs.train, photographs.validation)
     loop.run(stage, step, *sets, card, context.on_progress, should_stop, step.validator())
-    best = step.best_numbers()
     if early_stopping.should_stop:
         context.say(
             f"--stop-when: ended, since {early_stopping.MAX_STRIKES} validations in a row were outside the limits"
         )
-    if best["kept_at"] == 0 and early_stopping.state.judged_at > 0:
-        context.say(f"no average was better than the weights it began from, so {out} contains those")
-    report_weights(out, context, f", as they were at picture {best['kept_at']}")
-    return best
+    return report_best(step, start, photographs.validation, stage, context.say)
 
 
 def baseline(options: Baseline, out: Path, recipe_text: str, context: TrainingContext) -> dict[str, float]:
@@ -152,7 +164,7 @@ def baseline(options: Baseline, out: Path, recipe_text: str, context: TrainingCo
     numbers = loop.run(
         stage, step, photographs.train, photographs.validation, card, context.on_progress, context.should_stop
     )
-    report_weights(out, context)
+    context.say(f"{out}: the weights; archivecolor run --model {out}")
     return numbers
 
 
@@ -190,16 +202,25 @@ def train_all(all_stages: Recipe, out: Path, context: TrainingContext) -> dict[s
     return numbers
 
 
-def find_lr(options: LrSearchOptions, data: Path, device: torch.device, on_read: OnRead) -> lr_finder.LrCurve:
+def find_lr(options: LrSearchOptions, device: torch.device, on_read: OnRead) -> lr_finder.LrCurve:
     """Searches for the learning rate of a pre-training; see `archivecolor train find-lr --help`."""
-    torch.manual_seed(options.stage.seed)
-    network = weights.build(options.stage.model)
-    initialize_encoder(network, options.encoder)
-    paths = dataset.find_sample(data, options.steps * options.stage.batch)
-    side = decoded_side(options.stage.sizes[0][0])
-    photos = dataset.load(paths, read_rgb, side, data, lambda done: on_read("reading photographs", done, len(paths)))
+    pretraining = options.pretraining()
+    stage = pretraining.stage(Path(), devices.choose_precision(options.precision, device))
+    torch.manual_seed(stage.seed)
+    network = weights.build(stage.model)
+    initialize_encoder(network, pretraining.resolve_encoder())
+    paths = dataset.find_sample(options.data, options.steps * stage.batch)
+    side = decoded_side(options.size)
+    photos = dataset.load(
+        paths, read_rgb, side, options.data, lambda done: on_read("reading photographs", done, len(paths))
+    )
     on_read("trying rates", 0, options.steps)
-    return lr_finder.find(network, photos, options.stage, options.chroma_weight, options.steps, device)
+    return lr_finder.find(network, photos, stage, options.chroma_weight, options.steps, device)
+
+
+def copy_values(network: nn.Module) -> dict[str, Tensor]:
+    """A copy of a network's parameters and buffers."""
+    return {key: value.detach().clone() for key, value in network.state_dict().items()}
 
 
 # Checks before a stage starts
@@ -260,7 +281,7 @@ def start_stage(
     stage: StageOptions,
     photographs: Photographs,
     recipe_text: str,
-    say: Callable[[str], None],
+    say: Say,
     parent: weights.Card | None = None,
 ) -> JsonObject:
     """Writes split and recipe into the folder of a stage. Returns what the card says from the start.
@@ -276,8 +297,9 @@ def start_stage(
     save_split(stage.out, photographs, bool(pictures))
     changed: list[str] = []
     if pictures and path.exists():
-        before = path.read_text(encoding="utf-8")
-        changed = recipe.changed_options(before, recipe_text, stage.name, pictures)
+        with checkpoint.damaged_file(path):
+            before = path.read_text(encoding="utf-8")
+            changed = recipe.changed_options(before, recipe_text, stage.name, pictures)
         if changed and changed[-1] not in before:
             say(f"resumes with other options. {changed[-1].removeprefix('# ')} ({path} keeps both)")
     distributed.barrier()
@@ -345,6 +367,22 @@ def resumed_pictures(stage: StageOptions) -> str:
     return f"{about['pictures']} of the teaching" if about else ""
 
 
-def report_weights(out: Path, context: TrainingContext, state: str = "") -> None:
-    """Says where the weights of a stage are, and how to use them."""
-    context.say(f"{out}: the weights{state}; archivecolor run --model {out}")
+def report_best(
+    step: BestAverageStep, start: Mapping[str, Tensor] | None, validation: PhotoSet, stage: StageOptions, say: Say
+) -> dict[str, float]:
+    """Says which weights a stage has published, and whether they are better than those that it started from.
+
+    Args:
+        start: the parameters and buffers of the weights that it started from; None if it started from nothing.
+
+    Returns:
+        The numbers of the published average.
+    """
+    best = step.best_numbers()
+    if step.is_unchanged():
+        say(f"no average was better than the weights it began from, so {stage.out} contains those")
+    elif start is not None and distributed.is_main_process():
+        before, after = (measure(step.network, values, validation, stage) for values in (start, step.best_values()))
+        say(compare(before, after).sentence())
+    say(f"{stage.out}: the weights, as they were at picture {best['kept_at']}; archivecolor run --model {stage.out}")
+    return best

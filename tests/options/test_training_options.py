@@ -7,8 +7,7 @@ from pathlib import Path
 import pytest
 
 from archivecolor.errors import UsageError
-from archivecolor.options import AppearanceOptions, parse_sizes, validation_side
-from archivecolor.training.recipe import Pretraining
+from archivecolor.options import AppearanceOptions, Pretraining, parse_sizes, validation_side
 
 
 def test_validations_look_at_the_largest_side_that_is_trained_at():

@@ -9,9 +9,10 @@ import torch
 from torch import Tensor, nn
 
 from archivecolor.networks.patchgan import PatchDiscriminator
-from archivecolor.options import AdversarialOptions, StageOptions
+from archivecolor.options import AdversarialOptions, StageOptions, StopWhen
 from archivecolor.training import dataset
-from archivecolor.training.early_stopping import FinetuningStep
+from archivecolor.training.early_stopping import BestAverageStep
+from archivecolor.training.gan import GanStep
 from support import tiny_training
 
 CPU = torch.device("cpu")
@@ -56,9 +57,13 @@ def some_batch(start: int = 0) -> dataset.Batch:
     return dataset.training_batch(photo_set(4), start, 4, 32, 0.0, 0)
 
 
-def pocket_step(seed: int = 0, **options) -> FinetuningStep:
+def pocket_step(seed: int = 0, **options) -> GanStep:
     torch.manual_seed(seed)
-    return FinetuningStep(Pocket(), AdversarialOptions(**{"warmup": 8, **options}), 1e-3, "fp32", CPU, parent="ab" * 32)
+    return GanStep(Pocket(), AdversarialOptions(**{"warmup": 8, **options}), 1e-3, "fp32", CPU, norms_frozen=True)
+
+
+def stoppable_step(seed: int = 0, **options) -> BestAverageStep:
+    return BestAverageStep(pocket_step(seed, **options), StopWhen(), parent="ab" * 32)
 
 
 def pocket_stage(out: Path, **changes) -> StageOptions:

@@ -20,6 +20,7 @@ from support.pocket_gan import (
     pocket_step,
     snapshot,
     some_batch,
+    stoppable_step,
 )
 from torch import Tensor, nn
 from typer.testing import CliRunner
@@ -32,7 +33,7 @@ from archivecolor.networks.patchgan import PatchDiscriminator
 from archivecolor.options import AdversarialOptions, AppearanceOptions, StageOptions
 from archivecolor.training import dataset, figures, loop
 from archivecolor.training.appearance_loss import Prediction, appearance_losses
-from archivecolor.training.early_stopping import FinetuningStep
+from archivecolor.training.early_stopping import BestAverageStep
 from archivecolor.training.gan import GanStep, discriminator_loss, generator_loss
 from archivecolor.training.optim_step import set_train_mode
 
@@ -230,7 +231,7 @@ def test_shared_features_train_both_networks_as_separate_ones_do():
 
 
 def losses_of(
-    stage: StageOptions, step: FinetuningStep, stop_after: int = 99, fall_at: int = 99
+    stage: StageOptions, step: BestAverageStep, stop_after: int = 99, fall_at: int = 99
 ) -> list[tuple[float, ...]]:
     """Runs a training; stops it politely after so many steps, or kills it in the middle of one."""
     losses: list[tuple[float, ...]] = []
@@ -249,8 +250,8 @@ def losses_of(
 
 
 @pytest.fixture(scope="module")
-def unbroken(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[tuple[float, ...]], FinetuningStep]:
-    out, step = tmp_path_factory.mktemp("unbroken"), pocket_step(warmup=12)
+def unbroken(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[tuple[float, ...]], BestAverageStep]:
+    out, step = tmp_path_factory.mktemp("unbroken"), stoppable_step(warmup=12)
     return out, losses_of(pocket_stage(out), step), step
 
 
@@ -259,8 +260,8 @@ def unbroken(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[tuple
 def test_a_stopped_training_resumes_bit_for_bit(tmp_path: Path, unbroken, broken_at: int):
     reference, losses, whole = unbroken
     stage = pocket_stage(tmp_path / "broken")
-    first = losses_of(stage, pocket_step(0, warmup=12), stop_after=broken_at)
-    step = pocket_step(1, warmup=12)  # another start: everything must come from the checkpoint
+    first = losses_of(stage, stoppable_step(0, warmup=12), stop_after=broken_at)
+    step = stoppable_step(1, warmup=12)  # another start: everything must come from the checkpoint
     assert first + losses_of(stage, step) == losses
     assert step.early_stopping.state == whole.early_stopping.state
     for name, module in whole.modules().items():
@@ -272,15 +273,15 @@ def test_a_killed_training_resumes_from_its_last_checkpoint(tmp_path: Path, unbr
     reference, losses, _ = unbroken
     stage = pocket_stage(tmp_path / "killed", checkpoint_minutes=0)  # after every step
     with pytest.raises(RuntimeError, match="killed"):
-        losses_of(stage, pocket_step(0, warmup=12), fall_at=4)
-    assert losses_of(stage, pocket_step(1, warmup=12)) == losses[3:]
+        losses_of(stage, stoppable_step(0, warmup=12), fall_at=4)
+    assert losses_of(stage, stoppable_step(1, warmup=12)) == losses[3:]
     assert (stage.out / weights.TENSORS).read_bytes() == (reference / weights.TENSORS).read_bytes()
 
 
 def test_a_training_from_other_weights_is_not_resumed(tmp_path: Path):
     stage = pocket_stage(tmp_path)
-    losses_of(stage, pocket_step(), stop_after=1)
-    other = pocket_step()
+    losses_of(stage, stoppable_step(), stop_after=1)
+    other = stoppable_step()
     other.early_stopping.parent = "cd" * 32
     with pytest.raises(UsageError, match="--from"):
         losses_of(stage, other)
@@ -363,7 +364,7 @@ def test_where_no_average_is_better_the_start_is_published_and_it_is_said(
     card = weights.read_card(tmp_path / "mine")
     assert "no average was better" in card.numbers["training"]["unchanged"] and "no average was better" in output
     assert "--stop-when: ended" in output
-    assert "3 of the held-out ones are learnt from as well" in output
+    assert "3 of the held-out photographs are also learnt from" in output
     ours, theirs = (weights.read_tensors(place / weights.TENSORS) for place in (tmp_path / "mine", folder))
     assert all(torch.equal(ours[key], theirs[key]) for key in theirs)
 

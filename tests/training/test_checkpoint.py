@@ -2,23 +2,35 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import shutil
 import signal
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+import torch
 from PIL import Image
 from support.needs import needs, package
 from support.tiny_training import CARD, photo_folder, photo_set, tiny_stage, tiny_step
 from typer.testing import CliRunner
 
 from archivecolor import weights
-from archivecolor.cli import app
-from archivecolor.errors import INTERRUPTED, UsageError
+from archivecolor.cli import app, training_session
+from archivecolor.errors import (
+    INTERRUPTED,
+    DivergedError,
+    OutputError,
+    StoppedError,
+    UsageError,
+    WeightsError,
+)
 from archivecolor.options import StageOptions
-from archivecolor.training import checkpoint, figures, loop
+from archivecolor.provenance import locks
+from archivecolor.training import checkpoint, dataset, figures, loop, photographs
+from archivecolor.training.optim_step import OptimStep
 
 # The loop
 
@@ -197,8 +209,90 @@ def test_a_watcher_is_told_of_each_validation_when_it_is_made(tmp_path: Path):
     loop.run(stage, tiny_step(0), photo_set(6), photo_set(2), CARD, reported.append)
     validated = [p for p in reported if p.validated]
     assert [p.pictures for p in validated] == [row["pictures"] for row in figures.read_history(tmp_path)]
-    assert all(p.numbers.keys() == {"val_l1", "val_psnr_gain", "val_colour"} for p in validated)
+    names = {"val_l1", "val_psnr_gain", "val_colour", "val_fine", "val_wild"}
+    assert all(p.numbers.keys() == names for p in validated)
     assert {p.size for p in validated} == {stage.validation_size}
+
+
+@pytest.mark.parametrize("name", [checkpoint.FILE, figures.HISTORY, dataset.SPLIT])
+@pytest.mark.parametrize("content", [b"{", b"[1]", b"\xff\xfe"])
+def test_a_damaged_file_of_a_training_is_named(
+    unbroken: tuple[Path, list[float]], tmp_path: Path, name: str, content: bytes
+):
+    out = tmp_path / "out"
+    shutil.copytree(unbroken[0], out)
+    (out / name).write_bytes(content)
+    with pytest.raises(WeightsError, match=f"{name}: is damaged"):
+        if name == dataset.SPLIT:
+            photographs.save_split(out, photographs.Photographs("x", photo_set(2), photo_set(2)), resumed=True)
+        elif name == figures.HISTORY:
+            figures.read_history(out)
+        else:
+            checkpoint.read_about(tiny_stage(out))
+
+
+def test_a_loss_that_is_not_a_number_ends_the_training_and_spoils_nothing(tmp_path: Path):
+    stage, step = tiny_stage(tmp_path), tiny_step(0)
+    first = losses_of(stage, step, stop_after=2)
+    saved = (tmp_path / weights.TENSORS).read_bytes()
+    again = tiny_step(1)
+    again.losses = lambda batch: {"l1": torch.tensor(float("nan"), requires_grad=True)}  # type: ignore[method-assign]
+    with pytest.raises(DivergedError, match=r"after 8 pictures .*lower --lr"):
+        losses_of(stage, again)
+    assert (tmp_path / weights.TENSORS).read_bytes() == saved
+    assert len(first) == 2
+    assert len(losses_of(stage, tiny_step(2))) == 4, "it can be resumed"
+
+
+def test_a_gradient_that_is_not_a_number_changes_no_parameter():
+    layer = torch.nn.Linear(2, 1)
+    before = {key: value.clone() for key, value in layer.state_dict().items()}
+    step = OptimStep(torch.optim.AdamW(layer.parameters()), "fp32", torch.device("cpu"))
+    with pytest.raises(DivergedError):
+        step((layer(torch.zeros(1, 2)) * 0).sqrt().sum(), 1e-3)  # finite, but its slope is infinite
+    assert all(torch.equal(value, before[key]) for key, value in layer.state_dict().items())
+
+
+def test_two_trainings_do_not_share_a_folder(trained: tuple[Path, Path], tmp_path: Path):
+    photos, _ = trained
+    words = f"train pretrain --encoder none --data {photos} --val {photos} --pictures 2 --batch 2 --sizes 64 --out"
+    out = tmp_path / "out"
+    out.mkdir()
+    lock = locks.Lock(out / locks.LOCK)
+    try:
+        result = CliRunner().invoke(app, [*words.split(), str(out)])
+    finally:
+        lock.release()
+    assert isinstance(result.exception, OutputError)
+    assert "another run" in str(result.exception)
+    assert [path.name for path in out.iterdir()] == []
+    same = CliRunner().invoke(app, [*words.split(), str(photos)])
+    assert "is the folder of the photographs" in str(same.exception)
+    (tmp_path / "file").write_text("")
+    below = CliRunner().invoke(app, [*words.split(), str(tmp_path / "file" / "out")])
+    assert isinstance(below.exception, OutputError)
+
+
+def test_a_full_disk_is_an_error_of_the_output(trained: tuple[Path, Path], tmp_path: Path, monkeypatch):
+    photos, _ = trained
+
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(checkpoint, "save_file", full)
+    words = f"train pretrain --encoder none --data {photos} --val {photos} --pictures 2 --batch 2 --sizes 64 --out"
+    result = CliRunner().invoke(app, [*words.split(), str(tmp_path / "out")])
+    assert isinstance(result.exception, OutputError)
+    assert "No space left" in str(result.exception)
+
+
+def test_ctrl_c_while_photographs_are_read_publishes_nothing(trained: tuple[Path, Path], tmp_path: Path, monkeypatch):
+    photos, _ = trained
+    monkeypatch.setattr(training_session, "catch_interrupts", lambda: lambda: True)
+    words = f"train gan --from lite --data {photos} --val {photos} --pictures 2 --warmup 0 --batch 2 --sizes 64 --out"
+    result = CliRunner().invoke(app, [*words.split(), str(tmp_path / "out")])
+    assert isinstance(result.exception, StoppedError)
+    assert not (tmp_path / "out" / weights.CARD).exists()
 
 
 def test_a_folder_with_another_training_is_refused(unbroken: tuple[Path, list[float]]):

@@ -11,6 +11,7 @@ import torch
 from PIL import Image
 from support.tiny_training import colour_picture, photo_set
 
+from archivecolor import provenance
 from archivecolor.errors import NoInputError
 from archivecolor.imaging import lab
 from archivecolor.options import StageOptions
@@ -62,6 +63,42 @@ def test_nothing_usable_is_an_error_that_counts_the_reasons(mixed_folder: Path):
 def test_a_list_names_photographs_relative_to_itself(mixed_folder: Path):
     (mixed_folder / "list.txt").write_text("sub/c.jpg\n\na.png\n")
     assert dataset.find(mixed_folder / "list.txt") == [mixed_folder / "sub/c.jpg", mixed_folder / "a.png"]
+
+
+def test_a_list_may_have_comments_quotes_and_a_byte_order_mark(mixed_folder: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("HOME", str(mixed_folder / "sub"))
+    listed = ["\ufeffa.png", "# a comment", "", '"b.png"', "~/c.jpg", "a.png", str(mixed_folder / "b.png")]
+    (mixed_folder / "list.txt").write_text("\r\n".join(listed), encoding="utf-8")
+    names = [path.name for path in dataset.find(mixed_folder / "list.txt")]
+    assert names == ["a.png", "b.png", "c.jpg"]
+    (mixed_folder / "list.txt").write_text("a\0.png")
+    with pytest.raises(NoInputError, match="NUL"):
+        dataset.find(mixed_folder / "list.txt")
+
+
+def test_a_missing_photograph_is_told_from_a_damaged_one(mixed_folder: Path):
+    (mixed_folder / "list.txt").write_text("a.png\nbroken.jpg\ngone.png\n")
+    photos = dataset.load(dataset.find(mixed_folder / "list.txt"), photographs.read_rgb, 64, mixed_folder)
+    assert photos.reasons == {"broken.jpg": "unreadable", "gone.png": "missing"}
+
+
+@pytest.mark.parametrize("marker", dataset.TRAINING_FILES)
+def test_pictures_of_a_training_are_not_photographs(mixed_folder: Path, marker: str):
+    (mixed_folder / "weights/mine").mkdir(parents=True)
+    for name in ("samples.png", "encoder/curves.png"):
+        (mixed_folder / "weights/mine" / name).parent.mkdir(exist_ok=True)
+        Image.fromarray(colour_picture(7)).save(mixed_folder / "weights/mine" / name)
+    before = len(dataset.find(mixed_folder))
+    (mixed_folder / "weights/mine" / marker).write_text("{}")
+    assert len(dataset.find(mixed_folder)) == before - 2
+
+
+def test_pictures_that_this_program_coloured_teach_nothing(mixed_folder: Path):
+    xmp, _ = provenance.disclosure(None, "archivecolor 1", "lite", "00")
+    Image.fromarray(colour_picture(8)).save(mixed_folder / "ours.jpg", xmp=xmp)
+    photos = dataset.load(dataset.find(mixed_folder), photographs.read_rgb, 64, mixed_folder)
+    assert photos.reasons["ours.jpg"] == "coloured by archivecolor"
+    assert "ours.jpg" not in photos.names
 
 
 def test_the_split_depends_on_names_alone():

@@ -15,12 +15,11 @@ from archivecolor.errors import UsageError
 from archivecolor.networks import NETWORKS
 from archivecolor.networks.encoders import Lite0Body, ResNet18Body
 from archivecolor.networks.unet import DynamicUnet
-from archivecolor.options import DistillationOptions
+from archivecolor.options import DistillationOptions, Pretraining
 from archivecolor.training import checkpoint, dataset, distillation, lite0_features, recipe, trainer
 from archivecolor.training.encoder_weights import initialize_encoder
 from archivecolor.training.photographs import Photographs
 from archivecolor.training.pretrain import PretrainStep
-from archivecolor.training.recipe import Pretraining
 
 
 def test_the_encoder_comes_to_see_what_its_teacher_sees(lite0: lite0_features.Lite0):

@@ -24,7 +24,7 @@ import json, os, sys
 import torch
 from pathlib import Path
 from archivecolor.training import distributed, figures, gan, loop
-from support.pocket_gan import SmallJudge, pocket_stage, photo_set as pocket_photos, pocket_step, CARD as POCKET
+from support.pocket_gan import SmallJudge, pocket_stage, photo_set as pocket_photos, stoppable_step, CARD as POCKET
 from support.tiny_training import CARD, photo_set, tiny_stage, tiny_step
 figures.plot_curves = lambda folder: None
 figures.write_samples = lambda *args: None
@@ -41,7 +41,7 @@ with distributed.initialize(int(os.environ.get("WORLD_SIZE", 1)), torch.device("
             stage = tiny_stage(out / name, lr=3e-3)
             card, photos, validator = CARD, photo_set(6), loop.COLORIZER
         else:
-            step = pocket_step(0, warmup=8, discriminator="batchnorm")
+            step = stoppable_step(0, warmup=8, discriminator="batchnorm")
             stage, card, photos = pocket_stage(out / name), POCKET, pocket_photos(6)
             validator = step.validator()
         for module in step.network.modules():

@@ -6,13 +6,13 @@ from pathlib import Path
 
 import pytest
 import torch
-from support.pocket_gan import CARD, numbers, photo_set, pocket_stage, pocket_step, snapshot
+from support.pocket_gan import CARD, numbers, photo_set, pocket_stage, snapshot, stoppable_step
 from torch import Tensor, nn
 
 from archivecolor import weights
 from archivecolor.options import StopWhen
 from archivecolor.training import loop
-from archivecolor.training.early_stopping import EarlyStopping, FinetuningStep
+from archivecolor.training.early_stopping import BestAverageStep, EarlyStopping
 
 pytestmark = pytest.mark.usefixtures("pocket_networks")
 
@@ -73,15 +73,15 @@ def test_a_collapsed_training_stops_and_leaves_the_best_average(tmp_path: Path, 
     results = iter([(0.10, 0.5), (0.10, 0.8), (0.13, 0.9), (0.14, 0.9)] + [(0.09, 1.0)] * 9)
     averages: list[dict[str, Tensor]] = []
 
-    def validate(network: nn.Module, average, photos, stage) -> dict[str, float]:
+    def validate(network: nn.Module, average, photos, stage, pictures) -> dict[str, float]:
         averages.append({key: value.clone() for key, value in average.values.items()})
         return numbers(*next(results))
 
     monkeypatch.setattr(loop, "validate", validate)
-    step, seen = pocket_step(warmup=0), []
+    step, seen = stoppable_step(warmup=0), []
     stage = pocket_stage(tmp_path / "a", pictures=400)
 
-    def run(step: FinetuningStep) -> None:
+    def run(step: BestAverageStep) -> None:
         loop.run(
             stage,
             step,
@@ -102,6 +102,6 @@ def test_a_collapsed_training_stops_and_leaves_the_best_average(tmp_path: Path, 
     assert (training["kept_at"], training["validation"]) == (8, numbers(0.10, 0.8))
     assert "outside the limits" in training["stopped"]
     before = (stage.out / weights.TENSORS).read_bytes()
-    run(pocket_step(1, warmup=0))
+    run(stoppable_step(1, warmup=0))
     assert len(seen) == 7
     assert (stage.out / weights.TENSORS).read_bytes() == before

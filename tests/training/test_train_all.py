@@ -20,9 +20,10 @@ from typer.testing import CliRunner, Result
 from archivecolor import networks, weights
 from archivecolor.cli import app
 from archivecolor.errors import UsageError, WeightsError
+from archivecolor.options import Baseline, Finetuning, Pretraining
 from archivecolor.training import figures, gan, loop, recipe, trainer
-from archivecolor.training.photographs import SPLIT, load_photographs
-from archivecolor.training.recipe import Baseline, Finetuning, Pretraining
+from archivecolor.training.dataset import SPLIT
+from archivecolor.training.photographs import load_photographs
 
 
 @pytest.fixture(autouse=True)
@@ -275,7 +276,7 @@ def test_another_recipe_or_other_photographs_are_not_resumed(photos: Path, recip
 def test_another_stage_s_folder_keeps_its_split_and_recipe(photos: Path, whole: Path):
     context = trainer.TrainingContext(lambda: load_photographs(photos, photos, 64), torch.device("cpu"))
     with pytest.raises(UsageError, match="another --out"):
-        trainer.pretrain(Pretraining("pocket", encoder="none", sizes="32"), whole / "gan", "# other", context)
+        trainer.pretrain(Pretraining(model="pocket", encoder="none", sizes="32"), whole / "gan", "# other", context)
     assert (whole / "gan" / recipe.FILE).read_text() == RECIPE
 
 
@@ -323,7 +324,7 @@ def test_a_training_that_resumes_with_other_options_keeps_both(photos: Path, tmp
     lines = (out / recipe.FILE).read_text().splitlines()
     assert lines[:2] == ["# Until picture 4: pictures = 4, lr = 0.0006", "# Until picture 8: pictures = 8"]
     assert recipe.read(out / recipe.FILE).pretrain == Pretraining(
-        "pocket", encoder="none", batch=2, sizes="32", precision="fp32", pictures=12, lr=1e-5
+        model="pocket", encoder="none", batch=2, sizes="32", precision="fp32", pictures=12, lr=1e-5
     )
     assert weights.read_card(out).recipe["changed"] == [line.removeprefix("# ") for line in lines[:2]]
 
