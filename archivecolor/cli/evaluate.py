@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,6 +12,7 @@ import typer
 
 from archivecolor.cli.console import print_table, progress_bar
 from archivecolor.cli.from_options import takes_options
+from archivecolor.errors import UsageError
 from archivecolor.options import ColorizerOptions, EvaluationOptions, EvaluationRequest
 
 if TYPE_CHECKING:
@@ -32,6 +33,8 @@ def evaluate(request: EvaluationRequest) -> None:
     if request.film:
         _evaluate_film(request, request.film)
         return
+    if request.write_card and not request.force:
+        _refuse_shipped(request.named_models)
     from archivecolor.inference import devices
 
     device = devices.choose_device(request.device)
@@ -42,6 +45,22 @@ def evaluate(request: EvaluationRequest) -> None:
         _rank_confidence(request, options, device)
     else:
         _evaluate_photographs(request, options, device)
+
+
+def _refuse_shipped(models: Sequence[str]) -> None:
+    """The published cards are not to change by accident.
+
+    Raises:
+        UsageError: one of the models comes with the program.
+    """
+    from archivecolor import weights
+
+    for model in models:
+        if weights.is_shipped(weights.find(model)):
+            raise UsageError(
+                f"--write-card: {model} comes with the program, and its card has the published numbers; name your own "
+                "weights with --model, or add --force"
+            )
 
 
 def _evaluate_photographs(request: EvaluationRequest, options: EvaluationOptions, device: torch.device) -> None:
@@ -58,8 +77,12 @@ def _evaluate_photographs(request: EvaluationRequest, options: EvaluationOptions
         left_out = ", ".join(f"{count} {reason}" for reason, count in result.left_out.items()) or "none"
         typer.echo(f"{result.pictures} pictures at {result.size} px, {result.precision}; left out: {left_out}")
         typer.echo(result.protocol)
+        for line in scoring.remarks(result):
+            typer.echo(line)
         if options.sheet:
             typer.echo(f"{options.sheet}: rows of grey, {', '.join(options.models)}, truth")
+    if request.csv:
+        scoring.write_csv(result, request.csv)
     if request.write_card:
         scoring.write_cards(result, options.models)
 

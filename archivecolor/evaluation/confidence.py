@@ -1,8 +1,8 @@
-"""Which sign of doubt, known without the truth, ranks pictures as their true error does.
+"""Which sign of doubt, computed without the true colours, ranks pictures in the order of their true error.
 
-A person who reviews a collection wants the worst colourings first. Each candidate sign is set against the true error of
-the same colouring, by Spearman's rank correlation: 1 means that it sorts the pictures as the error would, 0 that it
-says nothing.
+A person who reviews a collection wants the worst colourings first. Each sign is compared with the true error of the
+same pictures by Spearman's rank correlation: 1 means that it sorts the pictures in the order of the error, 0 that it
+has nothing to do with it.
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ from archivecolor.inference.confidence import mean_difference, mirror_disagreeme
 from archivecolor.options import EvaluationOptions
 from archivecolor.training import dataset
 from archivecolor.training.dataset import Batch, validation_batch
-from archivecolor.training.loop import predict
+from archivecolor.training.validation import predict
 
 BATCH = 8
 FAINT = 8.0
-"""Lab units that count as the chroma of an answer that has none."""
+"""Lab units that are added to the chroma, so that a grey prediction does not divide by 0."""
 SIGNS = {
     "doubt": "answer to the mirror image, how far, ÷ contrast (run --confidence)",
     "mirror": "the same, whatever the contrast",
@@ -55,105 +55,106 @@ class Ranked:
 
 
 def signs(
-    network: nn.Module, l_net: Tensor, answer: Tensor, second: Tensor | None, precision: str
+    network: nn.Module, l_net: Tensor, ab_net: Tensor, other_ab_net: Tensor | None, precision: str
 ) -> dict[str, FloatArray]:
     """The signs of doubt of a batch: (N,) each.
 
     Args:
         l_net: (N, 1, H, W).
-        answer: ab_net (N, 2, H, W), the network's.
-        second: another network's, if there is another.
+        ab_net: the network's prediction (N, 2, H, W).
+        other_ab_net: another network's, if there is one.
     """
     mirrored = predict(network, l_net.flip(-1), precision).flip(-1)
-    lab_units = answer.numpy() * lab.AB_SCALE, mirrored.numpy() * lab.AB_SCALE
+    lab_units = ab_net.numpy() * lab.AB_SCALE, mirrored.numpy() * lab.AB_SCALE
     lightness = (l_net[:, 0].numpy() + 1) * lab.L_SCALE
-    found = {
+    values = {
         "doubt": mirror_disagreement(*lab_units, lightness),
         "mirror": mean_difference(*lab_units),
         "flatness": -lightness.std(axis=(1, 2)),
-        "chroma": chroma(answer),
+        "chroma": chroma(ab_net),
     }
-    if second is None:
-        return found
-    models = apart(answer, second)
-    return found | {"models": models, "relative": models / (found["chroma"] + chroma(second) + 2 * FAINT)}
+    if other_ab_net is None:
+        return values
+    models = mean_distance(ab_net, other_ab_net)
+    return values | {"models": models, "relative": models / (values["chroma"] + chroma(other_ab_net) + 2 * FAINT)}
 
 
-def chroma(answer: Tensor) -> FloatArray:
-    """Mean chroma of the pictures of an answer (N, 2, H, W), Lab units: (N,)."""
-    return apart(answer, torch.zeros_like(answer))
+def chroma(ab_net: Tensor) -> FloatArray:
+    """Mean chroma of each picture of ab_net (N, 2, H, W), Lab units: (N,)."""
+    return mean_distance(ab_net, torch.zeros_like(ab_net))
 
 
-def apart(one: Tensor, other: Tensor) -> FloatArray:
-    """Mean distance in ab of the pictures of two answers (N, 2, H, W), Lab units: (N,)."""
+def mean_distance(one: Tensor, other: Tensor) -> FloatArray:
+    """Mean distance of each picture of two predictions of ab_net (N, 2, H, W), Lab units: (N,)."""
     return mean_difference(one.numpy() * lab.AB_SCALE, other.numpy() * lab.AB_SCALE)
 
 
-def errors(answer: Tensor, batch: Batch) -> tuple[FloatArray, FloatArray]:
+def errors(ab_net: Tensor, batch: Batch) -> tuple[FloatArray, FloatArray]:
     """The true errors of a batch: mean CIEDE2000 and mean distance in ab, (N,) each."""
-    mine = batch.colorized(answer)
-    ciede = metrics.ciede2000_from_lab(lab.lab_from_srgb(mine).numpy(), lab.lab_from_srgb(batch.rgb).numpy())
-    return ciede, apart(answer, batch.ab_net)
+    rgb = batch.colorized(ab_net)
+    ciede = metrics.ciede2000_from_lab(lab.lab_from_srgb(rgb).numpy(), lab.lab_from_srgb(batch.rgb).numpy())
+    return ciede, mean_distance(ab_net, batch.ab_net)
 
 
 @torch.inference_mode()
 def rank(
-    asked: EvaluationOptions,
+    options: EvaluationOptions,
     read: Callable[[Path], ByteArray],
     device: torch.device,
-    seen: Callable[[str, int, int], None] = lambda what, done, total: None,
+    on_progress: Callable[[str, int, int], None] = lambda what, done, total: None,
 ) -> list[Ranked]:
-    """Measures all signs of all models on one set of photographs. The other model is for each the next one of those
-    asked.
+    """Measures all signs of all models on one set of photographs. The other model of each is the next one.
 
     Raises:
         NoInputError: fewer than three pictures can be used.
         UsageError, WeightsError: see `load_networks`.
     """
-    networks = load_networks(asked.models, asked.size, device)
-    paths = dataset.find_sample(asked.data, asked.limit)
-    photos = dataset.load(paths, read, asked.size, on_decoded=lambda n: seen("reading", n, len(paths)))
+    networks = load_networks(options.models, options.size, device)
+    paths = dataset.find_sample(options.data, options.limit)
+    photos = dataset.load(paths, read, options.size, on_decoded=lambda n: on_progress("reading", n, len(paths)))
     if len(photos) < 3:
-        raise NoInputError(f"{asked.data}: {len(photos)} pictures are too few to rank; give at least three")
-    noted: dict[str, list[dict[str, FloatArray]]] = {name: [] for name in networks}
+        raise NoInputError(f"{options.data}: {len(photos)} pictures are too few to rank; give at least three")
+    measured: dict[str, list[dict[str, FloatArray]]] = {name: [] for name in networks}
     for start in range(0, len(photos), BATCH):
-        batch = validation_batch(photos, start, BATCH, asked.size)
-        for name, values in one_batch(networks, batch, asked.precision).items():
-            noted[name].append(values)
-        seen("colouring", start + len(batch.rgb), len(photos))
-    return [correlated(name, batches) for name, batches in noted.items()]
+        batch = validation_batch(photos, start, BATCH, options.size)
+        for name, values in measure_batch(networks, batch, options.precision).items():
+            measured[name].append(values)
+        on_progress("colouring", start + len(batch.rgb), len(photos))
+    return [correlate(name, batches) for name, batches in measured.items()]
 
 
-def one_batch(networks: Mapping[str, nn.Module], batch: Batch, precision: str) -> dict[str, dict[str, FloatArray]]:
+def measure_batch(networks: Mapping[str, nn.Module], batch: Batch, precision: str) -> dict[str, dict[str, FloatArray]]:
     """By model: every sign, and the true errors as `ciede2000` and `ab`."""
-    answers = {name: predict(network, batch.l_net, precision) for name, network in networks.items()}
-    names, noted = list(networks), {}
+    predictions = {name: predict(network, batch.l_net, precision) for name, network in networks.items()}
+    names, measured = list(networks), {}
     for name in names:
-        second = answers[names[(names.index(name) + 1) % len(names)]] if len(names) > 1 else None
-        values = signs(networks[name], batch.l_net, answers[name], second, precision)
-        values["ciede2000"], values["ab"] = errors(answers[name], batch)
-        noted[name] = values
-    return noted
+        other = predictions[names[(names.index(name) + 1) % len(names)]] if len(names) > 1 else None
+        values = signs(networks[name], batch.l_net, predictions[name], other, precision)
+        values["ciede2000"], values["ab"] = errors(predictions[name], batch)
+        measured[name] = values
+    return measured
 
 
-def correlated(name: str, batches: list[dict[str, FloatArray]]) -> Ranked:
+def correlate(name: str, batches: list[dict[str, FloatArray]]) -> Ranked:
     """The correlations of one model."""
     whole = {key: np.concatenate([values[key] for values in batches]) for key in batches[0]}
-    found = {
+    correlations = {
         error: {key: spearman(whole[key], whole[error]) for key in whole if key in SIGNS}
         for error in ("ciede2000", "ab")
     }
-    return Ranked(name, len(whole["ab"]), found["ciede2000"], found["ab"], float(f"{np.median(whole['doubt']):.4g}"))
+    return Ranked(
+        name, len(whole["ab"]), correlations["ciede2000"], correlations["ab"], float(f"{np.median(whole['doubt']):.4g}")
+    )
 
 
-def write_cards(ranked: Sequence[Ranked], asked: EvaluationOptions) -> None:
-    """Puts the median doubt of each model into its card, from which `run --confidence` takes it."""
+def write_cards(ranked: Sequence[Ranked], options: EvaluationOptions) -> None:
+    """Writes the median doubt of each model to its card, where `run --confidence` reads it."""
     for one in ranked:
         correlation = one.ciede2000["doubt"]
         measured = {
-            "data": asked.data.name,
+            "data": options.data.name,
             "pictures": one.pictures,
-            "size": asked.size,
+            "size": options.size,
             "median_doubt": one.median,
             "spearman_ciede2000": None if correlation is None else round(correlation, 2),
         }
@@ -161,14 +162,14 @@ def write_cards(ranked: Sequence[Ranked], asked: EvaluationOptions) -> None:
 
 
 def spearman(one: FloatArray, other: FloatArray) -> float | None:
-    """The rank correlation; None where all values of one side are equal, which have no ranks."""
+    """The rank correlation; None if all values of one side are equal: they have no ranks."""
     from scipy.stats import spearmanr
 
     return float(spearmanr(one, other).statistic) if np.ptp(one) and np.ptp(other) else None
 
 
 def as_rows(ranked: list[Ranked]) -> list[list[str]]:
-    """A table for people: a row per sign, two columns per model."""
+    """A table: a row per sign, two columns per model."""
     rows = [["sign of doubt", *(f"{one.model}: {error}" for one in ranked for error in ("CIEDE2000", "ab"))]]
     return rows + [
         [SIGNS[key], *(cell(values[key]) for one in ranked for values in (one.ciede2000, one.ab))]

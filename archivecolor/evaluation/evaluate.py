@@ -1,6 +1,6 @@
 """Measures colorizers against the truth: colour pictures are made grey, coloured again, and compared.
 
-Every number stands beside the same number of the grey picture: an answer without any colour is the floor to rise from.
+Every number is shown beside that of the grey picture, which any colorizer must beat.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from torch.nn import functional as F  # noqa: N812
 
 from archivecolor import weights
 from archivecolor.errors import NoInputError, UsageError
-from archivecolor.evaluation.scoring import GREY, TRUTH, Evaluated, Scores
+from archivecolor.evaluation.scoring import GREY, TRUTH, Evaluated, PictureScores, Scores
 from archivecolor.imaging import lab, metrics
 from archivecolor.imaging.arrays import ByteArray, FloatArray
 from archivecolor.networks import STRIDES
@@ -29,7 +29,7 @@ from archivecolor.options import EvaluationOptions
 from archivecolor.training import dataset, figures
 from archivecolor.training.dataset import Batch
 from archivecolor.training.encoder_weights import lite0_checkpoint
-from archivecolor.training.loop import predict
+from archivecolor.training.validation import predict
 
 BATCH = 12
 CLASSIFIER_SIZE = 224
@@ -81,6 +81,11 @@ class PictureMeasures:
             )
 
     @property
+    def pictures(self) -> Sequence[Means]:
+        """The measures of each picture, in order."""
+        return self._pictures
+
+    @property
     def count(self) -> int:
         """Pictures compared so far."""
         return len(self._pictures)
@@ -89,24 +94,24 @@ class PictureMeasures:
         return Means._make(float(np.mean(values)) for values in zip(*self._pictures, strict=True))
 
 
-class _Rows:
-    """What is noted of one colorizer's pictures, batch by batch."""
+class ModelMeasures:
+    """The measures of one colorizer's pictures, batch by batch."""
 
     def __init__(self) -> None:
         self.measures = PictureMeasures()
         self.classes: list[NDArray[np.int64]] = []
         self.features = metrics.Gaussian()
 
-    def note(self, rgb: Tensor, truth: Tensor, lite0: Lite0Classifier) -> None:
+    def add(self, rgb: Tensor, truth: Tensor, lite0: Lite0Classifier) -> None:
         """Compares pictures (N, 3, H, W) in [0, 1] with the true ones."""
         self.measures.add(rgb, truth)
-        features, classes = judgement(lite0, rgb)
+        features, classes = classify(lite0, rgb)
         self.features.add(features)
         self.classes.append(classes)
 
 
 @torch.inference_mode()
-def judgement(lite0: Lite0Classifier, rgb: Tensor) -> tuple[FloatArray, NDArray[np.int64]]:
+def classify(lite0: Lite0Classifier, rgb: Tensor) -> tuple[FloatArray, NDArray[np.int64]]:
     """sRGB (N, 3, H, W) in [0, 1] -> the pooled features (N, 1280) and the likeliest classes (N,)."""
     small = F.interpolate(rgb, size=(CLASSIFIER_SIZE,) * 2, mode="bilinear", antialias=True).clamp(0, 1)
     features = lite0.features(small * 2 - 1)
@@ -117,12 +122,12 @@ def _ratio(part: float, whole: float) -> float:
     return part / whole if whole else math.nan
 
 
-def scores(name: str, rows: _Rows, truth: _Rows, grey: Scores | None = None) -> Scores:
-    """The means of one colorizer beside those of the grey pictures; without `grey`, these are the grey pictures."""
+def compute_scores(name: str, rows: ModelMeasures, truth: ModelMeasures, grey: Scores | None = None) -> Scores:
+    """The scores of one colorizer. Without `grey`, the scores of the grey pictures themselves."""
     means, true_means = rows.measures.means(), truth.measures.means()
     agreement = float(np.mean(np.concatenate(rows.classes) == np.concatenate(truth.classes)))
     frechet = metrics.frechet_distance(rows.features, truth.features)
-    floor = grey.agreement if grey else agreement
+    grey_agreement = grey.agreement if grey else agreement
     return Scores(
         name=name,
         psnr_db=means.psnr_db,
@@ -132,7 +137,7 @@ def scores(name: str, rows: _Rows, truth: _Rows, grey: Scores | None = None) -> 
         colourfulness=means.colourfulness,
         colour_ratio=_ratio(means.colourfulness, true_means.colourfulness),
         agreement=agreement,
-        agreement_way=_ratio(agreement - floor, 1 - floor),
+        agreement_way=_ratio(agreement - grey_agreement, 1 - grey_agreement),
         frechet=frechet,
         frechet_ratio=_ratio(frechet, grey.frechet if grey else frechet),
         fine_ratio=_ratio(means.fine, true_means.fine),
@@ -140,22 +145,24 @@ def scores(name: str, rows: _Rows, truth: _Rows, grey: Scores | None = None) -> 
     )
 
 
-def coloured(networks: dict[str, nn.Module], batch: Batch, precision: str) -> dict[str, Tensor]:
+def colorize_batch(networks: dict[str, nn.Module], batch: Batch, precision: str) -> dict[str, Tensor]:
     """The pictures of a batch as sRGB (N, 3, H, W): grey, by each network, true; all with the true L*."""
-    none = torch.zeros_like(batch.ab_net)
-    answers = {GREY: none, **{name: predict(network, batch.l_net, precision) for name, network in networks.items()}}
-    return {**{name: batch.colorized(ab_net) for name, ab_net in answers.items()}, TRUTH: batch.rgb}
+    predictions = {GREY: torch.zeros_like(batch.ab_net)}
+    predictions |= {name: predict(network, batch.l_net, precision) for name, network in networks.items()}
+    return {**{name: batch.colorized(ab_net) for name, ab_net in predictions.items()}, TRUTH: batch.rgb}
 
 
-class Tiles:
-    """The pictures of the sheet, by colorizer: of so many places those spread evenly, or what comes next to them."""
+class SheetTiles:
+    """The pictures of the sheet, by colorizer: those at evenly spaced places of the source, or the next ones after
+    them."""
 
     def __init__(self, names: Sequence[str], places: int) -> None:
         self.rows: dict[str, list[ByteArray]] = {name: [] for name in names}
         self.wanted = deque(dataset.evenly_spaced(places, SHEET_PICTURES))
 
-    def take(self, places: Sequence[int], pictures: dict[str, Tensor]) -> None:
-        """Keeps those of a batch (N, 3, H, W), found at these N places, that belong on the sheet."""
+    def add(self, places: Sequence[int], pictures: dict[str, Tensor]) -> None:
+        """Keeps the pictures of a batch (N, 3, H, W) that belong on the sheet; they are at these N places of the
+        source."""
         for i, place in enumerate(places):
             if self.wanted and place >= self.wanted[0]:
                 self.wanted.popleft()
@@ -165,32 +172,32 @@ class Tiles:
 
 def compare(
     networks: dict[str, nn.Module], pictures: Iterable[tuple[int, ByteArray]], places: int, precision: str
-) -> tuple[dict[str, _Rows], list[list[ByteArray]]]:
-    """Colours all pictures as they come; what was noted of each colorizer, and the rows of the sheet.
+) -> tuple[dict[str, ModelMeasures], list[list[ByteArray]]]:
+    """Colorizes all pictures. Returns the measures of each colorizer, and the rows of the sheet.
 
     Args:
         pictures: squares of one size, uint8 (H, W, 3), each with its place in the source.
         places: how many places the source has.
     """
     lite0 = imagenet_lite0(lite0_checkpoint())
-    rows = {name: _Rows() for name in (GREY, *networks, TRUTH)}
-    tiles = Tiles(list(rows), places)
+    rows = {name: ModelMeasures() for name in (GREY, *networks, TRUTH)}
+    tiles = SheetTiles(list(rows), places)
     source = iter(pictures)
     while some := list(itertools.islice(source, BATCH)):
         batch = dataset.to_batch([crop for _, crop in some], [None] * len(some))
-        answers = coloured(networks, batch, precision)
-        for name, rgb in answers.items():
-            rows[name].note(rgb, batch.rgb, lite0)
-        tiles.take([place for place, _ in some], answers)
+        colorized = colorize_batch(networks, batch, precision)
+        for name, rgb in colorized.items():
+            rows[name].add(rgb, batch.rgb, lite0)
+        tiles.add([place for place, _ in some], colorized)
     return rows, list(tiles.rows.values())
 
 
 def load_networks(models: Sequence[str], size: int, device: torch.device) -> dict[str, nn.Module]:
-    """The networks by the names they were asked for by.
+    """The networks of these models, by name.
 
     Raises:
         WeightsError: one is missing or damaged.
-        UsageError: one cannot work at this size.
+        UsageError: one does not take pictures of this size.
     """
     networks: dict[str, nn.Module] = {}
     for model in models:
@@ -203,54 +210,113 @@ def load_networks(models: Sequence[str], size: int, device: torch.device) -> dic
 
 
 def evaluate(
-    asked: EvaluationOptions,
+    options: EvaluationOptions,
     read: Callable[[Path], ByteArray],
     device: torch.device,
-    seen: Callable[[int, int], None] = lambda done, total: None,
+    on_progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> Evaluated:
     """Measures all models on one set of photographs; grey and truth are measured once.
 
     Args:
-        read: gives the sRGB picture of a path; raises `PictureError` where it cannot.
-        seen: called with how many pictures are through, and of how many.
+        read: gives the sRGB picture of a path; raises `PictureError` if it cannot be read.
+        on_progress: called with the number of pictures done, and of how many.
 
-    Pictures are read as they are needed, so that memory hardly depends on their number: some 100 bytes of each and
-    about 30 MB for each model's features are kept.
+    Pictures are read when they are needed, so memory hardly depends on their number: about 100 bytes for each picture,
+    and 30 MB for each model's features.
 
     Raises:
         NoInputError: fewer than two pictures can be used.
         UsageError, WeightsError: see `load_networks`.
     """
-    networks = load_networks(asked.models, asked.size, device)
-    paths = dataset.find_sample(asked.data, asked.limit)
+    networks = load_networks(options.models, options.size, device)
+    paths = sample_paths(options)
     left_out: Counter[str] = Counter()
+    names: list[str] = []
 
     def pictures() -> Iterator[tuple[int, ByteArray]]:
-        for place, (_, rgb, reason) in enumerate(dataset.stream(paths, read, asked.size)):
+        for place, (path, rgb, reason) in enumerate(dataset.stream(paths, read, options.size)):
             if rgb is None:
                 left_out[reason] += 1
             else:
-                yield place, dataset.centre_crop(rgb, asked.size)
-            seen(place + 1, len(paths))
+                names.append(dataset.relative_name(path, options.data))
+                yield place, dataset.centre_crop(rgb, options.size)
+            on_progress(place + 1, len(paths))
 
-    rows, tiles = compare(networks, pictures(), len(paths), asked.precision)
+    rows, tiles = compare(networks, pictures(), len(paths), options.precision)
     count = rows[TRUTH].measures.count
     if count < 2:
         raise (
             dataset.all_rejected_error(len(paths), left_out)
             if not count
-            else NoInputError(f"{asked.data}: one picture is too few to evaluate on; give at least two")
+            else NoInputError(f"{options.data}: one picture is too few to evaluate on; give at least two")
         )
-    if asked.sheet:
-        figures.write_sheet(asked.sheet, tiles, captions(asked.models) if asked.compare else ())
-    grey = scores(GREY, rows[GREY], rows[TRUTH])
-    truth, *models = (scores(name, rows[name], rows[TRUTH], grey) for name in (TRUTH, *asked.models))
+    if options.sheet:
+        figures.write_sheet(options.sheet, tiles, captions(options.models) if options.compare else ())
+    grey = compute_scores(GREY, rows[GREY], rows[TRUTH])
+    truth, *models = (compute_scores(name, rows[name], rows[TRUTH], grey) for name in (TRUTH, *options.models))
     return Evaluated(
-        PROTOCOL, asked.data.name, asked.size, count, dict(left_out), asked.precision, grey, truth, tuple(models)
+        PROTOCOL,
+        options.data.name,
+        options.size,
+        count,
+        dict(left_out),
+        options.precision,
+        grey,
+        truth,
+        tuple(models),
+        learnt_pictures(options.models, names),
+        tuple(itertools.chain.from_iterable(picture_scores(model, names, rows) for model in options.models)),
     )
 
 
-ROADS = {
+def sample_paths(options: EvaluationOptions) -> list[Path]:
+    """The photographs to measure on.
+
+    Raises:
+        NoInputError: there are none.
+        UsageError: `options.held` has no record of held-out photographs.
+    """
+    if options.held is None:
+        return dataset.find_sample(options.data, options.limit)
+    held = set(dataset.read_split(options.held)["val"]["pictures"])
+    paths = [path for path in dataset.find(options.data) if dataset.relative_name(path, options.data) in held]
+    if not paths:
+        raise NoInputError(
+            f"--held {options.held}: none of its {len(held)} held-out photographs are in {options.data}; give --data "
+            "as in the training"
+        )
+    return [paths[i] for i in dataset.evenly_spaced(len(paths), options.limit or len(paths))]
+
+
+def learnt_pictures(models: Sequence[str], names: Sequence[str]) -> dict[str, int]:
+    """How many of the pictures each model was trained on, by their names; models without any are left out."""
+    counts = {}
+    for model in models:
+        folder = weights.find(model)
+        if (folder / dataset.SPLIT).exists():
+            trained = set(dataset.read_split(folder)["train"]["pictures"])
+            counts[model] = sum(name in trained for name in names)
+    return {model: count for model, count in counts.items() if count}
+
+
+def picture_scores(model: str, names: Sequence[str], rows: dict[str, ModelMeasures]) -> Iterator[PictureScores]:
+    """The measures of every picture, as one model colorized it."""
+    pairs = zip(names, rows[model].measures.pictures, rows[GREY].measures.pictures, strict=True)
+    for name, means, grey in pairs:
+        yield PictureScores(
+            picture=name,
+            model=model,
+            psnr_db=means.psnr_db,
+            psnr_gain_db=means.psnr_db - grey.psnr_db,
+            ciede2000=means.ciede2000,
+            ciede2000_drop=grey.ciede2000 - means.ciede2000,
+            colourfulness=means.colourfulness,
+            fine=means.fine,
+            wild=means.wild,
+        )
+
+
+STAGE_CAPTIONS = {
     "pretrain": "without adversarial training",
     "gan": "with adversarial training",
     "baseline": "pix2pix",
@@ -259,7 +325,9 @@ ROADS = {
 
 
 def captions(models: Sequence[str]) -> list[str]:
-    """What stands above the rows of the sheet that compares models: their names and how they were trained."""
+    """The captions of the sheet that compares models: their names and how they were trained."""
     cards = [weights.read_card(weights.find(model)) for model in models]
-    roads = ["L1 fine-tuning" if c.stage == "pretrain" and c.history else ROADS.get(c.stage, c.stage) for c in cards]
-    return ["grey", *(f"{card.name}: {road}" for card, road in zip(cards, roads, strict=True)), "true colours"]
+    stages = [
+        "L1 fine-tuning" if c.stage == "pretrain" and c.history else STAGE_CAPTIONS.get(c.stage, c.stage) for c in cards
+    ]
+    return ["grey", *(f"{card.name}: {stage}" for card, stage in zip(cards, stages, strict=True)), "true colours"]

@@ -1,15 +1,17 @@
-"""The numbers of an evaluation: what they are, and how they are printed, kept and compared."""
+"""The scores of an evaluation, and how they are printed, compared, and written to the cards."""
 
 from __future__ import annotations
 
+import csv
 import json
 import math
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
-from archivecolor import weights
+from archivecolor import files, weights
+from archivecolor.imaging.metrics import PairedDifference
 
 GREY, TRUTH = "grey", "truth"
 
@@ -31,7 +33,7 @@ class Scores:
     agreement: float
     """Share of pictures classified as their true colours are."""
     agreement_way: float
-    """Of the way from the grey pictures' share (0) to full agreement (1)."""
+    """On a scale where the grey pictures' share is 0 and full agreement is 1."""
     frechet: float
     """Fréchet distance (Lite0) to the true pictures."""
     frechet_ratio: float
@@ -44,7 +46,7 @@ class Scores:
 
 @dataclass(frozen=True)
 class Evaluated:
-    """The scores of grey, truth and all models, and how they came about."""
+    """The scores of grey, truth and all models, and how they were measured."""
 
     protocol: str
     data: str
@@ -55,6 +57,30 @@ class Evaluated:
     grey: Scores
     truth: Scores
     models: tuple[Scores, ...]
+    learnt: dict[str, int] = field(default_factory=dict)
+    """How many of the pictures each model was trained on, by their names; models without any are left out."""
+    per_picture: tuple[PictureScores, ...] = ()
+
+    def values(self, model: str, measure: str) -> list[float]:
+        """One measure of every picture, in order: `psnr_db`, `ciede2000`, ..."""
+        return [getattr(row, measure) for row in self.per_picture if row.model == model]
+
+
+@dataclass(frozen=True)
+class PictureScores:
+    """The measures of one picture, as one model colorized it."""
+
+    picture: str
+    model: str
+    psnr_db: float
+    psnr_gain_db: float
+    ciede2000: float
+    ciede2000_drop: float
+    colourfulness: float
+    fine: float
+    """Fine chroma contrast, Lab units."""
+    wild: float
+    """Share of wild pixels."""
 
 
 LABELS = {
@@ -71,7 +97,7 @@ LABELS = {
     "fine_ratio": ("fine chroma contrast ÷ truth", 3),
     "wild": ("wild pixels, share", 4),
 }
-"""What each score is called in a table, and its digits."""
+"""The name of each score in a table, and its number of digits."""
 
 
 def numbers(one: Scores) -> dict[str, float | None]:
@@ -81,7 +107,7 @@ def numbers(one: Scores) -> dict[str, float | None]:
 
 
 def write_cards(result: Evaluated, models: Sequence[str]) -> None:
-    """Puts the numbers into the card of each model, with the protocol they were measured by."""
+    """Writes the scores to the card of each model, with the protocol."""
     about = {
         "data": Path(result.data).name,
         "pictures": result.pictures,
@@ -94,8 +120,8 @@ def write_cards(result: Evaluated, models: Sequence[str]) -> None:
         weights.note(model, "test", {**about, **numbers(one)})
 
 
-def difference(result: Evaluated) -> dict[str, float | None]:
-    """How the second model's scores, rounded, differ from the first's."""
+def differences(result: Evaluated) -> dict[str, float | None]:
+    """The second model's scores minus the first's, rounded."""
     one, other = (numbers(model) for model in result.models[:2])
 
     def minus(key: str) -> float | None:
@@ -105,19 +131,62 @@ def difference(result: Evaluated) -> dict[str, float | None]:
     return {key: minus(key) for key in LABELS}
 
 
+FEW_PICTURES = 50
+"""With fewer pictures, Fréchet distance and agreement say little."""
+
+
+def paired(result: Evaluated) -> dict[str, PairedDifference]:
+    """How the second model differs from the first, picture by picture."""
+    first, second = (model.name for model in result.models[:2])
+    return {
+        measure: PairedDifference.of(result.values(first, measure), result.values(second, measure))
+        for measure in ("psnr_db", "ciede2000")
+    }
+
+
+def remarks(result: Evaluated) -> list[str]:
+    """What a reader of the table should know: comparisons that may be chance, pictures that a model was trained on."""
+    lines = []
+    if len(result.models) == 2:
+        for measure, pair in paired(result).items():
+            better = pair.increased if measure == "psnr_db" else pair.pictures - pair.increased
+            lines.append(
+                f"{LABELS[measure][0]}, second - first, picture by picture: {pair.mean:+.2f} ± {pair.error:.2f} "
+                f"(standard error), better on {better} of {pair.pictures}"
+                + (": may be chance" if pair.may_be_chance else "")
+            )
+    for model, count in result.learnt.items():
+        lines.append(f"{model} was trained on {count} of these pictures: its numbers look too good")
+    if result.pictures < FEW_PICTURES:
+        lines.append(f"{result.pictures} pictures are few: small differences are chance")
+    return lines
+
+
+def write_csv(result: Evaluated, path: Path) -> None:
+    """Writes the measures of every picture and model, one row each."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with files.atomic_write(path) as part, part.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.DictWriter(file, [each.name for each in fields(PictureScores)])
+        writer.writeheader()
+        writer.writerows(asdict(row) for row in result.per_picture)
+
+
 def as_json(result: Evaluated, compared: bool = False) -> str:
-    """Everything, the scores rounded, as a JSON object; `models` in the order of the sheet's rows."""
-    whole: dict[str, Any] = {key: value for key, value in asdict(result).items() if key not in (GREY, TRUTH, "models")}
+    """Everything as a JSON object, with rounded scores; `models` in the order of the sheet's rows."""
+    whole: dict[str, Any] = {
+        key: value for key, value in asdict(result).items() if key not in (GREY, TRUTH, "models", "per_picture")
+    }
     whole |= {GREY: numbers(result.grey), TRUTH: numbers(result.truth)}
     whole["models"] = {one.name: numbers(one) for one in result.models}
     if compared:
-        whole["difference"] = difference(result)
+        whole["difference"] = differences(result)
+        whole["paired"] = {measure: asdict(pair) for measure, pair in paired(result).items()}
     return json.dumps(whole, indent=1, ensure_ascii=False, allow_nan=False)
 
 
 def as_rows(result: Evaluated, compared: bool = False) -> list[list[str]]:
-    """A table for people: the header, then a row per score; columns for grey, the models, truth, and for two that are
-    compared, what the second gains over the first."""
+    """A table: the header, then a row per score. The columns are grey, the models, the truth and, if two models are
+    compared, their difference."""
     columns = {one.name: numbers(one) for one in (result.grey, *result.models, result.truth)}
 
     def cell(value: float | None, digits: int, sign: str = "") -> str:
@@ -127,7 +196,7 @@ def as_rows(result: Evaluated, compared: bool = False) -> list[list[str]]:
         [label, *(cell(column[key], digits) for column in columns.values())] for key, (label, digits) in LABELS.items()
     ]
     if compared:
-        gains = difference(result)
+        gains = differences(result)
         last = ["second - first", *(cell(gains[key], digits, "+") for key, (_, digits) in LABELS.items())]
         rows = [[*row, more] for row, more in zip(rows, last, strict=True)]
     return rows

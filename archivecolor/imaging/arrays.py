@@ -1,4 +1,4 @@
-"""Names for the arrays that pass between rooms. A shape stands in the docstring of whatever takes or gives one."""
+"""Names for the types of arrays. The docstrings of functions give the shapes."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 Samples = NDArray[Any]
-"""A picture's samples as a file holds them: (H, W) grey or (H, W, 3) RGB, uint8 or uint16 unless told otherwise."""
+"""A picture's samples as in its file: (H, W) grey or (H, W, 3) RGB, uint8 or uint16 unless stated otherwise."""
 FloatArray = NDArray[np.float32]
 DoubleArray = NDArray[np.float64]
 AnyFloatArray = NDArray[np.floating]

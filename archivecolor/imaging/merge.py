@@ -37,7 +37,7 @@ class LuminanceMerge:
     """A picture's colours, ready to be merged with its rows in any order and from any thread."""
 
     lightness_of: Callable[[Samples], FloatArray]
-    spread: guided_filter.UpsampledChroma
+    chroma: guided_filter.UpsampledChroma
     network_seconds: float
     confidence: float | None = None
     """0 to 1, if requested; see `inference/confidence.py`."""
@@ -62,12 +62,12 @@ class LuminanceMerge:
     @torch.inference_mode()
     def _merge_into(self, samples: Samples, top: int, rgb: Samples) -> float:
         """Fills `rgb`, band by band, each strip by strip. Returns the largest |ΔL*|."""
-        strip = STRIP_PIXELS if self.spread.device.type == "cpu" else DEVICE_STRIP_PIXELS
+        strip = STRIP_PIXELS if self.chroma.device.type == "cpu" else DEVICE_STRIP_PIXELS
         tall, step = (max(1, pixels // samples.shape[1]) for pixels in (max(strip, BAND_PIXELS), strip))
         max_delta_l = 0.0
         for begin in range(0, len(samples), tall):
             end = min(begin + tall, len(samples))
-            band = self.spread.band(top + begin, end - begin)
+            band = self.chroma.band(top + begin, end - begin)
             for at in range(begin, end, step):
                 rows = slice(at, min(at + step, end))
                 max_delta_l = max(max_delta_l, merge_rows(band, self.lightness_of(samples[rows]), top + at, rgb[rows]))

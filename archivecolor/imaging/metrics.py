@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from statistics import fmean, stdev
+
 import numpy as np
 
 from archivecolor.imaging.arrays import AnyFloatArray
@@ -57,6 +62,30 @@ def wild_share(ab: AnyFloatArray, true_ab: AnyFloatArray) -> float:
     blue walls. 0 is best."""
     strong = np.hypot(*ab) > WILD_CHROMA
     return float((strong & (np.hypot(*(np.asarray(ab) - true_ab)) > WILD_ERROR)).mean())
+
+
+@dataclass(frozen=True)
+class PairedDifference:
+    """How two measurements of the same pictures differ: the second minus the first."""
+
+    pictures: int
+    mean: float
+    error: float
+    """Standard error of the mean; NaN for a single picture."""
+    increased: int
+    """Pictures whose second value is the larger one."""
+
+    @classmethod
+    def of(cls, first: Sequence[float], second: Sequence[float]) -> PairedDifference:
+        """Compares two lists of one value per picture."""
+        gains = [b - a for a, b in zip(first, second, strict=True)]
+        error = stdev(gains) / math.sqrt(len(gains)) if len(gains) > 1 else math.nan
+        return cls(len(gains), fmean(gains), error, sum(gain > 0 for gain in gains))
+
+    @property
+    def may_be_chance(self) -> bool:
+        """Whether the mean is less than two standard errors from 0, so that it may be chance."""
+        return not abs(self.mean) >= 2 * self.error
 
 
 class Gaussian:

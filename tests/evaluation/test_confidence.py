@@ -192,7 +192,7 @@ def test_distances_are_in_lab_units() -> None:
     one = torch.zeros(2, 2, 4, 4)
     other = one.clone()
     other[1, 0], other[1, 1] = 3 / lab.AB_SCALE, 4 / lab.AB_SCALE
-    assert confidence.apart(one, other) == pytest.approx([0, 5], abs=1e-4)
+    assert confidence.mean_distance(one, other) == pytest.approx([0, 5], abs=1e-4)
 
 
 def test_too_few_pictures_cannot_be_ranked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import csv
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -51,9 +53,9 @@ def test_two_weights_are_compared_on_a_captioned_sheet(trained: tuple[Path, Path
 
 
 def test_a_sheet_shows_the_next_picture_where_one_is_useless():
-    tiles = evaluate.Tiles(["grey"], places=120)
+    tiles = evaluate.SheetTiles(["grey"], places=120)
     for place in [*range(5), *range(15, 120)]:
-        tiles.take([place], {"grey": torch.full((1, 3, 2, 2), place / 255)})
+        tiles.add([place], {"grey": torch.full((1, 3, 2, 2), place / 255)})
     assert [int(tile[0, 0, 0]) for tile in tiles.rows["grey"]] == [0, 15, *range(20, 120, 10)]
 
 
@@ -87,8 +89,8 @@ def judged() -> dict[str, scoring.Scores]:
     networks = {name: Oracle(photos, 64, share) for name, share in (("all", 1.0), ("half", 0.5), ("none", 0.0))}
     rows, tiles = evaluate.compare(networks, enumerate(photos.pictures), 8, "fp32")
     assert [len(row) for row in tiles] == [8] * 5
-    grey = evaluate.scores("grey", rows["grey"], rows["truth"])
-    others = {name: evaluate.scores(name, rows[name], rows["truth"], grey) for name in (*networks, "truth")}
+    grey = evaluate.compute_scores("grey", rows["grey"], rows["truth"])
+    others = {name: evaluate.compute_scores(name, rows[name], rows["truth"], grey) for name in (*networks, "truth")}
     return {"grey": grey, **others}
 
 
@@ -173,3 +175,57 @@ def test_a_film_goes_alone_and_is_there(tmp_path: Path):
         assert "--film: goes with" in str(result.exception)
     result = CliRunner().invoke(app, ["evaluate", "--film", str(tmp_path / "a.mp4")])
     assert "there is no such film" in str(result.exception)
+
+
+# Whether a difference is more than chance, and whether the pictures were held out
+
+
+def test_only_held_out_photographs_are_measured(trained: tuple[Path, Path], tmp_path: Path):
+    photos, folder = trained
+    shutil.copytree(folder, tmp_path / "mine")
+    names = sorted(path.name for path in photos.iterdir())
+    sides = {"train": {"pictures": names[:1], "left_out": {}}, "val": {"pictures": names[1:], "left_out": {}}}
+    (tmp_path / "mine" / dataset.SPLIT).write_text(json.dumps(sides))
+    words = f"evaluate --data {photos} --model {tmp_path}/mine --size 64 --csv {tmp_path}/numbers.csv"
+    result = CliRunner().invoke(app, [*words.split(), "--held", str(tmp_path / "mine")], catch_exceptions=False)
+    assert "2 pictures at 64 px" in result.stdout
+    assert "was trained on" not in result.stdout
+    with (tmp_path / "numbers.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [row["picture"] for row in rows] == names[1:]
+    assert all(float(row["psnr_db"]) > 5 for row in rows)
+    told = " ".join(CliRunner().invoke(app, words.split(), catch_exceptions=False).stdout.split())
+    assert "was trained on 1 of these pictures" in told
+    (tmp_path / "other").mkdir()
+    Image.fromarray(photo_set(1).pictures[0]).save(tmp_path / "other/else.png")
+    options = EvaluationOptions(data=tmp_path / "other", models=("lite",), size=64, held=tmp_path / "mine")
+    with pytest.raises(NoInputError, match="none of its 2 held-out photographs"):
+        evaluate.sample_paths(options)
+    with pytest.raises(UsageError, match="cannot be read as the split"):
+        evaluate.sample_paths(replace(options, held=tmp_path / "other"))
+
+
+def test_two_weights_are_compared_picture_by_picture(trained: tuple[Path, Path], tmp_path: Path, monkeypatch):
+    photos, folder = trained
+    monkeypatch.chdir(tmp_path)
+    words = ["evaluate", "--data", str(photos), "--compare", "lite", str(folder), "--size", "64", "--csv", "n.csv"]
+    told = " ".join(CliRunner().invoke(app, words, catch_exceptions=False).stdout.split())
+    assert "picture by picture" in told
+    assert "better on" in told
+    assert "3 pictures are few" in told
+    with Path("n.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    psnr = {(row["model"], row["picture"]): float(row["psnr_db"]) for row in rows}
+    gains = [psnr[str(folder), name] - psnr["lite", name] for name in {row["picture"] for row in rows}]
+    pair = json.loads(CliRunner().invoke(app, [*words, "--json"]).stdout)["paired"]["psnr_db"]
+    assert pair["mean"] == pytest.approx(sum(gains) / 3)
+    assert pair["increased"] == sum(gain > 0 for gain in gains)
+
+
+def test_the_published_numbers_are_not_overwritten_by_accident(trained: tuple[Path, Path]):
+    photos, _ = trained
+    before = weights.read_card(weights.find("lite"))
+    result = CliRunner().invoke(app, f"evaluate --data {photos} --size 64 --write-card".split())
+    assert isinstance(result.exception, UsageError)
+    assert "--force" in str(result.exception)
+    assert weights.read_card(weights.find("lite")) == before

@@ -35,7 +35,7 @@ def test_a_plate_is_coloured_from_what_it_saw_and_judged_on_the_true_lightness(t
     save_plates(tmp_path)
     kinds = plates.find(tmp_path)
     assert {name: len(found) for name, found in kinds.items()} == {plates.TRUE_LIGHTNESS: 2, "blue": 2}
-    batch = plates.batch_of(kinds["blue"][0], 64, read_rgb)
+    batch = plates.plate_batch(kinds["blue"][0], 64, read_rgb)
     grey = dataset.centre_crop(np.repeat(colour_picture(0, 80, 70)[..., 2:], 3, axis=2), 64)
     assert torch.equal(batch.l_net, dataset.to_batch([grey], [None]).l_net)
     assert not torch.allclose(batch.l_net, batch.l_true, atol=0.02)
@@ -46,7 +46,7 @@ def test_a_plate_is_coloured_from_what_it_saw_and_judged_on_the_true_lightness(t
             seen.append(l_net)
             return super().forward(l_net) * 0
 
-    answer = evaluate.coloured({"ink": Ink()}, batch, "fp32")
+    answer = evaluate.colorize_batch({"ink": Ink()}, batch, "fp32")
     assert torch.equal(seen[0], batch.l_net)
     assert torch.equal(answer["ink"], answer["grey"])
     true_l = lab.lab_from_srgb(batch.rgb)[:, :1]
@@ -75,9 +75,9 @@ def test_plates_go_alone(tmp_path: Path):
 
 
 def test_plates_that_do_not_fit_are_refused(tmp_path: Path):
-    with pytest.raises(NoInputError, match="holds no pairs"):
+    with pytest.raises(NoInputError, match="contains no pairs"):
         plates.find(tmp_path)
     save_plates(tmp_path)
     Image.new("L", (10, 10)).save(tmp_path / "p0__input_blue.png")
     with pytest.raises(NoInputError, match=r"p0__input_blue.png: is not of the size"):
-        plates.batch_of(plates.find(tmp_path)["blue"][0], 64, read_rgb)
+        plates.plate_batch(plates.find(tmp_path)["blue"][0], 64, read_rgb)
