@@ -1,10 +1,11 @@
-"""Files written whole or not at all, and their hashes."""
+"""Files written whole or not at all, their hashes, and what it means when one cannot be written."""
 
 from __future__ import annotations
 
 import errno
 import hashlib
 import os
+import re
 import stat
 import time
 from collections.abc import Iterator
@@ -13,11 +14,50 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from archivecolor import sequences
+from archivecolor.errors import ArchivecolorError, OutputError, PictureError, SourceReadError
 
 PART_SUFFIX = ".archivecolor-part"
 LONGEST_NAME = 255
 """Bytes that a file system allows a name, nearly everywhere."""
 _JUST_NOW_S = 2.0
+_CANNOT_SYNC = (errno.EINVAL, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EBADF)
+_REFUSED_NAMES = (errno.EINVAL, errno.EILSEQ, errno.ENAMETOOLONG, errno.ENOENT)
+"""ENOENT is what some drivers of exFAT say, although the folder is there."""
+_GONE = "connect the drive again and run again"
+_REMEDIES = {
+    errno.ENOSPC: "free some space",
+    errno.EDQUOT: "free some space",
+    errno.EROFS: "choose an --out that can be written",
+    errno.EIO: "check the disk or choose another --out",
+    errno.ESTALE: _GONE,
+    errno.ENOTCONN: _GONE,
+    errno.ENODEV: _GONE,
+    errno.ENXIO: _GONE,
+}
+"""Errors of the whole output disk, and what to do about them."""
+_READ_CAUSES = {
+    errno.EACCES: "permission denied: give this user the right to read it",
+    errno.EPERM: "permission denied: give this user the right to read it",
+    errno.ENOENT: "the file is not there (any more)",
+    errno.EISDIR: "a folder, not a file",
+    errno.EIO: "the disk reports a read error: copy the file from another medium",
+    errno.ESTALE: "the network drive lost the file: try again",
+    errno.ENOTCONN: "the drive is not connected any more: connect it and try again",
+    errno.ENODEV: "the drive is not connected any more: connect it and try again",
+    errno.ENXIO: "the drive is not connected any more: connect it and try again",
+    errno.ETIMEDOUT: "the network drive does not answer: try again",
+}
+"""Errors of the system while a file is read."""
+_NAME_TAKEN = "something else has this name; move it away"
+_FILE_REMEDIES = {
+    errno.EFBIG: "it is too large for this file system: choose an --out on another one",
+    errno.EACCES: "allow writing there or choose another --out",
+    errno.EPERM: "allow writing there or choose another --out",
+    errno.EEXIST: _NAME_TAKEN,
+    errno.ENOTDIR: _NAME_TAKEN,
+    errno.EISDIR: _NAME_TAKEN,
+}
+"""Errors of one file, and what to do about them."""
 
 
 def part_path(target: Path) -> Path:
@@ -52,14 +92,71 @@ def atomic_write(target: Path, durable: bool = True) -> Iterator[Path]:
 
 
 def fsync_folder(folder: Path) -> None:
-    """Makes the new name itself survive a power cut (POSIX only; elsewhere folders cannot be opened)."""
+    """Makes new names in a folder survive a power cut, where the system and its file system can (CIFS and some FUSE
+    file systems cannot)."""
     if os.name != "posix":
         return
     handle = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(handle)
+    except OSError as error:
+        if error.errno not in _CANNOT_SYNC:
+            raise
     finally:
         os.close(handle)
+
+
+def make_folders(folder: Path) -> None:
+    """Makes a folder and its parents; new ones survive a power cut.
+
+    Raises:
+        OSError: one cannot be made.
+    """
+    new = [each for each in (folder, *folder.parents) if not each.exists()]
+    folder.mkdir(parents=True, exist_ok=True)
+    for each in new:
+        fsync_folder(each.parent)
+
+
+def write_error(path: Path, error: OSError) -> ArchivecolorError:
+    """What it means that the system refuses to write at a path.
+
+    Returns:
+        A PictureError where only this file is refused (its name, its size, permission); an OutputError where the whole
+        output folder is affected: a full, failing, read-only or removed disk.
+    """
+    code, cause = error.errno or 0, error.strerror or str(error)
+    if code in _REMEDIES:
+        return OutputError(f"{path}: cannot be written ({cause}); {_REMEDIES[code]}")
+    if not path.parent.exists():
+        return OutputError(f"{path}: cannot be written, because its folder is gone ({cause}); run again")
+    if code in (errno.EACCES, errno.EPERM) and not os.access(path.parent, os.W_OK):
+        return OutputError(f"{path}: cannot be written ({cause}); {_FILE_REMEDIES[code]}")
+    if code in _REFUSED_NAMES:
+        better = re.sub(r'[<>:"\\|?*\x00-\x1f]', "_", path.name)
+        rename = f", for example to {better}" if better != path.name else ""
+        return PictureError(
+            f"its output {path.name!r} has a name that the file system of --out refuses ({cause}); rename the "
+            f"source{rename}"
+        )
+    remedy = _FILE_REMEDIES.get(code, "rename the source")
+    return PictureError(f"its output {path} cannot be written ({cause}); {remedy}")
+
+
+def is_system_error(error: Exception) -> bool:
+    """Whether an error came from the system and not from the content of a file. FFmpeg's errors have numbers too."""
+    return getattr(error, "errno", None) in _READ_CAUSES
+
+
+def read_error(error: Exception, name: str = "") -> SourceReadError:
+    """An error of the system in words for the owner of the files.
+
+    Args:
+        name: the file, where the row names another one.
+    """
+    code = getattr(error, "errno", None) or 0
+    cause = _READ_CAUSES.get(code) or f"cannot be read ({getattr(error, 'strerror', None) or error})"
+    return SourceReadError(f"{name}: {cause}" if name else cause)
 
 
 def sha256(path: Path) -> str:

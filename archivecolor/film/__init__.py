@@ -7,6 +7,6 @@ luma, `encoder` makes closed segments, a `WorkFolder` keeps them, and `muxer` jo
 
 from __future__ import annotations
 
-from archivecolor.film.probe import is_film, is_frame, is_numbered
+from archivecolor.film.probe import SUFFIXES, is_film, is_film_content, is_frame, is_numbered
 
-__all__ = ["is_film", "is_frame", "is_numbered"]
+__all__ = ["SUFFIXES", "is_film", "is_film_content", "is_frame", "is_numbered"]

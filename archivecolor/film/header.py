@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
+from archivecolor import files
 from archivecolor.errors import MissingDependencyError, UnreadableError, UnsupportedError
 from archivecolor.film.planes import Tags
 
@@ -158,6 +159,7 @@ def opened(path: Path) -> Iterator[InputContainer]:
     Raises:
         UnreadableError: FFmpeg cannot read it.
         FileNotFoundError: there is no such file.
+        SourceReadError: the system cannot read it.
     """
     av = pyav()
     try:
@@ -165,6 +167,8 @@ def opened(path: Path) -> Iterator[InputContainer]:
     except av.FileNotFoundError:
         raise
     except (av.FFmpegError, ValueError) as error:
+        if files.is_system_error(error):
+            raise files.read_error(error) from error
         raise UnreadableError(f"not a film that FFmpeg can read ({error})") from error
     with container:
         yield container

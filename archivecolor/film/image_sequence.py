@@ -18,7 +18,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from archivecolor import photo, sequences
+from archivecolor import files, photo, sequences
 from archivecolor.errors import PictureError, UnreadableError, UnsupportedError
 from archivecolor.film import dpx
 from archivecolor.film.header import ImageSequence
@@ -58,7 +58,8 @@ def open_sequence(path: Path, fps: str, dpx_curve: str) -> ImageSequence:
         dpx_curve: log, linear or video; auto takes that of the DPX header.
 
     Raises:
-        UnreadableError: no frame can be read.
+        UnreadableError: all frames are damaged.
+        SourceReadError: the system cannot read a frame.
         UnsupportedError: the frames are of a kind that is not read.
     """
     paths = frame_files(path)
@@ -68,8 +69,10 @@ def open_sequence(path: Path, fps: str, dpx_curve: str) -> ImageSequence:
     for frame in paths.values():
         try:
             return _sequence_header(path, frame, paths, fps, dpx_curve)
-        except (UnreadableError, OSError) as error:
+        except UnreadableError as error:
             first_error = first_error or error
+        except OSError as error:
+            raise files.read_error(error, frame.name) from error
     raise UnreadableError(f"none of its {len(paths)} frames can be read ({first_error})")
 
 
@@ -279,12 +282,15 @@ class ImageSequenceReader:
         """None for a frame that is damaged.
 
         Raises:
+            SourceReadError: the system cannot read it.
             PictureError: it is another kind of picture than the first.
         """
         try:
             frame = read_frame(self.film, path)
-        except (UnreadableError, OSError):
+        except UnreadableError:
             return None
+        except OSError as error:
+            raise files.read_error(error, path.name) from error
         except PictureError as error:
             raise type(error)(f"{path.name}: {error}") from error
         if (frame.height, frame.width) != (self.film.height, self.film.width):

@@ -11,10 +11,11 @@ from math import lcm
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from archivecolor import files
 from archivecolor.errors import UnsupportedError
 from archivecolor.film import encoder
 from archivecolor.film.coding import Coding, range_notes
-from archivecolor.film.header import Film, ImageSequence, pyav
+from archivecolor.film.header import Film, ImageSequence, opened, pyav
 from archivecolor.film.timecode import earlier
 from archivecolor.film.work_folder import StoredPacket
 
@@ -85,7 +86,7 @@ def _copy_source(film: Film) -> Iterator[InputContainer | None]:
     if isinstance(film, ImageSequence):
         yield None
         return
-    with pyav().open(str(film.path), metadata_errors="replace") as source:
+    with opened(film.path) as source:
         yield source
 
 
@@ -249,7 +250,11 @@ def _picture_packets(
 
 
 def _copied_packets(source: InputContainer, copies: dict[int, Any], delay: Fraction) -> Iterator[_MuxItem]:
-    """The packets of all other streams, unchanged but for their times. Damage in the source ends them."""
+    """The packets of all other streams, unchanged but for their times. Damage in the source ends them.
+
+    Raises:
+        SourceReadError: the system cannot read the source.
+    """
     latest = Fraction(0)
     try:
         for packet in source.demux([source.streams[index] for index in copies]):
@@ -263,5 +268,6 @@ def _copied_packets(source: InputContainer, copies: dict[int, Any], delay: Fract
             index = packet.stream.index
             packet.stream = copies[index]
             yield latest, index, packet
-    except pyav().FFmpegError:
-        return
+    except pyav().FFmpegError as error:
+        if files.is_system_error(error):
+            raise files.read_error(error) from error

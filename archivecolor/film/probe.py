@@ -37,9 +37,13 @@ def is_film(path: Path) -> bool:
         return True
     try:
         with path.open("rb") as file:
-            head = file.read(HEAD_BYTES)
+            return is_film_content(path, file.read(HEAD_BYTES))
     except OSError:
         return path.suffix.lower() in SUFFIXES
+
+
+def is_film_content(path: Path, head: bytes) -> bool:
+    """Whether a file with these first HEAD_BYTES bytes is treated as a film; see `is_film`."""
     if path.suffix.lower() == ".ts":
         return is_transport_stream(head)
     kind = kind_of(head)

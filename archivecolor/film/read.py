@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from archivecolor import files
 from archivecolor.film.header import ContainerFilm, Film, has_luma, opened, picture_stream, pyav
 from archivecolor.imaging.arrays import Samples
 
@@ -163,6 +164,8 @@ class FrameReader:
             try:
                 packet = next(packets, None)
             except av.FFmpegError as error:
+                if files.is_system_error(error):
+                    raise files.read_error(error) from error
                 self.trouble = str(error.strerror)
                 packet = None
             if packet is None:

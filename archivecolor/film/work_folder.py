@@ -6,7 +6,6 @@ folder belongs to one source, one set of weights and one set of options. With an
 
 from __future__ import annotations
 
-import errno
 import hashlib
 import json
 import os
@@ -20,7 +19,6 @@ from typing import TypedDict
 import numpy as np
 
 from archivecolor import files
-from archivecolor.errors import OutputError
 from archivecolor.film.survey import Segment, Survey
 from archivecolor.imaging.arrays import FloatArray
 
@@ -69,39 +67,17 @@ class SegmentIndex(TypedDict):
     notes: SegmentNotes
 
 
-_NAME_TAKEN = "something else has this name; move it away"
-_REMEDIES = {
-    errno.ENOSPC: "free some space",
-    errno.EDQUOT: "free some space",
-    errno.EFBIG: "choose an --out on a disk that takes larger files",
-    errno.EROFS: "choose an --out that can be written",
-    errno.EACCES: "allow writing there or choose another --out",
-    errno.EPERM: "allow writing there or choose another --out",
-    errno.EEXIST: _NAME_TAKEN,
-    errno.ENOTDIR: _NAME_TAKEN,
-    errno.EISDIR: _NAME_TAKEN,
-    errno.ENOENT: "its folder was taken away; run again",
-    errno.EIO: "check the disk or choose another --out",
-}
-
-
-def output_error(path: Path, error: OSError) -> OutputError:
-    """An error of the output's disk with its cause and a remedy."""
-    remedy = _REMEDIES.get(error.errno or 0, "choose another --out")
-    return OutputError(f"{path}: cannot be written ({error.strerror or error}); {remedy}")
-
-
 @contextmanager
 def writing(path: Path) -> Iterator[None]:
-    """Turns an OSError into an OutputError: the output's disk is at fault, not the film.
+    """An OSError in the block means that something cannot be written at `path`.
 
     Raises:
-        OutputError: something cannot be written at `path`.
+        OutputError, PictureError: see `files.write_error`.
     """
     try:
         yield
     except OSError as error:
-        raise output_error(path, error) from error
+        raise files.write_error(path, error) from error
 
 
 class WorkFolder:

@@ -1,13 +1,13 @@
-"""Photographs in and out of files: pages with depth, profile, metadata and resolution, none of them lost on the way.
+"""Reads and writes photographs: pages with depth, profile, metadata and resolution, without loss.
 
-`read` -> Photo of Pages -> (someone colours the samples) -> `write`. Inside: `page` is what a photo is; `kinds`
-tells files apart; `exif`, `containers` and `samples` know bytes and numbers; `read_*` and `write` know the formats.
+`read` -> Photo of Pages -> (the samples are colorized) -> `write`. `page` defines these types; `kinds` recognizes
+files; `exif`, `containers` and `samples` handle bytes and numbers; `read_*` and `write` handle the formats.
 """
 
 from __future__ import annotations
 
 from archivecolor.photo.page import FORMAT_SUFFIXES, SRGB_ICC, SUFFIXES, Page, Photo, Scan
-from archivecolor.photo.probe import is_picture, measure
+from archivecolor.photo.probe import is_picture, is_picture_content, measure
 from archivecolor.photo.read import read
 from archivecolor.photo.thumbnail import fitted, thumbnail
 from archivecolor.photo.write import suffix_for, writable_format, write
@@ -24,6 +24,7 @@ __all__ = [
     "Scan",
     "fitted",
     "is_picture",
+    "is_picture_content",
     "measure",
     "read",
     "suffix_for",

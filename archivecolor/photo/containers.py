@@ -1,4 +1,4 @@
-"""Containers taken apart and put together by hand: PNG chunks, JP2 boxes, Photoshop resources."""
+"""Reads and writes the parts of containers: PNG chunks, JP2 boxes, Photoshop resources."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _MAX_INFLATED = 1 << 26
 
 
 def png_chunks(data: bytes) -> Iterator[tuple[bytes, bytes]]:
-    """(name, content) of each chunk; stops where the file does."""
+    """(name, content) of each chunk, up to the end of the file."""
     at = len(PNG_MAGIC)
     while at + 8 <= len(data):
         size = int.from_bytes(data[at : at + 4], "big")
@@ -30,7 +30,7 @@ def png_chunk(name: bytes, content: bytes) -> bytes:
 
 
 def png_spliced(data: bytes, chunks: bytes) -> bytes:
-    """The PNG with `chunks` right after its header chunk."""
+    """Inserts `chunks` after the header chunk of a PNG."""
     end_of_header = len(PNG_MAGIC) + 12 + 13
     return data[:end_of_header] + chunks + data[end_of_header:]
 
@@ -79,7 +79,7 @@ def from_raw_profile(text: bytes) -> bytes:
 
 
 def inflated(packed: bytes, room: int = _MAX_INFLATED) -> bytes:
-    """zlib data unpacked, up to `room` bytes: more than 64 MiB in all texts of a file is an attack."""
+    """Unpacks zlib data, up to `room` bytes. More than 64 MiB in all texts of a file is an attack."""
     worker = zlib.decompressobj()
     out = worker.decompress(packed, max(1, room))
     if worker.unconsumed_tail:
@@ -88,7 +88,7 @@ def inflated(packed: bytes, room: int = _MAX_INFLATED) -> bytes:
 
 
 def boxes(data: bytes, start: int = 0, end: int | None = None) -> Iterator[tuple[bytes, int, int]]:
-    """(name, begin, end) of the content of each ISO box; `end` may lie beyond the data when it is cut off."""
+    """(name, begin, end) of the content of each ISO box. `end` is beyond the data if the box is cut off."""
     stop = len(data) if end is None else min(end, len(data))
     while start + 8 <= stop:
         size, name, head = int.from_bytes(data[start : start + 4], "big"), data[start + 4 : start + 8], 8
@@ -108,8 +108,8 @@ def box(name: bytes, content: bytes) -> bytes:
 
 
 def photoshop_iptc(iptc: bytes, heading: bytes = b"Photoshop 3.0\0") -> bytes:
-    """IPTC records as a Photoshop resource block: the content of JPEG's APP13, and without its heading that of PNG's
-    raw profile."""
+    """IPTC records as a Photoshop resource block: the content of JPEG's APP13 and, without its heading, of PNG's raw
+    profile."""
     return heading + b"8BIM\x04\x04\0\0" + struct.pack(">I", len(iptc)) + iptc + bytes(len(iptc) % 2)
 
 
@@ -130,7 +130,7 @@ def photoshop_resources(block: bytes) -> Iterator[tuple[int, bytes]]:
 
 
 def deflated(content: bytes) -> bytes:
-    """zlib data, at the one level that keeps files the same from run to run."""
+    """Packs with zlib, always at the same level, so that files are the same from run to run."""
     return zlib.compress(content, 9)
 
 

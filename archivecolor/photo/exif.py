@@ -1,4 +1,4 @@
-"""EXIF blocks: small TIFF structures of which a few tags are read and changed, and every other byte is kept."""
+"""EXIF blocks: small TIFF structures. A few tags are read and changed; all other bytes stay."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ DESCRIPTION, ORIENTATION, SOFTWARE = 270, 274, 305
 X_RESOLUTION, Y_RESOLUTION, RESOLUTION_UNIT = 282, 283, 296
 EXIF_IFD, GPS_IFD, INTEROP_IFD, MAKER_NOTE = 34665, 34853, 40965, 37500
 POINTERS = (4, 13, 16, 18)
-"""The types of tags that say where a directory lies; the last two are BigTIFF's."""
+"""The types of tags with the offset of a directory; the last two are those of BigTIFF."""
 _SIZES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8}
 _UNITS = {1: 1, 2: 1, 3: 2, 4: 4, 5: 4, 6: 1, 7: 1, 8: 2, 9: 4, 10: 4, 11: 4, 12: 8}
 EMPTY = b"II*\0\x08\0\0\0\0\0\0\0\0\0"
@@ -35,7 +35,7 @@ class Entry(NamedTuple):
 
 
 def byte_order(block: Readable) -> str:
-    """`<` or `>`; ValueError when the block is not TIFF-structured."""
+    """`<` or `>`. Raises ValueError if the block has no TIFF structure."""
     order = {b"II*\0": "<", b"MM\0*": ">", b"II+\0": "<", b"MM\0+": ">"}.get(block[:4])
     if order is None or len(block) < 8:
         raise ValueError("not an EXIF block")
@@ -43,17 +43,17 @@ def byte_order(block: Readable) -> str:
 
 
 def first_ifd(block: Readable) -> int:
-    """Where IFD0 lies."""
+    """The offset of IFD0."""
     return int(struct.unpack(byte_order(block) + "I", block[4:8])[0])
 
 
 def _is_big(block: Readable) -> bool:
-    """Whether it has BigTIFF's 64-bit directories, as no EXIF block of its own does."""
+    """Whether it has the 64-bit directories of BigTIFF; a separate EXIF block never has."""
     return block[:4] in (b"II+\0", b"MM\0+")
 
 
 def ifd(block: Readable, offset: int) -> dict[int, Entry]:
-    """The tags of the directory at `offset`; those that point outside the block are left out.
+    """The tags of the directory at `offset`, without those that point outside the block.
 
     Raises:
         ValueError: there is no directory.
@@ -88,7 +88,7 @@ def main_tags(block: bytes | None) -> dict[int, Entry]:
 
 
 def orientation(block: bytes | None) -> int:
-    """1 to 8; 1 when the block says nothing sensible."""
+    """The orientation, 1 to 8; 1 if the block has no valid one."""
     entry = main_tags(block).get(ORIENTATION)
     if block is None or entry is None or entry.kind != 3:
         return 1
@@ -97,7 +97,7 @@ def orientation(block: bytes | None) -> int:
 
 
 def text(block: bytes | None, tag: int) -> str | None:
-    """An ASCII tag of IFD0, stripped; None when absent or empty."""
+    """An ASCII tag of IFD0, stripped; None if it is absent or empty."""
     entry = main_tags(block).get(tag)
     if entry is None or entry.kind != 2:
         return None
@@ -105,7 +105,7 @@ def text(block: bytes | None, tag: int) -> str | None:
 
 
 def decoded(raw: bytes) -> str:
-    """Text as UTF-8, else as Windows-1252, which is what old scanners wrote."""
+    """Decodes text as UTF-8, else as Windows-1252, which old scanners wrote."""
     try:
         return raw.decode("utf-8").strip()
     except UnicodeDecodeError:
@@ -132,7 +132,8 @@ def dpi(block: bytes | None) -> tuple[float, float] | None:
 
 
 def sensible_dpi(x: float, y: float) -> tuple[float, float] | None:
-    """The pair, snapped to whole numbers that a metric unit blurred; None when it cannot be a resolution."""
+    """The pair, rounded to whole numbers if a conversion from a metric unit blurred them; None if it is no
+    resolution."""
     if not (0 < x < 1e6 and 0 < y < 1e6):
         return None
     return _snapped(x), _snapped(y)
@@ -143,10 +144,10 @@ def _snapped(value: float) -> float:
 
 
 def with_tags(block: bytes, changes: Mapping[int, Value], dropped: int | None = None) -> bytes:
-    """The block with tags of IFD0 set: int -> SHORT, bytes -> ASCII, tuple of floats -> RATIONALs; `dropped` goes.
+    """Sets tags of IFD0 (int -> SHORT, bytes -> ASCII, tuple of floats -> RATIONALs) and removes those in `dropped`.
 
-    A new IFD0 goes to the end of the block and every other byte stays, so that offsets inside maker notes hold. The
-    thumbnail's directory is unlinked: it would show the picture as it was before.
+    The new IFD0 is at the end of the block and all other bytes stay, so offsets in maker notes remain valid. The
+    directory of the thumbnail is unlinked, because it shows the old picture.
 
     Raises:
         ValueError: the block is damaged.
@@ -170,7 +171,7 @@ def with_tags(block: bytes, changes: Mapping[int, Value], dropped: int | None = 
 
 
 def directory_bytes(entries: Mapping[int, Entry], order: str, at: int, big: bool = False) -> bytes:
-    """A directory that lies at `at`, with its values after it; the values are already in `order`.
+    """A directory for the offset `at`, followed by its values, which are already in `order`.
 
     Args:
         big: in BigTIFF's form.
@@ -184,7 +185,7 @@ def directory_bytes(entries: Mapping[int, Entry], order: str, at: int, big: bool
 
 
 def _row(tag: int, entry: Entry, order: str, at: int, values: bytearray, big: bool = False) -> bytes:
-    """The 12 bytes of a tag, 20 in BigTIFF; a value that has no room there is added to `values`, which ends at `at`."""
+    """The 12 bytes of a tag, 20 in BigTIFF. A longer value is appended to `values`, which ends at `at`."""
     number, room = ("Q", 8) if big else ("I", 4)
     head = struct.pack(order + "HH" + number, tag, entry.kind, entry.length)
     if len(entry.value) <= room:
@@ -213,7 +214,7 @@ def reordered(entry: Entry, source: str, target: str) -> Entry:
 
 
 def sub_ifds(block: Readable, ifd0: int) -> dict[int, dict[int, Entry]]:
-    """The EXIF and GPS directories that the directory at `ifd0` points to, without pointers of their own."""
+    """The EXIF and GPS directories that the directory at `ifd0` points to, without further pointers."""
     order, found = byte_order(block), {}
     main = ifd(block, ifd0)
     for pointer in (EXIF_IFD, GPS_IFD):
@@ -227,7 +228,7 @@ def sub_ifds(block: Readable, ifd0: int) -> dict[int, dict[int, Entry]]:
 
 
 def standalone(block: Readable, ifd0: int) -> bytes | None:
-    """An EXIF block of its own from the EXIF and GPS directories of a TIFF page; None when it has none."""
+    """A separate EXIF block from the EXIF and GPS directories of a TIFF page; None if it has none."""
     order = byte_order(block)
     parts = sub_ifds(block, ifd0)
     if not parts:

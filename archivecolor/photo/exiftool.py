@@ -1,4 +1,4 @@
-"""The one part of EXIF that only exiftool moves rightly: maker notes, whose inner offsets go astray in another file."""
+"""Maker notes: only exiftool moves them to another file correctly, because they contain offsets."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""Whether a JPEG's compressed data are complete and sound.
+"""Checks whether a JPEG's compressed data are complete and undamaged.
 
-libjpeg decodes any damaged data to something and only warns, and Pillow does not pass its warnings on. libjxl, which
-repacks JPEG files without loss, refuses data that cannot be unpacked to the last bit. So libjxl gives the verdict here.
+libjpeg decodes damaged data to anything and only warns, and Pillow drops its warnings. libjxl repacks JPEG files
+without loss, and so refuses data that cannot be unpacked to the last bit. Here libjxl decides.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _COEFFICIENTS = frozenset(range(64))
 
 @lru_cache(maxsize=1)
 def _libjxl() -> ctypes.CDLL | None:
-    """imagecodecs' libjxl, through the extension module that is linked with it; None where there is none."""
+    """The libjxl of imagecodecs, through the extension module that is linked with it; None if there is none."""
     try:
         library = ctypes.CDLL(importlib.import_module("imagecodecs._jpegxl").__file__)
         pointer, size = ctypes.c_void_p, ctypes.c_size_t
@@ -41,10 +41,10 @@ def _libjxl() -> ctypes.CDLL | None:
 
 
 def is_sound(data: bytes) -> bool | None:
-    """Whether the scans of a baseline or progressive JPEG, grey or with three channels, unpack with nothing left over.
+    """Whether the scans of a baseline or progressive JPEG, grey or with three channels, can be unpacked completely.
 
     Returns:
-        None without libjxl: no verdict.
+        None without libjxl.
     """
     library = _libjxl()
     if library is None:
@@ -59,9 +59,9 @@ def is_sound(data: bytes) -> bool | None:
 
 
 def has_every_scan(data: bytes) -> bool:
-    """Whether the scans together hold every bit of every coefficient (ITU-T T.81, G.1.1.1).
+    """Whether the scans together have every bit of every coefficient (ITU-T T.81, G.1.1.1).
 
-    A progressive JPEG that was cut between two scans is sound as far as it goes, and is still not the whole picture.
+    A progressive JPEG that was cut between two scans has no damaged data, but is not the whole picture.
     """
     missing: dict[int, frozenset[int]] = {}
     at = 2
@@ -81,7 +81,7 @@ def has_every_scan(data: bytes) -> bool:
 
 
 def _without_metadata(data: bytes) -> bytes:
-    """The JPEG without the segments that do not concern its pixels: a damaged profile does not damage the picture."""
+    """The JPEG without the segments that do not affect its pixels: a damaged profile does not damage the picture."""
     parts, at = [data[:2]], 2
     while at + 4 <= len(data) and data[at] == 0xFF and data[at + 1] != _START_OF_SCAN:
         marker, end = data[at + 1], at + 2 + int.from_bytes(data[at + 2 : at + 4], "big")
@@ -96,13 +96,13 @@ def _without_metadata(data: bytes) -> bytes:
 def ends_in_fill(samples: Samples) -> bool:
     """Whether the last row of (H, W) or (H, W, 3) is exactly middle grey and the first is not.
 
-    libjpeg fills in middle grey whatever missing data leave open; a real picture may end in it, too.
+    libjpeg fills missing data with middle grey; a real picture may end in it as well.
     """
     return bool((samples[-1] == 128).all() and not (samples[0] == 128).all())
 
 
 def fill_share(samples: Samples) -> float:
-    """Share of the 8 x 8 blocks of (H, W) or (H, W, 3) that are exactly middle grey, as libjpeg fills in for missing
+    """Share of the 8 x 8 blocks of (H, W) or (H, W, 3) that are exactly middle grey, with which libjpeg fills missing
     data."""
     height, width = (side // 8 * 8 for side in samples.shape[:2])
     if not height or not width:

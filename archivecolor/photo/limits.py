@@ -1,30 +1,22 @@
-"""Checks sizes before pixels are decoded, and turns the errors of libraries into plain ones."""
+"""Checks sizes before pixels are decoded, and turns errors of libraries into plain ones."""
 
 from __future__ import annotations
 
-import errno
 import logging
 import math
 import re
 import warnings
 
+from archivecolor import files
 from archivecolor.errors import PictureError, TooLargeError, UnreadableError, UnsupportedError
 
 TRUNCATED = "truncated: the file ends before the picture does; scan it or copy it again"
 DAMAGED = "damaged: the picture in the file cannot be decoded; scan it or copy it again"
 _SIGNS_OF_TRUNCATION = ("truncat", "too small", "too short", "premature", "end of file", "eof", "not enough", "cut off")
-_CAUSES = {
-    errno.EACCES: "permission denied: give this user the right to read it",
-    errno.EPERM: "permission denied: give this user the right to read it",
-    errno.ENOENT: "the file is not there (any more)",
-    errno.EISDIR: "a folder, not a file",
-    errno.EIO: "the disk reports a read error: copy the file from another medium",
-    errno.ESTALE: "the network drive lost the file: try again",
-}
 
 
 def silence_libraries() -> None:
-    """Keeps tifffile's log and Pillow's warnings off the terminal: what they say ends as a note or as an error."""
+    """Keeps tifffile's log and Pillow's warnings off the terminal: their messages become notes or errors."""
     logging.getLogger("tifffile").setLevel(logging.CRITICAL + 1)
     logging.getLogger("PIL").setLevel(logging.CRITICAL + 1)
     warnings.filterwarnings("ignore", module=r"(PIL|tifffile)(\..*)?")
@@ -34,7 +26,7 @@ def check_size(width: int, height: int, max_megapixels: float, pages: int = 1) -
     """Raises TooLargeError over the limit, UnreadableError for a side of zero.
 
     Args:
-        pages: how many pages the pixels are spread over, for the message; `height` is then the sum.
+        pages: the number of pages, for the message; `height` is then their sum.
     """
     if width <= 0 or height <= 0:
         raise UnreadableError(f"damaged: the file says the picture is {width} x {height} pixels; scan it again")
@@ -48,7 +40,7 @@ def check_size(width: int, height: int, max_megapixels: float, pages: int = 1) -
 
 
 def too_large(refusal: Exception, max_megapixels: float) -> TooLargeError:
-    """The error for a picture that Pillow itself refused; its words hold the only size we learn."""
+    """The error for a picture that Pillow refused; only its message has the size."""
     pixels = re.search(r"\((\d+) pixels\)", str(refusal))
     megapixels = math.ceil(int(pixels[1]) / 1e6) if pixels else "N"
     return TooLargeError(
@@ -58,11 +50,11 @@ def too_large(refusal: Exception, max_megapixels: float) -> TooLargeError:
 
 
 def as_picture_error(error: Exception) -> PictureError:
-    """The error for a library's own exception, in words for a reader who does not know the library."""
+    """Turns an exception of a library into an error that a reader without knowledge of the library understands."""
     if isinstance(error, MemoryError):
         return TooLargeError("not enough memory for a picture of this size; use a machine with more of it")
-    if isinstance(error, OSError) and error.errno in _CAUSES:
-        return UnreadableError(_CAUSES[error.errno])
+    if files.is_system_error(error):
+        return files.read_error(error)
     if isinstance(error, NotImplementedError):
         return UnsupportedError("stored in a way that cannot be read here; save it as plain TIFF or PNG first")
     words = str(error).lower()

@@ -1,4 +1,4 @@
-"""What a picture file is in memory: pages of samples, each in its envelope of profile, resolution and metadata."""
+"""A picture file in memory: pages of samples with profile, resolution and metadata."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ FORMAT_SUFFIXES = {
     "jp2": (".jp2", ".jpf", ".jpx"),
     "avif": (".avif", ".avifs"),
 }
-"""The formats that can be written, each with the suffixes it may keep; the first is the usual one."""
+"""The formats that can be written, each with its suffixes; the first one is the usual one."""
 
 READ_ONLY_SUFFIXES = {
     "jp2": (".j2k", ".j2c", ".jpc"),
@@ -50,34 +50,34 @@ READ_ONLY_SUFFIXES = {
 SUFFIXES = frozenset(
     suffix for table in (FORMAT_SUFFIXES, READ_ONLY_SUFFIXES) for group in table.values() for suffix in group
 )
-"""Lower-case suffixes, with the dot, that count as pictures when folders are walked."""
+"""Lower-case suffixes, with the dot, of the files in a folder that count as pictures."""
 
 
 BAND_ROWS = 256
-"""Rows that are held of a picture too large to be held; it is written in tiles of this side."""
+"""Rows in memory of a picture that is too large for it. It is written in tiles of this side."""
 
 
 @dataclass(frozen=True)
 class Scan:
-    """The rows of a page that is too large to be held."""
+    """The rows of a page that is too large for memory."""
 
     height: int
     width: int
     has_alpha: bool
     bands: Callable[[], Iterator[tuple[Samples, Samples | None]]]
-    """Reads the page again: (samples, alpha), as `Page` has them, of BAND_ROWS rows at a time from the top on; the last
-    may be fewer. Raises PictureError."""
+    """Reads the page again and yields (samples, alpha), as in `Page`, for BAND_ROWS rows at a time from the top; the
+    last band may have fewer. Raises PictureError."""
 
 
 @dataclass(frozen=True)
 class Page:
-    """One picture with everything its file says about it."""
+    """One picture with all metadata of its file."""
 
     samples: Samples
-    """uint8 or uint16, (H, W) grey or (H, W, 3) RGB; rows as stored, orientation not applied. Where there is a `scan`,
-    a copy of it that area averages have reduced, and `alpha` is None."""
+    """uint8 or uint16, (H, W) grey or (H, W, 3) RGB; rows as stored, orientation not applied. With a `scan`, a
+    reduced copy (area averages), and `alpha` is None."""
     icc: bytes | None = None
-    """The grey or RGB profile the samples are in; None = sRGB, or grey with the sRGB curve."""
+    """The ICC profile of the samples; None is sRGB, or grey with the sRGB curve."""
     alpha: Samples | None = None
     """(H, W), same dtype, not premultiplied."""
     orientation: int = 1
@@ -89,15 +89,15 @@ class Page:
     iptc: bytes | None = None
     """Raw IPTC-IIM records."""
     description: str | None = None
-    """The picture's own caption, never altered."""
+    """The picture's own caption; it is never changed."""
     tags: tuple[tuple[int, str, int, Any, bool], ...] = ()
     """Further TIFF tags as (code, type, count, value, True), the form of tifffile's `extratags`."""
     notes: tuple[str, ...] = ()
-    """What reading changed that a user must know."""
+    """Notes for the user on what reading changed."""
     comment: bytes | None = None
     """The file's comment segment (JPEG, GIF), as stored."""
     scan: Scan | None = None
-    """The picture itself, where it is too large to be held."""
+    """The rows of the picture, if it is too large for memory."""
 
     @property
     def height(self) -> int:
@@ -110,14 +110,14 @@ class Page:
 
 @dataclass(frozen=True)
 class Photo:
-    """A picture file: one page, or the pages of a TIFF in their order."""
+    """A picture file: one page, or the pages of a TIFF in order."""
 
     format: str
-    """Decided by the content: jpeg, png, tiff, webp, bmp, jp2, avif, heic, gif, pnm, psd, ..."""
+    """By the content: jpeg, png, tiff, webp, bmp, jp2, avif, heic, gif, pnm, psd, ..."""
     pages: tuple[Page, ...]
     compressed: bool = True
-    """False when the source held its samples uncompressed."""
+    """Whether the source had compressed samples."""
     lossless: bool = True
-    """False when the source's own compression loses detail."""
+    """Whether the source's compression keeps every sample."""
     path: Path | None = None
-    """Where it was read from."""
+    """The file that it was read from."""

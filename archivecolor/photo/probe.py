@@ -17,9 +17,9 @@ from archivecolor.photo.read_pillow import pillow_limit
 from archivecolor.photo.read_tiff import measured
 
 _HEADER_BYTES = 1 << 20
-"""Enough for the headers of nearly every picture; more is read only where it is not."""
+"""Enough for the headers of nearly every picture. More is read only if necessary."""
 _MOST_HEADER_BYTES = 1 << 26
-"""Never more than this: it is read before the memory budget lets the picture in, and by every worker."""
+"""The limit, because every worker reads it before the memory budget applies."""
 _UNCHECKED_KINDS = ("gif", "bmp", "")
 """Kinds that only Pillow reads. Some of them (ICO) are decoded when they are opened: Pillow's limit must hold."""
 _PILLOW_MEGAPIXELS = 500.0
@@ -29,21 +29,29 @@ _NO_LIMIT = 1e9
 def is_picture(path: Path) -> bool:
     """Whether a file in a folder counts as a picture: by its suffix, else by its first bytes.
 
-    A file with a picture's suffix counts whatever it holds: an unreadable picture must be reported, not skipped.
+    A file with a picture's suffix always counts: an unreadable picture must be reported, not skipped.
     """
     if path.suffix.lower() in SUFFIXES:
         return True
     try:
         with path.open("rb") as file:
-            return supported_kind(file.read(HEAD_BYTES)) != ""
-    except (OSError, UnsupportedError):
+            return is_picture_content(file.read(HEAD_BYTES))
+    except OSError:
+        return False
+
+
+def is_picture_content(head: bytes) -> bool:
+    """Whether the first HEAD_BYTES bytes of a file are those of a picture that can be read."""
+    try:
+        return supported_kind(head) != ""
+    except UnsupportedError:
         return False
 
 
 def measure(path: Path, strips: Strips = NO_STRIPS, file: BinaryIO | None = None) -> float:
-    """About how many megapixels of 8 bits `read` will hold, for planning memory.
+    """Estimates the megapixels of 8 bits that `read` will have in memory.
 
-    The result is the file's size in megabytes where the header cannot be read. `read` does the exact check.
+    The result is the file's size in megabytes if the header cannot be read. `read` does the exact check.
 
     Args:
         strips: as for `read`.
@@ -68,7 +76,8 @@ def measure(path: Path, strips: Strips = NO_STRIPS, file: BinaryIO | None = None
 
 
 def _held_megapixels(data: bytes, kind: str) -> float:
-    """By the header of a picture. The bytes are in memory: no other worker waits for a disk at Pillow's limit."""
+    """Estimates by the header of a picture. The bytes are in memory, so no worker waits for a disk while it holds
+    Pillow's limit."""
     limit = _PILLOW_MEGAPIXELS if kind in _UNCHECKED_KINDS else _NO_LIMIT
     with pillow_limit(limit), Image.open(io.BytesIO(data)) as image:
         deep = image.mode[0] in "IF" or kind == "jp2" or (kind == "png" and data[24] == 16)

@@ -1,4 +1,4 @@
-"""Picture files in: the content decides the kind, and every sample keeps its depth."""
+"""Reads picture files. The content decides the kind, and every sample keeps its depth."""
 
 from __future__ import annotations
 
@@ -47,15 +47,16 @@ _READERS: dict[str, Reader] = {
 
 
 def read(path: Path, max_megapixels: float = 500, strips: Strips = NO_STRIPS, file: BinaryIO | None = None) -> Photo:
-    """Reads a picture file: pages with samples (H, W) or (H, W, 3) in uint8 or uint16, and their envelopes.
+    """Reads a picture file: pages with samples (H, W) or (H, W, 3) in uint8 or uint16, and their metadata.
 
     Args:
         max_megapixels: the largest picture that is read, by its header.
-        strips: from what size on a TIFF's pages are given as a reduced copy and a `scan`.
+        strips: the size above which a TIFF's pages have a reduced copy and a `scan`.
         file: the file, if it is open already; it stays open.
 
     Raises:
-        UnreadableError: empty, truncated, damaged, not permitted, or not a picture.
+        UnreadableError: empty, truncated, damaged, or not a picture.
+        SourceReadError: the system cannot read it.
         UnsupportedError: a picture of a kind that is not handled.
         TooLargeError: over `max_megapixels` by its header (all pages of a file together).
     """
@@ -65,7 +66,7 @@ def read(path: Path, max_megapixels: float = 500, strips: Strips = NO_STRIPS, fi
     except PictureError:
         raise
     except Exception as error:
-        # a decoder fed a damaged file may raise anything at all; the batch must go on and the row must say why
+        # a decoder may raise anything on a damaged file; the batch must continue and the row must say why
         raise limits.as_picture_error(error) from error
 
 

@@ -1,4 +1,4 @@
-"""PNG, PNM and JPEG 2000, whose 16 bits are read exactly: none of their deep samples go through Pillow."""
+"""Reads PNG, PNM and JPEG 2000 with all 16 bits; Pillow would reduce them to 8."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def read_png(data: bytes, max_megapixels: float) -> Photo:
     if not any(name == b"IEND" for name, _ in chunks):
         raise UnreadableError(limits.TRUNCATED)
     _check_png_checksums(data)
-    # without the ancillary chunks no library has a reason to touch a sample, nor to stumble over a damaged text
+    # without the ancillary chunks no library changes a sample or fails at a damaged text
     wanted = (*_PNG_PIXELS, b"tRNS") if colour == _PALETTE else _PNG_PIXELS
     bare = containers.PNG_MAGIC + b"".join(containers.png_chunk(*chunk) for chunk in chunks if chunk[0] in wanted)
     page = _png_16(bare) if bits == 16 else _png_8(bare, max_megapixels, bits, colour)
@@ -59,7 +59,7 @@ def _png_16(data: bytes) -> Page:
 
 
 def _check_png_checksums(data: bytes) -> None:
-    """Re-made chunks get new checksums, and Pillow leaves those of IDAT unread: the stored ones are compared here."""
+    """Compares the stored checksums: rewritten chunks get new ones, and Pillow does not check those of IDAT."""
     at = len(containers.PNG_MAGIC)
     for name, content in containers.png_chunks(data):
         end = at + 12 + len(content)
@@ -114,7 +114,7 @@ def _png_icc(chunk: bytes | None) -> bytes | None:
         return None
     try:
         return containers.inflated(chunk.partition(b"\0")[2][1:])
-    except Exception:  # a broken profile must not cost the picture: with_profile notes it
+    except Exception:  # a damaged profile must not fail the picture; with_profile adds a note
         return b"damaged"
 
 
@@ -176,8 +176,8 @@ def _pnm_values(data: bytes, at: int, magic: int, shape: tuple[int, ...], top: i
 
 
 def _numbers(text: bytes, count: int, top: int) -> Iterator[Samples]:
-    """At least `count` numbers of a text that has so many, at most `top` each, a megabyte of text at a time: as a list
-    of words the whole would take twenty times its size."""
+    """Reads at least `count` numbers, at most `top` each, from a text, one megabyte at a time: as a list of words the
+    text would take twenty times its size."""
     at = 0
     while at < len(text) and count > 0:
         space = _SPACE.search(text, at + (1 << 20))
@@ -211,7 +211,7 @@ def read_jp2(data: bytes, max_megapixels: float) -> Photo:
     if end > len(data):
         raise UnreadableError(limits.TRUNCATED)
     space = int.from_bytes(header.get(b"colr", b"")[3:7], "big") if header.get(b"colr", b"")[:1] == b"\1" else 0
-    # imagecodecs applies an embedded profile by itself: it sees the file only when it must undo sYCC or a palette
+    # imagecodecs applies an embedded profile itself, so it gets the file only to undo sYCC or a palette
     whole = space == _SYCC or b"pclr" in header
     page = _jp2_page(imagecodecs.jpeg2k_decode(data if whole else codestream), 8 if b"pclr" in header else bits, space)
     page = _jp2_with_metadata(page, data, top_level, header)

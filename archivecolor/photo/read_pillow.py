@@ -1,6 +1,6 @@
-"""The 8-bit kinds, read with Pillow: JPEG, WebP, AVIF, BMP, GIF, ... and HEIC with pillow-heif.
+"""Reads the 8-bit kinds with Pillow: JPEG, WebP, AVIF, BMP, GIF, ... and HEIC with pillow-heif.
 
-Nothing that may hold 16 bits of colour comes through here: Pillow would cut it to 8 without a word.
+No kind with 16 bits of colour is read here: Pillow would reduce it to 8 silently.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _REPACKABLE = (0xC0, 0xC1, 0xC2)
 """Frames of baseline, extended and progressive JPEG."""
 _SIZES_SEARCHED = 1 << 16
 _MAX_FILL_SHARE = 0.002
-"""Of the blocks of a JPEG with damaged data: a picture with more fill than this is not usable."""
+"""The largest usable share of filled blocks in a JPEG with damaged data."""
 _limit_lock = threading.Lock()
 
 
@@ -49,8 +49,8 @@ def open_image(data: bytes, max_megapixels: float) -> Image.Image:
 def pillow_limit(max_megapixels: float) -> Iterator[None]:
     """Sets Pillow's own limit, which is one number for the whole process.
 
-    One worker at a time holds it, so only pictures that are in memory may be opened under it: a
-    slow disk would stop all workers.
+    One worker at a time holds it, so only pictures in memory may be opened under it: a slow disk would stop all
+    workers.
     """
     with _limit_lock:
         before = Image.MAX_IMAGE_PIXELS
@@ -62,7 +62,7 @@ def pillow_limit(max_megapixels: float) -> Iterator[None]:
 
 
 def read_with_pillow(data: bytes, max_megapixels: float) -> Photo:
-    """Any other format that Pillow opens as a picture; of several frames the first."""
+    """Any other format that Pillow opens; the first of several frames."""
     try:
         image = open_image(data, max_megapixels)
     except UnidentifiedImageError as error:
@@ -102,10 +102,10 @@ def read_jpeg(data: bytes, max_megapixels: float) -> Photo:
 
 
 def _with_damage_note(page: Page) -> Page:
-    """The page of a JPEG whose data are not sound, with a note.
+    """The page of a JPEG with damaged data, with a note.
 
     Raises:
-        UnreadableError: parts of the picture are missing altogether.
+        UnreadableError: parts of the picture are missing.
     """
     if jpeg_data.fill_share(page.samples) > _MAX_FILL_SHARE:
         raise UnreadableError("damaged: parts of the picture are missing; scan it or copy it again")
@@ -113,13 +113,13 @@ def _with_damage_note(page: Page) -> Page:
 
 
 def read_webp(data: bytes, max_megapixels: float) -> Photo:
-    """WebP; of an animation the first frame."""
+    """WebP; the first frame of an animation."""
     photo = read_with_pillow(data, max_megapixels)
     return replace(photo, lossless=any(name == b"VP8L" for name in _riff_chunks(data)))
 
 
 def read_avif(data: bytes, max_megapixels: float) -> Photo:
-    """AVIF, of 10 or 12 bits too; of an animation the first frame."""
+    """AVIF, also of 10 or 12 bits; the first frame of an animation."""
     _check_declared_sizes(data, max_megapixels)
     photo = read_with_pillow(data, max_megapixels)
     at = data.find(b"av1C")
@@ -137,7 +137,7 @@ def read_avif(data: bytes, max_megapixels: float) -> Photo:
 
 
 def read_heic(data: bytes, max_megapixels: float) -> Photo:
-    """HEIC, where pillow-heif is installed; its decoder turns the picture upright itself."""
+    """HEIC, if pillow-heif is installed; its decoder turns the picture upright."""
     try:
         pillow_heif = importlib.import_module("pillow_heif")
     except ImportError:
@@ -164,7 +164,7 @@ def read_heic(data: bytes, max_megapixels: float) -> Photo:
 
 
 def _check_declared_sizes(data: bytes, max_megapixels: float) -> None:
-    """Checks every size that the head of an AVIF or HEIC names: their decoders refuse large ones with no word of it."""
+    """Checks every size in the header of an AVIF or HEIC: their decoders refuse large ones without saying so."""
     at = data.find(b"ispe\0\0\0\0", 0, _SIZES_SEARCHED)
     while at >= 0:
         width, height = (int.from_bytes(data[i : i + 4], "big") for i in (at + 8, at + 12))
@@ -193,7 +193,7 @@ def decoded_page(image: Image.Image) -> Page:
 
 
 def _lossless_mode(image: Image.Image) -> str:
-    """Which of L, LA, RGB and RGBA holds all that the picture has."""
+    """The smallest of L, LA, RGB and RGBA that keeps everything in the picture."""
     if image.mode in ("La", "LA"):
         return "LA"
     if image.mode in ("RGBA", "RGBa", "PA") or "transparency" in image.info:
@@ -210,7 +210,7 @@ def _with_metadata(page: Page, image: Image.Image) -> Page:
     info = image.info
     block = _tiff_block(info.get("exif"))
     icc = info.get("icc_profile")
-    # a CMYK or Lab profile has done its work when the samples became sRGB
+    # a CMYK or Lab profile was used up when the samples became sRGB
     page = page if image.mode in ("CMYK", "LAB") else convert.with_profile(page, icc)
     comment = info.get("comment")
     return replace(
@@ -231,7 +231,7 @@ def _packet(value: object) -> bytes | None:
 
 
 def _tiff_block(block: bytes | None) -> bytes | None:
-    """The EXIF block from its TIFF header on; a block that has none cannot be used nor carried."""
+    """The EXIF block from its TIFF header on. A block without one can be neither used nor carried."""
     if not block:
         return None
     start = 6 if block.startswith(b"Exif\0\0") else 0
@@ -262,7 +262,7 @@ def _frames_note(image: Image.Image) -> tuple[str, ...]:
 
 
 def _read_jpeg_after_junk(data: bytes, max_megapixels: float, error: Exception) -> Photo:
-    """A JPEG that begins a little later than the file does."""
+    """A JPEG that begins a little after the start of the file."""
     at = data.find(b"\xff\xd8\xff", 0, 4096)
     if at < 1:
         raise UnreadableError("not a picture of any known kind, or its beginning is damaged; copy it again") from error

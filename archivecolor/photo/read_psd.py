@@ -1,8 +1,8 @@
-"""Reads Photoshop documents: the flattened picture that they carry beside their layers, of 1, 8 or 16 bits.
+"""Reads the flattened picture, of 1, 8 or 16 bits, that Photoshop documents have beside their layers.
 
-psd-tools 1.26 was tried in place of this parser. It fills what a damaged PackBits row lacks with black and raises
-nothing, it refuses pictures whose height times channels is over 300 000, and it unpacks all channels (up to 56) where
-four or fewer are needed.
+psd-tools 1.26 was tried instead of this parser. It fills missing parts of a damaged PackBits row with black without an
+error, it refuses pictures whose height times channels is over 300 000, and it unpacks all channels (up to 56) where at
+most four are needed.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ def read_psd(data: bytes, max_megapixels: float) -> Photo:
 
 
 def _sections(data: bytes) -> tuple[bytes, bytes, bytes, int]:
-    """Palette, resources, layers, and where the flattened picture begins."""
+    """Palette, resources, layers, and the offset of the flattened picture."""
     parts, at = [], 26
     for _ in range(3):
         size = int.from_bytes(data[at : at + 4], "big")
@@ -65,7 +65,7 @@ def _sections(data: bytes) -> tuple[bytes, bytes, bytes, int]:
 
 
 def _first_extra_is_transparency(layers: bytes) -> bool:
-    """Photoshop says so with a negative number of layers."""
+    """Photoshop marks this by a negative number of layers."""
     return len(layers) >= 6 and bool(layers[4] & 0x80)
 
 

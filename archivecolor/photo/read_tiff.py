@@ -1,4 +1,5 @@
-"""TIFF and BigTIFF in, page by page, with tifffile: it alone reads every depth, layout and compression exactly."""
+"""Reads TIFF and BigTIFF page by page with tifffile, the only library that reads every depth, layout and compression
+exactly."""
 
 from __future__ import annotations
 
@@ -39,14 +40,14 @@ _UNCOMPRESSED = 1
 _LOSSY_COMPRESSIONS = (6, 7, 34892, 33003, 33005, 34712, 50001, 22610)
 _MAX_PAGES = 10_000
 _SCAN_MEGAPIXELS = 50.0
-"""What a page costs that is done strip by strip: its reduced copy, a row of tiles, the colours as wide as it is."""
+"""Memory for a page that is coloured strip by strip: its reduced copy, a row of tiles, and colours of its width."""
 
 
 def read_tiff(path: Path, file: BinaryIO, max_megapixels: float, strips: Strips) -> Photo:
     """All full pages of a TIFF; thumbnails, masks and SubIFDs are left out with a note.
 
     Args:
-        path: is opened again for the rows of a `scan`.
+        path: opened again to read the rows of a `scan`.
         file: the open file.
     """
     with tifffile.TiffFile(file) as tif:
@@ -75,7 +76,7 @@ def read_tiff(path: Path, file: BinaryIO, max_megapixels: float, strips: Strips)
 
 
 def _pages(tif: tifffile.TiffFile) -> list[tifffile.TiffPage]:
-    """Every directory of the file, of which a damaged or hostile one may have any number."""
+    """Every directory of the file; a damaged or hostile file may have any number of them."""
     count = len(tif.pages)
     if not count:
         raise UnreadableError(limits.DAMAGED)
@@ -104,7 +105,7 @@ def _full_pages(pages: list[tifffile.TiffPage]) -> list[tifffile.TiffPage]:
 
 
 def _check_page(page: tifffile.TiffPage, file_size: int, max_megapixels: float) -> None:
-    """Refuses what would decode to something other than the picture."""
+    """Refuses pages that would decode to something other than the picture."""
     limits.check_size(page.imagewidth, page.imagelength, max_megapixels)
     if page.imagedepth != 1 or len(page.shape) > 3:
         raise UnsupportedError("a volume, not a photograph: export its slices as plain TIFF")
@@ -118,13 +119,14 @@ def _check_page(page: tifffile.TiffPage, file_size: int, max_megapixels: float) 
 
 
 def can_read_in_bands(page: tifffile.TiffPage) -> bool:
-    """Whether a page can be understood a few rows at a time: no floats, whose black and white are yet to be found."""
+    """Whether a page can be read a few rows at a time: floats cannot, because their black and white depend on all
+    rows."""
     known = page.photometric is not None and int(page.photometric) in _COLOR_CHANNELS
     return known and page.dtype in (np.bool_, np.uint8, np.uint16) and not _is_left_to_pillow(page)
 
 
 def measured(file: BinaryIO, strips: Strips) -> float:
-    """Megapixels of 8 bits that reading the open file holds, all pages together."""
+    """Megapixels of 8 bits that reading the open file takes in memory, for all pages."""
     with tifffile.TiffFile(file) as tif:
         pages = _full_pages(_pages(tif))
         pixels = sum(page.imagewidth * page.imagelength for page in pages)
@@ -171,7 +173,7 @@ def _read_page(file: BinaryIO, tif: tifffile.TiffFile, page: tifffile.TiffPage, 
 
 
 def _to_page_samples(decoded: Samples, page: tifffile.TiffPage) -> tuple[Samples, Samples | None, tuple[str, ...]]:
-    """Rows in the file's own numbers -> grey or RGB samples, their alpha, and what was done to them."""
+    """Rows in the file's own numbers -> grey or RGB samples, their alpha, and notes on what was changed."""
     colour, extra, notes = _split_channels(decoded, page)
     colour, depth_notes = _to_depth(colour, page)
     colour, colour_notes = _to_rgb(colour, page)

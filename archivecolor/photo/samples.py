@@ -1,4 +1,4 @@
-"""Sample values of every kind brought to 8 or 16 bits, grey or RGB, without losing tones."""
+"""Converts sample values of every kind to 8 or 16 bits, grey or RGB, without losing tones."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _D50 = np.array([0.96422, 1.0, 0.82521])
 
 
 def to_full_range(samples: Samples, bits: int) -> tuple[Samples, tuple[str, ...]]:
-    """Values of 1 to 16 bits -> the full range of uint8 or uint16, with the note that says so."""
+    """Values of 1 to 16 bits -> the full range of uint8 or uint16, and a note about it."""
     if bits in (8, 16):
         return samples, ()
     target = 8 if bits < 8 else 16
@@ -28,10 +28,10 @@ def to_full_range(samples: Samples, bits: int) -> tuple[Samples, tuple[str, ...]
 
 
 def stretch_to_16_bit(samples: Samples) -> tuple[Samples, tuple[str, ...]]:
-    """Signed, 32-bit or floating-point values -> uint16; black and white are the file's own where it has them.
+    """Signed, 32-bit or floating-point values -> uint16. Black and white are those of the file, if it states them.
 
-    Floats within 0..1 and unsigned integers that use their range keep their scale; all else goes from its lowest to its
-    highest value.
+    Floats within 0..1 and unsigned integers that use their range keep their scale. All others are stretched from their
+    lowest to their highest value.
     """
     finite = np.nan_to_num(samples.astype(np.float64), nan=0.0, posinf=0.0, neginf=0.0)
     low, high = float(finite.min()), float(finite.max())
@@ -70,7 +70,7 @@ def to_8_bit(samples: Samples) -> Samples:
 
 
 def unpremultiply(samples: Samples, alpha: Samples) -> Samples:
-    """Colour that was multiplied by its alpha -> the colour itself; where nothing is left of it, black."""
+    """Colour that was multiplied by its alpha -> the colour itself; black where alpha is 0."""
     top = np.iinfo(samples.dtype).max
     cover = (alpha if samples.ndim == 2 else alpha[..., None]).astype(np.float32)
     plain = np.where(cover > 0, samples * (top / np.maximum(cover, 1)), 0)
@@ -83,7 +83,7 @@ def _from_unit(rgb: Samples, dtype: np.dtype[np.generic]) -> Samples:
 
 
 def rgb_from_cmyk(cmyk: Samples, icc: bytes | None) -> tuple[Samples, str]:
-    """(H, W, 4), 0 = no ink -> sRGB of the same depth, through the profile where there is a sound one."""
+    """(H, W, 4), 0 = no ink -> sRGB of the same depth, through the profile if it is valid."""
     ink = cmyk / np.float32(np.iinfo(cmyk.dtype).max)
     if icc is not None and icc[16:20] == b"CMYK":
         try:
@@ -126,7 +126,7 @@ def rgb_from_ycbcr(ycc: Samples) -> Samples:
 
 
 def with_profile(page: Page, icc: bytes | None) -> Page:
-    """The page with the profile if it is sound and describes such samples; else with a note."""
+    """The page with the profile, if it is valid and fits the samples; else with a note."""
     if not icc:
         return page
     fault = _profile_fault(icc, page.samples.ndim == 2)
@@ -142,6 +142,6 @@ def _profile_fault(icc: bytes, grey: bool) -> str | None:
         return f"colour profile for {icc[16:20].decode('latin-1').strip()}"
     try:
         imagecodecs.cms_profile_validate(icc)
-    except Exception:  # whatever littleCMS dislikes about it, the picture is still good
+    except Exception:  # if littleCMS refuses the profile, the picture itself is still good
         return "damaged colour profile"
     return None

@@ -1,4 +1,4 @@
-"""Large pictures a few rows at a time: out of a TIFF's strips or tiles, into a reduced copy, into tiles again."""
+"""Large pictures, a few rows at a time: from a TIFF's strips or tiles to a reduced copy, and to tiles again."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from archivecolor.photo.page import BAND_ROWS
 def bands(page: tifffile.TiffPage, tif: tifffile.TiffFile) -> Iterator[Samples]:
     """The decoded rows of a tifffile page, (h, W) or (h, W, C), in the file's own numbers, BAND_ROWS at a time.
 
-    A strip or a row of tiles is decoded at a time, so a file that is one compressed strip is decoded whole; an
-    uncompressed strip, however long, is read in parts.
+    One strip or row of tiles is decoded at a time, so a file with a single compressed strip is decoded as a whole. A
+    long uncompressed strip is read in parts.
     """
     plain = page.compression == 1 and page.predictor == 1 and page.fillorder == 1 and not page.is_tiled
     whole_bytes = page.bitspersample == 8 * np.dtype(page.dtype).itemsize
@@ -83,10 +83,10 @@ def _is_jpeg(page: tifffile.TiffPage) -> bool:
 
 
 class Reduced:
-    """A picture's area average, made from its rows as they come by.
+    """Reduces a picture by area averages, from one band of rows after the other.
 
     Args:
-        short_side: of the copy; it is half the picture's own where that is smaller.
+        short_side: of the copy, in pixels; at most half of the picture's own.
     """
 
     def __init__(self, height: int, width: int, short_side: int) -> None:
@@ -98,7 +98,7 @@ class Reduced:
         self._dtype = np.dtype(np.uint8)
 
     def add(self, rows: Samples) -> None:
-        """Takes the next rows, (h, W) or (h, W, 3)."""
+        """Adds the next rows, (h, W) or (h, W, 3)."""
         self._dtype = rows.dtype
         narrow = cv2.resize(rows.astype(np.float32), (self._size[1], len(rows)), interpolation=cv2.INTER_AREA)
         if self._sum is None:
@@ -107,13 +107,13 @@ class Reduced:
         first = int(tops[0] / self._step)
         last = min(int((tops[-1] + 1) / self._step), self._size[0] - 1)
         edges = np.arange(first, last + 1)[:, None] * self._step
-        # how much of each row lies in each row of the copy
+        # the share of each row in each row of the copy
         shares = np.minimum(edges + self._step, tops + 1) - np.maximum(edges, tops)
         self._sum[first : last + 1] += np.tensordot(shares.clip(0) / self._step, narrow, axes=1)
         self._top += len(rows)
 
     def samples(self) -> Samples:
-        """The copy, in the depth of the rows."""
+        """The reduced copy, in the depth of the rows."""
         if self._sum is None:
             raise UnreadableError(limits.DAMAGED)
         return np.rint(self._sum).astype(self._dtype)

@@ -17,7 +17,7 @@ from archivecolor.photo.read import read
 from archivecolor.photo.read_pillow import open_image, page_with_metadata
 
 HELD_MEGAPIXELS = 50.0
-"""A larger TIFF is reduced while it is read."""
+"""A TIFF above this many megapixels is reduced while it is read."""
 
 
 def thumbnail(path: Path, long_side: int, max_megapixels: float = 500) -> ByteArray:
@@ -37,16 +37,16 @@ def thumbnail(path: Path, long_side: int, max_megapixels: float = 500) -> ByteAr
 
 
 def fitted(picture: Samples, long_side: int) -> Samples:
-    """Reduced until the long side is at most `long_side`."""
+    """Reduces a picture so that its long side is at most `long_side`."""
     height, width = picture.shape[:2]
     scale = min(1.0, long_side / max(height, width))
     size = (max(1, round(width * scale)), max(1, round(height * scale)))
-    # Above one half, two neighbours are all that an average would see, and it costs six times as much.
+    # Above one half, an average covers only two neighbours, and takes six times as long.
     return cv2.resize(picture, size, interpolation=cv2.INTER_LINEAR if scale > 0.5 else cv2.INTER_AREA)
 
 
 def _reduced_jpeg(path: Path, long_side: int, max_megapixels: float) -> Page | None:
-    """The page of an ordinary JPEG with fewer samples than it has; None for whatever else, damaged ones among it."""
+    """The page of an ordinary JPEG at reduced size; None for any other file, also for a damaged one."""
     try:
         with path.open("rb") as file:
             if kind_of(file.read(HEAD_BYTES)) != "jpeg":
@@ -55,5 +55,5 @@ def _reduced_jpeg(path: Path, long_side: int, max_megapixels: float) -> Page | N
         scale = long_side / max(image.size)
         image.draft(None, (max(1, int(image.width * scale)), max(1, int(image.height * scale))))
         return page_with_metadata(image)
-    except Exception:  # `read` finds the words for it
+    except Exception:  # `read` raises the right error
         return None

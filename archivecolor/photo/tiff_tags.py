@@ -1,4 +1,4 @@
-"""What a TIFF page says about its picture: profile, captions, metadata and resolution, out of its tags."""
+"""The metadata of a TIFF page: profile, captions, metadata blocks and resolution, from its tags."""
 
 from __future__ import annotations
 
@@ -45,9 +45,9 @@ _LAYOUT = frozenset(
         50674,
     )
 )
-"""Tags that say how the samples lie in the file, which is made anew."""
+"""Tags about the layout of the samples in the file, which is new in the output."""
 _CARRIED = frozenset((_DESCRIPTION, _SOFTWARE, _PAGE_NUMBER, 700, 33723, 34675, exif.EXIF_IFD, exif.GPS_IFD))
-"""Tags that have their own place in a `Page`, or that say which program wrote the file."""
+"""Tags with a field of their own in `Page`, and those of the program that wrote the file."""
 
 
 def with_metadata(page: Page, tif: tifffile.TiffFile, source: tifffile.TiffPage) -> Page:
@@ -89,7 +89,7 @@ def _text(page: tifffile.TiffPage, code: int) -> str | None:
 
 
 def _tags(page: tifffile.TiffPage) -> tuple[tuple[int, str, int, Any, bool], ...]:
-    """Every text, of private tags too, and the page's number."""
+    """All texts, also of private tags, and the page's number."""
     texts = [
         (tag.code, _text(page, tag.code))
         for tag in page.tags.values()
@@ -103,7 +103,7 @@ def _tags(page: tifffile.TiffPage) -> tuple[tuple[int, str, int, Any, bool], ...
 
 
 def _dropped_tags_note(page: tifffile.TiffPage) -> tuple[str, ...]:
-    """A note that names the tags which nothing is known of: they may point to places in the old file."""
+    """A note that names unknown tags: they may contain offsets in the old file, so they are not carried."""
     codes = [t.code for t in page.tags.values() if t.dtype != _ASCII and t.code not in _CARRIED | _LAYOUT]
     return (f"TIFF tags {', '.join(map(str, sorted(set(codes))))} not carried",) if codes else ()
 
@@ -117,7 +117,7 @@ def _dpi(page: tifffile.TiffPage) -> tuple[float, float] | None:
 
 
 def _exif(tif: tifffile.TiffFile, page: tifffile.TiffPage) -> bytes | None:
-    """The page's EXIF and GPS directories as a block of their own; a damaged one is left."""
+    """The page's EXIF and GPS directories as a separate block, without damaged ones."""
     if not (exif.EXIF_IFD in page.tags or exif.GPS_IFD in page.tags):
         return None
     try:
@@ -128,7 +128,7 @@ def _exif(tif: tifffile.TiffFile, page: tifffile.TiffPage) -> bytes | None:
 
 
 def _iptc(tif: tifffile.TiffFile, page: tifffile.TiffPage) -> bytes | None:
-    """The records' own bytes: many writers declare them as LONG, which readers then swap."""
+    """The bytes of the records. Many writers declare them as LONG, so readers swap them."""
     tag = page.tags.get(33723)
     if tag is None:
         resources = _as_bytes(value_of(page, 34377))

@@ -1,4 +1,4 @@
-"""Picture files out: whole or not at all, the same bytes for the same input, and the envelope carried along."""
+"""Writes picture files: whole or not at all, with the same bytes for the same input, and with all metadata."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ import imagecodecs
 import numpy as np
 from PIL import Image
 
-from archivecolor.errors import OutputError, UnsupportedError
-from archivecolor.files import atomic_write
+from archivecolor.errors import UnsupportedError
+from archivecolor.files import atomic_write, make_folders, write_error
 from archivecolor.imaging.arrays import Samples
 from archivecolor.imaging.orientation import to_upright
 from archivecolor.photo import containers, exif
@@ -33,8 +33,8 @@ Encoded = tuple[bytes, tuple[str, ...]]
 def writable_format(photo: Photo, requested: str) -> str:
     """The format to write: the one requested, or for `same` the source's own.
 
-    A source that is read but not written (gif, pnm, psd, ico, ...) becomes png, which keeps 16 bits and transparency
-    and loses nothing; one that was lossy already (heic, pcd) becomes jpeg, unless it has what jpeg would lose.
+    A source that is read but not written (gif, pnm, psd, ico, ...) becomes png, which keeps 16 bits and transparency.
+    A lossy source (heic, pcd) becomes jpeg, unless it has something that jpeg would lose.
     """
     if requested != "same":
         return requested
@@ -46,7 +46,7 @@ def writable_format(photo: Photo, requested: str) -> str:
 
 
 def suffix_for(format: str, source_suffix: str) -> str:
-    """The source's own suffix (`.JPG`, `.tiff`) where it fits the format, else the format's usual one."""
+    """The source's own suffix (`.JPG`, `.tiff`) if it fits the format, else the format's usual one."""
     known = FORMAT_SUFFIXES[format]
     return source_suffix if source_suffix.lower() in known else known[0]
 
@@ -63,16 +63,16 @@ def write(
 
     Args:
         format: jpeg, png, tiff, webp, bmp, jp2 or avif. TIFF, PNG and JP2 keep 16 bits; TIFF, PNG, BMP and JP2 keep
-            every sample; only TIFF holds more than one page.
-        quality: 1 to 100, for JPEG, AVIF and WebP; WebP is lossless at 100 and when its source was lossless WebP.
-        xmp: takes the place of every page's own packet.
+            every sample; only TIFF has more than one page.
+        quality: 1 to 100, for JPEG, AVIF and WebP; WebP is lossless at 100, or if its source was lossless WebP.
+        xmp: replaces every page's own packet.
 
     Returns:
-        What the format could not carry.
+        Notes on what the format could not carry.
 
     Raises:
-        UnsupportedError: the format cannot hold this picture.
-        OutputError: the file cannot be written; nothing is left at `path` but what was there before.
+        UnsupportedError: the format cannot contain this picture.
+        OutputError, PictureError: it cannot be written; see `files.write_error`. What was at `path` is still there.
     """
     pages = tuple(_with_valid_profile(page, xmp) for page in photo.pages)
     photo = replace(photo, pages=pages)
@@ -86,12 +86,11 @@ def write(
 
 def _write_atomically(path: Path, writer: Callable[[Path], tuple[str, ...]]) -> tuple[str, ...]:
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        make_folders(path.parent)
         with atomic_write(path) as part:
             return writer(part)
     except OSError as error:
-        cause = error.strerror or str(error)
-        raise OutputError(f"{path}: cannot be written: {cause}; free some space or choose another --out") from error
+        raise write_error(path, error) from error
 
 
 def _write_bytes(part: Path, content: bytes) -> tuple[str, ...]:
@@ -100,7 +99,7 @@ def _write_bytes(part: Path, content: bytes) -> tuple[str, ...]:
 
 
 def _with_valid_profile(page: Page, xmp: bytes | None) -> Page:
-    """A grey profile on colour would turn the file unreadable for every strict reader."""
+    """The page without a grey profile on colour samples, which strict readers would refuse."""
     grey_on_colour = page.icc is not None and page.samples.ndim == 3 and page.icc[16:20] == b"GRAY"
     return replace(page, icc=SRGB_ICC if grey_on_colour else page.icc, xmp=page.xmp if xmp is None else xmp)
 
@@ -133,19 +132,19 @@ def _to_8_bit(page: Page, name: str) -> tuple[Page, tuple[str, ...]]:
 
 
 def _dropped_notes(page: Page, name: str, **lost: object) -> tuple[str, ...]:
-    """A note for each named part of the envelope that there is and that the format does not take."""
+    """A note for each named metadata part of the page that the format cannot contain."""
     return tuple(f"{part} not carried by {name}" for part, present in lost.items() if present is not None)
 
 
 def exif_block(page: Page, software: str, with_dpi: bool = False) -> tuple[bytes | None, tuple[str, ...]]:
-    """The page's EXIF with its orientation, caption and tags in it; None when there is nothing to say.
+    """The page's EXIF with orientation, caption and tags; None if it would be empty.
 
     Args:
-        with_dpi: put the resolution there too, for formats that have no other place for it.
+        with_dpi: also write the resolution there, for formats that have no other place for it.
     """
     known = exif.main_tags(page.exif)
     changes: dict[int, exif.Value] = {exif.ORIENTATION: page.orientation} if _orientation_differs(page) else {}
-    if page.description and not exif.text(page.exif, exif.DESCRIPTION):  # scanners write blanks
+    if page.description and not exif.text(page.exif, exif.DESCRIPTION):  # scanners write blank text
         changes[exif.DESCRIPTION] = page.description.encode()
     changes |= {code: value for code, kind, _, value, _ in page.tags if kind == "s" and code not in known}
     if with_dpi and page.dpi and exif.X_RESOLUTION not in known:
@@ -183,9 +182,9 @@ def _jpeg(page: Page, photo: Photo, quality: int, software: str) -> Encoded:
             more += (f"{name} not carried by JPEG: over 64 KiB",)
             packets[name] = None
     iptc = containers.photoshop_iptc(packets["IPTC"]) if packets["IPTC"] else None
-    options = {  # its own Huffman tables would make a slightly smaller file for far more time of encoding
+    options = {  # optimal Huffman tables would make a slightly smaller file, and encoding much slower
         "quality": quality,
-        "subsampling": 0,  # chroma at full size: the colour is what is new in the picture
+        "subsampling": 0,  # chroma at full size, because the colour is what is new in the picture
         "dpi": page.dpi,
         "exif": b"Exif\0\0" + packets["EXIF"] if packets["EXIF"] else None,
         "xmp": packets["XMP"],
@@ -258,7 +257,7 @@ def _avif(page: Page, photo: Photo, quality: int, software: str) -> Encoded:
 
 
 def _turn_upright(page: Page) -> Page:
-    """The page upright, for formats that have no place for an orientation that viewers would heed."""
+    """The page turned upright, for formats whose orientation viewers ignore."""
     if page.orientation == 1:
         return page
     dpi = page.dpi[::-1] if page.dpi and page.orientation >= 5 else page.dpi

@@ -1,4 +1,4 @@
-"""TIFF out, with tifffile: pages in their order, each with its own envelope."""
+"""Writes TIFF with tifffile: all pages in order, each with its own metadata."""
 
 from __future__ import annotations
 
@@ -16,23 +16,23 @@ from archivecolor.photo.page import BAND_ROWS, Page, Photo, Scan
 from archivecolor.photo.strips import tiled
 
 _BIG = 3_900_000_000
-# tifffile writes no EXIF pointers, so unused tags one below them keep their places until the pages are on the disk
+# tifffile writes no EXIF pointers, so the unused tags before them reserve their places until the pages are written
 _FROM_EXIF = (269, 271, 272, 285, 306, 315, 316, 33432)
 
 
 class _Strict(io.BufferedRandom):
-    """A file that says when the disk is full. tifffile passes over what closing a file of its own reports; numpy, given
-    a file with a number, writes past Python and passes over it, too: the last bytes would be missing without a word."""
+    """A file that reports a full disk. tifffile ignores errors when it closes a file, and so does numpy when it writes
+    to a file descriptor: the last bytes would be missing silently."""
 
     def fileno(self) -> int:
         raise io.UnsupportedOperation("fileno")
 
 
 def write_tiff(part: Path, photo: Photo, software: str) -> tuple[str, ...]:
-    """Writes all pages, losslessly; uncompressed where an uncompressed TIFF was the source.
+    """Writes all pages without loss; uncompressed if the source was an uncompressed TIFF.
 
     Returns:
-        What was not carried.
+        Notes on what was not carried.
     """
     big = sum(map(_bytes, photo.pages)) > _BIG
     packed = photo.compressed or photo.format != "tiff"
@@ -63,7 +63,7 @@ def _stacked(samples: Samples, alpha: Samples | None) -> Samples:
 
 
 def _pixels(page: Page) -> dict[str, Any]:
-    """What tifffile is given to write: the samples, or for a scan its tiles, which it asks for one by one."""
+    """What tifffile writes: the samples, or for a scan its tiles, which are computed one by one."""
     scan: Scan | None = page.scan
     if scan is None:
         return {"data": _stacked(page.samples, page.alpha)}
@@ -119,7 +119,7 @@ def _sub_ifds(page: Page) -> dict[int, dict[int, exif.Entry]]:
 
 
 def _add_exif(part: Path, pages: tuple[Page, ...], big: bool) -> tuple[str, ...]:
-    """Puts each page's EXIF and GPS directories behind the last page and points to them: tifffile cannot."""
+    """Appends each page's EXIF and GPS directories and points to them, which tifffile cannot do."""
     wanted = [_sub_ifds(page) for page in pages]
     lost = any(page.exif and not exif.main_tags(page.exif) for page in pages)
     notes: tuple[str, ...] = ("damaged EXIF not carried",) if lost else ()

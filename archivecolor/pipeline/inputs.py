@@ -8,11 +8,12 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from enum import StrEnum
+from fnmatch import fnmatchcase
 from glob import glob, has_magic
 from pathlib import Path, PurePath
 
 from archivecolor import sequences
-from archivecolor.errors import NoInputError, OutputError
+from archivecolor.errors import NoInputError, OutputError, StoppedError
 from archivecolor.files import is_special
 
 
@@ -30,6 +31,53 @@ class SourceKind(StrEnum):
     def is_film(self) -> bool:
         """Whether the source is a film of either kind."""
         return self is not SourceKind.PHOTO
+
+
+SYSTEM_FOLDERS = frozenset(
+    (
+        *("@eaDir", "#recycle", "#snapshot", "@Recycle", "@Recently-Snapshot"),  # Synology, QNAP
+        *("__MACOSX", "System Volume Information", "$RECYCLE.BIN", "RECYCLER", "lost+found"),
+    )
+)
+"""Folders in which systems keep thumbnails, deleted files and notes of their own. They are skipped unless included."""
+
+
+@dataclass(frozen=True)
+class Search:
+    """What counts as a source in an input folder. Hidden files and folders never do."""
+
+    is_picture: Callable[[Path], bool]
+    """Whether a regular file found in a folder is a source. Files named one by one always are."""
+    is_frame: Callable[[Path], bool] = lambda path: False
+    """Whether a file is one frame of a film. Frames in one folder whose names differ only in their number become one
+    job."""
+    ignored: Callable[[Path], None] = lambda path: None
+    """Called with every file and folder that is skipped, except hidden ones."""
+    stop_requested: Callable[[], bool] = lambda: False
+    exclude: tuple[str, ...] = ()
+    """Glob patterns for names, or for paths below the input folder, that are skipped."""
+    include: tuple[str, ...] = ()
+    """Patterns that are not skipped after all."""
+
+    def check_stop(self) -> None:
+        """Raises StoppedError if the user has asked to stop."""
+        if self.stop_requested():
+            raise StoppedError("interrupted while the inputs were searched; nothing was done yet")
+
+    def leaves_out(self, path: PurePath) -> bool:
+        """Whether a file or folder is skipped.
+
+        Args:
+            path: relative to the input folder.
+        """
+        if _matches_any(path, self.include):
+            return False
+        return path.name in SYSTEM_FOLDERS or _matches_any(path, self.exclude)
+
+
+def _matches_any(path: PurePath, patterns: tuple[str, ...]) -> bool:
+    """Whether a name, or with a slash in the pattern the whole path, fits one of the glob patterns."""
+    return any(fnmatchcase(path.as_posix() if "/" in pattern else path.name, pattern) for pattern in patterns)
 
 
 @dataclass(frozen=True)
@@ -51,11 +99,9 @@ class Job:
 def find_inputs(
     inputs: Iterable[str],
     out: Path,
-    is_picture: Callable[[Path], bool],
+    search: Search,
     suffix: str = "",
     new_suffix: str = "",
-    ignored: Callable[[Path], None] = lambda path: None,
-    is_frame: Callable[[Path], bool] = lambda path: False,
 ) -> list[Job]:
     """Finds all sources, in a fixed order, and gives each its target.
 
@@ -63,14 +109,12 @@ def find_inputs(
         inputs: files, folders, glob patterns, number patterns (see `sequences`), `@list.txt`, or `-` for a list on
             standard input.
         out: the output folder. It must not be inside an input folder, and no input folder inside it.
-        is_picture: whether a regular file found in a folder is a source. Files named one by one always are.
+        search: what counts as a source in a folder.
         suffix: added to the stem of each output (`_color`).
         new_suffix: the file suffix of the outputs when the format changes (".png"); "" keeps the suffix of each source.
-        ignored: called with every file in a folder that is no source. Hidden files and folders are skipped silently.
-        is_frame: whether a file is one frame of a film. Frames in one folder whose names differ only in their number
-            become one job.
 
     Raises:
+        StoppedError: the user has asked to stop.
         NoInputError: an input does not exist, or there is no source in any of them.
         OutputError: the output folder and an input folder overlap, or an output would lie beside a source.
     """
@@ -80,7 +124,7 @@ def find_inputs(
     sources: dict[str, Path] = {}
     for root, prefix in _with_prefixes(folders):
         known = set(sources.values())  # one input folder may contain another: each file counts once
-        for path in sorted(_walk(root, is_picture, ignored)):
+        for path in sorted(_walk(root, search)):
             if path not in known:
                 sources[(prefix / path.relative_to(root)).as_posix()] = path
     base, known = _common_parent(files), set(sources.values())
@@ -88,7 +132,7 @@ def find_inputs(
         if path not in known:
             name = path.relative_to(base or path.parent).as_posix()
             sources[_unique_name(name, path.parent.name, sources)] = path
-    sources = _merge_frames(sources, is_frame)
+    sources = _merge_frames(sources, search.is_frame)
     if not sources:
         raise NoInputError(f"no pictures in {', '.join(map(str, inputs))}")
     jobs = _jobs(sources, out, suffix, new_suffix)
@@ -217,10 +261,13 @@ def _with_prefixes(folders: list[Path]) -> Iterator[tuple[Path, PurePath]]:
         yield folder, PurePath(name)
 
 
-def _walk(root: Path, is_picture: Callable[[Path], bool], ignored: Callable[[Path], None]) -> Iterator[Path]:
-    """The sources below a folder. Follows links, but not back into a folder that it is in already."""
-
-    def walk(folder: Path, parents: frozenset[tuple[int, int]]) -> Iterator[Path]:
+def _walk(root: Path, search: Search) -> Iterator[Path]:
+    """The sources below a folder, without recursion: folders may be nested deeper than Python's stack. Follows links,
+    but not back into a folder that it is in already."""
+    pending: list[tuple[Path, frozenset[tuple[int, int]]]] = [(root, frozenset())]
+    while pending:
+        folder, parents = pending.pop()
+        search.check_stop()
         try:
             status = folder.stat()
             with os.scandir(folder) as listing:
@@ -229,22 +276,22 @@ def _walk(root: Path, is_picture: Callable[[Path], bool], ignored: Callable[[Pat
             if folder == root:
                 raise NoInputError(f"{root}: the folder cannot be read ({error.strerror})") from error
             yield folder  # becomes a job: its row says why it cannot be read, and the run continues
-            return
+            continue
         identity = (status.st_dev, status.st_ino)
         if identity in parents:
-            return
+            continue
         for entry in entries:
+            path = Path(entry.path)
             if entry.name.startswith("."):
                 continue
-            path = Path(entry.path)
-            if _is_folder(entry):
-                yield from walk(path, parents | {identity})
-            elif not _is_special(entry) and is_picture(path):
+            if search.leaves_out(path.relative_to(root)):
+                search.ignored(path)
+            elif _is_folder(entry):
+                pending.append((path, parents | {identity}))
+            elif not _is_special(entry) and search.is_picture(path):
                 yield path
             else:
-                ignored(path)
-
-    return walk(root, frozenset())
+                search.ignored(path)
 
 
 def _is_folder(entry: os.DirEntry[str]) -> bool:

@@ -25,18 +25,20 @@ def find_jobs(options: RunOptions, observer: RunObserver | None = None) -> list[
     Names and targets are decided before the jobs are divided among shards, so that all shards agree on them.
 
     Args:
-        observer: told of every file in the input folders that is neither picture nor film. When it requests a stop,
-            no further source is opened to find out its kind; the jobs must not be worked on.
+        observer: told of every file in the input folders that is skipped. If it requests a stop while the kinds of the
+            sources are examined, no further source is opened; the jobs must not be worked on.
 
     Raises:
+        StoppedError: a stop was requested while the inputs were searched.
         NoInputError, OutputError, UsageError: the run cannot start.
     """
     observer = observer or RunObserver()
     new_suffix = "" if options.format == "same" else photo.suffix_for(options.format, "")
     is_frame = media.is_numbered_picture if options.film.sequences else film.is_frame
-    jobs = inputs.find_inputs(
-        options.inputs, options.out, media.is_input, options.suffix, new_suffix, observer.file_ignored, is_frame
+    search = inputs.Search(
+        media.is_input, is_frame, observer.file_ignored, observer.stop_requested, options.exclude, options.include
     )
+    jobs = inputs.find_inputs(options.inputs, options.out, search, options.suffix, new_suffix)
     if options.redo:
         jobs = _rejected_only(jobs, options.redo)
     jobs = jobs[: options.limit]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from archivecolor import files, film, photo
+from archivecolor.photo.kinds import HEAD_BYTES
 from archivecolor.pipeline.inputs import SourceKind
 
 
@@ -21,8 +22,19 @@ def kind_of(source: Path) -> SourceKind:
 
 
 def is_input(path: Path) -> bool:
-    """Whether a regular file found in a folder is a picture or a film."""
-    return photo.is_picture(path) or film.is_film(path)
+    """Whether a regular file found in a folder is a picture or a film. Opens the file at most once (a GIF twice).
+
+    A file that cannot be read counts if its suffix does not say that it is something else: its row then says why.
+    """
+    suffix = path.suffix.lower()
+    if suffix in photo.SUFFIXES or film.is_numbered(path):
+        return True
+    try:
+        with path.open("rb") as file:
+            head = file.read(HEAD_BYTES)
+    except OSError:
+        return suffix == "" or suffix in film.SUFFIXES
+    return photo.is_picture_content(head) or film.is_film_content(path, head)
 
 
 def is_numbered_picture(path: Path) -> bool:

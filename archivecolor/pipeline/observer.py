@@ -1,4 +1,4 @@
-"""What a run reports while it works, and how it is asked to stop. Imports nothing heavy."""
+"""How a run reports its progress, and how it is stopped. Imports nothing heavy."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class RunObserver:
         """
 
     def file_ignored(self, path: Path) -> None:
-        """A file in an input folder is neither a picture nor a film."""
+        """A file or folder in an input folder is skipped: neither picture nor film, a system folder, or excluded."""
 
     def film_progress(self, name: str, progress: FilmProgress) -> None:
         """The work on a film has come further."""

@@ -50,16 +50,20 @@ def make_folder(folder: Path, out: Path) -> None:
     """Makes a folder inside the output folder `out`.
 
     Raises:
-        PictureError: a file has its name, or a link in the output folder leads elsewhere, perhaps to a source.
+        PictureError: a file has its name, the file system refuses the name, or a link in the output folder leads
+            elsewhere, perhaps to a source.
         OutputError: the output folder cannot be written.
     """
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        files.make_folders(folder)
     except (FileExistsError, NotADirectoryError) as error:
         raise PictureError(
             f"{folder}: a file has the name of this output folder; move it or choose another --out"
         ) from error
     except OSError as error:
-        raise OutputError(f"{folder}: cannot be made ({error.strerror}); choose another --out") from error
+        if not out.exists():
+            raise OutputError(f"{out}: the output folder is gone ({error.strerror}); run again") from error
+        refused = next(each for each in (*reversed(folder.parents), folder) if not each.exists() or each == folder)
+        raise files.write_error(refused, error) from error
     if not folder.resolve().is_relative_to(out.resolve()):
         raise PictureError(f"{folder}: a link leads out of the output folder; remove it or choose another --out")

@@ -221,9 +221,9 @@ def colorize_page(page: Page, colorizer: Colorizer) -> ColorizedPage:
 
 def _colorize_scan(page: Page, scan: Scan, colorizer: Colorizer) -> ColorizedScan:
     started = time.perf_counter()
-    merge = colorizer.prepare(page.samples, page.icc, page.orientation, (scan.height, scan.width))
+    merge = colorizer.predict_colors(page.samples, page.icc, page.orientation, (scan.height, scan.width))
     network = merge.network_seconds
     wait = max(0.0, time.perf_counter() - started - network)
     height, width = page.samples.shape[:2]
-    reduced = replace(merge, spread=replace(merge.spread, height=height, width=width))
+    reduced = replace(merge, chroma=replace(merge.chroma, height=height, width=width))
     return ColorizedScan(merge, reduced.rows(page.samples, 0)[0], {"network": network, "wait": wait})

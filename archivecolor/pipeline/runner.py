@@ -129,12 +129,12 @@ def _settle_crashes(
 ) -> tuple[list[Job], list[Job]]:
     """Writes the rows of inputs that kill their process; gives those to try one at a time, and the rest."""
     for job in todo:
-        if job.name in crashes.killers and job.name not in crashes.settled:
-            row = Record(job.name, str(job.source), None, FAILED, crashes.killers[job.name])
+        if job.name in crashes.fatal and job.name not in crashes.settled:
+            row = Record(job.name, str(job.source), None, FAILED, crashes.fatal[job.name])
             manifest.append(row)
             observer.picture_finished(job.name, row, len(todo))
-    left = [job for job in todo if job.name not in crashes.killers and job.name not in crashes.settled]
-    suspects = set(crashes.suspects)
+    left = [job for job in todo if job.name not in crashes.fatal and job.name not in crashes.settled]
+    suspects = set(crashes.suspect)
     return [job for job in left if job.name in suspects], [job for job in left if job.name not in suspects]
 
 

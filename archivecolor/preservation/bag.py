@@ -1,8 +1,7 @@
-"""A finished folder as a BagIt bag, with a PREMIS event for each picture.
+"""Copies a finished folder into a BagIt bag, with a PREMIS event for each picture.
 
-The bag is made beside the folder, from copies. In place, as bagit does by itself, the folder could not be resumed,
-verified or shown any more: a bag is what is handed over, the folder is what one works with. Every output is hashed
-while it is copied and compared with its row, so that nothing goes into the bag that has changed since it was made.
+bagit itself would turn the folder into a bag; then it could not be resumed, verified or reviewed any more. Every output
+is hashed while it is copied and compared with its row, so that no changed file gets into the bag.
 """
 
 from __future__ import annotations
@@ -26,21 +25,21 @@ from archivecolor.preservation.premis import premis
 from archivecolor.provenance import DONE, LOCK, MANIFEST, Record
 
 PREMIS = "metadata/premis"
-"""In the bag, beside `data`: tag files, so that the payload is exactly the folder."""
+"""In the bag beside `data`, as tag files, so that the payload is exactly the folder."""
 _CHUNK = 1 << 20
 
 
 def bag(
     folder: Path, out: Path, organization: str = "", watch: Callable[[int, int], None] = lambda done, total: None
 ) -> int:
-    """Makes the bag `out` of the finished `folder`, whole or not at all.
+    """Makes the bag `out` from the finished `folder`, or nothing at all.
 
     Args:
         organization: for `Source-Organization` in bag-info.txt.
         watch: called with the number of files copied, and of all.
 
     Returns:
-        How many pictures have their PREMIS event in it.
+        The number of PREMIS events in it.
 
     Raises:
         MissingDependencyError: bagit is not installed.
@@ -75,20 +74,20 @@ def _library() -> Any:
         library = importlib.import_module("bagit")
     except ImportError as error:
         raise MissingDependencyError("a bag needs a package: pip install 'archivecolor[bag]'") from error
-    library.LOGGER.setLevel("CRITICAL")  # whatever it says on its way comes as an error, too
+    library.LOGGER.setLevel("CRITICAL")  # its errors are raised as well
     return library
 
 
 def _checked(folder: Path, out: Path) -> list[str]:
-    """The files of the folder, after making sure that they can be bagged.
+    """Lists the files of the folder.
 
     Raises:
-        OutputError: they cannot.
+        OutputError: the folder cannot become a bag.
     """
     if os.path.lexists(out):
-        raise OutputError(f"{out}: exists; a bag is made whole, choose another --out")
+        raise OutputError(f"{out}: exists; choose another --out")
     if out.resolve().is_relative_to(folder.resolve()):
-        raise OutputError(f"--out {out}: lies in the folder that goes into the bag; choose another")
+        raise OutputError(f"--out {out}: is inside the folder that goes into the bag; choose another")
     if (folder / LOCK).exists():
         raise OutputError(f"{folder}: a run is writing here, or was killed; let it finish, or run it again, first")
     if unfinished := next(folder.rglob(f"*{FOLDER_SUFFIX}"), None):
@@ -99,13 +98,13 @@ def _checked(folder: Path, out: Path) -> list[str]:
             name.encode("utf-8")
         except UnicodeEncodeError:
             raise OutputError(
-                f"{folder}: {name!r} is not UTF-8, which BagIt asks of every name; rename the scan and run again"
+                f"{folder}: {name!r} is not UTF-8, which BagIt requires of every name; rename the scan and run again"
             ) from None
     return [name for name in names if not name.endswith(files.PART_SUFFIX)]
 
 
 def _stage(out: Path) -> Path:
-    """A hidden folder beside the bag-to-be."""
+    """Makes a hidden folder beside the future bag."""
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
         stage = Path(tempfile.mkdtemp(prefix=f".{out.name[:50]}-", suffix=files.PART_SUFFIX, dir=out.parent.resolve()))
@@ -134,7 +133,7 @@ def _copy(
 
 
 def _copied(source: Path, target: Path) -> str:
-    """Copies a file with its times; gives the SHA-256 of what was copied."""
+    """Copies a file with its times. Returns the SHA-256 of the copied bytes."""
     target.parent.mkdir(parents=True, exist_ok=True)
     digest = hashlib.sha256()
     with source.open("rb") as original, target.open("wb") as copy:
@@ -146,19 +145,19 @@ def _copied(source: Path, target: Path) -> str:
 
 
 def _write_premis(stage: Path, row: Record) -> None:
-    """The event of one picture, with what its sidecar knows of time and tool."""
+    """Writes the event of one picture, with time and tool from its sidecar."""
     output = stage / "data" / str(row.output)
-    source, told = Path(row.source), _tagged(output)
-    term = provenance.TERMS + row.source_type if row.source_type else told.get("digital_source_type")
+    source, sidecar = Path(row.source), _sidecar_values(output)
+    term = provenance.TERMS + row.source_type if row.source_type else sidecar.get("digital_source_type")
     made = [path.stat() for path in sequences.frame_paths(output)]
-    finished = told.get("finished") or datetime.fromtimestamp(made[-1].st_mtime, UTC).isoformat(timespec="seconds")
+    finished = sidecar.get("finished") or datetime.fromtimestamp(made[-1].st_mtime, UTC).isoformat(timespec="seconds")
     before = sum(path.stat().st_size for path in sequences.frame_paths(source)) if sequences.exists(source) else None
     text = premis(
         row,
         sum(status.st_size for status in made),
         before,
         finished,
-        told.get("made_by") or "archivecolor",
+        sidecar.get("made_by") or "archivecolor",
         term or "not recorded",
     )
     path = stage / PREMIS / _plain(str(row.output))
@@ -168,12 +167,12 @@ def _write_premis(stage: Path, row: Record) -> None:
 
 
 def _plain(name: str) -> str:
-    """A name without what bagit cannot list among the tag files: line breaks and what looks like an escaped one."""
+    """A name without characters that bagit cannot list among the tag files: line breaks, and % which escapes them."""
     plain = re.sub(r"[\r\n%]", "_", name)
     return name if plain == name else f"{plain}~{hashlib.sha256(os.fsencode(name)).hexdigest()[:12]}"
 
 
-def _tagged(output: Path) -> dict[str, Any]:
-    """What the sidecar says; {} without one."""
+def _sidecar_values(output: Path) -> dict[str, Any]:
+    """The values of the sidecar; {} without one."""
     path = provenance.sidecar_of(output)
     return json.loads(path.read_text(encoding="utf-8")) if provenance.is_sidecar(path) else {}

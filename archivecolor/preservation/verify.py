@@ -1,4 +1,4 @@
-"""A finished folder against its manifest: every hash again, and the luminance of a sample measured anew."""
+"""Compares a finished folder with its manifest: all hashes, and the luminance of a sample of the pictures."""
 
 from __future__ import annotations
 
@@ -18,28 +18,29 @@ from archivecolor.imaging import luminance, watermark
 from archivecolor.imaging.arrays import FloatArray
 from archivecolor.imaging.orientation import to_upright
 from archivecolor.photo import Page
-from archivecolor.provenance import DONE, FAILED, LOCK, MANIFEST, Record
+from archivecolor.provenance import DONE, FAILED, LOCK, MANIFEST, Record, locks
 
 MISSING, CHANGED, EXTRA, LUMINANCE, FAILED_BEFORE = "missing", "changed", "extra", "luminance", "not coloured"
 _SLACK = 0.01
-"""L* by which a second measurement may differ from the first: rounding in the last digits of another order of sums."""
+"""L* by which a second measurement may differ from the first, because sums in another order round differently."""
 _LOSSY_MEAN = 2.0
-"""Mean |ΔL*| that lossy compression may add; at quality 95 it is about 0.3, of another picture 10 and more."""
+"""Mean |ΔL*| that lossy compression may add. At quality 95 it adds about 0.3; a wrong picture has 10 or more."""
 _STRIP_ROWS = 512
 _NO_LIMIT = 1e6
-"""Megapixels that a file may have: what a run has let through is no bomb."""
+"""Megapixels that a file may have: the run has already checked it."""
 _MOST_MEGAPIXELS = 200
-"""Of a picture that is measured; larger ones are hashed like all."""
+"""Larger pictures are hashed, but not measured."""
 
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing that is not as the manifest says."""
+    """One difference from the manifest."""
 
     what: str
-    """`missing`, `changed`, `extra`, `luminance`; `not coloured` for a picture that failed, which is no fault here."""
+    """`missing`, `changed`, `extra`, `luminance`; or `not coloured` for a picture that failed, which is not an error
+    here."""
     name: str
-    """Below the output folder; a source by its own path."""
+    """The path below the output folder; for a source, its own path."""
     detail: str
 
     @property
@@ -49,7 +50,7 @@ class Finding:
 
 @dataclass(frozen=True)
 class Measured:
-    """|ΔL*| between a source and its output, marks left out, as the files are now."""
+    """|ΔL*| between the present files of a source and its output, without the visible mark."""
 
     name: str
     max_delta_l: float
@@ -60,13 +61,15 @@ class Measured:
 
 @dataclass(frozen=True)
 class VerifyReport:
-    """All that was found."""
+    """The result of `verify`."""
 
     pictures: int
     sources: int
     """How many sources were hashed."""
     findings: tuple[Finding, ...]
     measured: tuple[Measured, ...]
+    running: bool = False
+    """Whether a run was writing into the folder, so that some of it may be unfinished."""
 
     @property
     def sound(self) -> bool:
@@ -79,10 +82,10 @@ class VerifyReport:
 def verify(
     out: Path, sample: int = 20, watch: Callable[[int, int], None] = lambda done, total: None, seed: int = 0
 ) -> VerifyReport:
-    """Hashes every source and output of a manifest, measures a sample, and lists what differs; changes nothing.
+    """Hashes every source and output of a manifest, measures a sample, and lists the differences. Changes nothing.
 
     Args:
-        sample: how many pictures to measure, chosen by `seed`; those that are whole, at most all of them.
+        sample: how many of the unchanged pictures to measure, chosen by `seed`.
         watch: called with the number of rows that are checked, and of all.
 
     Raises:
@@ -94,8 +97,8 @@ def verify(
     done = [row for row in rows.values() if row.status == DONE]
     findings = [Finding(FAILED_BEFORE, row.input, row.reason) for row in rows.values() if row.status == FAILED]
     threads = joblib.Parallel(-1, backend="threading", return_as="generator")
-    for count, found in enumerate(threads(joblib.delayed(_check_row)(out, row) for row in rows.values()), 1):
-        findings += found
+    for count, differences in enumerate(threads(joblib.delayed(_check_row)(out, row) for row in rows.values()), 1):
+        findings += differences
         watch(count, len(rows))
     findings += _extra(out, rows)
     broken = {finding.name for finding in findings}
@@ -108,19 +111,19 @@ def verify(
             findings.append(Finding(LUMINANCE, str(row.output), f"cannot be measured: {error}"))
             continue
         measured.append(result)
-        findings += _judged(result)
+        findings += _luminance_findings(result)
     hashed = sum(row.source_sha256 != "" for row in rows.values())
-    return VerifyReport(len(done), hashed, tuple(findings), tuple(measured))
+    return VerifyReport(len(done), hashed, tuple(findings), tuple(measured), locks.is_running(out))
 
 
 def _check_row(out: Path, row: Record) -> list[Finding]:
-    """What is missing or changed of one input: its source, its output, and the sidecar's word for both."""
-    found = list(_check_file(Path(row.source), row.source, row.source_sha256))
-    if row.output and row.output_sha256:  # a truncated film has failed, and what there was of it is an output
-        found += _check_file(out / row.output, row.output, row.output_sha256)
+    """The differences of one input: its source, its output, and what the sidecar says of both."""
+    findings = list(_check_file(Path(row.source), row.source, row.source_sha256))
+    if row.output and row.output_sha256:  # also what was coloured of a truncated film
+        findings += _check_file(out / row.output, row.output, row.output_sha256)
     if row.status == DONE and row.output:
-        found += _check_sidecar(out, row)
-    return found
+        findings += _check_sidecar(out, row)
+    return findings
 
 
 def _check_file(path: Path, name: str, sha256: str) -> Iterator[Finding]:
@@ -144,8 +147,8 @@ def _check_sidecar(out: Path, row: Record) -> Iterator[Finding]:
             yield Finding(MISSING, path.relative_to(out).as_posix(), "the sidecar is not there")
         return
     try:
-        told = json.loads(path.read_text(encoding="utf-8"))
-        agrees = (told["output"]["sha256"], told["source"]["sha256"]) == (row.output_sha256, row.source_sha256)
+        sidecar = json.loads(path.read_text(encoding="utf-8"))
+        agrees = (sidecar["output"]["sha256"], sidecar["source"]["sha256"]) == (row.output_sha256, row.source_sha256)
     except (OSError, ValueError, KeyError, TypeError):
         agrees = False
     if not agrees:
@@ -153,7 +156,7 @@ def _check_sidecar(out: Path, row: Record) -> Iterator[Finding]:
 
 
 def _extra(out: Path, rows: dict[str, Record]) -> Iterator[Finding]:
-    """Files that no row speaks of. Outputs that earlier runs made under other names are spoken of."""
+    """Files that belong to no row. Outputs of earlier runs under other names belong to theirs."""
     outputs = {name for row in rows.values() for name in (row.output, *row.earlier) if name}
     known = {out / MANIFEST, out / LOCK, *(path for name in outputs for path in sequences.frame_paths(out / name))}
     known |= {provenance.sidecar_of(out / name) for name in outputs}
@@ -164,7 +167,7 @@ def _extra(out: Path, rows: dict[str, Record]) -> Iterator[Finding]:
                     EXTRA, path.relative_to(out).as_posix(), "pieces of a film that is not finished; run again"
                 )
         elif path not in known and not any(above.name.endswith(FOLDER_SUFFIX) for above in path.parents):
-            yield Finding(EXTRA, path.relative_to(out).as_posix(), "no row of the manifest speaks of it")
+            yield Finding(EXTRA, path.relative_to(out).as_posix(), "no row of the manifest names it")
 
 
 def measure(out: Path, row: Record) -> Measured:
@@ -188,7 +191,7 @@ def measure(out: Path, row: Record) -> Measured:
 
 
 def _delta_l(before: Page, after: Page, row: Record) -> Iterator[FloatArray]:
-    """|ΔL*| of all pixels outside the mark, strip by strip, both pages as they are to be seen."""
+    """|ΔL*| of all pixels outside the mark, strip by strip; both pages are turned upright."""
     old, new = (to_upright(page.samples, page.orientation, axes=(0, 1)) for page in (before, after))
     if old.shape[:2] != new.shape[:2]:
         raise PictureError(f"the source is {old.shape[1]} x {old.shape[0]} pixels, the output is not")
@@ -206,7 +209,7 @@ def _delta_l(before: Page, after: Page, row: Record) -> Iterator[FloatArray]:
 
 
 def _is_measurable(out: Path, row: Record) -> bool:
-    """A picture, and one that fits into memory twice."""
+    """Whether the output is a picture that fits into memory twice."""
     return (
         not row.film
         and photo.is_picture(out / str(row.output))
@@ -214,7 +217,7 @@ def _is_measurable(out: Path, row: Record) -> bool:
     )
 
 
-def _judged(result: Measured) -> Iterator[Finding]:
+def _luminance_findings(result: Measured) -> Iterator[Finding]:
     if result.lossy:
         if result.mean_delta_l > _LOSSY_MEAN:
             yield Finding(LUMINANCE, result.name, f"mean |ΔL*| is {result.mean_delta_l:.2f}, over {_LOSSY_MEAN}")

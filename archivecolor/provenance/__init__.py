@@ -3,7 +3,15 @@
 from __future__ import annotations
 
 from archivecolor.provenance.credentials import check_credentials, sign
-from archivecolor.provenance.disclosure import SOURCE_TYPE, TERMS, caption, disclosure, has_caption, own_source_type
+from archivecolor.provenance.disclosure import (
+    SOURCE_TYPE,
+    TERMS,
+    caption,
+    disclosure,
+    has_caption,
+    is_machine_colored,
+    own_source_type,
+)
 from archivecolor.provenance.locks import LOCK
 from archivecolor.provenance.manifest import Manifest, ManifestWriter, merge
 from archivecolor.provenance.records import (
@@ -50,6 +58,7 @@ __all__ = [
     "check_settled",
     "disclosure",
     "has_caption",
+    "is_machine_colored",
     "is_sidecar",
     "is_superseded",
     "known_rows",

@@ -1,7 +1,7 @@
-"""Content credentials (C2PA): a signed statement inside the file of what was made from what, and how.
+"""Content credentials (C2PA): a signed statement in the file about its source and how it was made.
 
-The last thing that happens to an output: whatever touches it afterwards breaks the signature, which is its use. Signed
-bytes differ every time, because the signature holds a random number and the time.
+Signing is the last step of an output, because any later change breaks the signature. Signed bytes differ each time: the
+signature contains a random number and the time.
 """
 
 from __future__ import annotations
@@ -19,17 +19,17 @@ from archivecolor.options import Disclosure
 from archivecolor.provenance.disclosure import TERMS
 
 MIME_TYPES = {kind: f"image/{kind}" for kind in ("jpeg", "png", "tiff", "webp", "avif")}
-"""Of the writable formats those that C2PA has a place in."""
+"""The writable formats that can contain C2PA."""
 _SOURCE_TYPES = {**MIME_TYPES, "heic": "image/heic", "gif": "image/gif"}
 _SETTINGS = {"builder": {"thumbnail": {"enabled": False}}}  # thumbnails would add up to a megabyte to each file
 _EC_ALGORITHMS = {256: "es256", 384: "es384", 521: "es512"}
 
 
 def check_credentials(options: Disclosure, tool: str) -> None:
-    """Signs a picture of one pixel, so that a wrong key is found before the first scan is read.
+    """Signs a picture of one pixel, so that an unusable key is found before the first scan is read.
 
     Raises:
-        UsageError: certificate and key cannot sign.
+        UsageError: the certificate and the key cannot sign.
         MissingDependencyError: the package is not installed.
     """
     library = _library()
@@ -45,17 +45,17 @@ def check_credentials(options: Disclosure, tool: str) -> None:
 def sign(
     target: Path, kind: str, source: Path, source_format: str, about_source: str, options: Disclosure, tool: str
 ) -> tuple[str, ...]:
-    """Signs a finished output in its place, with the source as the picture that it was made from.
+    """Signs a finished output and names the source that it was made from.
 
     Args:
         kind: the output's format.
-        about_source: what else is known of the source, in words.
+        about_source: other facts about the source, in words.
 
     Returns:
-        What could not be done, for the row.
+        Notes for the row on what could not be done.
 
     Raises:
-        PictureError: it could not be signed; the output is gone again.
+        PictureError: it could not be signed; the output was removed.
         OutputError: the file cannot be written.
     """
     if kind not in MIME_TYPES:
@@ -83,7 +83,7 @@ def _library() -> Any:
 
 
 def _signer(library: Any, pair: str) -> Any:
-    """A signer of its own for every picture: cheap, and nothing is shared between threads."""
+    """A new signer for each picture: that costs little, and threads share nothing."""
     certificate, key = (_pem(Path(name)) for name in pair.split(","))
     try:
         algorithm = _algorithm(key)
@@ -100,7 +100,7 @@ def _pem(path: Path) -> bytes:
 
 
 def _algorithm(key: bytes) -> str:
-    """The name that C2PA has for what this key signs with."""
+    """C2PA's name for the signature algorithm of this key."""
     from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
     from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
@@ -111,7 +111,7 @@ def _algorithm(key: bytes) -> str:
         return "ps256"
     if isinstance(private, ec.EllipticCurvePrivateKey) and private.key_size in _EC_ALGORITHMS:
         return _EC_ALGORITHMS[private.key_size]
-    raise ValueError("a key of a kind that C2PA does not sign with: make one for ES256")
+    raise ValueError("C2PA does not sign with a key of this kind; make one for ES256")
 
 
 def _builder(library: Any, title: str, tool: str, source_type: str) -> Any:
@@ -133,14 +133,14 @@ def _builder(library: Any, title: str, tool: str, source_type: str) -> Any:
 
 
 def _add_parent(builder: Any, source: Path, original: Any, source_format: str, about: str) -> None:
-    """Adds the source, with the credentials that it may have itself."""
-    told = {
+    """Adds the source, with its own credentials if it has any."""
+    ingredient = {
         "title": source.name.encode("utf-8", "replace").decode(),
         "relationship": "parentOf",
         "label": "source",
         "description": about,
     }
-    builder.add_ingredient(told, _SOURCE_TYPES.get(source_format, "application/octet-stream"), original)
+    builder.add_ingredient(ingredient, _SOURCE_TYPES.get(source_format, "application/octet-stream"), original)
 
 
 def _pixel() -> bytes:

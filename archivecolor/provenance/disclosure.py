@@ -10,18 +10,20 @@ from defusedxml.ElementTree import fromstring
 from archivecolor.options import SourceType
 
 _RDF = "http://www.w3.org/1999/02/22-rdf-syntax-ns#"
+NAMESPACE = "https://pypi.org/project/archivecolor/ns/1.0/"
+"""Of the statements of this program in a picture's XMP."""
 _NAMESPACES = {
     "x": "adobe:ns:meta/",
     "rdf": _RDF,
     "Iptc4xmpExt": "http://iptc.org/std/Iptc4xmpExt/2008-02-29/",
     "xmp": "http://ns.adobe.com/xap/1.0/",
     "dc": "http://purl.org/dc/elements/1.1/",
-    "archivecolor": "https://pypi.org/project/archivecolor/ns/1.0/",
+    "archivecolor": NAMESPACE,
 }
 TERMS = "http://cv.iptc.org/newscodes/digitalsourcetype/"
 SOURCE_TYPE = TERMS + SourceType.COMPOSITE_WITH_TRAINED_ALGORITHMIC_MEDIA
 """IPTC's term for a picture that a trained model added to: the scene was captured, its colour was not."""
-_SOURCE_TYPE, _CAPTION = "Iptc4xmpExt:DigitalSourceType", "dc:description"
+_SOURCE_TYPE, _CAPTION, _COLOUR = "Iptc4xmpExt:DigitalSourceType", "dc:description", "archivecolor:Colour"
 _IPTC_CAPTION = b"\x1c\x02\x78"
 
 
@@ -52,7 +54,7 @@ def disclosure(
         _SOURCE_TYPE: TERMS + source_type,
         "Iptc4xmpExt:AISystemUsed": f"{tool}, weights {weights_name}",
         "Iptc4xmpExt:AISystemVersionUsed": weights_sha256,
-        "archivecolor:Colour": "invented by a neural network; the luminance is the original's",
+        _COLOUR: "invented by a neural network; the luminance is the original's",
     }
     if guidance:
         statements["Iptc4xmpExt:AIPromptInformation"] = "; ".join(guidance)
@@ -68,6 +70,11 @@ def disclosure(
 def own_source_type(xmp: bytes | None) -> str:
     """What the master itself says of where it comes from (`.../negativeFilm`), or ""."""
     return next(iter(_values(_parsed(xmp)[0], _SOURCE_TYPE)), "")
+
+
+def is_machine_colored(xmp: bytes | None) -> bool:
+    """Whether the picture says that this program made its colours."""
+    return bool(_values(_parsed(xmp)[0], _COLOUR))
 
 
 def has_caption(xmp: bytes | None, iptc: bytes | None) -> bool:

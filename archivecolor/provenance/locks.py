@@ -1,4 +1,4 @@
-"""Who may write into an output folder: one run alone, or any number of shards together."""
+"""Locks on an output folder: for one run alone, or for any number of shards together."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ _HELD = (errno.EWOULDBLOCK, errno.EACCES, errno.EDEADLK)
 
 
 class Lock:
-    """A lock on a file that the system drops when the process dies, however it dies.
+    """A lock on a file. The system releases it when the process dies, however it dies.
 
     Args:
-        shared: held together with others that share it, and with nobody who wants it alone.
+        shared: others may hold it at the same time if they share it as well.
 
     Raises:
-        OutputError: somebody else holds it, or the file system has no locks.
+        OutputError: somebody else holds it, its file is a link, or the file system has no locks.
         OSError: the file cannot be made.
     """
 
@@ -38,7 +38,7 @@ class Lock:
             raise
 
     def _sign(self) -> None:
-        """Writes down who holds it, for people and for other machines."""
+        """Writes the process id into the file, for people and for other machines."""
         self._file.seek(0)
         self._file.truncate()
         self._file.write(str(os.getpid()))
@@ -46,6 +46,9 @@ class Lock:
         os.fsync(self._file.fileno())
 
     def _taken(self) -> IO[str]:
+        new = not self.path.exists()
+        if self.path.is_symlink():
+            raise OutputError(f"{self.path}: is a link, perhaps to a source; remove it")
         file = self.path.open("a+", encoding="ascii")
         try:
             _lock_now(file.fileno(), self.shared)
@@ -54,6 +57,8 @@ class Lock:
             holder = file.read().strip() or "unknown"
             file.close()
             if error.errno not in _HELD:
+                if new:
+                    self.path.unlink(missing_ok=True)
                 raise OutputError(
                     f"{self.path.parent}: its file system has no locks ({error.strerror}), so that two runs could "
                     "spoil each other's work; mount it with them, or choose another --out"
@@ -64,7 +69,7 @@ class Lock:
         return file
 
     def _is_at_its_place(self) -> bool:
-        """Whether the locked file is the one that others will open, too."""
+        """Whether the locked file is the one that others will open."""
         try:
             there, held = self.path.stat(), os.fstat(self._file.fileno())
         except FileNotFoundError:
@@ -72,13 +77,26 @@ class Lock:
         return (there.st_dev, there.st_ino) == (held.st_dev, held.st_ino)
 
     def release(self) -> None:
-        """Removed first and unlocked then: what is removed after unlocking may be the next holder's. Of those who share
-        it, the last one removes it."""
-        with suppress(OSError):  # on a disk that has become read-only it stays, and says nothing: nobody holds it
+        """Removes the file, then unlocks it: after unlocking, the file may be the next holder's. If several share it,
+        the last one removes it."""
+        with suppress(OSError):  # on a disk that is read-only or gone by now the file stays, and nobody holds it
             if self.shared:
                 _lock_now(self._file.fileno(), False)
             self.path.unlink()
-        self._file.close()
+        with suppress(OSError):
+            self._file.close()
+
+
+def is_running(folder: Path) -> bool:
+    """Whether a run is writing into an output folder now."""
+    try:
+        with (folder / LOCK).open("r", encoding="ascii") as file:
+            _lock_now(file.fileno(), shared=False)  # closing the file releases it
+    except FileNotFoundError:
+        return False
+    except OSError as error:
+        return error.errno in _HELD
+    return False
 
 
 def _lock_now(handle: int, shared: bool) -> None:

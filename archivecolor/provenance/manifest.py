@@ -1,8 +1,12 @@
 """The manifest of an output folder: appended to while a run works, resumed from by the next one.
 
-While a run works it is only appended to, so that a kill costs at most its last line; when the run ends it is rewritten
-whole without the rows that newer ones replace. Each shard of a run keeps one of its own beside those of the others, all
-of which `merge` joins.
+While a run works, it is only appended to, so that a kill costs at most its last line. At the end of the run it is
+rewritten as a whole, without the rows that newer ones replace. Each shard of a run has a manifest of its own; `merge`
+joins them.
+
+A power cut at any moment leaves a folder that the same command resumes. Before an output takes its name, the disk has
+a row that says that the output is ours; before a row says `done`, the disk has the output. A row that is lost all the
+same is replaced by the output's own disclosure (`ours.py`).
 """
 
 from __future__ import annotations
@@ -21,15 +25,16 @@ from archivecolor import files, sequences
 from archivecolor.errors import NoInputError, OutputError, PictureError
 from archivecolor.options import Shard
 from archivecolor.provenance.locks import LOCK, Lock
-from archivecolor.provenance.records import DONE, MANIFEST, STARTED, Identity, Record, line
-from archivecolor.provenance.row_index import LayeredRows, RowIndex
-from archivecolor.provenance.settled import Settled, check_settled
+from archivecolor.provenance.ours import is_ours
+from archivecolor.provenance.records import DONE, FAILED, MANIFEST, STARTED, Identity, Record, line
+from archivecolor.provenance.row_index import LayeredRows, RowIndex, is_manifest
+from archivecolor.provenance.settled import Settled, check_settled, output_exists
 from archivecolor.provenance.shards import finished, join, lock_of, manifest_of, refuse_other_shares, unmerged
 from archivecolor.provenance.sidecars import is_sidecar, sidecar_of
 
 
 class ManifestWriter(Protocol):
-    """What the way of a picture asks of the manifest, wherever that is kept."""
+    """The part of `Manifest` that the pipeline uses, wherever the manifest is kept."""
 
     def settled(
         self, name: str, source_sha256: str, identity: Identity, rejected: str = "", overwrite: bool = False
@@ -44,14 +49,14 @@ class ManifestWriter(Protocol):
 
 
 class Manifest:
-    """The open manifest of an output folder, which one run at a time may hold, or any number of shards, each its own.
+    """The open manifest of an output folder. One run at a time may have it open, or any number of shards, each its own.
 
-    A run that is no shard joins what shards have left here before it begins: the lock shows that none of them is
-    running, so nothing is lost by it, nothing is done twice, and there is no command to be typed first.
+    A run that is not a shard first joins the manifests that shards have left. The lock shows that no shard is running,
+    so nothing is lost and nothing is done twice.
 
     Args:
         sidecars: whether each output has a sidecar beside it.
-        shard: the share of the inputs whose rows are kept.
+        shard: the share of the inputs that this manifest is for.
 
     Raises:
         OutputError: the folder cannot be written, or another run holds it.
@@ -60,18 +65,25 @@ class Manifest:
     def __init__(self, folder: Path, sidecars: bool = False, shard: Shard | None = None) -> None:
         self.folder, self.sidecars, self.path = folder, sidecars, folder / manifest_of(shard)
         self._turn = threading.Lock()
+        self._replaced: dict[str, Record] = {}
+        """Finished rows of inputs that are done again now."""
         self._begun: dict[str, str] = {}
         self._begun_patterns: dict[str, str] = {}
         with ExitStack() as undo:
             try:
-                folder.mkdir(parents=True, exist_ok=True)
+                _refuse_outer_run(folder)
+                files.make_folders(folder)
                 self._locks = [_held(undo, Lock(folder / LOCK, shared=shard is not None))]
                 if shard:
                     self._locks.append(_held(undo, Lock(folder / lock_of(shard))))
                     refuse_other_shares(folder, shard)
                 else:
-                    _remove(folder.rglob(f".*{files.PART_SUFFIX}"))
+                    _remove(_left_parts(folder))
                     join(folder)
+                if self.path.is_symlink():
+                    raise OutputError(
+                        f"{self.path}: is a link, perhaps to a source; remove it, or choose another --out"
+                    )
                 self._cut_torn_line()
                 self._own = RowIndex(self.path)
                 self.rows: Mapping[str, Record] = (
@@ -79,24 +91,27 @@ class Manifest:
                 )
                 if shard:
                     self._remove_own_parts()
+                new = not self.path.exists()
                 self._file = self.path.open("ab")
+                if new:
+                    files.fsync_folder(folder)
             except OSError as error:
                 raise OutputError(f"{folder}: cannot be written ({error.strerror}); choose another --out") from error
             undo.pop_all()
 
     @property
     def own_lock(self) -> Path:
-        """The lock that nobody else holds while this is open."""
+        """The lock that this process alone holds."""
         return self._locks[-1].path
 
     def _remove_own_parts(self) -> None:
-        """What a kill left half written of this shard; the half-written files of other shards are being written."""
+        """Removes the half-written files of this shard that a kill left. Those of other shards may be in work now."""
         begun = [self.folder / row.output for row in self._own.newest() if row.status == STARTED and row.output]
         _remove(files.part_path(path) for target in begun for path in (target, sidecar_of(target)))
         _remove([files.part_path(self.path)])
 
     def _cut_torn_line(self) -> None:
-        """Ends a line that a kill left open, so that the next row begins on one of its own."""
+        """Ends a line that a kill cut short, so that the next row begins on a new line."""
         if self.path.exists() and self.path.stat().st_size:
             with self.path.open("rb+") as file:
                 file.seek(-1, os.SEEK_END)
@@ -113,7 +128,7 @@ class Manifest:
             self._file.close()
             self._compact()
         except OSError as error:
-            if value is None:  # an error already on its way says more
+            if value is None:  # the first error says more
                 raise self._unwritable(error) from error
         finally:
             for lock in reversed(self._locks):
@@ -127,7 +142,31 @@ class Manifest:
         return self.rows.get(name)
 
     def append(self, record: Record) -> None:
-        """Adds a row and hands it to the operating system."""
+        """Adds the row of an input. It replaces the one before.
+
+        A failure does not replace the row of a finished input whose output is still there: that row stays, and the
+        failure is its `problem`.
+        """
+        before = self._replaced.pop(record.input, None)
+        if record.status == FAILED and (kept := self._still_finished(record.input, before)):
+            record = replace(kept, problem=record.reason)
+        self._add(record)
+
+    def _still_finished(self, name: str, replaced: Record | None) -> Record | None:
+        """The row of a finished input whose output is still as that row says.
+
+        Args:
+            replaced: the row, if the input was begun again since then: its output may have been replaced.
+        """
+        row = replaced or self.rows.get(name)
+        if row is None or row.status != DONE or not output_exists(self.folder, row):
+            return None
+        if replaced and files.sha256(self.folder / str(row.output)) != row.output_sha256:
+            return None
+        return row
+
+    def _add(self, record: Record, durable: bool = False) -> None:
+        """Adds a row and hands it to the operating system, or with `durable` to the disk."""
         with self._turn:
             before = self.rows.get(record.input)
             if before:
@@ -140,15 +179,20 @@ class Manifest:
             except OSError as error:
                 raise self._unwritable(error) from error
             self._own.note(record.input, at)
+        if durable:
+            try:
+                os.fsync(self._file.fileno())
+            except OSError as error:
+                raise self._unwritable(error) from error
 
     def begin(self, name: str, source: str, target: Path, overwrite: bool = False, frames: bool = False) -> None:
-        """Notes that `target` is about to be written, so that a resumed run knows it for its own.
+        """Notes on the disk that `target` will be written, so that a resumed run knows that it made it.
 
         Args:
             frames: `target` may be a number pattern, which has every name that fits it.
 
         Raises:
-            PictureError: a file of that name is there and no run recorded here made it, or another input has it.
+            PictureError: there is a file of that name that this program did not make, or another input has the name.
         """
         row = self.rows.get(name)
         output = target.relative_to(self.folder).as_posix()
@@ -166,13 +210,16 @@ class Manifest:
                 raise PictureError(
                     f"its output {path} is already that of {owner}; colour it with another --out or --suffix"
                 )
-            if strange and not overwrite:
+            if strange and not overwrite and not is_ours(path):
                 raise PictureError(f"{path} exists and was not made by this program; move it, or use --overwrite")
-        known = row.film if row and row.output == output else {}  # which frames are there, should this be killed
-        self.append(Record(name, source, output, STARTED, film=known))
+        if row and row.status == DONE:
+            self._replaced[name] = row
+        known = row.film if row and row.output == output else {}  # which frames exist, if this run is killed
+        self._add(Record(name, source, output, STARTED, film=known), durable=True)
 
     def _claimed(self, output: str, name: str, is_pattern: bool) -> str:
-        """Whose an output is from now on: of the first input that claims it, or a name that it shares with it."""
+        """The input that an output belongs to from now on: the first one that claims it, or a name that overlaps with
+        it."""
         folder, _, own = output.rpartition("/")
 
         def others(claims: dict[str, str], shares: Callable[[str], bool]) -> Iterator[str]:
@@ -207,19 +254,22 @@ class Manifest:
     ) -> Settled:
         """Whether a run leaves this input as it is, and why; see `check_settled`."""
         row = self.rows.get(name)
-        return check_settled(row, lambda: source_sha256, identity, self.folder, self.sidecars, rejected, overwrite)
+        settled = check_settled(row, lambda: source_sha256, identity, self.folder, self.sidecars, rejected, overwrite)
+        if settled and row and row.problem:
+            self._add(replace(row, problem=""))
+        return settled
 
     def _compact(self) -> None:
-        """Leaves one row per input, whole or not at all. What was begun and not finished counts as failed."""
+        """Rewrites the manifest with one row per input. What was begun and not finished counts as failed."""
         with files.atomic_write(self.path) as part, part.open("wb") as file:
             file.writelines(line(finished(row)).encode() for row in self._own.newest())
 
 
 def merge(folder: Path) -> tuple[int, int]:
-    """Joins the manifests of all shards of a run into one, whole or not at all.
+    """Joins the manifests of all shards of a run into one.
 
     Returns:
-        How many shards were joined, and how many rows there are now.
+        The number of shards that were joined, and of rows now.
 
     Raises:
         NoInputError: there is no manifest, neither whole nor of a shard.
@@ -230,6 +280,28 @@ def merge(folder: Path) -> tuple[int, int]:
         raise NoInputError(f"{folder}: no {MANIFEST} and no manifest of a shard; name the --out of a run")
     with Manifest(folder) as manifest:
         return len(waiting), len(manifest.rows)
+
+
+def _refuse_outer_run(folder: Path) -> None:
+    """Raises OutputError if a folder lies in the output folder of another run, which would take its files for its
+    own."""
+    for parent in folder.resolve().parents:
+        if is_manifest(parent / MANIFEST):
+            raise OutputError(f"{folder}: lies in {parent}, the output folder of another run; choose another --out")
+
+
+def _left_parts(folder: Path) -> list[Path]:
+    """The half-written files that a killed run left in a folder.
+
+    Raises:
+        OutputError: the output folder of another run lies inside, whose half-written files may be in work now.
+    """
+    parts: list[Path] = []
+    for place, _, names in os.walk(folder):
+        if MANIFEST in names and Path(place) != folder and is_manifest(Path(place) / MANIFEST):
+            raise OutputError(f"{folder}: contains {place}, the output folder of another run; choose another --out")
+        parts += [Path(place) / name for name in names if name.startswith(".") and name.endswith(files.PART_SUFFIX)]
+    return parts
 
 
 def _fitted(name: str, pattern: str) -> bool:

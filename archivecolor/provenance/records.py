@@ -10,7 +10,7 @@ from typing import Any
 
 MANIFEST = "manifest.jsonl"
 UNEXPECTED = "unexpected "
-"""The reason of a row begins with this when the picture failed by a fault of this program."""
+"""The reason of a row begins with this if the picture failed because of a bug of this program."""
 DONE, SKIPPED, FAILED, STARTED = "done", "skipped", "failed", "started"
 
 
@@ -19,7 +19,7 @@ class Record:
     """One row of the manifest."""
 
     input: str
-    """The picture's name below its input folder; the key of the row."""
+    """The picture's path below its input folder; the key of the row."""
     source: str
     output: str | None
     """Below the output folder."""
@@ -38,14 +38,14 @@ class Record:
     depth: int = 0
     format: str = ""
     source_type: str = ""
-    """The term of IPTC's `digitalsourcetype` that the output bears."""
+    """The output's term of IPTC's `digitalsourcetype`."""
     max_delta_l: float | None = None
-    """Largest |ΔL*| between source and result, before lossy compression where the format has that."""
+    """Largest |ΔL*| between source and output, before lossy compression."""
     mark: str = ""
-    """What was to be burnt in visibly; a note says where there was no room for it."""
+    """The text of the visible mark; a note says if there was no room for it."""
     mark_font: str = ""
     sidecar: bool = False
-    """Whether one was written beside the output."""
+    """Whether a sidecar was written beside the output."""
     notes: tuple[str, ...] = ()
     seconds: dict[str, float] = field(default_factory=dict)
     film: dict[str, Any] = field(default_factory=dict)
@@ -58,28 +58,32 @@ class Record:
     earlier: tuple[str, ...] = ()
     """Outputs that earlier runs made of this input under other names (another --format or --suffix, for example)."""
     confidence: float | None = None
-    """How sure the colours are, 0 to 1, where that was asked for (`doubt.confidence`)."""
+    """How sure the colours are, 0 to 1, if requested (`inference/confidence.py`)."""
     guidance: tuple[str, ...] = ()
-    """What a person said about the colours: a palette, hints."""
+    """A person's hints about the colours: a palette, pinned pixels."""
     redone: bool = False
-    """Done again since a person rejected the first result: a later run with the first options lets it be."""
+    """Done again since a person rejected the first result: a later run with the first options leaves it as it is."""
+    problem: str = ""
+    """Why a later run could not do a finished input again, for example because the source could not be read. The output
+    is still that of the run before."""
 
 
 SUPERSEDED = "done again since it was rejected; decide anew"
 
 
 def is_superseded(row: Record | None, rejected: str) -> bool:
-    """Whether a picture has another output by now than the one that a person rejected: the word no longer counts.
+    """Whether a picture has another output by now than the one that a person rejected. Then the decision does not
+    count.
 
     Args:
-        rejected: the SHA-256 of that one, "" where nothing was rejected.
+        rejected: the SHA-256 of the rejected output, "" if there is none.
     """
     return bool(rejected) and row is not None and row.status == DONE and row.output_sha256 != rejected
 
 
 @dataclass(frozen=True)
 class Identity:
-    """What must be equal for a finished picture to stay as it is."""
+    """A finished picture stays as it is while these are the same."""
 
     weights_sha256: str
     options: str
@@ -87,18 +91,18 @@ class Identity:
 
 @dataclass(frozen=True)
 class CrashReport:
-    """What is known of a run whose process was killed, by those who go on with it."""
+    """What killed processes of a run left behind, for the process that resumes it."""
 
     settled: frozenset[str] = frozenset()
-    """Inputs that are finished, and need not even be looked at."""
-    killers: dict[str, str] = field(default_factory=dict)
-    """Inputs that are not to be touched again, and why."""
-    suspects: tuple[str, ...] = ()
-    """Inputs that were in hand: to be tried first, one at a time."""
+    """Inputs that are finished and need no further look."""
+    fatal: dict[str, str] = field(default_factory=dict)
+    """Inputs that kill the process, and so are not tried again; each with the reason for its row."""
+    suspect: tuple[str, ...] = ()
+    """Inputs in work when a process was killed: they are tried first, one at a time."""
 
 
 def line(record: Record) -> str:
-    """The record as one line of the manifest; what is empty is left out."""
+    """The record as one line of the manifest, without empty fields."""
     empty: tuple[object, ...] = (None, "", (), {})
     values = {
         key: value
@@ -118,5 +122,5 @@ Totals = Counter[tuple[str, str]]
 
 
 def totals(rows: Iterable[Record]) -> Totals:
-    """Counts rows by status and reason."""
-    return Counter((row.status, row.reason) for row in rows)
+    """Counts rows by status and reason. A finished row with a problem counts as failed."""
+    return Counter((FAILED, row.problem) if row.problem else (row.status, row.reason) for row in rows)

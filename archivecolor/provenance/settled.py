@@ -1,4 +1,4 @@
-"""Whether an input needs nothing more: the one question that resuming asks, answered with its reason."""
+"""Whether a finished input stays as it is. Resuming asks only this, and gets the reason with the answer."""
 
 from __future__ import annotations
 

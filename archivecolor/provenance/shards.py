@@ -1,4 +1,4 @@
-"""The manifests of shards: beside each other while shards work, joined into one when they are done."""
+"""The manifests of shards: one for each while they work, joined into one when they are done."""
 
 from __future__ import annotations
 
@@ -24,19 +24,19 @@ def manifest_of(shard: Shard | None) -> str:
 
 
 def lock_of(shard: Shard) -> str:
-    """The name of the file that keeps a shard from being run twice at a time."""
+    """The name of the lock that keeps two processes from running the same shard."""
     return f".archivecolor.{shard.index}-of-{shard.count}.lock"
 
 
 def unmerged(folder: Path) -> list[Path]:
-    """The manifests of shards that lie in a folder, in the order of the shards."""
+    """The manifests of shards in a folder, in the order of the shards."""
     found = [(match, path) for path in folder.glob("manifest.*.jsonl") if (match := _NAME.fullmatch(path.name))]
     return [path for _, path in sorted(found, key=lambda pair: (int(pair[0][2]), int(pair[0][1])))]
 
 
 def refuse_other_shares(folder: Path, shard: Shard) -> None:
-    """Raises OutputError where shards of another count lie unmerged: a picture could then have rows in two of them,
-    and none could tell which is the newer one."""
+    """Raises OutputError if the folder has manifests of shards of another count. A picture could then have rows in two
+    of them, and nothing would say which one is newer."""
     others = sorted(
         {match[2] for path in unmerged(folder) if (match := _NAME.fullmatch(path.name))} - {str(shard.count)}
     )
@@ -48,10 +48,10 @@ def refuse_other_shares(folder: Path, shard: Shard) -> None:
 
 
 def read_rows(folder: Path) -> dict[str, Record]:
-    """The newest row of each input of a finished run. A last line that a kill cut short is passed over.
+    """The newest row of each input of a finished run. A last line that a kill cut short is skipped.
 
     Raises:
-        NoInputError: it is not finished, in that shards of it are not merged.
+        NoInputError: some of its shards are not merged yet.
     """
     if waiting := unmerged(folder):
         raise NoInputError(
@@ -62,22 +62,25 @@ def read_rows(folder: Path) -> dict[str, Record]:
 
 
 def known_rows(folder: Path, shard: Shard | None = None) -> Mapping[str, Record]:
-    """The rows that a run, or a shard of one, would find if it began now."""
+    """The rows that a run, or a shard, would find if it began now."""
     own = [folder / manifest_of(shard)] if shard else unmerged(folder)
     return LayeredRows(*map(RowIndex, own), RowIndex(folder / MANIFEST))
 
 
 def finished(row: Record) -> Record:
-    """A row as it is when nothing works on it any more: what was begun only has failed."""
+    """A row when nothing works on it any more: one that was only begun has failed."""
     if row.status != STARTED:
         return row
     return replace(row, status=FAILED, reason="interrupted while it was being written")
 
 
 def join(folder: Path) -> None:
-    """Makes one manifest of all, for whoever holds the folder alone. A shard's row is newer than the merged one of the
-    same picture, because nobody else writes the merged one while shards are there. A kill between writing the one and
-    removing the others costs nothing: joining them again gives the same."""
+    """Joins all manifests into one. The caller must hold the folder's lock alone.
+
+    A shard's row is newer than the merged row of the same picture, because nothing else writes the merged manifest
+    while there are shards. After a kill between writing it and removing the others, joining again gives the same
+    result.
+    """
     waiting = unmerged(folder)
     if waiting:
         shards = [RowIndex(path) for path in waiting]

@@ -15,12 +15,24 @@ from pathlib import Path
 from typing import Any
 
 from archivecolor import __version__, files
-from archivecolor.errors import OutputError
 from archivecolor.options import RunOptions
 from archivecolor.provenance.disclosure import TERMS
 from archivecolor.provenance.records import Record
 
 SUFFIX = ".json"
+_NOT_IN_SIDECARS = (
+    "inputs",
+    "exclude",
+    "include",
+    "limit",
+    "overwrite",
+    "redo",
+    "confidence",
+    "shard",
+    "on",
+    "address",
+)
+"""Options that decide nothing about an output, or that the sidecar states elsewhere."""
 _OPENING = '{\n "made_by": "archivecolor '
 _LIBRARIES = ("torch", "numpy", "opencv-python-headless", "pillow", "tifffile", "imagecodecs")
 
@@ -52,7 +64,7 @@ def write_sidecar(out: Path, row: Record, options: RunOptions, made_with: Mappin
         made_with: what the row does not know: device, times, what the master says of itself.
 
     Raises:
-        OutputError: it cannot be written.
+        OutputError, PictureError: it cannot be written; see `files.write_error`.
     """
     if row.output is None:
         raise ValueError(f"{row.input} has no output")
@@ -61,15 +73,13 @@ def write_sidecar(out: Path, row: Record, options: RunOptions, made_with: Mappin
         with files.atomic_write(path) as part:
             part.write_text(_text(row, options, made_with), encoding="utf-8")
     except OSError as error:
-        raise OutputError(
-            f"{path}: cannot be written ({error.strerror or error}); free some space or choose another --out"
-        ) from error
+        raise files.write_error(path, error) from error
 
 
 def _text(row: Record, options: RunOptions, made_with: Mapping[str, Any]) -> str:
     asked = asdict(options)
-    for own_or_told_elsewhere in ("inputs", "limit", "overwrite", "redo", "confidence", "shard", "on", "address"):
-        del asked[own_or_told_elsewhere]
+    for name in _NOT_IN_SIDECARS:
+        del asked[name]
     asked["beside"] = asked.pop("local_processes")  # the key that sidecars have always had
     if not row.film:
         del asked["film"]

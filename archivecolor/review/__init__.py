@@ -1,1 +1,1 @@
-"""What a person looks at and decides on: the review page, candidate sheets, the export of what was accepted."""
+"""For the person who reviews the colours: the review page, candidate sheets, and the export of accepted outputs."""

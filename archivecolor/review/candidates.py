@@ -35,7 +35,7 @@ class Candidate:
 
 
 def sheet(options: CandidateOptions) -> list[str]:
-    """Draws the sheet; the labels on it, which are the flags of `run` that give each colouring.
+    """Draws the sheet. Returns its labels: the flags of `run` that give each colouring.
 
     Raises:
         PictureError: the picture cannot be read.
@@ -43,23 +43,23 @@ def sheet(options: CandidateOptions) -> list[str]:
         UsageError, WeightsError: see `Colorizer`.
     """
     page = photo.read(options.picture).pages[0]
-    seen = to_upright(page.samples, page.orientation, (0, 1))
-    small = reduced(np.ascontiguousarray(seen), max(LEAST_SIDE, options.side, *(2 * size for size in options.sizes)))
+    upright = to_upright(page.samples, page.orientation, (0, 1))
+    small = reduced(np.ascontiguousarray(upright), max(LEAST_SIDE, options.side, *(2 * size for size in options.sizes)))
     grey = Candidate(options.picture.name, luminance.to_srgb8(small, page.icc))
-    made = list(colourings(options, small, page.icc))
+    candidates = list(colourings(options, small, page.icc))
     across = len(options.strengths) + 1
-    rows = [[grey], *(made[i : i + across] for i in range(0, len(made), across))]
+    rows = [[grey], *(candidates[i : i + across] for i in range(0, len(candidates), across))]
     write(options.out, mosaic(rows, options.side))
     return [one.label for row in rows for one in row]
 
 
 def colourings(options: CandidateOptions, samples: Samples, icc: bytes | None) -> Iterator[Candidate]:
-    """Each model at each size: every strength, and the average of the picture and its mirror image."""
+    """For each model and size: one colouring for each strength, and one with --mirror."""
     for model in options.models:
         with Colorizer(model, ColorizerOptions(device=options.device, precision=options.precision)) as colorizer:
             for size in options.sizes:
-                ways = [ColorOptions(size=size, strength=strength) for strength in options.strengths]
-                for color in (*ways, ColorOptions(size=size, mirror=True)):
+                plain = [ColorOptions(size=size, strength=strength) for strength in options.strengths]
+                for color in (*plain, ColorOptions(size=size, mirror=True)):
                     colorizer.color = color
                     rgb = luminance.to_srgb8(colorizer.colorize(samples, icc), None)
                     yield Candidate(label(model, color), rgb)
@@ -71,14 +71,14 @@ def label(model: str, color: ColorOptions) -> str:
 
 
 def reduced(samples: Samples, side: int) -> Samples:
-    """Until the long side is at most `side`."""
+    """Reduces a picture so that its long side is at most `side`."""
     scale = min(1.0, side / max(samples.shape[:2]))
     size = (max(1, round(samples.shape[1] * scale)), max(1, round(samples.shape[0] * scale)))
     return samples if scale == 1 else cv2.resize(samples, size, interpolation=cv2.INTER_AREA)
 
 
 def mosaic(rows: list[list[Candidate]], side: int) -> Image.Image:
-    """Rows of pictures, each over its label."""
+    """Draws rows of pictures, each above its label."""
     pictures = [[reduced(one.rgb, side) for one in row] for row in rows]
     height = max(rgb.shape[0] for row in pictures for rgb in row) + LABEL
     width = max(rgb.shape[1] for row in pictures for rgb in row)
@@ -93,7 +93,7 @@ def mosaic(rows: list[list[Candidate]], side: int) -> Image.Image:
 
 
 def wrapped(text: str, width: int, font: ImageFont.FreeTypeFont | ImageFont.ImageFont) -> str:
-    """Two lines at most: broken before a flag where one line is too narrow, cut where two are."""
+    """At most two lines: broken before a flag if one line is too narrow, and cut if two are."""
     lines = [""]
     for part in text.replace(" --", "\n--").split("\n"):
         longer = f"{lines[-1]} {part}".strip()
@@ -105,7 +105,7 @@ def wrapped(text: str, width: int, font: ImageFont.FreeTypeFont | ImageFont.Imag
 
 
 def cut(line: str, width: int, font: ImageFont.FreeTypeFont | ImageFont.ImageFont) -> str:
-    """The line, or its beginning with an ellipsis."""
+    """The line, or as much of its beginning as fits, with an ellipsis."""
     if font.getlength(line) <= width:
         return line
     while line and font.getlength(line + "…") > width:
@@ -114,7 +114,7 @@ def cut(line: str, width: int, font: ImageFont.FreeTypeFont | ImageFont.ImageFon
 
 
 def write(path: Path, picture: Image.Image) -> None:
-    """The sheet as PNG, whole or not at all.
+    """Writes the sheet as PNG.
 
     Raises:
         OutputError: it cannot be written.

@@ -1,4 +1,4 @@
-"""Copies what a review accepted into a folder of its own."""
+"""Copies the accepted outputs of a run into another folder."""
 
 from __future__ import annotations
 
@@ -12,45 +12,49 @@ from archivecolor.provenance.decisions import Decision
 
 
 def export(out: Path, accepted: Path, to: Path) -> tuple[int, int, list[tuple[str, str]]]:
-    """Copies the accepted outputs of a run, with their sidecars, under the names they have there.
+    """Copies the accepted outputs of a run with their sidecars, under the same names.
 
-    Nothing in `to` is replaced: a file that is there already must be the same, or its picture is left out.
+    No file in `to` is replaced: if there is another file of that name, the picture is left out.
 
     Args:
         out: the output folder of the run.
         accepted: the decisions of its review.
 
     Returns:
-        How many pictures were copied, how many were there already, and (name, reason) of those left out.
+        The number of pictures that were copied, of those that were there already, and (name, reason) of those left out.
 
     Raises:
         NoInputError: there is no manifest, or nothing is accepted.
-        OutputError: `to` lies in `out` or around it, or cannot be written.
+        OutputError: `to` overlaps with `out`, or cannot be written.
         UsageError: the decisions cannot be read.
     """
     rows = read_rows(out)
     wanted = [d for d in decisions.read(accepted, "--accepted").values() if d.decision == decisions.ACCEPTED]
     if not rows:
-        raise NoInputError(f"{out}: holds no {MANIFEST} with any row; name the --out of a run")
+        raise NoInputError(f"{out}: contains no {MANIFEST} with a row; name the --out of a run")
     if not wanted:
         raise NoInputError(f"--accepted {accepted}: accepts nothing, so there is nothing to copy")
     place, results = to.resolve(), out.resolve()
     if place.is_relative_to(results) or results.is_relative_to(place):
-        raise OutputError(f"--to {to}: must not lie in {out} or around it; choose a folder of its own")
+        raise OutputError(f"--to {to}: must not overlap with {out}; choose another folder")
     copied = there = 0
     left: list[tuple[str, str]] = []
     for decision in wanted:
         row = rows.get(decision.input)
-        reason = why_not(row, decision, out)
+        try:
+            reason = why_not(row, decision, out)
+        except OSError as error:
+            reason = str(files.read_error(error, str(row and row.output)))
         if reason or row is None or row.output is None:
             left.append((decision.input, reason))
             continue
         try:
             outcome = copy(out, row.output, to)
         except OSError as error:
-            raise OutputError(
-                f"{to / row.output}: cannot be written ({error.strerror}); choose another --to"
-            ) from error
+            problem = files.write_error(to / row.output, error)
+            if isinstance(problem, OutputError):
+                raise problem from error
+            outcome = str(problem)
         copied += outcome == "copied"
         there += outcome == "there"
         if outcome not in ("copied", "there"):
@@ -59,21 +63,21 @@ def export(out: Path, accepted: Path, to: Path) -> tuple[int, int, list[tuple[st
 
 
 def why_not(row: Record | None, decision: Decision, out: Path) -> str:
-    """Why a picture that was accepted cannot be copied, or ""."""
+    """Why an accepted picture cannot be copied, or ""."""
     if row is None or row.status != DONE or row.output is None:
-        return "the manifest has no result of it any more"
+        return "the manifest has no output of it any more"
     if row.output_sha256 != decision.output_sha256:
-        return "it was coloured again since it was accepted; look at it anew"
+        return "it was coloured again after it was accepted; review it again"
     path = out / row.output
     if not sequences.exists(path):
         return f"{path} is not there"
     if files.sha256(path) != row.output_sha256:
-        return f"{path} is not what the run wrote"
+        return f"{path} was changed after the run"
     return ""
 
 
 def copy(out: Path, output: str, to: Path) -> str:
-    """Copies an output and its sidecar: `copied`, `there`, or what is in the way."""
+    """Copies an output and its sidecar. Returns `copied`, `there` (it was there already), or why it was not copied."""
     beside = sidecar_of(out / output)
     made = [path.relative_to(out).as_posix() for path in sequences.frame_paths(out / output)]
     names = [*made, *([beside.relative_to(out).as_posix()] if is_sidecar(beside) else [])]

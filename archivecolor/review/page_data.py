@@ -1,4 +1,4 @@
-"""What the page needs to know of each row, in little room: 20,000 rows are to load at once."""
+"""The data of the review page, packed tightly: 20,000 rows must load at once."""
 
 from __future__ import annotations
 
@@ -36,16 +36,17 @@ FIELDS = (
     "missing",
     "film",
 )
-"""The columns of a row in data.js. `root` and `making` are numbers in tables; `before` and `after` are SHA-256 of
-pictures that the report holds, "" where it has none; `missing` says why. `after_all` is the result's, held or not: a
-decision is about that. `film` is null for a photograph."""
+"""The columns of a row in data.js. `root` and `making` are indexes into tables. `before` and `after` are the SHA-256 of
+reduced pictures in the report, or ""; then `missing` says why. `after_all` is that of the output even if the report has
+no picture of it: a decision names it. `film` is null for a photograph."""
 STAGES = ("decode", "network", "wait", "spread", "encode")
 
 Row = tuple[object, ...]
 
 
 def as_script(collection: str, view: int, rows: Iterable[Record], reasons: Mapping[str, str]) -> str:
-    """data.js: one assignment. A script and not JSON, since a page opened from a disk may not fetch anything."""
+    """The text of data.js: one assignment. It is a script and not JSON, because a page opened from a disk may not
+    fetch."""
     makings: dict[tuple[str, str, str, str], int] = {}
     roots: dict[str, int] = {}
     packed = []
@@ -62,7 +63,7 @@ def as_script(collection: str, view: int, rows: Iterable[Record], reasons: Mappi
         "roots": list(roots),
         "rows": packed,
     }
-    # ASCII alone: names that are no UTF-8 travel as escapes. "<" too, so that no parser sees a tag in a name.
+    # Only ASCII: names that are not UTF-8 become escapes, and so does "<", so that no parser sees a tag in a name.
     text = json.dumps(data, ensure_ascii=True, separators=(",", ":"), allow_nan=False).replace("<", "\\u003c")
     return f"window.archivecolorReport = {text};\n"
 
@@ -71,12 +72,12 @@ def _packed(row: Record, making: int, root: int, reasons: Mapping[str, str]) -> 
     before, after = shown(row)
     missing = [f"{what} {reasons[sha]}" for what, sha in (("source", before), ("result", after)) if sha in reasons]
     output = row.output if after and row.output else ""
-    opened = _first_of(row) if output else ""
+    link = _first_of(row) if output else ""
     return (
         row.input,
         root,
         output,
-        quote(os.fsencode(opened)),
+        quote(os.fsencode(link)),
         row.status,
         row.reason,
         making,
@@ -101,17 +102,17 @@ def _packed(row: Record, making: int, root: int, reasons: Mapping[str, str]) -> 
 
 def _film(row: Record) -> dict[str, object] | None:
     known = ("frames", "shots", "fps", "duration", "bad_frames")
-    told: dict[str, object] = {key: row.film[key] for key in known if key in row.film}
-    return told | {"plays": not _in_files(row)} if told else None
+    facts: dict[str, object] = {key: row.film[key] for key in known if key in row.film}
+    return facts | {"plays": not _in_files(row)} if facts else None
 
 
 def _in_files(row: Record) -> bool:
-    """Whether a film's result is numbered files."""
+    """Whether a film's output is an image sequence."""
     return bool({"first", "still_numbers"} & row.film.keys()) and sequences.is_pattern(Path(row.output or ""))
 
 
 def _first_of(row: Record) -> str:
-    """The result, or the first of its files."""
+    """The output, or the first of its files."""
     output = Path(row.output or "")
     if not _in_files(row):
         return output.as_posix()
@@ -119,15 +120,15 @@ def _first_of(row: Record) -> str:
 
 
 def shown(row: Record) -> tuple[str, str]:
-    """The SHA-256 of what is to be shown as before and as after: nothing of what could not be read. A film that was
-    coloured as far as it goes has failed, and is shown."""
+    """The SHA-256 of the pictures to show as before and after, "" for none. A truncated film has failed, but its
+    coloured part is shown."""
     if row.status == FAILED and not (row.film and row.output and row.output_sha256):
         return "", ""
     return row.source_sha256, row.output_sha256 if row.status != SKIPPED else ""
 
 
 def totals(rows: Iterable[Record]) -> list[tuple[str, str, int]]:
-    """(status, reason, how many), the done first, then by number."""
+    """(status, reason, count): done first, then by count."""
     counted: dict[tuple[str, str], int] = {}
     for row in rows:
         key = (row.status, row.reason)

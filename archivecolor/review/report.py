@@ -1,4 +1,4 @@
-"""The review page: manifest + pictures -> a folder that opens in a browser from a disk, without any network."""
+"""The review page: a folder, made from a manifest and its pictures, that opens in a browser without a network."""
 
 from __future__ import annotations
 
@@ -24,30 +24,32 @@ ASSETS = Path(__file__).with_name("assets")
 COPIED = ("report.css", "report.js", "img-comparison-slider")
 
 
-def report(options: ReportOptions, seen: Callable[[int, int], None] = lambda done, total: None) -> Path:
+def report(options: ReportOptions, on_progress: Callable[[int, int], None] = lambda done, total: None) -> Path:
     """Makes the review page of a run's output folder, or brings it up to date.
 
     Args:
-        seen: called with how many picture files are reduced, and of how many.
+        on_progress: called with how many picture files are reduced, and of how many.
 
     Returns:
         Its index.html.
 
     Raises:
         NoInputError: there is no manifest.
-        OutputError: the folder holds something else, lies where it must not, or cannot be written.
+        OutputError: the folder contains something else, may not be there, or cannot be written.
     """
     rows = list(read_rows(options.out).values())
     if not rows:
-        raise NoInputError(f"{options.out}: holds no {MANIFEST} with any row; name the --out of a run")
+        raise NoInputError(f"{options.out}: contains no {MANIFEST} with a row; name the --out of a run")
     target = options.folder()
     refuse(target, options.out, rows)
     try:
         target.mkdir(parents=True, exist_ok=True)
         collection = mark(target, options.out)
         wanted = [one for row in rows for one in wanted_of(row, options)]
-        reasons = thumbnails.make(wanted, target, options.workers, seen)
-        thumbnails.forget(target, {thumbnails.file_name(one.sha256, side) for one in wanted for side in one.sides})
+        reasons = thumbnails.make(wanted, target, options.workers, on_progress)
+        thumbnails.remove_unused(
+            target, {thumbnails.file_name(one.sha256, side) for one in wanted for side in one.sides}
+        )
         for name in COPIED:
             if (ASSETS / name).is_dir():
                 shutil.copytree(ASSETS / name, target / name, dirs_exist_ok=True)
@@ -61,19 +63,20 @@ def report(options: ReportOptions, seen: Callable[[int, int], None] = lambda don
 
 
 def refuse(target: Path, out: Path, rows: list[Record]) -> None:
-    """Raises OutputError where a report must not lie: in the outputs, among the sources, over something else."""
+    """Raises OutputError if the report may not be there: in the output folder, in a source folder, over something
+    else."""
     place, results = target.resolve(), out.resolve()
     if place.is_relative_to(results) or results.is_relative_to(place):
-        raise OutputError(f"--to {target}: a report lies beside {out}, not in it or around it; choose another folder")
+        raise OutputError(f"--to {target}: must not overlap with {out}; choose another folder")
     above = {place, *place.parents} - set(results.parents)  # what the outputs lie in, too, was allowed to the run
     if among := above & {Path(row.source).parent for row in rows}:
         raise OutputError(f"--to {target}: lies in the source folder {min(among)}, which is never written to")
     if target.is_dir() and any(target.iterdir()) and not (target / MARK).is_file():
-        raise OutputError(f"--to {target}: holds something that is not a report; choose another folder")
+        raise OutputError(f"--to {target}: contains something that is not a report; choose another folder")
 
 
 def mark(target: Path, out: Path) -> str:
-    """Marks the folder as a report; the collection's name, under which the browser keeps the decisions."""
+    """Marks the folder as a report. Returns the collection's name, under which the browser keeps the decisions."""
     path = target / MARK
     try:
         collection = str(json.loads(path.read_text(encoding="utf-8"))["collection"])
@@ -84,7 +87,7 @@ def mark(target: Path, out: Path) -> str:
 
 
 def wanted_of(row: Record, options: ReportOptions) -> list[ThumbnailRequest]:
-    """The files of a row that the page shows. The sheet shows the result, or of a skipped picture the source."""
+    """The files of a row that the page shows: the output, or for a skipped picture the source."""
     before, after = page_data.shown(row)
     both, times = (thumbnails.THUMB, options.view), stills_of(row)
     how, (later, after_how) = read_as(row), made_as(row)
@@ -94,17 +97,17 @@ def wanted_of(row: Record, options: ReportOptions) -> list[ThumbnailRequest]:
 
 
 def read_as(row: Record) -> FilmOptions:
-    """How the numbered files of a row's source were read; anything of other sources."""
+    """The options with which an image sequence was read; the defaults for other sources."""
     numbered = "first" in row.film
     return FilmOptions(fps=str(row.film["fps"]), dpx_curve=row.film.get("curve", "auto")) if numbered else FilmOptions()
 
 
 def made_as(row: Record) -> tuple[tuple[float, ...], FilmOptions]:
-    """The seconds of the result's stills, and how to read it. Numbered files made of a film in one file count its
-    frames, however long each is shown: they are taken for one a second."""
+    """The seconds of the output's stills, and the options to read it with. If a film in one file became an image
+    sequence, its numbers count frames, however long each is shown; so it is read with one frame a second."""
     if "still_numbers" in row.film:
         return tuple(map(float, row.film["still_numbers"])), FilmOptions(fps="1")
-    card = row.film.get("title_card", {}).get("seconds", 0)  # by so much all else comes later than in the source
+    card = row.film.get("title_card", {}).get("seconds", 0)  # everything else comes this much later than in the source
     return tuple(time + card for time in stills_of(row)), read_as(row)
 
 
@@ -147,7 +150,7 @@ def page(options: ReportOptions, rows: list[Record]) -> str:
 
 
 def readable(name: str) -> str:
-    """A name with the bytes that are no UTF-8 replaced, as HTML can hold it."""
+    """A name for HTML: bytes that are not UTF-8 are replaced."""
     return os.fsencode(name).decode("utf-8", "replace")
 
 
@@ -157,6 +160,6 @@ def figure(value: float) -> str:
 
 
 def write(path: Path, text: str) -> None:
-    """A text file, whole or not at all."""
+    """Writes a text file."""
     with files.atomic_write(path) as part:
         part.write_text(text, encoding="utf-8", newline="\n")

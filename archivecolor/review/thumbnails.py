@@ -1,4 +1,5 @@
-"""Reduced JPEGs of sources and results, named by the content they show, so that a second report makes only new ones."""
+"""Reduced JPEGs of sources and outputs. They are named by the hash of the file, so a second report makes only new
+ones."""
 
 from __future__ import annotations
 
@@ -20,12 +21,12 @@ from archivecolor.pipeline.scheduling import MegapixelBudget
 
 PICTURES = "pictures"
 THUMB = 240
-"""The long side of a thumbnail, pixels."""
+"""Long side of a thumbnail in pixels."""
 QUALITY = 82
 WHOLE = 1e6
-"""Megapixels: no limit of its own. The run has coloured what it shows."""
+"""Megapixels: no limit, because the run has already read the file."""
 FILM_MEGAPIXELS = 40.0
-"""What the stills of a film take in memory."""
+"""Megapixels of memory for the stills of a film."""
 
 
 @dataclass(frozen=True)
@@ -34,16 +35,16 @@ class ThumbnailRequest:
 
     path: Path
     sha256: str
-    """What the manifest says of it; another content is not shown for it."""
+    """From the manifest. If the file differs, it is not shown."""
     sides: tuple[int, ...]
     times: tuple[float, ...] = ()
-    """Of a film: the seconds of the frames that stand for it, all of them on the larger copies, one as thumbnail."""
-    how: FilmOptions = FilmOptions()
-    """Of numbered files: how they were read."""
+    """For a film: the seconds of its stills. The larger copy shows all of them, the thumbnail one."""
+    read_options: FilmOptions = FilmOptions()
+    """For an image sequence: the options to read it with."""
 
 
 def file_name(sha256: str, side: int) -> str:
-    """Where the reduced picture lies in the report. The page forms the same name by itself."""
+    """The path of a reduced picture in the report. `report.js` computes the same."""
     return f"{PICTURES}/{sha256[:2]}/{sha256[2:26]}-{side}.jpg"
 
 
@@ -51,12 +52,12 @@ def make(
     wanted: Iterable[ThumbnailRequest],
     folder: Path,
     workers: int,
-    seen: Callable[[int, int], None] = lambda done, total: None,
+    on_progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> dict[str, str]:
-    """Makes whatever is missing; of what cannot be shown, the reason by its SHA-256.
+    """Makes the missing pictures. Returns the reasons, by SHA-256, for those that cannot be shown.
 
     Args:
-        seen: called with how many files are through, and of how many, of those that are new.
+        on_progress: called with the number of new files that are done, and of all new ones.
     """
     known = present(folder)
     once = {one.sha256: one for one in wanted if not {file_name(one.sha256, side) for side in one.sides} <= known}
@@ -64,12 +65,12 @@ def make(
     for done, (sha256, reason) in enumerate(_made(list(once.values()), folder, workers), start=1):
         if reason:
             reasons[sha256] = reason
-        seen(done, len(once))
+        on_progress(done, len(once))
     return reasons
 
 
 def present(folder: Path) -> set[str]:
-    """The reduced pictures that a report has already. An empty one is what a power cut left."""
+    """The reduced pictures that a report has already. Empty files, left by a power cut, do not count."""
     return {
         path.relative_to(folder).as_posix() for path in (folder / PICTURES).glob("*/*.jpg") if path.stat().st_size > 0
     }
@@ -83,7 +84,7 @@ def _made(wanted: list[ThumbnailRequest], folder: Path, workers: int) -> Iterato
 
 
 def _make_one(one: ThumbnailRequest, folder: Path, budget: MegapixelBudget) -> tuple[str, str]:
-    """The SHA-256, and why the picture cannot be shown, or ""."""
+    """Returns the SHA-256, and why the picture cannot be shown, or ""."""
     try:
         if files.sha256(one.path) != one.sha256:
             return one.sha256, "has changed since the run"
@@ -96,25 +97,25 @@ def _make_one(one: ThumbnailRequest, folder: Path, budget: MegapixelBudget) -> t
     for side, picture in shown.items():
         target = folder / file_name(one.sha256, side)
         target.parent.mkdir(parents=True, exist_ok=True)
-        with files.atomic_write(target, durable=False) as part:  # what a power cut takes is made again
+        with files.atomic_write(target, durable=False) as part:  # after a power cut it is made again
             Image.fromarray(picture).save(part, format="jpeg", quality=QUALITY)
     return one.sha256, ""
 
 
 def _shown(one: ThumbnailRequest) -> dict[int, ByteArray]:
-    """By its side, each copy."""
+    """The reduced copies by their long side."""
     if not one.times:
         largest = photo.thumbnail(one.path, max(one.sides), WHOLE)
         return {side: photo.fitted(largest, side) for side in one.sides}
-    frames = frames_at(one.path, one.times, one.how)
+    frames = frames_at(one.path, one.times, one.read_options)
     poster = frames[len(frames) // 2]
     return {
         side: photo.fitted(poster, side) if side == THUMB else square_contact_sheet(frames, side) for side in one.sides
     }
 
 
-def forget(folder: Path, keep: set[str]) -> None:
-    """Removes reduced pictures that no row of the report shows any more."""
+def remove_unused(folder: Path, keep: set[str]) -> None:
+    """Removes reduced pictures that the report no longer shows."""
     for path in (folder / PICTURES).glob("*/*.jpg"):
         if path.relative_to(folder).as_posix() not in keep:
             path.unlink()

@@ -19,7 +19,7 @@ from support.paths import ROOT, TESTS
 from support.readme_commands import blocks, on_ray, prints
 from support.runs import options_of
 
-from archivecolor.errors import MissingDependencyError, OutputError, UsageError
+from archivecolor.errors import MissingDependencyError, OutputError, StoppedError, UsageError
 from archivecolor.execution.ray import driver
 from archivecolor.execution.ray import worker as worker_module
 from archivecolor.execution.ray.manifest_actor import ManifestActor, ManifestClient
@@ -102,7 +102,8 @@ def test_an_actor_killed_in_mid_run_costs_nothing_and_nothing_is_there_twice(
     with Manifest(out), pytest.raises(OutputError, match="another run"):
         drive(options(src, out, ink))
     elsewhere = options(src, tmp_path / "stopped", ink)
-    assert drive(elsewhere, Recorder(stop=lambda: True)) == [], "asked to stop at once, no picture is taken in hand"
+    with pytest.raises(StoppedError):  # asked to stop at once, no picture is taken in hand
+        drive(elsewhere, Recorder(stop=lambda: True))
     assert not (tmp_path / "stopped" / LOCK).exists()
 
     on_a_cluster = [block for block in blocks("printed") if on_ray(block)]

@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from archivecolor.errors import OutputError
+from archivecolor.errors import OutputError, PictureError
 from archivecolor.film import muxer, work_folder
 from archivecolor.film.survey import Survey
 
@@ -31,16 +31,24 @@ def test_another_option_begins_a_folder_anew(tmp_path: Path) -> None:
     [
         (errno.ENOSPC, "free some space"),
         (errno.EDQUOT, "free some space"),
-        (errno.EFBIG, "larger files"),
         (errno.EROFS, "can be written"),
+        (errno.EIO, "check the disk"),
+        (errno.ESTALE, "connect the drive"),
+        (errno.ENOTCONN, "connect the drive"),
+        (errno.EFBIG, "too large for this file system"),
         (errno.EACCES, "allow writing there"),
         (errno.EEXIST, "move it away"),
-        (errno.EIO, "check the disk"),
-        (errno.ENAMETOOLONG, "choose another --out"),
+        (errno.ENAMETOOLONG, "rename the source"),
+        (errno.EINVAL, "rename the source"),
+        (errno.EILSEQ, "rename the source"),
+        (errno.ENOENT, "rename the source"),
     ],
 )
 def test_each_error_of_a_disk_names_its_cause_and_a_remedy(tmp_path: Path, number: int, remedy: str) -> None:
-    with pytest.raises(OutputError) as caught, work_folder.writing(tmp_path / "a.mkv"):
+    """One of the whole disk ends the run, one of a single file ends the work on its source."""
+    whole_disk = number in (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO, errno.ESTALE, errno.ENOTCONN)
+    expected = OutputError if whole_disk else PictureError
+    with pytest.raises(expected) as caught, work_folder.writing(tmp_path / "a.mkv"):
         raise OSError(number, os.strerror(number))
     message = str(caught.value)
     assert "a.mkv" in message and os.strerror(number) in message and remedy in message
@@ -51,7 +59,7 @@ def test_a_file_in_the_place_of_the_work_folder_is_said_to_be_in_the_way(tmp_pat
     folder = work_folder.WorkFolder(tmp_path / "a.mp4", "key").path
     shutil.rmtree(folder)
     folder.write_bytes(b"something else")
-    with pytest.raises(OutputError, match="something else has this name; move it away"):
+    with pytest.raises(PictureError, match="something else has this name; move it away"):
         work_folder.WorkFolder(tmp_path / "a.mp4", "key")
     assert folder.read_bytes() == b"something else"
 

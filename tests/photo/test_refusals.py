@@ -16,7 +16,7 @@ from PIL import Image
 from support.pages import exif_of, photo_chunk, ramp, smooth
 
 from archivecolor import photo
-from archivecolor.errors import PictureError, TooLargeError, UnreadableError, UnsupportedError
+from archivecolor.errors import PictureError, SourceReadError, TooLargeError, UnreadableError, UnsupportedError
 from archivecolor.photo import Page, Photo
 
 # --- refusals of the reader -------------------------------------------------------------------------------------------
@@ -103,7 +103,7 @@ def test_files_that_are_no_pictures(tmp_path: Path, content: bytes, error: type[
 
 
 def test_places_that_are_no_files(tmp_path: Path) -> None:
-    with pytest.raises(UnreadableError, match="not there"):
+    with pytest.raises(SourceReadError, match="not there"):
         photo.read(tmp_path / "gone.jpg")
     with pytest.raises(UnreadableError, match="folder"):
         photo.read(tmp_path)
@@ -118,7 +118,7 @@ def test_permission_denied(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
 
     (tmp_path / "x.jpg").write_bytes(b"x")
     monkeypatch.setattr(Path, "open", denied)
-    with pytest.raises(UnreadableError, match="right to read"):
+    with pytest.raises(SourceReadError, match="right to read"):
         photo.read(tmp_path / "x.jpg")
 
 

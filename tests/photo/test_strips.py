@@ -136,8 +136,8 @@ def test_the_copy_shows_the_network_what_the_picture_would(ink: Path, tmp_path: 
     tifffile.imwrite(tmp_path / "x.tif", picture, metadata=None)
     page = photo.read(tmp_path / "x.tif", strips=Strips(0.1, 256)).pages[0]
     with Colorizer(ink, ColorizerOptions(color=ColorOptions(size=64), device="cpu", precision="fp32")) as colorizer:
-        whole = colorizer.prepare(picture).spread.maps
-        copy = colorizer.prepare(page.samples, size=(900, 700)).spread
+        whole = colorizer.predict_colors(picture).chroma.maps
+        copy = colorizer.predict_colors(page.samples, size=(900, 700)).chroma
     assert (copy.height, copy.width) == (900, 700)
     assert float((copy.maps - whole).abs().max()) < 0.05
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,9 +16,11 @@ from support.films import facts, save_film
 from support.needs import av, needs
 from support.observers import Recorder, drive
 
+from archivecolor import files
 from archivecolor.errors import OutputError
 from archivecolor.film import muxer, work_folder
 from archivecolor.options import ColorOptions, FilmOptions, RunOptions
+from archivecolor.pipeline.film import color_film
 from archivecolor.preservation import bag, verify
 from archivecolor.provenance import DONE, FAILED
 
@@ -217,3 +220,76 @@ def test_a_truncated_film_is_left_alone_by_the_next_run(src: Path, out: Path, in
     assert first.status == FAILED and first.output
     assert first.notes[-1] == "--mirror is for photographs"
     assert colour_film(source, out, ink, mirror=True) == first
+
+
+# --- errors of the system are no damage -------------------------------------------------------------------------------
+
+
+def test_a_read_error_while_sound_is_copied_fails_the_film(
+    src: Path, out: Path, ink: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Damage ends the sound; an error of the disk ends the work on the film, and the next run does it."""
+    source = save_film(src / "reel.mp4", VARIABLE, sound=True)
+    true = muxer.opened
+
+    class Failing:
+        """A container whose packets end with an error of the disk."""
+
+        def __init__(self, container: Any) -> None:
+            self._container = container
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(self._container, name)
+
+        def demux(self, streams: Any) -> Any:
+            yield next(iter(self._container.demux(streams)))
+            raise av.FFmpegError(errno.EIO, "Input/output error", str(source))
+
+    @contextmanager
+    def opened(path: Path) -> Any:
+        with true(path) as container:
+            yield Failing(container)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(muxer, "opened", opened)
+        row = colour_film(source, out, ink)
+    assert row.status == FAILED
+    assert "the disk reports a read error" in row.reason
+    assert not (out / "reel.mp4").exists()
+    assert colour_film(source, out, ink).status == DONE
+    assert len(facts(out / "reel.mp4").sound) == len(facts(source).sound)
+
+
+def test_a_survey_that_ends_early_is_made_again(
+    src: Path, out: Path, ink: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A read error that passes looks like the end of the file."""
+    source = save_film(src / "reel.mkv", range(0, 400, 40))
+    true, calls = color_film.survey_frames, []
+
+    def survey(*args: Any) -> Any:
+        calls.append(1)
+        result = true(*args)
+        if len(calls) > 1:
+            return result
+        return replace(
+            result, pts=result.pts[:4], mean=result.mean[:4], contrast=result.contrast[:4], trouble="truncated"
+        )
+
+    monkeypatch.setattr(color_film, "survey_frames", survey)
+    row = colour_film(source, out, ink)
+    assert (row.status, row.film["frames"], len(calls)) == (DONE, 10, 2)
+
+
+def test_a_read_error_in_the_survey_is_told_and_not_remembered(
+    src: Path, out: Path, ink: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = save_film(src / "reel.mkv", range(0, 400, 40))
+
+    def survey(*args: Any) -> Any:
+        raise files.read_error(OSError(errno.EIO, "Input/output error"))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(color_film, "survey_frames", survey)
+        assert "read error" in colour_film(source, out, ink).reason
+    assert colour_film(source, out, ink).status == DONE

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import io
 import os
+import subprocess
 import sys
 import unicodedata
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from archivecolor.errors import NoInputError, OutputError
+from archivecolor.errors import NoInputError, OutputError, StoppedError
 from archivecolor.pipeline import inputs as inputs_module
 from archivecolor.pipeline.inputs import Job
 
@@ -25,7 +27,9 @@ def is_picture(path: Path) -> bool:
 
 
 def find(*inputs: str | Path, out: Path, suffix: str = "", new_suffix: str = "") -> list[Job]:
-    return inputs_module.find_inputs([os.fspath(text) for text in inputs], out, is_picture, suffix, new_suffix)
+    return inputs_module.find_inputs(
+        [os.fspath(text) for text in inputs], out, inputs_module.Search(is_picture), suffix, new_suffix
+    )
 
 
 def plant(root: Path, *names: str) -> list[Path]:
@@ -314,3 +318,64 @@ def test_odd_names_are_kept_to_the_byte(src: Path, out: Path) -> None:
     found = find(src, out=out)
     assert {job.name for job in found} == set(names)
     assert {job.target.name for job in found} == set(names)
+
+
+# --- what is skipped --------------------------------------------------------------------------------------------------
+
+
+def search(root: Path, out: Path, **more: Any) -> tuple[list[str], list[str]]:
+    """The names of the sources, and of what was skipped."""
+    ignored: list[Path] = []
+    jobs = inputs_module.find_inputs(
+        (str(root),), out, inputs_module.Search(is_picture, ignored=ignored.append, **more)
+    )
+    return [job.name for job in jobs], [path.relative_to(root).as_posix() for path in ignored]
+
+
+def test_folders_of_the_system_are_skipped_unless_included(src: Path, out: Path) -> None:
+    plant(src, "p.jpg", "@eaDir/p.jpg/thumb.jpg", "box/#recycle/q.jpg", "__MACOSX/p.jpg", "box/r.jpg")
+    names, ignored = search(src, out)
+    assert names == ["box/r.jpg", "p.jpg"]
+    assert sorted(ignored) == ["@eaDir", "__MACOSX", "box/#recycle"]
+    names, ignored = search(src, out, include=("#recycle",))
+    assert names == ["box/#recycle/q.jpg", "box/r.jpg", "p.jpg"]
+
+
+def test_names_and_paths_can_be_excluded(src: Path, out: Path) -> None:
+    plant(src, "a.jpg", "a_thumb.jpg", "1920/b.jpg", "1920/keep/c.jpg", "x/1920/d.jpg")
+    assert search(src, out, exclude=("*_thumb.jpg",))[0] == ["1920/b.jpg", "1920/keep/c.jpg", "a.jpg", "x/1920/d.jpg"]
+    assert search(src, out, exclude=("1920",))[0] == ["a.jpg", "a_thumb.jpg"]
+    assert search(src, out, exclude=("1920/*",))[0] == ["a.jpg", "a_thumb.jpg", "x/1920/d.jpg"]
+    assert search(src, out, exclude=("*.jpg",), include=("b.jpg",))[0] == ["1920/b.jpg"]
+
+
+def test_folders_nested_deeper_than_the_stack(tmp_path: Path, out: Path) -> None:
+    folder, depth = tmp_path / "deep", sys.getrecursionlimit() + 200
+    folder.mkdir()
+    before = Path.cwd()
+    try:
+        os.chdir(folder)
+        for _ in range(depth):
+            os.mkdir("d")  # noqa: PTH102  (a whole path would be too long for the system)
+            os.chdir("d")
+    finally:
+        os.chdir(before)
+    plant(folder, "a.jpg")
+    try:
+        names, _ = search(folder, out)
+        assert "a.jpg" in names
+    finally:
+        subprocess.run(["rm", "-rf", folder], check=True)
+
+
+def test_a_stop_is_heard_while_folders_are_searched(src: Path, out: Path) -> None:
+    plant(src, *(f"{i}/a.jpg" for i in range(20)))
+    asked: list[int] = []
+
+    def stop() -> bool:
+        asked.append(1)
+        return len(asked) > 5
+
+    with pytest.raises(StoppedError, match="nothing was done yet"):
+        search(src, out, stop_requested=stop)
+    assert len(asked) == 6

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import pickle
 from pathlib import Path
@@ -13,6 +14,7 @@ from support.doubles import colour, grey, save_grey_tree
 from support.observers import Recorder
 from support.reels import save_dpx, save_reel
 
+from archivecolor.errors import StoppedError
 from archivecolor.options import FilmOptions, RunOptions, Shard
 from archivecolor.pipeline import media
 from archivecolor.pipeline.inputs import SourceKind
@@ -82,8 +84,12 @@ def test_only_what_the_run_colours_is_opened(src: Path, out: Path, monkeypatch: 
     assert sorted(opened) == sorted(job.source for job in jobs)
     assert len(jobs) < 6
     opened.clear()
-    assert len(find_jobs(options, Recorder(stop=lambda: True))) == len(jobs)
+    with pytest.raises(StoppedError):
+        find_jobs(options, Recorder(stop=lambda: True))
     assert opened == []
+    asked = iter([False] * 10)  # while the folders are searched
+    assert len(find_jobs(options, Recorder(stop=lambda: next(asked, True)))) == len(jobs)
+    assert len(opened) < len(jobs) + 10
 
 
 def test_the_kind_travels_with_the_job(src: Path, out: Path) -> None:
@@ -91,3 +97,37 @@ def test_the_kind_travels_with_the_job(src: Path, out: Path) -> None:
     (job,) = find_jobs(RunOptions(inputs=(str(src),), out=out))
     assert pickle.loads(pickle.dumps(job)) == job
     assert job.kind is SourceKind.IMAGE_SEQUENCE
+
+
+def test_a_file_without_a_suffix_that_cannot_be_read_has_a_row(src: Path, out: Path, ink: Path, monkeypatch) -> None:
+    """It may be a picture; an unreadable text file is none."""
+    save_grey_tree(src, 2)
+    for name in ("scan0001", "notes.txt"):
+        (src / name).write_bytes(b"x" * 100)
+    true = Path.open
+
+    def answer(path: Path, *rest: Any, **more: Any) -> Any:
+        if path.name in ("scan0001", "notes.txt"):
+            raise OSError(errno.EIO, "Input/output error")
+        return true(path, *rest, **more)
+
+    monkeypatch.setattr(Path, "open", answer)
+    rows = {row.input: row for row in colour(src, out=out, model=ink)}
+    assert rows["scan0001"].status == FAILED
+    assert "Input/output error" in rows["scan0001"].reason
+    assert "notes.txt" not in rows
+    assert sum(row.status == DONE for row in rows.values()) == 2
+
+
+def test_a_foreign_file_is_opened_once(src: Path, monkeypatch) -> None:
+    (src / "notes.txt").write_text("not a picture")
+    opened: list[Path] = []
+    true = Path.open
+
+    def count(path: Path, *rest: Any, **more: Any) -> Any:
+        opened.append(path)
+        return true(path, *rest, **more)
+
+    monkeypatch.setattr(Path, "open", count)
+    assert not media.is_input(src / "notes.txt")
+    assert opened == [src / "notes.txt"]

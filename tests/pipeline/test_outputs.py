@@ -116,7 +116,7 @@ def test_no_two_sources_of_a_folder_share_an_output_whatever_they_hold(
     for name in stems:
         (folder / name).touch()
     options = RunOptions(inputs=(str(folder),), out=tmp_path / "out", suffix=suffix)
-    found = inputs.find_inputs(options.inputs, options.out, lambda path: True, suffix)
+    found = inputs.find_inputs(options.inputs, options.out, inputs.Search(lambda path: True), suffix)
     outputs = [
         target_of(job, photo.writable_format(Photo(kind, (Page(np.zeros((2, 2), np.uint8)),)), "same"), options)
         for job, kind in zip(found, itertools.cycle(kinds), strict=False)

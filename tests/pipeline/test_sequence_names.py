@@ -31,7 +31,10 @@ def test_which_files_become_one_job(src: Path, out: Path) -> None:
         frame = is_numbered_picture if sequences else (lambda path: path.suffix == ".dpx")
         pictures = (".png", ".dpx")
         return [
-            job.name for job in inputs_module.find_inputs(inputs, out, lambda p: p.suffix in pictures, is_frame=frame)
+            job.name
+            for job in inputs_module.find_inputs(
+                inputs, out, inputs_module.Search(lambda p: p.suffix in pictures, frame)
+            )
         ]
 
     assert found_names(str(src)) == [
@@ -107,7 +110,9 @@ def test_frames_are_taken_away_only_where_a_row_names_them(src: Path, out: Path,
 
 
 def dpx_found(out: Path, *inputs: Any) -> list[tuple[str, str]]:
-    jobs = inputs_module.find_inputs(list(map(str, inputs)), out, lambda p: True, is_frame=lambda p: p.suffix == ".dpx")
+    jobs = inputs_module.find_inputs(
+        list(map(str, inputs)), out, inputs_module.Search(lambda p: True, lambda p: p.suffix == ".dpx")
+    )
     return [(job.name, f"{job.source.parent.name}/{job.source.name}") for job in jobs]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import shutil
 from dataclasses import replace
@@ -14,7 +15,7 @@ from support.doubles import colour, contents, grey
 from support.needs import needs, package
 from support.reels import film_of, save_dpx, save_reel
 
-from archivecolor.film import dpx, encoder, work_folder
+from archivecolor.film import dpx, encoder, image_sequence, work_folder
 from archivecolor.options import ColorOptions, Disclosure, FilmOptions, RunOptions
 from archivecolor.pipeline import dry_run as planning
 from archivecolor.pipeline.film import image_sequence_sink
@@ -191,3 +192,35 @@ def test_pieces_of_other_encoder_settings_are_not_joined(
         monkeypatch.setitem(encoder.ENCODERS["h264"][1], "preset", preset)
         film_of(pattern, out, ink, film=FilmOptions(fps="24", codec="h264"), overwrite=True)
     assert len(set(keys)) == 2
+
+
+# --- errors of the system are no damage -------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("passes", range(3))
+def test_a_read_error_of_one_frame_is_no_damage_of_the_film(
+    src: Path, tmp_path: Path, ink: Path, monkeypatch: pytest.MonkeyPatch, passes: int
+) -> None:
+    """Whether the film is looked through, shown to the network or coloured: no neighbour takes the frame's place."""
+    pattern = save_reel(src, range(8))
+    film_of(pattern, tmp_path / "never", ink)
+    true, seen = image_sequence.read_frame, [0]
+
+    def answer(film: Any, path: Path) -> Any:
+        if path.name == "reel_000005.dpx":
+            seen[0] += 1
+            if seen[0] == passes + 1:
+                raise OSError(errno.EIO, "Input/output error")
+        return true(film, path)
+
+    out = tmp_path / "out"
+    with monkeypatch.context() as patch:
+        patch.setattr(image_sequence, "read_frame", answer)
+        row = film_of(pattern, out, ink)
+    if seen[0] <= passes:
+        pytest.skip(f"each frame is read {seen[0]} times only")
+    assert (row.status, row.output_sha256) == (FAILED, "")
+    assert "reel_000005.dpx: the disk reports a read error" in row.reason
+    assert film_of(pattern, out, ink).status == DONE
+    own_words = lambda path: path.name == "manifest.jsonl"  # noqa: E731
+    assert contents(out, own_words) == contents(tmp_path / "never", own_words)

@@ -87,7 +87,7 @@ def test_names_with_line_breaks_and_accents_of_two_kinds(
 def test_what_cannot_be_bagged_leaves_nothing_behind(
     finished: Path, src: Path, tmp_path: Path, ink: Path, bagit: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with pytest.raises(OutputError, match="lies in the folder"):
+    with pytest.raises(OutputError, match="inside the folder"):
         bag(finished, finished / "b")
     (tmp_path / "there").mkdir()
     with pytest.raises(OutputError, match="exists"):

@@ -27,9 +27,13 @@ from archivecolor.provenance import (
     Manifest,
     Record,
     RowIndex,
+    disclosure,
+    locks,
     read_rows,
+    sidecar_of,
     totals,
 )
+from archivecolor.provenance.ours import is_ours
 
 ME = Identity("weights", "options")
 
@@ -50,13 +54,15 @@ def lines(folder: Path) -> list[dict[str, object]]:
 
 LETTERS = st.characters(exclude_categories=("Cs",)) | st.sampled_from("\udc80\udcff")  # with bytes that are not UTF-8
 TEXT = st.text(LETTERS, min_size=1, max_size=12)
+OUTPUT = TEXT.filter(lambda name: name[0] not in "/\\" and ".." not in name)
+"""Stays inside the output folder."""
 
 
 @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     rows=st.lists(
         st.builds(
-            Record, input=TEXT, source=TEXT, output=st.none() | TEXT, status=st.sampled_from([DONE, FAILED, SKIPPED]),
+            Record, input=TEXT, source=TEXT, output=st.none() | OUTPUT, status=st.sampled_from([DONE, FAILED, SKIPPED]),
             reason=TEXT, notes=st.lists(TEXT, max_size=2).map(tuple), max_delta_l=st.none() | st.floats(0, 1),
             width=st.integers(0, 9), seconds=st.dictionaries(st.just("decode"), st.floats(0, 9)),
         ),
@@ -356,3 +362,162 @@ def test_rows_are_read_when_they_are_asked_for(tmp_path: Path) -> None:
         with pytest.raises(OutputError, match=r"changed.*start it again"):
             manifest.rows["7.png"]
         manifest._own = RowIndex(tmp_path / MANIFEST)
+
+
+# --- what was done stays done -----------------------------------------------------------------------------------------
+
+
+def test_a_failure_does_not_replace_the_row_of_a_finished_input(tmp_path: Path) -> None:
+    (tmp_path / "a.png").write_bytes(b"output")
+    failure = Record("a.png", "/scans/a.png", None, FAILED, "the disk reports a read error")
+    with Manifest(tmp_path) as manifest:
+        manifest.append(done(redone=True))
+        manifest.append(failure)
+        row = manifest.row("a.png")
+        assert row == done(redone=True, problem="the disk reports a read error")
+        assert totals([row]) == {(FAILED, "the disk reports a read error"): 1}
+        assert manifest.settled("a.png", "source", ME), "it is as finished as before"
+        assert manifest.row("a.png") == done(redone=True), "and the problem is over"
+    (tmp_path / "a.png").unlink()
+    with Manifest(tmp_path) as manifest:
+        manifest.append(failure)
+        assert manifest.row("a.png") == replace(failure, earlier=("a.png",)), "there is no output any more"
+
+
+def test_a_failure_after_the_output_was_replaced_is_a_failure(tmp_path: Path) -> None:
+    path = tmp_path / "a.png"
+    path.write_bytes(b"output")
+    first = done(output_sha256=files.sha256(path))
+    failure = Record("a.png", "/scans/a.png", None, FAILED, "the certificate is not valid")
+    with Manifest(tmp_path) as manifest:
+        manifest.append(first)
+        manifest.begin("a.png", "/scans/a.png", path)
+        manifest.append(failure)
+        assert manifest.row("a.png") == replace(first, problem=failure.reason), "nothing was written yet"
+        manifest.begin("a.png", "/scans/a.png", path)
+        path.write_bytes(b"another output")
+        manifest.append(failure)
+        row = manifest.row("a.png")
+        assert row is not None
+        assert (row.status, row.reason) == (FAILED, failure.reason)
+
+
+def test_a_row_is_on_the_disk_before_its_output_has_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    flushed: list[str] = []
+    true = os.fsync
+
+    def fsync(handle: int) -> None:
+        flushed.append(Path(f"/proc/self/fd/{handle}").readlink().name)
+        true(handle)
+
+    with Manifest(tmp_path) as manifest:
+        monkeypatch.setattr(os, "fsync", fsync)
+        manifest.begin("a.png", "/scans/a.png", tmp_path / "a.png")
+        assert flushed == [MANIFEST]
+        assert b'"started"' in (tmp_path / MANIFEST).read_bytes()
+
+
+def test_a_manifest_with_a_byte_order_mark_loses_no_row(tmp_path: Path) -> None:
+    with Manifest(tmp_path) as manifest:
+        manifest.append(done("a.png"))
+        manifest.append(done("b.png"))
+    path = tmp_path / MANIFEST
+    path.write_bytes("\ufeff".encode() + path.read_bytes())
+    assert read_rows(tmp_path).keys() == {"a.png", "b.png"}
+
+
+@pytest.mark.parametrize("proof", ["sidecar", "disclosure"])
+def test_an_output_without_a_row_is_done_again_where_it_says_that_it_is_ours(tmp_path: Path, proof: str) -> None:
+    path = tmp_path / "a.jpg"
+    if proof == "sidecar":
+        path.write_bytes(b"output")
+        body = json.dumps({"output": {"sha256": files.sha256(path)}})
+        sidecar_of(path).write_text(f'{{\n "made_by": "archivecolor 1",{body.removeprefix("{")}')
+    else:
+        xmp, _ = disclosure(None, "archivecolor 1", "lite", "00")
+        path.write_bytes(b"\xff\xd8" + bytes(5000) + xmp)
+    with Manifest(tmp_path, sidecars=True) as manifest:
+        manifest.begin("a.jpg", "/scans/a.jpg", path)
+    path.write_bytes(b"somebody's own")
+    if proof == "sidecar":
+        assert not is_ours(path), "it was changed since the sidecar was written"
+    (tmp_path / MANIFEST).unlink()
+    with Manifest(tmp_path) as manifest, pytest.raises(PictureError, match="not made by this program"):
+        manifest.begin("a.jpg", "/scans/a.jpg", path)
+
+
+def test_a_manifest_whose_disk_is_gone_is_an_error_of_the_output(tmp_path: Path) -> None:
+    with Manifest(tmp_path) as manifest:
+        manifest.append(done("a.png"))
+        (tmp_path / MANIFEST).rename(tmp_path / "away")
+        with pytest.raises(OutputError, match="cannot be read any more"):
+            manifest.row("a.png")
+        (tmp_path / "away").rename(tmp_path / MANIFEST)
+
+
+# --- a folder from a stranger -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "forged",
+    [
+        {"width": "abc"}, {"output": 5}, {"output": "../outside.png"}, {"output": "/etc/passwd"}, {"notes": "text"},
+        {"earlier": ["../../outside"]}, {"film": []}, {"seconds": 3}, {"status": None}, {"max_delta_l": "small"},
+        {"source": 7}, {"output": "a/../../b"}, {"output": "..\\b"}, {"earlier": [3]}, {"redone": "yes"},
+    ],
+)  # fmt: skip
+def test_a_forged_row_is_no_row(tmp_path: Path, forged: dict[str, object]) -> None:
+    with Manifest(tmp_path) as manifest:
+        manifest.append(done("a.png"))
+        manifest.append(done("b.png"))
+    first, second = lines(tmp_path)
+    (tmp_path / MANIFEST).write_text(f"{json.dumps({**first, **forged})}\n{json.dumps(second)}\n")
+    assert read_rows(tmp_path).keys() == {"b.png"}
+    with Manifest(tmp_path) as manifest:
+        assert manifest.row("a.png") is None
+
+
+def test_rows_nested_without_end_are_no_rows(tmp_path: Path) -> None:
+    with Manifest(tmp_path) as manifest:
+        manifest.append(done("a.png"))
+    with (tmp_path / MANIFEST).open("a") as file:
+        file.write('{"film": ' + "[" * 100_000 + "\n")
+    assert read_rows(tmp_path).keys() == {"a.png"}
+
+
+@pytest.mark.parametrize("name", [MANIFEST, LOCK])
+def test_a_link_is_not_written_through(tmp_path: Path, name: str) -> None:
+    source = tmp_path / "source.tif"
+    source.write_bytes(b"a scan")
+    out = tmp_path / "out"
+    out.mkdir()
+    (out / name).symlink_to(source)
+    with pytest.raises(OutputError, match="is a link"):
+        Manifest(out)
+    assert source.read_bytes() == b"a scan"
+
+
+def test_output_folders_do_not_lie_in_one_another(tmp_path: Path) -> None:
+    for folder in (tmp_path / "outer", tmp_path / "other/inner"):
+        with Manifest(folder) as manifest:
+            manifest.append(done("a.png"))
+    part = files.part_path(tmp_path / "other/inner/b.png")
+    part.write_bytes(b"half")
+    with pytest.raises(OutputError, match=r"lies in .*outer"):
+        Manifest(tmp_path / "outer/inner")
+    with pytest.raises(OutputError, match=r"contains .*inner"):
+        Manifest(tmp_path / "other")
+    assert part.exists(), "another run may be writing it"
+    (tmp_path / "foreign").mkdir()
+    (tmp_path / "foreign" / MANIFEST).write_text('{"some": "dataset"}\n')
+    with Manifest(tmp_path / "foreign/inner"):
+        pass
+
+
+def test_whether_a_run_is_on_can_be_asked(tmp_path: Path) -> None:
+    assert not locks.is_running(tmp_path)
+    with Manifest(tmp_path):
+        assert locks.is_running(tmp_path)
+    assert not locks.is_running(tmp_path)
+    (tmp_path / LOCK).write_text("1")  # left by a kill
+    assert not locks.is_running(tmp_path)

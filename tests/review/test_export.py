@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 from pathlib import Path
 
 import pytest
 from support.doubles import contents
 from support.review_data import decide, options
 
+from archivecolor import files
 from archivecolor.errors import NoInputError, OutputError
 from archivecolor.pipeline.runner import drive
 from archivecolor.review.export import export
@@ -36,8 +38,8 @@ def test_export_leaves_out_what_is_not_what_was_accepted(reviewed: Path, src: Pa
     copied, there, left = export(reviewed, chosen, tmp_path / "to")
     assert (copied, there) == (1, 0)
     reasons = dict(left)
-    assert "coloured again since it was accepted" in reasons["box0/00.tif"]
-    assert "not what the run wrote" in reasons["box1/01.png"]
+    assert "coloured again after it was accepted" in reasons["box0/00.tif"]
+    assert "was changed after the run" in reasons["box1/01.png"]
     assert "another file" in reasons["box1/03.tif"]
     assert (tmp_path / "to/box1/03.tif").read_text() == "of somebody else"
 
@@ -49,3 +51,21 @@ def test_export_into_the_outputs_is_refused(reviewed: Path, tmp_path: Path) -> N
             export(reviewed, chosen, to)
     with pytest.raises(NoInputError, match="accepts nothing"):
         export(reviewed, decide(tmp_path / "d.json", reviewed, **{"00": "rejected"}), tmp_path / "to")
+
+
+def test_an_output_that_cannot_be_read_is_left_out_and_the_others_are_copied(
+    reviewed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    chosen = decide(tmp_path / "d.json", reviewed, **{"00": "accepted", "01": "accepted", "03": "accepted"})
+    true = files.sha256
+
+    def answer(path: Path) -> str:
+        if path.name == "01.png":
+            raise OSError(errno.EIO, "Input/output error")
+        return true(path)
+
+    monkeypatch.setattr(files, "sha256", answer)
+    copied, there, left = export(reviewed, chosen, tmp_path / "to")
+    assert (copied, there) == (2, 0)
+    assert [name for name, _ in left] == ["box1/01.png"]
+    assert "the disk reports a read error" in left[0][1]

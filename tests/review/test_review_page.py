@@ -169,6 +169,8 @@ def with_films(src: Path, out: Path, ink: Path) -> Path:
         colour(src / codec / name, out=out / codec, model=ink, film=FilmOptions(codec=codec))
     colour(src / "photograph.png", out=out / "pictures", model=ink)
     rows = [row for folder in ("av1", "prores", "pictures") for row in read_rows(out / folder).values()]
+    for folder in ("av1", "prores", "pictures"):
+        (out / folder / provenance.MANIFEST).unlink()
     with provenance.Manifest(out) as manifest:
         for folder, row in zip(("av1", "prores", "pictures"), rows, strict=True):
             manifest.append(replace(row, output=f"{folder}/{row.output}"))

@@ -42,7 +42,7 @@ def perhaps_die(path: Path) -> None:
 def light_drive(options: RunOptions, observer: RunObserver, crashes: CrashReport) -> Totals:
     """What `runner.drive` promises, one picture after the other and without a picture; three are in hand at a time."""
     pictures = lambda path: path.suffix != ".txt"  # noqa: E731
-    todo = inputs.find_inputs(options.inputs, options.out, pictures, ignored=observer.file_ignored)
+    todo = inputs.find_inputs(options.inputs, options.out, inputs.Search(pictures, ignored=observer.file_ignored))
     with Manifest(options.out) as manifest:
 
         def settle(job: inputs.Job, status: str, reason: str = "") -> None:
@@ -51,11 +51,11 @@ def light_drive(options: RunOptions, observer: RunObserver, crashes: CrashReport
 
         left = [job for job in todo if job.name not in crashes.settled]
         for job in left:
-            if job.name in crashes.killers:
-                settle(job, FAILED, crashes.killers[job.name])
-        left = [job for job in left if job.name not in crashes.killers]
-        first = [job for job in left if job.name in crashes.suspects]
-        rest = [job for job in left if job.name not in crashes.suspects]
+            if job.name in crashes.fatal:
+                settle(job, FAILED, crashes.fatal[job.name])
+        left = [job for job in left if job.name not in crashes.fatal]
+        first = [job for job in left if job.name in crashes.suspect]
+        rest = [job for job in left if job.name not in crashes.suspect]
         for group in [*([job] for job in first), *(rest[i : i + 3] for i in range(0, len(rest), 3))]:
             if observer.stop_requested():
                 break

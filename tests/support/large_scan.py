@@ -61,7 +61,7 @@ def largest_difference(source: Path, result: Path, bands: int) -> float:
 
     whole = tifffile.imread(source)
     with Colorizer(options=ColorizerOptions(device="cpu", precision="fp32")) as colorizer:
-        painting = colorizer.prepare(whole)
+        painting = colorizer.predict_colors(whole)
     worst = 0.0
     with tifffile.TiffFile(result) as tif:
         page: Any = tif.pages[0]

@@ -1,4 +1,4 @@
-"""The one process that holds the manifest, and how all others ask it."""
+"""The one process that has the manifest open, and the client that all others use."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class ManifestActor:
         self.stopped = False
 
     def open(self) -> tuple[Path, str]:
-        """Opens the manifest; gives the lock and what is written in it."""
+        """Opens the manifest. Returns its lock and the text in it."""
         self.manifest = Manifest(self.options.out, self.options.disclosure.sidecar, self.options.shard)
         lock = self.manifest.own_lock
         return lock, lock.read_text(encoding="ascii")
@@ -54,7 +54,7 @@ class ManifestActor:
         return self.stopped
 
     def let_go(self, name: str) -> None:
-        """It is finished, and nobody died."""
+        """Closes the manifest of a run in which no actor died."""
         del self.in_hand[name]
 
     def deaths(self, names: list[str]) -> dict[str, int]:

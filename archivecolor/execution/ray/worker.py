@@ -33,7 +33,7 @@ Outcome = Record | ArchivecolorError | None
 
 @dataclass(frozen=True)
 class WorkerSetup:
-    """What every actor is told."""
+    """What every actor needs to know."""
 
     options: RunOptions
     folder: str
@@ -110,17 +110,17 @@ class ActorObserver(RunObserver):
         self.stopped = self.ledger.ask("take", name)
 
     def stop_requested(self) -> bool:
-        """Films call this at every frame, and the ledger is far away: it is asked once a second."""
+        """Films call this at every frame, so the manifest's actor is asked only once a second."""
         if time.monotonic() - self.asked_at > 1:
             self.ask()
         return self.stopped
 
 
 def check_shared_output(folder: str, lock: Path, lock_text: str) -> None:
-    """Goes where the driver is, and makes sure that its output folder is the same one here.
+    """Changes to the folder of the driver, and checks that its output folder is the same one here.
 
     Raises:
-        OutputError: it is not; what is written here would be seen by nobody.
+        OutputError: it is another folder, so the driver would not see what is written here.
     """
     try:
         os.chdir(folder)
@@ -134,7 +134,7 @@ def check_shared_output(folder: str, lock: Path, lock_text: str) -> None:
 
 
 def with_host_reason(job: Job, outcome: Record | OutputError | None) -> Outcome:
-    """The outcome; the reason of a source that the driver found, and this machine does not see, says so."""
+    """The outcome. If the driver found a source that this machine does not see, the reason says so."""
     if isinstance(outcome, Record) and outcome.status == FAILED and not os.path.lexists(job.source):
         return replace(
             outcome,

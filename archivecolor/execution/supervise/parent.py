@@ -153,12 +153,12 @@ def _updated(crashes: CrashReport, session: ChildSession) -> CrashReport:
     if not session.unfinished:
         raise ArchivecolorError(f"the working process {cause} while it was working on no picture; run again")
     settled = crashes.settled | session.settled
-    killers = session.unfinished & set(crashes.suspects)
+    killers = session.unfinished & set(crashes.suspect)
     reason = f"the working process {cause} over it, alone as well; convert it with another program, or report it"
-    suspects = set(crashes.suspects) | session.unfinished
+    suspects = set(crashes.suspect) | session.unfinished
     return CrashReport(
         settled,
-        {**crashes.killers, **dict.fromkeys(killers, reason)},
+        {**crashes.fatal, **dict.fromkeys(killers, reason)},
         tuple(sorted(suspects - settled - killers)),
     )
 

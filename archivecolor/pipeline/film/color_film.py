@@ -86,6 +86,9 @@ def survey_film(film: Film, options: RunOptions, work: WorkFolder, observer: Fil
 
     cuts = shots.read_cuts(options.film.cuts) if options.film.cuts else None
     result = survey_frames(film, cuts, options.film.on_bad_frame, progress)
+    if result and result.trouble:
+        # A read error that passes can look like the end of the file. What is damaged looks the same twice.
+        result = survey_frames(film, cuts, options.film.on_bad_frame, progress)
     if result is None:
         raise InterruptedFilmError("interrupted while it was looked through; the same command begins it again")
     work.save_survey(result)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 from fractions import Fraction
 from itertools import chain
 from pathlib import Path
@@ -11,13 +10,11 @@ from archivecolor import files
 from archivecolor.film import encoder, frame_watermark, muxer
 from archivecolor.film.coding import Coding
 from archivecolor.film.survey import Segment, Survey
-from archivecolor.film.work_folder import SegmentNotes, StoredPacket, WorkFolder, output_error
+from archivecolor.film.work_folder import SegmentNotes, StoredPacket, WorkFolder
 from archivecolor.imaging import watermark
 from archivecolor.pipeline.film.frame_sink import MARK_TOO_SMALL, ColoredSegment, OutputInfo
 from archivecolor.provenance import Record
 
-OUTPUT_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS)
-"""Error numbers that only the output's disk can have. All others may come from the source, which is read meanwhile."""
 CARD_SECONDS = 5
 """A whole number, so that sound and pictures can be delayed by it without rounding in nearly every time base."""
 
@@ -68,10 +65,8 @@ class ContainerSink:
                 notes = muxer.join(
                     self.coding, part, [*(p.pts for p in card), *times], chain(card, packets), metadata, delay
                 )
-        except OSError as error:
-            if error.errno not in OUTPUT_ERRORS:
-                raise
-            raise output_error(self.target, error) from error
+        except OSError as error:  # one of the source is a SourceReadError
+            raise files.write_error(self.target, error) from error
         unmarked = self._output.options.disclosure.mark and not self._watermark
         return (*notes, MARK_TOO_SMALL) if unmarked else notes
 

@@ -1,4 +1,4 @@
-"""What coloured frames are written to, and what a film says of itself in its metadata."""
+"""Where coloured frames are written, and the disclosure in the metadata of films."""
 
 from __future__ import annotations
 
