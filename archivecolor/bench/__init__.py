@@ -1,7 +1,7 @@
-"""How fast this is, on this machine and these pictures: what every claim about speed is read from.
+"""Measures the speed on this machine and these pictures. All published numbers about speed come from here.
 
-`stages` measures each stage alone and the pipeline whole; `claims` compares models, precisions, scikit-image and
-start-up; `flat` colours many small files; `draw` makes the pictures.
+`stages` measures each stage alone and the whole pipeline; `claims` compares models, precisions, scikit-image and
+start-up; `long_run` colours many small files; `draw` draws the PNGs.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from pathlib import Path
 
 from archivecolor.bench.claims import Claim, all_claims, at_most
 from archivecolor.bench.draw import chart, edges
-from archivecolor.bench.flat import LongRunCost, measure_long_run
+from archivecolor.bench.long_run import LongRunCost, measure_long_run
 from archivecolor.bench.pictures import own_or_synthetic_pictures
 from archivecolor.bench.stages import STAGES, Measured, measure
 from archivecolor.inference import malloc
@@ -24,7 +24,7 @@ __all__ = ["STAGES", "Claim", "LongRunCost", "Measured", "Report", "bench"]
 
 @dataclass(frozen=True)
 class Report:
-    """All that was measured."""
+    """Everything that was measured."""
 
     measured: list[Measured]
     claims: list[Claim]
@@ -32,39 +32,39 @@ class Report:
 
 
 def bench(options: BenchOptions, say: Callable[[str], None] = lambda what: None) -> Report:
-    """Measures what the options ask for, in a temporary folder; `say` is told what is being done.
+    """Measures what the options name, in a temporary folder. `say` is called with what is done now.
 
     Raises:
-        NoInputError, PictureError, WeightsError, UsageError: it cannot be measured.
+        NoInputError, PictureError, WeightsError, UsageError: something cannot be measured.
     """
-    malloc.keep_freed_memory()  # as the process does that works for `run`
+    malloc.keep_freed_memory()  # as in a run
     with tempfile.TemporaryDirectory(prefix="archivecolor-bench-") as name:
         work = Path(name)
         if options.flat:
             say(f"colouring {options.flat} small files, opening a manifest of {100 * options.flat} rows")
-            found = measure_long_run(options.flat, 100 * options.flat, options.models[0], options.device, work)
-            return Report([], _long_run_claims(found), found)
+            cost = measure_long_run(options.flat, 100 * options.flat, options.models[0], options.device, work)
+            return Report([], _long_run_claims(cost), cost)
         measured: list[Measured] = []
         groups = own_or_synthetic_pictures(options.folder, options.pictures, options.megapixels, work)
         for group, paths in groups.items():
             for model in options.models:
                 say(f"{model}: {len(paths)} x {group}")
-                here = work / f"{len(measured):02}"
-                measured.append(measure(paths, group, model, options, here))
+                folder = work / f"{len(measured):02}"
+                measured.append(measure(paths, group, model, options, folder))
         say("comparing")
-        kept = all_claims(measured, options.device, work / "claims")
+        results = all_claims(measured, options.device, work / "claims")
         if options.chart:
             chart(measured, options.chart)
         if options.edges:
             ours, bilinear = edges(options.edges)
-            kept.append(at_most("colour error at edges ÷ that of bilinear enlargement", ours / bilinear, 1))
-        return Report(measured, kept)
+            results.append(at_most("colour error at edges ÷ that of bilinear enlargement", ours / bilinear, 1))
+        return Report(measured, results)
 
 
-def _long_run_claims(found: LongRunCost) -> list[Claim]:
+def _long_run_claims(cost: LongRunCost) -> list[Claim]:
     return [
-        at_most("processor seconds a file, last tenth ÷ first", found.last_s / found.first_s, 1.05),
-        at_most("memory after the last tenth ÷ after the first", found.last_megabytes / found.first_megabytes, 1.05),
-        at_most(f"processor seconds to open a manifest of {found.manifest_rows} rows", found.manifest_s, 10),
-        at_most(f"megabytes to open a manifest of {found.manifest_rows} rows", found.manifest_megabytes, 1024),
+        at_most("CPU seconds a file, last tenth ÷ first", cost.last_s / cost.first_s, 1.05),
+        at_most("memory after the last tenth ÷ after the first", cost.last_megabytes / cost.first_megabytes, 1.05),
+        at_most(f"CPU seconds to open a manifest of {cost.manifest_rows} rows", cost.manifest_s, 10),
+        at_most(f"megabytes to open a manifest of {cost.manifest_rows} rows", cost.manifest_megabytes, 1024),
     ]

@@ -1,4 +1,4 @@
-"""What the project says of its speed, each as a number measured here beside the number that was promised."""
+"""The promises about speed: each with the number that is measured here, and the number that was promised."""
 
 from __future__ import annotations
 
@@ -10,30 +10,32 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import TypeVar
 
 import cv2
 import numpy as np
 import torch
 from PIL import Image
 
-from archivecolor.bench.pictures import SMALLEST, colour_scene, made
+from archivecolor.bench.pictures import SMALLEST, colour_scene, synthetic_scan
 from archivecolor.bench.stages import Measured
 from archivecolor.imaging import guided_filter, lab, luminance
+from archivecolor.imaging.arrays import ByteArray, FloatArray, Samples
 from archivecolor.imaging.merge import LuminanceMerge
 from archivecolor.inference import devices
 from archivecolor.inference.colorizer import Colorizer
 from archivecolor.options import ColorizerOptions, Engine, Precision
 from archivecolor.provenance import read_rows
 
+Result = TypeVar("Result")
 REPEATS = 3
-"""Of every comparison, the two in turn; the best of each counts. Work within this process is counted in processor
-seconds, so that what else the machine does stays out of it."""
+"""How often both sides of a comparison are measured, in turn; the best of each counts. Work in this process is measured
+in CPU seconds, so that other programs on the machine do not count."""
 
 
 @dataclass(frozen=True)
 class Claim:
-    """One line of the list."""
+    """One line of the report."""
 
     what: str
     value: float
@@ -42,13 +44,13 @@ class Claim:
 
 
 def all_claims(measured: list[Measured], device: str, work: Path) -> list[Claim]:
-    """All that can be said: of the pipelines measured, and of comparisons that are made here and now."""
+    """All claims: about the measured pipelines, and from comparisons that are made now."""
     return [
         *_ratios(measured),
         *_models(measured),
         *_precisions(device),
         *_engines({m.model for m in measured}, device),
-        *against_scikit_image(),
+        *compare_with_scikit_image(),
         *start_up(work),
     ]
 
@@ -66,8 +68,8 @@ def _ratios(measured: list[Measured]) -> list[Claim]:
 
 
 def _models(measured: list[Measured]) -> list[Claim]:
-    """lite's pictures a second over resnet18's, where both were measured on pictures of 1600 x 1200: the larger the
-    picture, the less of its time is the network's."""
+    """How much faster lite is than resnet18, if both were measured on pictures of 1600 x 1200. In larger pictures the
+    network takes a smaller share of the time."""
     speeds = {m.model: m.pictures_per_second for m in measured if m.group == SMALLEST}
     if not {"lite", "resnet18"} <= set(speeds):
         return []
@@ -75,9 +77,9 @@ def _models(measured: list[Measured]) -> list[Claim]:
 
 
 def _precisions(device: str) -> list[Claim]:
-    """resnet18's network in bf16 against itself in fp32, where bf16 is what this machine would choose."""
-    where = devices.choose_device(device)
-    if devices.choose_precision("auto", where) != "bf16":
+    """How much faster resnet18's network is in bf16 than in fp32, if this machine chooses bf16."""
+    chosen = devices.choose_device(device)
+    if devices.choose_precision("auto", chosen) != "bf16":
         return []
     fp32, bf16 = (
         _network_seconds("resnet18", ColorizerOptions(device=device, precision=precision))
@@ -87,7 +89,7 @@ def _precisions(device: str) -> list[Claim]:
 
 
 def _engines(models: set[str], device: str) -> list[Claim]:
-    """That the engine which is used unless another is asked for is the fastest on a CPU, or nearly: else, ask."""
+    """Whether the default engine is the fastest on a CPU, or nearly."""
     if devices.choose_device(device).type != "cpu" or not find_spec("openvino"):
         return []
     return [
@@ -103,16 +105,16 @@ def _engines(models: set[str], device: str) -> list[Claim]:
 
 
 def _network_seconds(model: str, options: ColorizerOptions) -> float:
-    """Processor seconds of the small copy of one picture and of the network on it."""
-    picture = made(1600, 1200, 0)
+    """The CPU seconds that the small copy of one picture and the network take."""
+    picture = synthetic_scan(1600, 1200, 0)
     with Colorizer(model, options) as colorizer:
-        colorizer.prepare(picture)
-        return min(cpu_seconds(lambda: colorizer.prepare(picture))[0] for _ in range(REPEATS))
+        colorizer.predict_colors(picture)
+        return min(cpu_seconds(lambda: colorizer.predict_colors(picture))[0] for _ in range(REPEATS))
 
 
-def against_scikit_image() -> list[Claim]:
-    """Spread and merge against the usual way: rgb2lab, ab enlarged bilinearly, lab2rgb, rounded. Two megapixels."""
-    samples = made(1600, 1200, 0)
+def compare_with_scikit_image() -> list[Claim]:
+    """Upsampling and merging, compared with the usual way: rgb2lab, bilinear ab, lab2rgb, rounded. Two megapixels."""
+    samples = synthetic_scan(1600, 1200, 0)
     guide, ab = small_color_map(256)
     ours, theirs = [], []
     torch.set_num_threads(1)
@@ -122,36 +124,36 @@ def against_scikit_image() -> list[Claim]:
     ratio = min(seconds for seconds, _ in ours) / min(seconds for seconds, _ in theirs)
     delta, usual_delta = (largest_delta_l(samples, results[0][1]) for results in (ours, theirs))
     return [
-        at_most("spread and merge, seconds ÷ scikit-image's", ratio, 0.25),
-        at_most("largest |ΔL*| of spread and merge", delta, 0.3),
+        at_most("upsample and merge, seconds ÷ scikit-image's", ratio, 0.25),
+        at_most("largest |ΔL*| of upsample and merge", delta, 0.3),
         Claim("largest |ΔL*| of scikit-image's way", usual_delta, "above ours", usual_delta > delta),
-        at_most("spread and merge, ms a megapixel on one core", min(s for s, _ in ours) / 1.92 * 1e3, 60),
+        at_most("upsample and merge, ms a megapixel on one core", min(s for s, _ in ours) / 1.92 * 1e3, 60),
     ]
 
 
-def cpu_seconds(work: Callable[[], Any]) -> tuple[float, Any]:
-    """Processor seconds of all threads, and what came of them."""
+def cpu_seconds(work: Callable[[], Result]) -> tuple[float, Result]:
+    """The CPU seconds of all threads, and the result."""
     started = time.process_time()
     result = work()
     return time.process_time() - started, result
 
 
-def small_color_map(side: int) -> tuple[Any, Any]:
-    """True L* (h, w) and ab (2, h, w) of a small copy of `colour_scene`: a network that is always right."""
+def small_color_map(side: int) -> tuple[FloatArray, FloatArray]:
+    """True L* (h, w) and ab (2, h, w) of a small copy of `colour_scene`, as a perfect network would predict them."""
     small = cv2.resize(colour_scene(), (side, side), interpolation=cv2.INTER_AREA)
     values = lab.lab_from_srgb(torch.from_numpy(small).permute(2, 0, 1) / 255).numpy()
     return values[0], values[1:]
 
 
-def upsample_and_merge(samples: Any, guide: Any, ab: Any) -> Any:
+def upsample_and_merge(samples: Samples, guide: FloatArray, ab: FloatArray) -> Samples:
     """Samples -> sRGB as this package does it, on one thread."""
     reader = luminance.lightness_function(samples.dtype, samples.ndim == 2, None)
-    spread = guided_filter.upsample_chroma(guide, ab, *samples.shape[:2])
-    return LuminanceMerge(reader, spread, 0.0).rows(samples, 0)[0]
+    chroma = guided_filter.upsample_chroma(guide, ab, *samples.shape[:2])
+    return LuminanceMerge(reader, chroma, 0.0).rows(samples, 0)[0]
 
 
-def merge_with_scikit_image(samples: Any, ab: Any) -> Any:
-    """Samples (H, W), uint8 -> sRGB as the programs around do it."""
+def merge_with_scikit_image(samples: ByteArray, ab: FloatArray) -> ByteArray:
+    """Samples (H, W), uint8 -> sRGB as other programs do it."""
     from skimage.color import lab2rgb, rgb2lab
     from skimage.transform import resize
 
@@ -161,8 +163,8 @@ def merge_with_scikit_image(samples: Any, ab: Any) -> Any:
     return np.rint(lab2rgb(values) * 255).astype(np.uint8)  # type: ignore[no-untyped-call]
 
 
-def largest_delta_l(samples: Any, rgb: Any) -> float:
-    """By scikit-image, which is nobody's friend here."""
+def largest_delta_l(samples: Samples, rgb: Samples) -> float:
+    """The largest |ΔL*| between grey samples (H, W) and sRGB (H, W, 3), both converted by scikit-image."""
     from skimage.color import rgb2lab
 
     grey, coloured = (rgb2lab(x)[..., 0] for x in (np.stack([samples] * 3, -1), rgb))  # type: ignore[no-untyped-call]
@@ -170,10 +172,10 @@ def largest_delta_l(samples: Any, rgb: Any) -> float:
 
 
 def start_up(work: Path) -> list[Claim]:
-    """Seconds of whole processes: the help, torch alone, and one small picture from end to end."""
+    """The seconds of whole processes: the help, torch alone, and one small picture."""
     source, out = work / "one.jpg", work / "one_out"
     work.mkdir(parents=True, exist_ok=True)
-    Image.fromarray(made(800, 600, 0)).save(source)
+    Image.fromarray(synthetic_scan(800, 600, 0)).save(source)
     torch_s = min(_process("-c", "import torch") for _ in range(REPEATS))
     own, runs = [], []
     for i in range(REPEATS):

@@ -1,9 +1,8 @@
-"""Two PNGs: where the time goes, and what an edge looks like."""
+"""Draws two PNGs: the time of each stage, and an edge in colour."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import cv2
 import numpy as np
@@ -14,6 +13,7 @@ from archivecolor import files
 from archivecolor.bench.claims import upsample_and_merge
 from archivecolor.bench.stages import STAGES, Measured
 from archivecolor.imaging import lab
+from archivecolor.imaging.arrays import ByteArray, FloatArray
 
 _INKS = ("#4477aa", "#66ccee", "#cc3311", "#bbbbbb", "#009988", "#ee7733", "#aa3377")
 _ROW, _LEFT, _WIDTH = 54, 330, 1180
@@ -46,14 +46,14 @@ def chart(measured: list[Measured], path: Path) -> None:
 
 
 def edges(path: Path) -> tuple[float, float]:
-    """Left to right: a true photograph, its colour from a small map enlarged bilinearly, and as spread here.
+    """Draws, from left to right: a true photograph, and its colours from a small map, enlarged bilinearly and by us.
 
     Returns:
-        Mean distance in ab from the truth where the true colour changes most (a tenth of the pixels): of ours, and of
-        the bilinear one.
+        The mean distance in ab from the truth, over the tenth of the pixels where the true colour changes most: ours,
+        and the bilinear one.
 
-    The picture is scikit-image's cup of coffee by Rachel Michetti (CC0). The maps are the true colours made small, so
-    that what differs is the enlargement alone.
+    The picture is scikit-image's cup of coffee by Rachel Michetti (CC0). The maps are the reduced true colours, so
+    that only the enlargement differs.
     """
     from skimage import data
 
@@ -75,14 +75,14 @@ def edges(path: Path) -> tuple[float, float]:
     return float(ours_off), float(bilinear_off)
 
 
-def _ab(rgb: Any) -> Any:
+def _ab(rgb: ByteArray) -> FloatArray:
     return lab.lab_from_srgb(torch.from_numpy(rgb).permute(2, 0, 1) / 255).numpy()[1:]
 
 
-def _enlarged(picture: Any, factor: int) -> Any:
+def _enlarged(picture: ByteArray, factor: int) -> ByteArray:
     return np.pad(picture.repeat(factor, 0).repeat(factor, 1), ((0, 0), (0, 8), (0, 0)), constant_values=255)
 
 
-def _save(picture: Any, path: Path) -> None:
+def _save(picture: ByteArray, path: Path) -> None:
     with files.atomic_write(path) as part:
         Image.fromarray(picture).save(part, format="png")

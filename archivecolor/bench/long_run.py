@@ -1,5 +1,5 @@
-"""Whether a long run costs the same per file at its end as at its beginning, and how long a long manifest takes to
-open."""
+"""Measures whether a file costs the same at the end of a long run as at its beginning, and how long it takes to open a
+long manifest."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from pathlib import Path
 
 from PIL import Image
 
-from archivecolor.bench.memory import now_megabytes, peak_megabytes, reset_peak
-from archivecolor.bench.pictures import made
+from archivecolor.bench.memory import current_megabytes, peak_megabytes, reset_peak
+from archivecolor.bench.pictures import synthetic_scan
 from archivecolor.bench.stages import check
 from archivecolor.inference.colorizer import Colorizer
 from archivecolor.options import ColorOptions, RunOptions
@@ -37,14 +37,14 @@ class LongRunCost:
     manifest_s: float
     """Seconds to open a manifest of so many rows for a resumed run."""
     manifest_megabytes: float
-    """By how much the process grew meanwhile."""
+    """How much the process grew meanwhile."""
 
 
-def measure_long_run(count: int, rows: int, model: str, device: str, here: Path) -> LongRunCost:
-    """Colours `count` small files and opens a manifest of `rows` rows; `here` is an empty folder."""
-    source = here / "small.jpg"
-    Image.fromarray(made(96, 64, 0)).save(source)
-    out = here / "flat"
+def measure_long_run(count: int, rows: int, model: str, device: str, folder: Path) -> LongRunCost:
+    """Colours `count` small files and opens a manifest of `rows` rows; `folder` is an empty folder."""
+    source = folder / "small.jpg"
+    Image.fromarray(synthetic_scan(96, 64, 0)).save(source)
+    out = folder / "flat"
     options = RunOptions(inputs=(str(source),), out=out, model=model, color=ColorOptions(size=64), device=device)
     todo = [Job(source, f"{i // 1000:03}/{i:07}.jpg", out / f"{i // 1000:03}" / f"{i:07}.jpg") for i in range(count)]
     tenth = max(1, count // 10)
@@ -56,8 +56,8 @@ def measure_long_run(count: int, rows: int, model: str, device: str, here: Path)
                 manifest.append(outcome)
             if i in (tenth, count - tenth, count):
                 times.append(time.process_time())
-                memory.append(now_megabytes())
-    seconds, megabytes = open_long_manifest(rows, here / "long")
+                memory.append(current_megabytes())
+    seconds, megabytes = open_long_manifest(rows, folder / "long")
     return LongRunCost(
         count,
         (times[1] - times[0]) / tenth,
@@ -71,7 +71,7 @@ def measure_long_run(count: int, rows: int, model: str, device: str, here: Path)
 
 
 def open_long_manifest(rows: int, folder: Path) -> tuple[float, float]:
-    """Seconds and megabytes to open a manifest of so many rows, all of them as a run leaves them."""
+    """The seconds and megabytes that it takes to open a manifest of so many rows, as a run writes them."""
     folder.mkdir(parents=True)
     row = Record(
         "",
@@ -97,9 +97,9 @@ def open_long_manifest(rows: int, folder: Path) -> tuple[float, float]:
             name = f"{i // 1000:04}/{i:09}.jpg"
             file.write(json.dumps(values | {"input": name, "source": f"/scans/{name}", "output": name}) + "\n")
     reset_peak()
-    before, started = now_megabytes(), time.process_time()
+    before, started = current_megabytes(), time.process_time()
     with Manifest(folder) as manifest:
         seconds = time.process_time() - started
         if len(manifest.rows) != rows:
-            raise AssertionError(f"{len(manifest.rows)} of {rows} rows came back")
+            raise AssertionError(f"{len(manifest.rows)} of {rows} rows were read")
         return seconds, peak_megabytes() - before

@@ -1,4 +1,4 @@
-"""The most memory that this process had at one time."""
+"""The memory of this process."""
 
 from __future__ import annotations
 
@@ -9,25 +9,25 @@ _STATUS, _RESET = Path("/proc/self/status"), Path("/proc/self/clear_refs")
 
 
 def peak_megabytes() -> float:
-    """Since the last `reset_peak`, or since the start where that is not possible; 0 where the system does not tell."""
+    """The largest memory since the last `reset_peak`, or since the start if that is not possible; 0 if unknown."""
     try:
-        found = re.search(r"VmHWM:\s+(\d+) kB", _STATUS.read_text(encoding="ascii"))
+        match = re.search(r"VmHWM:\s+(\d+) kB", _STATUS.read_text(encoding="ascii"))
     except OSError:
         return 0.0
-    return int(found[1]) / 1024 if found else 0.0
+    return int(match[1]) / 1024 if match else 0.0
 
 
-def now_megabytes() -> float:
-    """What it has now."""
+def current_megabytes() -> float:
+    """The present memory; 0 if unknown."""
     try:
-        found = re.search(r"VmRSS:\s+(\d+) kB", _STATUS.read_text(encoding="ascii"))
+        match = re.search(r"VmRSS:\s+(\d+) kB", _STATUS.read_text(encoding="ascii"))
     except OSError:
         return 0.0
-    return int(found[1]) / 1024 if found else 0.0
+    return int(match[1]) / 1024 if match else 0.0
 
 
 def reset_peak() -> None:
-    """Begins anew, where the system allows it."""
+    """Makes `peak_megabytes` begin anew, if the system allows it."""
     try:
         _RESET.write_text("5", encoding="ascii")
     except OSError:

@@ -16,7 +16,7 @@ from archivecolor.pipeline import inputs
 SIZES = ((1600, 1200), (4000, 3000), (8160, 6120))
 """Width and height of the generated pictures: 2, 12 and 50 megapixels."""
 SMALLEST = "2 MP JPEG"
-"""What the group of the first is called."""
+"""The name of the first group."""
 
 
 def colour_scene() -> ByteArray:
@@ -27,7 +27,7 @@ def colour_scene() -> ByteArray:
     return np.asarray(data.astronaut())  # type: ignore[no-untyped-call]
 
 
-def made(width: int, height: int, seed: int) -> Samples:
+def synthetic_scan(width: int, height: int, seed: int) -> Samples:
     """A grey picture, uint8 (height, width), with the detail and the grain of a scan."""
     scene = np.rot90(cv2.cvtColor(colour_scene(), cv2.COLOR_RGB2GRAY), seed % 4)
     large = cv2.resize(np.ascontiguousarray(scene), (width, height), interpolation=cv2.INTER_CUBIC)
@@ -39,13 +39,14 @@ def made(width: int, height: int, seed: int) -> Samples:
 def own_or_synthetic_pictures(
     folder: Path | None, count: int, megapixels: tuple[int, ...], work: Path
 ) -> dict[str, list[Path]]:
-    """Groups of pictures by a name: `count` of the folder's own, spread evenly, or as many JPEGs of each size.
+    """Groups of pictures by name: `count` pictures of the folder, evenly spaced, or as many generated JPEGs of each
+    size.
 
     Raises:
-        NoInputError: the folder holds no picture.
+        NoInputError: there is no picture in the folder.
     """
     if folder is not None:
-        own = [job.source for job in inputs.find_inputs((str(folder),), work / "none", photo.is_picture)]
+        own = [job.source for job in inputs.find_inputs((str(folder),), work / "none", inputs.Search(photo.is_picture))]
         if not own:
             raise NoInputError(f"{folder}: no picture in it")
         return {folder.name: own[:: max(1, len(own) // count)][:count]}
@@ -57,8 +58,8 @@ def own_or_synthetic_pictures(
         groups[name] = [work / f"{width}x{height}" / f"{i:03}.jpg" for i in range(count)]
         groups[name][0].parent.mkdir(parents=True)
         for i, path in enumerate(groups[name]):
-            if i < 4:  # four different ones; the rest are copies, which cost as much to colour
-                Image.fromarray(made(width, height, i)).save(path, quality=90)
+            if i < 4:  # four different ones; the rest are copies, which take as long to colour
+                Image.fromarray(synthetic_scan(width, height, i)).save(path, quality=90)
             else:
                 path.write_bytes(groups[name][i % 4].read_bytes())
     return groups

@@ -23,8 +23,8 @@ def bag(
     """
     from archivecolor.preservation import bag as make
 
-    with progress_bar() as shown:
-        task = shown.add_task("copying", total=None, note="")
-        watch = lambda done, total: shown.update(task, completed=done, total=total)  # noqa: E731
+    with progress_bar() as bar:
+        task = bar.add_task("copying", total=None, note="")
+        watch = lambda done, total: bar.update(task, completed=done, total=total)  # noqa: E731
         events = make.bag(folder, out, organization, watch)
     typer.echo(f"{out}: a bag with {events} PREMIS events; bagit.py --validate {out} checks it anywhere")

@@ -13,13 +13,13 @@ def export(
     accepted: Annotated[Path, typer.Option(help="decisions.json of its review page.")],
     to: Annotated[Path, typer.Option(help="Folder for the copies.")],
 ) -> None:
-    """Copy what a review accepted, with its sidecars, into a folder of its own; what is there already stays.
+    """Copy the accepted outputs with their sidecars into another folder. Files that are there already stay.
 
     Example: archivecolor export ./color --accepted ./decisions.json --to ./delivery
     """
-    from archivecolor.review import export as room
+    from archivecolor.review import export as review_export
 
-    copied, there, left = room.export(out, accepted, to)
+    copied, there, left = review_export.export(out, accepted, to)
     for name, reason in left:
         typer.echo(f"left out {name}: {reason}", err=True)
     typer.echo(f"{copied} copied, {there} there already, {len(left)} left out; {to}")

@@ -21,6 +21,7 @@ from archivecolor import provenance
 from archivecolor.errors import INTERRUPTED, PictureError
 from archivecolor.execution import log
 from archivecolor.options import RunOptions
+from archivecolor.pipeline.inputs import SYSTEM_FOLDERS
 from archivecolor.pipeline.observer import FilmProgress, RunObserver
 from archivecolor.provenance import DONE, FAILED, UNEXPECTED, Record, Totals, decisions
 
@@ -63,6 +64,7 @@ def show(
         disable=quiet or not console.is_terminal,
     ) as bar:
         view = TerminalObserver(bar, as_json, stop)
+        view.excludes = bool(options.exclude)
         log.start(view.say, verbosity, log_file)
         for name in _overtaken(options):
             view.say(f"left as it is {name}: {provenance.SUPERSEDED}")
@@ -102,6 +104,9 @@ class TerminalObserver(RunObserver):
         self.count = self.unchanged = self.coloured = 0
         self.megapixels = 0.0
         self.ignored: Counter[str] = Counter()
+        self.system_folders: Counter[str] = Counter()
+        self.excludes = False
+        """Whether the user excluded files by name."""
         self.seconds: dict[str, float] = defaultdict(float)
         self.started = 0.0
         """When the first finished picture was started: loading the network does not count for the speed."""
@@ -132,7 +137,10 @@ class TerminalObserver(RunObserver):
                 self.seconds[stage] += seconds
 
     def file_ignored(self, path: Path) -> None:
-        self.ignored[path.suffix.lower() or "no suffix"] += 1
+        if path.name in SYSTEM_FOLDERS:
+            self.system_folders[path.name] += 1
+        else:
+            self.ignored[path.suffix.lower() or "no suffix"] += 1
 
     def film_progress(self, name: str, progress: FilmProgress) -> None:
         if name not in self.films:
@@ -175,7 +183,10 @@ class TerminalObserver(RunObserver):
             self.say(f"time spent: {shares}")
         if self.ignored:
             kinds = ", ".join(f"{count} {kind}" for kind, count in self.ignored.most_common())
-            self.say(f"ignored, not pictures: {kinds}")
+            self.say(f"{'skipped, not pictures or excluded' if self.excludes else 'ignored, not pictures'}: {kinds}")
+        if self.system_folders:
+            names = ", ".join(f"{count} {name}" for name, count in self.system_folders.most_common())
+            self.say(f"skipped, folders of the system (--include colours them): {names}")
         self.say(
             f"{self.coloured} coloured now ({self.speed()}), {self.unchanged} unchanged since an earlier run; "
             f"{manifest}"

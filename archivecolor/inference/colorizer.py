@@ -126,14 +126,14 @@ class Colorizer:
     def colorize_image(self, samples: Samples, icc: bytes | None = None, orientation: int = 1) -> ColorizedImage:
         """Like `colorize`, with the measurements."""
         started = time.perf_counter()
-        merge = self.prepare(samples, icc, orientation)
+        merge = self.predict_colors(samples, icc, orientation)
         predicted = time.perf_counter()
         rgb, max_delta_l = merge.whole(samples, self._threads)
         wait = max(0.0, predicted - started - merge.network_seconds)
         seconds = {"network": merge.network_seconds, "wait": wait, "spread": time.perf_counter() - predicted}
         return ColorizedImage(rgb, max_delta_l, seconds, merge.confidence)
 
-    def prepare(
+    def predict_colors(
         self, samples: Samples, icc: bytes | None = None, orientation: int = 1, size: tuple[int, int] | None = None
     ) -> LuminanceMerge:
         """Predicts a picture's colours. The result merges them with its rows.

@@ -14,12 +14,12 @@ from support.doubles import grey, save_grey_tree
 from typer.testing import CliRunner
 
 from archivecolor import bench, cli
-from archivecolor.bench import STAGES, claims, draw, flat, pictures, stages
+from archivecolor.bench import STAGES, claims, draw, long_run, pictures, stages
 from archivecolor.bench.stages import Measured
 from archivecolor.errors import NoInputError, PictureError, UsageError
 from archivecolor.options import BenchOptions, ColorizerOptions
 
-COMPARISONS = ("_precisions", "_engines", "against_scikit_image", "start_up")
+COMPARISONS = ("_precisions", "_engines", "compare_with_scikit_image", "start_up")
 """What takes seconds and needs the shipped weights or new processes; each has its own test or none of its own logic."""
 
 
@@ -61,8 +61,8 @@ def test_the_parts_of_the_full_size_pass_are_what_painting_does(ink: Path) -> No
 
     samples = grey(300, 400)
     with Colorizer(ink, ColorizerOptions(device="cpu", precision="fp32")) as colorizer:
-        found = dict(stages.full_size(samples, colorizer.prepare(samples)))
-    assert set(found) == {"lightness", "paint"}
+        found = dict(stages.time_merge(samples, colorizer.predict_colors(samples)))
+    assert set(found) == {"lightness", "merge"}
     assert all(seconds > 0 for seconds in found.values())
 
 
@@ -115,7 +115,7 @@ def test_looking_is_timed_on_the_model_itself(ink: Path) -> None:
 
 def test_the_usual_way_moves_lightness_more_than_ours() -> None:
     """Without the seconds, which depend on the machine."""
-    samples = pictures.made(320, 240, 0)
+    samples = pictures.synthetic_scan(320, 240, 0)
     guide, ab = claims.small_color_map(32)
     ours, theirs = claims.upsample_and_merge(samples, guide, ab), claims.merge_with_scikit_image(samples, ab)
     assert claims.largest_delta_l(samples, ours) <= 0.3 < claims.largest_delta_l(samples, theirs)
@@ -143,7 +143,7 @@ def test_start_up_is_of_whole_processes(tmp_path: Path, monkeypatch: pytest.Monk
 
 
 def test_flat_cost(ink: Path, tmp_path: Path) -> None:
-    found = flat.measure_long_run(30, 500, str(ink), "cpu", tmp_path)
+    found = long_run.measure_long_run(30, 500, str(ink), "cpu", tmp_path)
     assert found.files == 30
     assert found.manifest_rows == 500
     assert min(found.first_s, found.last_s, found.manifest_s) > 0
