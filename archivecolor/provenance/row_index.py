@@ -106,6 +106,8 @@ _TYPES: dict[str, tuple[type, ...]] = {
     "output": (str, type(None)),
 }
 """The JSON types of the fields of `Record`."""
+_ANY = (str, int, float, bool, list, dict, type(None))
+"""The types of fields that only another version of this program knows."""
 
 
 def is_manifest(path: Path) -> bool:
@@ -125,10 +127,12 @@ def _row(line: bytes) -> dict[str, Any] | None:
         if end != len(text) or not values.keys() >= _NEEDED:
             return None
         for key, value in values.items():
-            if key in _TYPES and type(value) not in _TYPES[key]:
+            if type(value) not in _TYPES.get(key, _ANY):
                 return None
-        names = [values["output"], *values.get("earlier", ())]
-        if not all(name is None or (type(name) is str and _is_inside(name)) for name in names):
+        output = values["output"]
+        if output is not None and not _is_inside(output):
+            return None
+        if "earlier" in values and not all(type(name) is str and _is_inside(name) for name in values["earlier"]):
             return None
     except (ValueError, AttributeError, RecursionError):
         return None
@@ -138,7 +142,9 @@ def _row(line: bytes) -> dict[str, Any] | None:
 
 def _is_inside(name: str) -> bool:
     """Whether a name stays inside the output folder."""
-    return not name.startswith(("/", "\\")) and ".." not in name.replace("\\", "/").split("/")
+    if ".." in name and ".." in name.replace("\\", "/").split("/"):
+        return False
+    return name[:1] not in ("/", "\\")
 
 
 def _values(line: bytes) -> dict[str, Any] | None:
