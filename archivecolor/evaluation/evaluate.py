@@ -6,7 +6,6 @@ Every number is shown beside that of the grey picture, which any colorizer must 
 from __future__ import annotations
 
 import itertools
-import math
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
@@ -118,10 +117,6 @@ def classify(lite0: Lite0Classifier, rgb: Tensor) -> tuple[FloatArray, NDArray[n
     return features.numpy(), lite0.classifier(features).argmax(dim=1).numpy()
 
 
-def _ratio(part: float, whole: float) -> float:
-    return part / whole if whole else math.nan
-
-
 def compute_scores(name: str, rows: ModelMeasures, truth: ModelMeasures, grey: Scores | None = None) -> Scores:
     """The scores of one colorizer. Without `grey`, the scores of the grey pictures themselves."""
     means, true_means = rows.measures.means(), truth.measures.means()
@@ -135,12 +130,12 @@ def compute_scores(name: str, rows: ModelMeasures, truth: ModelMeasures, grey: S
         ciede2000=means.ciede2000,
         ciede2000_drop=(grey.ciede2000 if grey else means.ciede2000) - means.ciede2000,
         colourfulness=means.colourfulness,
-        colour_ratio=_ratio(means.colourfulness, true_means.colourfulness),
+        colour_ratio=metrics.ratio(means.colourfulness, true_means.colourfulness),
         agreement=agreement,
-        agreement_way=_ratio(agreement - grey_agreement, 1 - grey_agreement),
+        agreement_way=metrics.ratio(agreement - grey_agreement, 1 - grey_agreement),
         frechet=frechet,
-        frechet_ratio=_ratio(frechet, grey.frechet if grey else frechet),
-        fine_ratio=_ratio(means.fine, true_means.fine),
+        frechet_ratio=metrics.ratio(frechet, grey.frechet if grey else frechet),
+        fine_ratio=metrics.ratio(means.fine, true_means.fine),
         wild=means.wild,
     )
 
@@ -285,7 +280,7 @@ def sample_paths(options: EvaluationOptions) -> list[Path]:
             f"--held {options.held}: none of its {len(held)} held-out photographs are in {options.data}; give --data "
             "as in the training"
         )
-    return [paths[i] for i in dataset.evenly_spaced(len(paths), options.limit or len(paths))]
+    return dataset.sample(paths, options.limit)
 
 
 def learnt_pictures(models: Sequence[str], names: Sequence[str]) -> dict[str, int]:
@@ -306,13 +301,9 @@ def picture_scores(model: str, names: Sequence[str], rows: dict[str, ModelMeasur
         yield PictureScores(
             picture=name,
             model=model,
-            psnr_db=means.psnr_db,
             psnr_gain_db=means.psnr_db - grey.psnr_db,
-            ciede2000=means.ciede2000,
             ciede2000_drop=grey.ciede2000 - means.ciede2000,
-            colourfulness=means.colourfulness,
-            fine=means.fine,
-            wild=means.wild,
+            **means._asdict(),
         )
 
 

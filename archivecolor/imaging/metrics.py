@@ -18,6 +18,11 @@ def psnr(one: AnyFloatArray, other: AnyFloatArray) -> float:
     return float("inf") if error == 0 else -10 * float(np.log10(error))
 
 
+def ratio(part: float, whole: float) -> float:
+    """`part` / `whole`; NaN if the whole is 0."""
+    return part / whole if whole else math.nan
+
+
 def colourfulness(rgb: AnyFloatArray) -> float:
     """Hasler and Süsstrunk (2003), M3, of an sRGB picture (H, W, 3) in [0, 1], on their scale of 0 to 255."""
     r, g, b = np.moveaxis(np.asarray(rgb, np.float64) * 255, -1, 0)

@@ -48,12 +48,17 @@ class Step(Protocol):
         ...
 
 
+def copy_values(network: nn.Module) -> dict[str, Tensor]:
+    """A copy of a network's parameters and buffers."""
+    return {key: value.detach().clone() for key, value in network.state_dict().items()}
+
+
 class Average:
     """Exponential moving average of a network's parameters and floating-point buffers. Counters are copied."""
 
     def __init__(self, network: nn.Module, decay: float) -> None:
         self.decay = decay
-        self.values = {key: value.detach().clone() for key, value in network.state_dict().items()}
+        self.values = copy_values(network)
         self.steps = 0
 
     def update(self, network: nn.Module) -> None:
@@ -176,7 +181,7 @@ def _strip_prefix(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
 @contextmanager
 def temporary_values(network: nn.Module, values: Mapping[str, Tensor]) -> Iterator[None]:
     """The network has these values and is in evaluation mode while the block runs."""
-    own = {key: value.clone() for key, value in network.state_dict().items()}
+    own = copy_values(network)
     was_training = network.training
     network.load_state_dict(values)
     network.eval()

@@ -172,10 +172,14 @@ def evenly_spaced(count: int, limit: int) -> list[int]:
     return list(range(count)) if count <= limit else [i * count // limit for i in range(limit)]
 
 
+def sample(paths: Sequence[Path], limit: int) -> list[Path]:
+    """At most `limit` of the paths, evenly spaced; 0 for all."""
+    return [paths[i] for i in evenly_spaced(len(paths), limit or len(paths))]
+
+
 def find_sample(source: Path, limit: int) -> list[Path]:
     """At most `limit` photographs of a folder or list, evenly spaced; 0 for all."""
-    paths = find(source)
-    return [paths[i] for i in evenly_spaced(len(paths), limit or len(paths))]
+    return sample(find(source), limit)
 
 
 def decode(path: Path, read: ReadRgb, short_side: int) -> tuple[ByteArray | None, str]:

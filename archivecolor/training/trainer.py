@@ -65,7 +65,7 @@ def pretrain(options: Pretraining, out: Path, recipe_text: str, context: Trainin
         _distil(options, stage, network, lite0, photographs, card, context)
         if distributed.any_process(context.should_stop()):
             return {}
-    start = copy_values(network) if parent else None
+    start = checkpoint.copy_values(network) if parent else None
     pretrain_step = _pretrain_step(options, stage.precision, network, lite0, soft_network, context.device)
     step = BestAverageStep(pretrain_step, None, parent.sha256 if parent else "")
     sets = (photographs.train, photographs.validation)
@@ -133,7 +133,7 @@ def gan(options: Finetuning, out: Path, recipe_text: str, context: TrainingConte
     check_output(stage)
     torch.manual_seed(stage.seed)
     adversarial, norms_frozen = options.adversarial_options(), options.norms == "frozen"
-    start = copy_values(network)
+    start = checkpoint.copy_values(network)
     gan_step = GanStep(network, adversarial, stage.lr, stage.precision, context.device, norms_frozen)
     step = BestAverageStep(gan_step, adversarial.stop_when, parent.sha256)
     early_stopping = step.early_stopping
@@ -216,11 +216,6 @@ def find_lr(options: LrSearchOptions, device: torch.device, on_read: OnRead) -> 
     )
     on_read("trying rates", 0, options.steps)
     return lr_finder.find(network, photos, stage, options.chroma_weight, options.steps, device)
-
-
-def copy_values(network: nn.Module) -> dict[str, Tensor]:
-    """A copy of a network's parameters and buffers."""
-    return {key: value.detach().clone() for key, value in network.state_dict().items()}
 
 
 # Checks before a stage starts

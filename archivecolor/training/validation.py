@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from statistics import fmean
@@ -90,14 +89,10 @@ def summary(rows: list[PictureNumbers]) -> dict[str, float]:
     return {
         "val_l1": round(fmean(row.l1 for row in rows), 5),
         "val_psnr_gain": round(fmean(row.psnr_gain for row in rows), 3),
-        "val_colour": round(_ratio(sum(row.colour for row in rows), sum(row.true_colour for row in rows)), 3),
-        "val_fine": round(_ratio(sum(row.fine for row in rows), sum(row.true_fine for row in rows)), 3),
+        "val_colour": round(metrics.ratio(sum(row.colour for row in rows), sum(row.true_colour for row in rows)), 3),
+        "val_fine": round(metrics.ratio(sum(row.fine for row in rows), sum(row.true_fine for row in rows)), 3),
         "val_wild": round(fmean(row.wild for row in rows), 4),
     }
-
-
-def _ratio(part: float, whole: float) -> float:
-    return part / whole if whole else math.nan
 
 
 @dataclass(frozen=True)
