@@ -16,3 +16,10 @@ def resize(picture: Samples, height: int, width: int) -> Samples:
         return picture
     shrinks = height * width < picture.shape[0] * picture.shape[1]
     return cv2.resize(picture, (width, height), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)
+
+
+def resize_to_long_side(picture: Samples, long_side: int) -> Samples:
+    """(H, W) or (H, W, C) -> the same with a long side of at most `long_side` pixels; a smaller picture as it is."""
+    height, width = picture.shape[:2]
+    scale = min(1.0, long_side / max(height, width))
+    return resize(picture, max(1, round(height * scale)), max(1, round(width * scale)))

@@ -9,7 +9,7 @@ from __future__ import annotations
 from archivecolor.photo.page import FORMAT_SUFFIXES, SRGB_ICC, SUFFIXES, Page, Photo, Scan
 from archivecolor.photo.probe import is_picture, is_picture_content, measure
 from archivecolor.photo.read import read
-from archivecolor.photo.thumbnail import fitted, thumbnail
+from archivecolor.photo.thumbnail import thumbnail
 from archivecolor.photo.write import suffix_for, writable_format, write
 
 WRITABLE = tuple(FORMAT_SUFFIXES)
@@ -22,7 +22,6 @@ __all__ = [
     "Page",
     "Photo",
     "Scan",
-    "fitted",
     "is_picture",
     "is_picture_content",
     "measure",

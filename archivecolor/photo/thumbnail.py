@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import cv2
 import numpy as np
 
 from archivecolor.imaging import luminance
-from archivecolor.imaging.arrays import ByteArray, Samples
+from archivecolor.imaging.arrays import ByteArray
 from archivecolor.imaging.orientation import to_upright
+from archivecolor.imaging.resize import resize_to_long_side
 from archivecolor.options import Strips
 from archivecolor.photo.kinds import HEAD_BYTES, kind_of
 from archivecolor.photo.page import Page
@@ -32,17 +32,8 @@ def thumbnail(path: Path, long_side: int, max_megapixels: float = 500) -> ByteAr
     page = _reduced_jpeg(path, long_side, max_megapixels)
     if page is None:
         page = read(path, max_megapixels, Strips(HELD_MEGAPIXELS, long_side)).pages[0]
-    small = luminance.to_srgb8(fitted(page.samples, long_side), page.icc)
+    small = luminance.to_srgb8(resize_to_long_side(page.samples, long_side), page.icc)
     return np.ascontiguousarray(to_upright(small, page.orientation, (0, 1)))
-
-
-def fitted(picture: Samples, long_side: int) -> Samples:
-    """Reduces a picture so that its long side is at most `long_side`."""
-    height, width = picture.shape[:2]
-    scale = min(1.0, long_side / max(height, width))
-    size = (max(1, round(width * scale)), max(1, round(height * scale)))
-    # Above one half, an average covers only two neighbours, and takes six times as long.
-    return cv2.resize(picture, size, interpolation=cv2.INTER_LINEAR if scale > 0.5 else cv2.INTER_AREA)
 
 
 def _reduced_jpeg(path: Path, long_side: int, max_megapixels: float) -> Page | None:

@@ -5,13 +5,13 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-import cv2
 import torch
 
 from archivecolor import files, photo
 from archivecolor.errors import PictureError, UsageError
 from archivecolor.imaging import lab, luminance
 from archivecolor.imaging.orientation import to_upright
+from archivecolor.imaging.resize import resize_to_long_side
 from archivecolor.inference.guidance import palette
 from archivecolor.options import Palette, ReferenceOptions, RunOptions
 
@@ -36,9 +36,7 @@ def read_palette(path: Path, strength: float = 1.0) -> Palette:
     if luminance.residual_chroma(page.samples, page.icc) < luminance.MONOCHROME_CHROMA:
         raise UsageError(f"--palette {path}: has no colours to take; name a photograph in colour")
     rgb = to_upright(luminance.to_srgb8(page.samples, page.icc), page.orientation, (0, 1))
-    scale = min(1.0, SIDE / max(rgb.shape[:2]))
-    size = (max(1, round(rgb.shape[1] * scale)), max(1, round(rgb.shape[0] * scale)))
-    small = torch.from_numpy(cv2.resize(rgb, size, interpolation=cv2.INTER_AREA)).permute(2, 0, 1).float() / 255
+    small = torch.from_numpy(resize_to_long_side(rgb, SIDE)).permute(2, 0, 1).float() / 255
     values = lab.lab_from_srgb(small).numpy()  # (3, h, w)
     return Palette(path.name, sha256, palette.statistics(values[0], values[1:]), strength)
 

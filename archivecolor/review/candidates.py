@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-import cv2
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
@@ -17,6 +16,7 @@ from archivecolor.imaging import luminance
 from archivecolor.imaging.arrays import ByteArray, Samples
 from archivecolor.imaging.contact_sheet import contact_sheet
 from archivecolor.imaging.orientation import to_upright
+from archivecolor.imaging.resize import resize_to_long_side
 from archivecolor.inference.colorizer import Colorizer
 from archivecolor.options import CandidateOptions, ColorizerOptions, ColorOptions
 
@@ -44,7 +44,9 @@ def sheet(options: CandidateOptions) -> list[str]:
     """
     page = photo.read(options.picture).pages[0]
     upright = to_upright(page.samples, page.orientation, (0, 1))
-    small = reduced(np.ascontiguousarray(upright), max(LEAST_SIDE, options.side, *(2 * size for size in options.sizes)))
+    small = resize_to_long_side(
+        np.ascontiguousarray(upright), max(LEAST_SIDE, options.side, *(2 * size for size in options.sizes))
+    )
     grey = Candidate(options.picture.name, luminance.to_srgb8(small, page.icc))
     candidates = list(colourings(options, small, page.icc))
     across = len(options.strengths) + 1
@@ -70,16 +72,9 @@ def label(model: str, color: ColorOptions) -> str:
     return f"--model {model} --size {color.size} --strength {color.strength:g}{' --mirror' if color.mirror else ''}"
 
 
-def reduced(samples: Samples, side: int) -> Samples:
-    """Reduces a picture so that its long side is at most `side`."""
-    scale = min(1.0, side / max(samples.shape[:2]))
-    size = (max(1, round(samples.shape[1] * scale)), max(1, round(samples.shape[0] * scale)))
-    return samples if scale == 1 else cv2.resize(samples, size, interpolation=cv2.INTER_AREA)
-
-
 def mosaic(rows: list[list[Candidate]], side: int) -> Image.Image:
     """Draws rows of pictures, each above its label."""
-    pictures = [[reduced(one.rgb, side) for one in row] for row in rows]
+    pictures = [[resize_to_long_side(one.rgb, side) for one in row] for row in rows]
     height = max(rgb.shape[0] for row in pictures for rgb in row) + LABEL
     width = max(rgb.shape[1] for row in pictures for rgb in row)
     sheet = Image.fromarray(contact_sheet(pictures, GAP, GAP, BACKGROUND, (height, width)))

@@ -15,6 +15,7 @@ from archivecolor.errors import MissingDependencyError, PictureError
 from archivecolor.film.thumbnails import frames_at
 from archivecolor.imaging.arrays import ByteArray
 from archivecolor.imaging.contact_sheet import square_contact_sheet
+from archivecolor.imaging.resize import resize_to_long_side
 from archivecolor.options import FilmOptions
 from archivecolor.pipeline.runner import IN_FLIGHT_MEGAPIXELS
 from archivecolor.pipeline.scheduling import MegapixelBudget
@@ -106,11 +107,12 @@ def _shown(one: ThumbnailRequest) -> dict[int, ByteArray]:
     """The reduced copies by their long side."""
     if not one.times:
         largest = photo.thumbnail(one.path, max(one.sides), WHOLE)
-        return {side: photo.fitted(largest, side) for side in one.sides}
+        return {side: resize_to_long_side(largest, side) for side in one.sides}
     frames = frames_at(one.path, one.times, one.read_options)
     poster = frames[len(frames) // 2]
     return {
-        side: photo.fitted(poster, side) if side == THUMB else square_contact_sheet(frames, side) for side in one.sides
+        side: resize_to_long_side(poster, side) if side == THUMB else square_contact_sheet(frames, side)
+        for side in one.sides
     }
 
 
