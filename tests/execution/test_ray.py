@@ -16,7 +16,7 @@ from support.doubles import colour, contents, save_grey_tree
 from support.needs import needs
 from support.observers import Recorder, drive_of
 from support.paths import ROOT, TESTS
-from support.readme_commands import blocks, on_ray, prints
+from support.readme_commands import on_ray, printed, prints
 from support.runs import options_of
 
 from archivecolor.errors import MissingDependencyError, OutputError, StoppedError, UsageError
@@ -106,7 +106,7 @@ def test_an_actor_killed_in_mid_run_costs_nothing_and_nothing_is_there_twice(
         drive(elsewhere, Recorder(stop=lambda: True))
     assert not (tmp_path / "stopped" / LOCK).exists()
 
-    on_a_cluster = [block for block in blocks("printed") if on_ray(block)]
+    on_a_cluster = [block for _, _, block in printed() if on_ray(block)]
     assert on_a_cluster
     for block in on_a_cluster:
         prints(block)
