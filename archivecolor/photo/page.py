@@ -83,6 +83,10 @@ class Page:
     orientation: int = 1
     """EXIF orientation, 1 to 8."""
     dpi: tuple[float, float] | None = None
+    """Pixels per inch, across and down."""
+    density: tuple[float, float] | None = None
+    """Pixels across and down per unit of a length that the file does not state (JFIF unit 0, TIFF unit 1, PNG unit 0),
+    where they differ: only their ratio, the pixel aspect, has a meaning. Never beside `dpi`."""
     exif: bytes | None = None
     """TIFF-structured EXIF block, without the `Exif` prefix."""
     xmp: bytes | None = None

@@ -12,7 +12,7 @@ import numpy as np
 
 from archivecolor.errors import UnreadableError, UnsupportedError
 from archivecolor.imaging.arrays import Samples
-from archivecolor.photo import containers, exif, limits
+from archivecolor.photo import containers, exif, limits, profiles
 from archivecolor.photo import samples as convert
 from archivecolor.photo.page import Page, Photo
 from archivecolor.photo.read_pillow import decoded_page, open_image
@@ -87,7 +87,7 @@ def _png_with_metadata(page: Page, data: bytes, chunks: dict[bytes, bytes], kind
         tags=tuple((tag, "s", 0, texts[key], True) for key, tag in _PNG_TAGS.items() if texts.get(key)),
         comment=texts.get(b"Comment"),
     )
-    return convert.with_profile(page, _png_icc(chunks.get(b"iCCP")))
+    return profiles.with_profile(page, _png_icc(chunks.get(b"iCCP")))
 
 
 def _alpha_of_key_color(samples: Samples, key: bytes | None, kind: tuple[int, int]) -> Samples | None:
@@ -257,7 +257,7 @@ def _jp2_with_metadata(
         description=exif.text(block, exif.DESCRIPTION),
     )
     colr = header.get(b"colr", b"")
-    return convert.with_profile(page, colr[3:] if colr[:1] in (b"\2", b"\3") else None)
+    return profiles.with_profile(page, colr[3:] if colr[:1] in (b"\2", b"\3") else None)
 
 
 def _jp2_dpi(superbox: bytes) -> tuple[float, float] | None:

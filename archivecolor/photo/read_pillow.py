@@ -17,7 +17,7 @@ import numpy as np
 from PIL import Image, UnidentifiedImageError
 
 from archivecolor.errors import TooLargeError, UnreadableError, UnsupportedError
-from archivecolor.photo import exif, jpeg_data, limits
+from archivecolor.photo import exif, jpeg_data, limits, profiles
 from archivecolor.photo import samples as convert
 from archivecolor.photo.page import Page, Photo
 
@@ -158,7 +158,7 @@ def read_heic(data: bytes, max_megapixels: float) -> Photo:
         iptc=iptc[0] if iptc else None,
         notes=notes,
     )
-    page = convert.with_profile(page, image.info.get("icc_profile"))
+    page = profiles.with_profile(page, image.info.get("icc_profile"))
     page = replace(page, description=exif.text(page.exif, exif.DESCRIPTION), dpi=exif.dpi(page.exif))
     return Photo("heic", (page,), lossless=False)
 
@@ -211,7 +211,7 @@ def _with_metadata(page: Page, image: Image.Image) -> Page:
     block = _tiff_block(info.get("exif"))
     icc = info.get("icc_profile")
     # a CMYK or Lab profile was used up when the samples became sRGB
-    page = page if image.mode in ("CMYK", "LAB") else convert.with_profile(page, icc)
+    page = page if image.mode in ("CMYK", "LAB") else profiles.with_profile(page, icc)
     comment = info.get("comment")
     return replace(
         page,

@@ -15,7 +15,7 @@ import numpy as np
 
 from archivecolor.errors import UnreadableError, UnsupportedError
 from archivecolor.imaging.arrays import Samples
-from archivecolor.photo import containers, exif, limits
+from archivecolor.photo import containers, exif, limits, profiles
 from archivecolor.photo import samples as convert
 from archivecolor.photo.page import Page, Photo
 
@@ -135,7 +135,7 @@ def _with_metadata(page: Page, known: dict[int, bytes], mode: int) -> Page:
         xmp=known.get(_XMP) or None,
         iptc=known.get(_IPTC) or None,
     )
-    return page if mode in (_CMYK, _LAB) else convert.with_profile(page, known.get(_ICC))
+    return page if mode in (_CMYK, _LAB) else profiles.with_profile(page, known.get(_ICC))
 
 
 def _dpi(resource: bytes) -> tuple[float, float] | None:

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import imagecodecs
 import numpy as np
 
 from archivecolor.imaging.arrays import Samples
-from archivecolor.photo.page import SRGB_ICC, Page
+from archivecolor.photo.page import SRGB_ICC
 
 _XYZ_D50_TO_RGB = np.array(
     [[3.1338561, -1.6168667, -0.4906146], [-0.9787684, 1.9161415, 0.0334540], [0.0719453, -0.2289914, 1.4052427]]
@@ -123,25 +121,3 @@ def rgb_from_ycbcr(ycc: Samples) -> Samples:
     middle = (top + 1) / 2 / top
     cb, cr = cb - middle, cr - middle
     return _from_unit(np.stack([y + 1.402 * cr, y - 0.344136 * cb - 0.714136 * cr, y + 1.772 * cb], -1), ycc.dtype)
-
-
-def with_profile(page: Page, icc: bytes | None) -> Page:
-    """The page with the profile, if it is valid and fits the samples; else with a note."""
-    if not icc:
-        return page
-    fault = _profile_fault(icc, page.samples.ndim == 2)
-    if fault:
-        return replace(page, notes=(*page.notes, f"{fault} ignored: read as sRGB"))
-    return replace(page, icc=bytes(icc))
-
-
-def _profile_fault(icc: bytes, grey: bool) -> str | None:
-    if len(icc) < 132 or icc[36:40] != b"acsp":
-        return "damaged colour profile"
-    if icc[16:20] not in ((b"GRAY", b"RGB ") if grey else (b"RGB ",)):
-        return f"colour profile for {icc[16:20].decode('latin-1').strip()}"
-    try:
-        imagecodecs.cms_profile_validate(icc)
-    except Exception:  # if littleCMS refuses the profile, the picture itself is still good
-        return "damaged colour profile"
-    return None

@@ -9,8 +9,7 @@ from typing import Any
 import numpy as np
 import tifffile
 
-from archivecolor.photo import containers, exif
-from archivecolor.photo import samples as convert
+from archivecolor.photo import containers, exif, profiles
 from archivecolor.photo.page import Page
 
 _CMYK, _CIELAB, _ICCLAB = 5, 8, 9
@@ -65,7 +64,7 @@ def with_metadata(page: Page, tif: tifffile.TiffFile, source: tifffile.TiffPage)
         notes=(*page.notes, *_dropped_tags_note(source)),
     )
     converted = int(source.photometric) in (_CMYK, _CIELAB, _ICCLAB)
-    return page if converted else convert.with_profile(page, _as_bytes(value_of(source, 34675)))
+    return page if converted else profiles.with_profile(page, _as_bytes(value_of(source, 34675)))
 
 
 def value_of(page: tifffile.TiffPage, code: int) -> Any:
