@@ -9,6 +9,7 @@ import statistics
 import subprocess
 import sys
 import tomllib
+from functools import cache
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
@@ -43,6 +44,7 @@ DISTRIBUTIONS = {
 Sources = dict[str, str]
 
 
+@cache
 def sources() -> Sources:
     """Module name -> text, for all of the package."""
     named = {}
@@ -52,7 +54,8 @@ def sources() -> Sources:
     return named
 
 
-def imported(module: str, text: str, is_package: bool) -> set[str]:
+@cache
+def imported(module: str, text: str, is_package: bool) -> frozenset[str]:
     """Every dotted name that a module imports, wherever in it; `from a import b` gives `a.b`."""
     names: set[str] = set()
     for node in ast.walk(ast.parse(text)):
@@ -62,7 +65,7 @@ def imported(module: str, text: str, is_package: bool) -> set[str]:
             above = module.split(".")[: None if is_package and node.level == 1 else -node.level + is_package]
             base = ".".join([*(above if node.level else []), *([node.module] if node.module else [])])
             names |= {f"{base}.{alias.name}" for alias in node.names}
-    return names
+    return frozenset(names)
 
 
 def edges(modules: Sources) -> dict[str, set[str]]:

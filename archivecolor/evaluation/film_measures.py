@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import cv2
 import numpy as np
@@ -28,6 +28,9 @@ from archivecolor.options import FilmOptions
 from archivecolor.pipeline.film.color_film import longest_segment, segment_windows
 from archivecolor.pipeline.film.frame_sink import ColoredSegment
 from archivecolor.pipeline.film.keyframes import STEP, FrameSampler, KeyframeColorizer
+
+if TYPE_CHECKING:
+    from av.video.frame import VideoFrame
 
 LINES = 240
 """Height in pixels at which motion and colours are compared."""
@@ -146,7 +149,7 @@ def colored_frames(
             yield small_rgb(encoder.video_frame(coding, planes))
 
 
-def small_rgb(picture: Any) -> ByteArray:
+def small_rgb(picture: VideoFrame) -> ByteArray:
     """A frame of PyAV as sRGB (h, w, 3), of `LINES` lines at most."""
     rgb = picture.to_ndarray(format="rgb24")
     height = min(LINES, rgb.shape[0])

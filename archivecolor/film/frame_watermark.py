@@ -52,7 +52,7 @@ class FilmWatermark:
         columns = slice(self.columns.start // across, -(-self.columns.stop // across))
         for plane in chroma:
             codes = plane[rows, columns].astype(np.float32)
-            ink = cv2.resize(self.ink, codes.shape[::-1], interpolation=cv2.INTER_AREA)
+            ink = np.asarray(cv2.resize(self.ink, codes.shape[::-1], interpolation=cv2.INTER_AREA), np.float32)
             plane[rows, columns] = np.rint(neutral + (codes - neutral) * watermark.remaining_colour(ink))
         return [luma, *chroma]
 

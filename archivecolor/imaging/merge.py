@@ -12,7 +12,6 @@ from collections.abc import Callable
 from concurrent.futures import Executor
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any
 
 import cv2
 import numpy as np
@@ -20,7 +19,7 @@ import torch
 from torch import Tensor
 
 from archivecolor.imaging import guided_filter, lab, luminance, merge_numba
-from archivecolor.imaging.arrays import FloatArray, Samples
+from archivecolor.imaging.arrays import FloatArray, Samples, SampleType
 
 STRIP_PIXELS = 1 << 16
 """Pixels of a strip on a CPU: few enough for its L* to stay in the caches, enough to be worth a call."""
@@ -138,7 +137,7 @@ def _merge_linear(lightness: Tensor, ab: Tensor) -> tuple[Tensor, Tensor, Tensor
     return _fit_gamut(_rgb_from(xyz), xyz[1]), xyz[1], knee[1]
 
 
-def interleaved(codes: Tensor, dtype: np.dtype[Any]) -> Samples:
+def interleaved(codes: Tensor, dtype: SampleType) -> Samples:
     """Codes (3, h, W) -> samples (h, W, 3), as files hold them."""
     return cv2.merge([plane.astype(dtype, copy=False) for plane in codes.cpu().numpy()])
 

@@ -83,10 +83,11 @@ def _grid(height: int, width: int) -> FloatArray:
     return np.stack([x, y], axis=-1)
 
 
-def _warped(values: Any, places: FloatArray) -> Any:
+def _warped(values: FloatArray, places: FloatArray) -> FloatArray:
     """(h, w) or (h, w, C) looked up at absolute places (h, w, 2)."""
     still: Any = None  # the places are absolute, in one array
-    return cv2.remap(values, places, still, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    warped = cv2.remap(values, places, still, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    return np.asarray(warped, np.float32)
 
 
 def _trust(flow: FloatArray, returning: FloatArray, light: FloatArray, linked_light: FloatArray) -> FloatArray:

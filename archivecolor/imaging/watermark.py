@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
 
 import cv2
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from archivecolor.errors import UsageError
-from archivecolor.imaging.arrays import BoolArray, FloatArray, Samples
+from archivecolor.imaging.arrays import AnyFloatArray, BoolArray, FloatArray, Samples
 from archivecolor.imaging.orientation import to_upright
 
 Box = tuple[slice, slice]
@@ -88,13 +87,13 @@ def outside_mark(height: int, width: int, mark: str, font: Path | None = None, o
     return free
 
 
-def blend(shown: Any, ink: Any) -> Any:
+def blend(shown: AnyFloatArray, ink: AnyFloatArray) -> AnyFloatArray:
     """A strip of a picture (0 to 1) with letters that cover the share `ink` of each pixel, 0 to 1."""
     strip = (1 - _STRIP_COVERS) * shown + _STRIP_COVERS * _STRIP
     return strip * (1 - ink) + ink * _INK
 
 
-def remaining_colour(ink: Any) -> Any:
+def remaining_colour(ink: AnyFloatArray) -> AnyFloatArray:
     """The share of a strip's colour that remains where letters cover `ink` of a pixel, 0 to 1."""
     return (1 - _STRIP_COVERS) * (1 - ink)
 

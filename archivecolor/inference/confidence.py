@@ -9,7 +9,7 @@ review, not to judge a single picture.
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Mapping
 
 import numpy as np
 
@@ -38,7 +38,7 @@ def mirror_disagreement(ab: AnyFloatArray, mirrored: AnyFloatArray, lightness: A
     return mean_difference(ab, mirrored) / np.maximum(lightness.std(axis=(1, 2)), LEAST_CONTRAST)
 
 
-def median_disagreement(numbers: dict[str, Any]) -> float:
+def median_disagreement(numbers: Mapping[str, object]) -> float:
     """The median disagreement from the numbers of a weights card, written by `evaluate --confidence --write-card`.
     Networks differ in it several times over."""
     measured = numbers.get("confidence")

@@ -12,7 +12,6 @@ from dataclasses import asdict
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
 
 from archivecolor import __version__, files
 from archivecolor.options import RunOptions
@@ -56,7 +55,7 @@ def is_sidecar(path: Path) -> bool:
         return False
 
 
-def write_sidecar(out: Path, row: Record, options: RunOptions, made_with: Mapping[str, Any]) -> None:
+def write_sidecar(out: Path, row: Record, options: RunOptions, made_with: Mapping[str, object]) -> None:
     """Writes the sidecar of a finished row, whole or not at all.
 
     Args:
@@ -76,7 +75,7 @@ def write_sidecar(out: Path, row: Record, options: RunOptions, made_with: Mappin
         raise files.write_error(path, error) from error
 
 
-def _text(row: Record, options: RunOptions, made_with: Mapping[str, Any]) -> str:
+def _text(row: Record, options: RunOptions, made_with: Mapping[str, object]) -> str:
     asked = asdict(options)
     for name in _NOT_IN_SIDECARS:
         del asked[name]

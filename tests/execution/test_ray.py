@@ -44,8 +44,8 @@ def options(src: Path, out: Path, ink: Path, **more: Any) -> RunOptions:
     return options_of(src, out, ink, **{"workers": 1, "on": "ray", **more})
 
 
-def drive(asked: RunOptions, observer: Recorder | None = None) -> list[Record]:
-    return drive_of(partial(driver.drive, jobs_per_task=4), asked, observer or Recorder())
+def drive(run_options: RunOptions, observer: Recorder | None = None) -> list[Record]:
+    return drive_of(partial(driver.drive, jobs_per_task=4), run_options, observer or Recorder())
 
 
 def pictures(out: Path) -> dict[str, bytes]:
@@ -113,19 +113,19 @@ def test_an_actor_killed_in_mid_run_costs_nothing_and_nothing_is_there_twice(
 
 
 def _given_out(
-    todo: list[Job], actors: int, asked: RunOptions, monkeypatch: pytest.MonkeyPatch
+    todo: list[Job], actors: int, run_options: RunOptions, monkeypatch: pytest.MonkeyPatch
 ) -> tuple[list[str], dict[int, list[str]]]:
     """The order of outcomes, and by the number of actors what each lane was given."""
     lanes: dict[int, list[str]] = {}
 
-    def lane(ray: Any, job_batches: Any, setup: Any, post: Any, need: Any, size: int) -> Any:
+    def lane(ray: Any, job_batches: Any, setup: Any, manifest: Any, resources: Any, size: int) -> Any:
         lanes.setdefault(size, []).extend(job.name for part in job_batches for job in part)
         for part in job_batches:
             yield from ((job.name, None) for job in part)
 
     monkeypatch.setattr(driver, "_run_on_actors", lane)
     monkeypatch.setattr(driver, "_actor_resources", lambda ray, options: ({}, actors))
-    setup = worker_module.WorkerSetup(asked, "", "", Path(), "")
+    setup = worker_module.WorkerSetup(run_options, "", "", Path(), "")
     return [name for name, _ in driver._outcomes(None, todo, setup, None, 2)], lanes  # type: ignore[arg-type]
 
 
@@ -135,13 +135,13 @@ def test_films_have_actors_of_their_own_or_come_last(
     names = ["1.mkv", "2.png", "3.png", "4.mp4", "5.png"]
     kinds = [SourceKind.PHOTO if name.endswith(".png") else SourceKind.FILM for name in names]
     todo = [Job(src / name, name, out / name, kind) for name, kind in zip(names, kinds, strict=True)]
-    asked = options(src, out, ink)
-    order, _ = _given_out(todo, 1, asked, monkeypatch)
+    run_options = options(src, out, ink)
+    order, _ = _given_out(todo, 1, run_options, monkeypatch)
     assert order == ["2.png", "3.png", "5.png", "1.mkv", "4.mp4"]
-    order, lanes = _given_out(todo, 8, asked, monkeypatch)
+    order, lanes = _given_out(todo, 8, run_options, monkeypatch)
     assert sorted(order) == names
     assert lanes == {2: ["1.mkv", "4.mp4"], 6: ["2.png", "3.png", "5.png"]}
-    _, lanes = _given_out(todo[1:3], 8, asked, monkeypatch)
+    _, lanes = _given_out(todo[1:3], 8, run_options, monkeypatch)
     assert lanes == {8: ["2.png", "3.png"]}, "without films, all of it is for photographs"
 
 
@@ -150,7 +150,7 @@ def test_few_pictures_are_shared_out_among_all_actors(
 ) -> None:
     sizes: list[int] = []
 
-    def lane(ray: Any, job_batches: Any, setup: Any, post: Any, need: Any, size: int) -> Any:
+    def lane(ray: Any, job_batches: Any, setup: Any, manifest: Any, resources: Any, size: int) -> Any:
         sizes.extend(len(part) for part in job_batches)
         yield from ()
 
@@ -216,77 +216,78 @@ def test_a_source_that_a_worker_does_not_see(tmp_path: Path) -> None:
 class Direct:
     """Stands for Ray, and for the handle of an actor, where all are in one process."""
 
-    def __init__(self, ledger: ManifestActor) -> None:
+    def __init__(self, manifest_actor: ManifestActor) -> None:
         self.answer = self
-        self.ledger = ledger
+        self.manifest_actor = manifest_actor
 
-    def remote(self, *given: Any) -> Any:
-        return self.ledger.answer(*given)
+    def remote(self, *arguments: Any) -> Any:
+        return self.manifest_actor.answer(*arguments)
 
     def get(self, answer: Any) -> Any:
         return answer
 
 
 @pytest.fixture
-def ledger(src: Path, out: Path, ink: Path) -> Iterator[ManifestActor]:
+def manifest_actor(src: Path, out: Path, ink: Path) -> Iterator[ManifestActor]:
     made = ManifestActor(options(src, out, ink), str(Path.cwd()))
     made.open()
     yield made
     made.close()
 
 
-def worker(ledger: ManifestActor, monkeypatch: pytest.MonkeyPatch, **setup: Any) -> worker_module.Worker:
-    monkeypatch.setattr(worker_module, "library", lambda: Direct(ledger))
+def worker(manifest_actor: ManifestActor, monkeypatch: pytest.MonkeyPatch, **setup: Any) -> worker_module.Worker:
+    monkeypatch.setattr(worker_module, "library", lambda: Direct(manifest_actor))
     monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
-    given = {
-        "options": ledger.options, "folder": str(Path.cwd()), "lock": ledger.manifest.own_lock,
+    values = {
+        "options": manifest_actor.options, "folder": str(Path.cwd()), "lock": manifest_actor.manifest.own_lock,
         "lock_text": str(os.getpid()), "weights_sha256": "", **setup,
     }  # fmt: skip
-    return worker_module.Worker(worker_module.WorkerSetup(**given), Direct(ledger))
+    return worker_module.Worker(worker_module.WorkerSetup(**values), Direct(manifest_actor))
 
 
 def test_a_picture_that_kills_again_and_again_is_given_up_by_name(
-    src: Path, out: Path, ink: Path, ledger: ManifestActor, monkeypatch: pytest.MonkeyPatch
+    src: Path, out: Path, ink: Path, manifest_actor: ManifestActor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from archivecolor import weights
     from archivecolor.pipeline.jobs import find_jobs
 
     save_grey_tree(src, 4)
-    jobs = find_jobs(ledger.options)
-    able = worker(ledger, monkeypatch, weights_sha256=weights.check(ink).sha256)
+    jobs = find_jobs(manifest_actor.options)
+    able = worker(manifest_actor, monkeypatch, weights_sha256=weights.check(ink).sha256)
     for _ in range(3):
-        ledger.take(jobs[0].name)  # and never let go: its actor died
-    ledger.take(jobs[2].name)
+        manifest_actor.take(jobs[0].name)  # and never let go: its actor died
+    manifest_actor.take(jobs[2].name)
     outcomes = able._color_jobs(jobs)
     assert [name for name, _ in outcomes] == [jobs[i].name for i in (0, 1, 3, 2)], "suspects are last, and alone"
     assert [row.status for _, row in outcomes] == [FAILED, DONE, DONE, DONE]
     assert "3 workers died over it" in outcomes[0][1].reason
-    assert set(ledger.in_hand) == {jobs[0].name}
-    assert ledger.manifest.rows[jobs[1].name].status == STARTED, "before it was written, the manifest knew of it"
-    ledger.stop()
+    assert set(manifest_actor.in_hand) == {jobs[0].name}
+    started = manifest_actor.manifest.rows[jobs[1].name]
+    assert started.status == STARTED, "the manifest knew of it before it was written"
+    manifest_actor.stop()
     assert able._color_jobs(jobs[1:]) == []
 
 
 def test_what_hinders_a_worker_is_its_answer(
-    src: Path, ledger: ManifestActor, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    src: Path, manifest_actor: ManifestActor, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     jobs = [Job(tmp_path / "a.png", "a.png", tmp_path / "a.png")]
-    [(name, fault)] = worker(ledger, monkeypatch)._color_jobs(jobs)
+    [(name, fault)] = worker(manifest_actor, monkeypatch)._color_jobs(jobs)
     assert (name, "are not those of the driver" in str(fault)) == ("a.png", True)
-    [(_, fault)] = worker(ledger, monkeypatch, lock_text="another")._color_jobs(jobs)
+    [(_, fault)] = worker(manifest_actor, monkeypatch, lock_text="another")._color_jobs(jobs)
     assert isinstance(fault, OutputError) and "share it between them" in str(fault)
 
 
-def test_what_the_ledger_refuses_is_raised_where_it_was_asked(
-    out: Path, ledger: ManifestActor, monkeypatch: pytest.MonkeyPatch
+def test_what_the_manifest_actor_refuses_is_raised_where_it_was_asked(
+    out: Path, manifest_actor: ManifestActor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from archivecolor.errors import PictureError
 
     (out / "a.png").write_bytes(b"somebody's")
-    post = ManifestClient(Direct(ledger), Direct(ledger))
+    manifest = ManifestClient(Direct(manifest_actor), Direct(manifest_actor))
     with pytest.raises(PictureError, match="was not made by this program"):
-        post.begin("a.png", "/scans/a.png", out / "a.png")
-    assert post.settled("a.png", "", Identity("", "")) == Settled(False, "colour (new)")
+        manifest.begin("a.png", "/scans/a.png", out / "a.png")
+    assert manifest.settled("a.png", "", Identity("", "")) == Settled(False, "colour (new)")
     assert read_rows(out) == {}
 
 
@@ -295,16 +296,16 @@ def test_the_room_on_a_cluster(src: Path, out: Path, ink: Path) -> None:
         def __init__(self, **has: float) -> None:
             self.cluster_resources = lambda: has
 
-    asked = options(src, out, ink, workers=0)
-    assert driver._actor_resources(Has(CPU=10), asked) == ({"num_cpus": 4}, 2)
-    assert driver._actor_resources(Has(CPU=2), asked) == ({"num_cpus": 2}, 1)
-    assert driver._actor_resources(Has(CPU=16), replace(asked, workers=8)) == ({"num_cpus": 8}, 2)
-    assert driver._actor_resources(Has(CPU=64, GPU=8), asked) == ({"num_cpus": 4}, 16), "--device cpu was asked for"
-    assert driver._actor_resources(Has(CPU=64, GPU=8), replace(asked, device="auto")) == (
+    run_options = options(src, out, ink, workers=0)
+    assert driver._actor_resources(Has(CPU=10), run_options) == ({"num_cpus": 4}, 2)
+    assert driver._actor_resources(Has(CPU=2), run_options) == ({"num_cpus": 2}, 1)
+    assert driver._actor_resources(Has(CPU=16), replace(run_options, workers=8)) == ({"num_cpus": 8}, 2)
+    assert driver._actor_resources(Has(CPU=64, GPU=8), run_options) == ({"num_cpus": 4}, 16), "--device cpu"
+    assert driver._actor_resources(Has(CPU=64, GPU=8), replace(run_options, device="auto")) == (
         {"num_gpus": 1, "num_cpus": 1},
         8,
     )
-    assert driver._actor_resources(Has(CPU=4), replace(asked, device="auto"))[0] == {"num_cpus": 4}
-    assert driver._actor_resources(Has(CPU=4), replace(asked, device="cuda"))[0]["num_gpus"] == 1, (
+    assert driver._actor_resources(Has(CPU=4), replace(run_options, device="auto"))[0] == {"num_cpus": 4}
+    assert driver._actor_resources(Has(CPU=4), replace(run_options, device="cuda"))[0]["num_gpus"] == 1, (
         "it may come up later"
     )

@@ -10,16 +10,21 @@ import socket
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, TypeAlias
 
 from archivecolor.errors import MissingDependencyError, UsageError
+
+RayModule: TypeAlias = Any
+"""Ray, which is imported when it is used and has types of its own making."""
+ActorHandle: TypeAlias = Any
+"""What Ray gives for an actor: its methods have `.remote`."""
 
 _OBJECT_STORE_BYTES = 200 * 1024**2
 """Size of the object store of a Ray that is started here: paths and rows are small."""
 _CONNECT_TIMEOUT_S = 10.0
 
 
-def library() -> Any:
+def library() -> RayModule:
     try:
         ray = importlib.import_module("ray")
         importlib.import_module("ray.data")
@@ -30,7 +35,7 @@ def library() -> Any:
 
 
 @contextmanager
-def connected(ray: Any, address: str) -> Iterator[None]:
+def connected(ray: RayModule, address: str) -> Iterator[None]:
     """Connects to the Ray that this process uses already, else to the one at the address, else to one that is started
     here and ended afterwards.
 

@@ -10,12 +10,12 @@ import threading
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, redirect_stdout
 from pathlib import Path
-from typing import Any, TypeVar, cast
+from typing import TypeVar, cast
 
 from archivecolor import provenance, weights
 from archivecolor.errors import ArchivecolorError
 from archivecolor.execution import log
-from archivecolor.execution.ray.connect import connected, library
+from archivecolor.execution.ray.connect import RayModule, connected, library
 from archivecolor.execution.ray.manifest_actor import ManifestActor, ManifestClient
 from archivecolor.execution.ray.worker import Outcome, Worker, WorkerSetup
 from archivecolor.options import RunOptions
@@ -63,29 +63,31 @@ def drive(options: RunOptions, observer: RunObserver, jobs_per_task: int = JOBS_
         here = ray.util.scheduling_strategies.NodeAffinitySchedulingStrategy(
             ray.get_runtime_context().get_node_id(), soft=False
         )
-        ledger = (
+        manifest_actor = (
             ray.remote(ManifestActor).options(num_cpus=0, scheduling_strategy=here).remote(options, str(Path.cwd()))
         )
-        post = ManifestClient(ray, ledger)
+        manifest = ManifestClient(ray, manifest_actor)
         try:
-            lock, lock_text = post.ask("open")
+            lock, lock_text = manifest.ask("open")
             if not options.overwrite:
                 for part in _chunks(todo, 10_000):
-                    post.ask("refuse_another_collection", {job.name: job.source for job in part})
-            with _stop_forwarded(observer, post):
+                    manifest.ask("refuse_another_collection", {job.name: job.source for job in part})
+            with _stop_forwarded(observer, manifest):
                 setup = WorkerSetup(options, str(Path.cwd()), card.sha256, lock, lock_text, log.level())
-                _follow(_outcomes(ray, todo, setup, post, jobs_per_task), post, observer, len(todo))
-            post.ask("close")
+                _follow(_outcomes(ray, todo, setup, manifest, jobs_per_task), manifest, observer, len(todo))
+            manifest.ask("close")
         except ray.exceptions.RayError as error:
             told = str(error).strip().splitlines() or [type(error).__name__]
             raise ArchivecolorError(f"Ray gave up ({told[-1]}); the same command resumes the run") from error
         finally:
-            ray.kill(ledger)
+            ray.kill(manifest_actor)
     rows = provenance.known_rows(options.out, options.shard)
     return provenance.totals(rows[job.name] for job in todo if job.name in rows)
 
 
-def _follow(outcomes: Iterator[tuple[str, Outcome]], post: ManifestClient, observer: RunObserver, total: int) -> None:
+def _follow(
+    outcomes: Iterator[tuple[str, Outcome]], manifest: ManifestClient, observer: RunObserver, total: int
+) -> None:
     """Records each outcome. When the output folder cannot be written, the run stops after the jobs in work.
 
     Raises:
@@ -95,22 +97,22 @@ def _follow(outcomes: Iterator[tuple[str, Outcome]], post: ManifestClient, obser
     for name, outcome in outcomes:
         if isinstance(outcome, ArchivecolorError):
             broken = broken or outcome
-            post.ask("stop")
+            manifest.ask("stop")
             continue
         if outcome:
-            post.ask("append", outcome)
+            manifest.ask("append", outcome)
         observer.picture_finished(name, outcome, total)
     if broken:
-        post.ask("close")
+        manifest.ask("close")
         raise broken
 
 
 def _outcomes(
-    ray: Any, todo: list[Job], setup: WorkerSetup, post: ManifestClient, jobs_per_task: int
+    ray: RayModule, todo: list[Job], setup: WorkerSetup, manifest: ManifestClient, jobs_per_task: int
 ) -> Iterator[tuple[str, Outcome]]:
     """Yields each job's outcome, as soon as its batch is done. Films have actors of their own, so that photographs do
     not wait for hours of film; where there is only one actor, films come last."""
-    need, actors = _actor_resources(ray, setup.options)
+    resources, actors = _actor_resources(ray, setup.options)
     films = [job for job in todo if job.kind.is_film]
     among = set(films)
     left = [job for job in todo if job not in among]
@@ -119,7 +121,7 @@ def _outcomes(
     of_films = max(1, actors // _ACTORS_PER_FILM_ACTOR)
 
     def lane(job_batches: Iterable[list[Job]], size: int) -> Iterator[tuple[str, Outcome]]:
-        return _run_on_actors(ray, list(job_batches), setup, post, need, size)
+        return _run_on_actors(ray, list(job_batches), setup, manifest, resources, size)
 
     one_by_one = [[job] for job in films]
     if not films or len(films) == len(todo) or actors == 1:
@@ -129,21 +131,26 @@ def _outcomes(
 
 
 def _run_on_actors(
-    ray: Any,
+    ray: RayModule,
     job_batches: list[list[Job]],
     setup: WorkerSetup,
-    post: ManifestClient,
-    need: dict[str, float],
+    manifest: ManifestClient,
+    resources: dict[str, float],
     actors: int,
 ) -> Iterator[tuple[str, Outcome]]:
     for wave in _chunks([{"job_batch": pickle.dumps(jobs)} for jobs in job_batches], _TASKS_AT_A_TIME):
-        if post.ask("is_stopped"):
+        if manifest.ask("is_stopped"):
             return
         pool = ray.data.ActorPoolStrategy(
             min_size=1, initial_size=actors, max_size=None, max_tasks_in_flight_per_actor=_TASKS_PER_ACTOR
         )
         done = ray.data.from_items(wave, override_num_blocks=len(wave)).map_batches(
-            Worker, fn_constructor_args=(setup, post.ledger), batch_size=1, batch_format="numpy", compute=pool, **need
+            Worker,
+            fn_constructor_args=(setup, manifest.actor),
+            batch_size=1,
+            batch_format="numpy",
+            compute=pool,
+            **resources,
         )
         for batch in done.iter_batches(batch_size=None, batch_format="numpy", prefetch_batches=0):
             for answer in batch["outcomes"]:
@@ -178,7 +185,7 @@ def _interleaved(*streams: Iterator[_T]) -> Iterator[_T]:
             left -= 1
 
 
-def _actor_resources(ray: Any, options: RunOptions) -> tuple[dict[str, float], int]:
+def _actor_resources(ray: RayModule, options: RunOptions) -> tuple[dict[str, float], int]:
     """The resources of one actor, and how many actors the cluster has resources for now; it may grow later."""
     has = ray.cluster_resources()
     if options.device.startswith("cuda") or (options.device == "auto" and has.get("GPU", 0) >= 1):
@@ -189,17 +196,17 @@ def _actor_resources(ray: Any, options: RunOptions) -> tuple[dict[str, float], i
 
 
 @contextmanager
-def _stop_forwarded(observer: RunObserver, post: ManifestClient) -> Iterator[None]:
+def _stop_forwarded(observer: RunObserver, manifest: ManifestClient) -> Iterator[None]:
     """Forwards a requested stop to the actors, also while the driver waits for their outcomes."""
     over = threading.Event()
 
     if observer.stop_requested():
-        post.ask("stop")
+        manifest.ask("stop")
 
     def listen() -> None:
         while not over.wait(_POLL_S):
             if observer.stop_requested():
-                post.ask("stop")
+                manifest.ask("stop")
                 return
 
     thread = threading.Thread(target=listen, name="archivecolor-stop", daemon=True)

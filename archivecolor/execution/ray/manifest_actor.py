@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from archivecolor.errors import ArchivecolorError
+from archivecolor.execution.ray.connect import ActorHandle, RayModule
 from archivecolor.options import RunOptions
 from archivecolor.provenance import Identity, Manifest, Record, Settled
 
@@ -68,10 +69,10 @@ class ManifestActor:
     def is_stopped(self) -> bool:
         return self.stopped
 
-    def answer(self, method: str, *given: Any) -> tuple[Any, ArchivecolorError | None]:
+    def answer(self, method: str, *arguments: Any) -> tuple[Any, ArchivecolorError | None]:
         """What a method returns, and the error of ours that it raises."""
         try:
-            return getattr(self, method)(*given), None
+            return getattr(self, method)(*arguments), None
         except ArchivecolorError as error:
             return None, error
 
@@ -79,12 +80,12 @@ class ManifestActor:
 class ManifestClient:
     """A `provenance.ManifestWriter` for workers: it forwards each call to the manifest actor."""
 
-    def __init__(self, ray: Any, ledger: Any) -> None:
-        self.ray, self.ledger = ray, ledger
+    def __init__(self, ray: RayModule, actor: ActorHandle) -> None:
+        self.ray, self.actor = ray, actor
 
-    def ask(self, method: str, *given: Any) -> Any:
-        """Calls a method of the ledger and waits for its answer; errors of ours are raised here."""
-        answer, error = self.ray.get(self.ledger.answer.remote(method, *given))
+    def ask(self, method: str, *arguments: Any) -> Any:
+        """Calls a method of the manifest actor and waits for its answer; errors of ours are raised here."""
+        answer, error = self.ray.get(self.actor.answer.remote(method, *arguments))
         if error:
             raise error
         return answer

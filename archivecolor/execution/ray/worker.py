@@ -7,16 +7,17 @@ import os
 import pickle
 import socket
 import time
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from archivecolor.errors import ArchivecolorError, OutputError, WeightsError
 from archivecolor.execution import log
-from archivecolor.execution.ray.connect import library
+from archivecolor.execution.ray.connect import ActorHandle, library
 from archivecolor.execution.ray.manifest_actor import ManifestClient
+from archivecolor.imaging.arrays import Samples
 from archivecolor.inference import malloc
 from archivecolor.inference.colorizer import Colorizer
 from archivecolor.options import RunOptions
@@ -51,10 +52,10 @@ class Worker:
     What hinders it on its machine is its answer to everything, so that the run ends by saying so.
     """
 
-    def __init__(self, setup: WorkerSetup, ledger: Any) -> None:
+    def __init__(self, setup: WorkerSetup, manifest_actor: ActorHandle) -> None:
         malloc.keep_freed_memory()
-        self.post = ManifestClient(library(), ledger)
-        self.observer = ActorObserver(self.post)
+        self.manifest = ManifestClient(library(), manifest_actor)
+        self.observer = ActorObserver(self.manifest)
         self.options, self.fault, self.log_level = setup.options, None, setup.log_level
         if self.options.device.startswith("cuda"):  # of those of the machine, Ray shows an actor its own alone
             self.options = replace(self.options, device="cuda")
@@ -63,14 +64,14 @@ class Worker:
             os.environ["LOKY_MAX_CPU_COUNT"] = cores
         try:
             check_shared_output(setup.folder, setup.lock, setup.lock_text)
-            asked = self.options
-            self.colorizer = Colorizer(asked.model, asked)
+            requested = self.options
+            self.colorizer = Colorizer(requested.model, requested)
             if self.colorizer.card.sha256 != setup.weights_sha256:
-                raise WeightsError(f"{socket.gethostname()}: its weights {asked.model} are not those of the driver")
+                raise WeightsError(f"{socket.gethostname()}: its weights {requested.model} are not those of the driver")
         except ArchivecolorError as error:
             self.fault = type(error)(f"{socket.gethostname()}: {error}")
 
-    def __call__(self, batch: dict[str, Any]) -> dict[str, Any]:
+    def __call__(self, batch: Mapping[str, Iterable[bytes]]) -> dict[str, Samples]:
         """Batches of jobs -> their outcomes, and the log records that were made meanwhile."""
         done = []
         for job_batch in batch["job_batch"]:
@@ -83,31 +84,31 @@ class Worker:
         if self.fault:
             return [(jobs[0].name, self.fault)]
         self.observer.ask()
-        deaths = self.post.ask("deaths", [job.name for job in jobs])
+        deaths = self.manifest.ask("deaths", [job.name for job in jobs])
         done: list[tuple[str, Outcome]] = [
             (job.name, _given_up_row(job)) for job in jobs if deaths.get(job.name, 0) >= _MOST_DEATHS
         ]
         new = [job for job in jobs if job.name not in deaths]
         suspects = [job for job in jobs if 0 < deaths.get(job.name, 0) < _MOST_DEATHS]
         for part, options in ((new, self.options), (suspects, replace(self.options, workers=1))):
-            for job, outcome in work(part, self.colorizer, options, self.post, self.observer):
-                self.post.ask("let_go", job.name)
+            for job, outcome in work(part, self.colorizer, options, self.manifest, self.observer):
+                self.manifest.ask("let_go", job.name)
                 done.append((job.name, with_host_reason(job, outcome)))
         return done
 
 
 class ActorObserver(RunObserver):
-    """Tells the ledger which pictures one actor has started, and learns from it whether to stop."""
+    """Tells the manifest actor which pictures one actor has started, and learns from it whether to stop."""
 
-    def __init__(self, ledger: ManifestClient) -> None:
-        self.ledger, self.stopped, self.asked_at = ledger, False, 0.0
+    def __init__(self, manifest: ManifestClient) -> None:
+        self.manifest, self.stopped, self.asked_at = manifest, False, 0.0
 
     def ask(self) -> None:
-        """Asks the ledger now whether to stop."""
-        self.stopped, self.asked_at = bool(self.ledger.ask("is_stopped")), time.monotonic()
+        """Asks the manifest actor now whether to stop."""
+        self.stopped, self.asked_at = bool(self.manifest.ask("is_stopped")), time.monotonic()
 
     def picture_started(self, name: str) -> None:
-        self.stopped = self.ledger.ask("take", name)
+        self.stopped = self.manifest.ask("take", name)
 
     def stop_requested(self) -> bool:
         """Films call this at every frame, so the manifest's actor is asked only once a second."""
