@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import cv2
 import numpy as np
@@ -22,15 +22,13 @@ from archivecolor.film.header import ContainerFilm, open_film
 from archivecolor.film.read import FrameReader
 from archivecolor.film.survey import Survey, survey_frames
 from archivecolor.imaging import lab, metrics
-from archivecolor.imaging.arrays import BoolArray, ByteArray, DoubleArray, FloatArray
+from archivecolor.imaging.arrays import BoolArray, ByteArray, DoubleArray, FloatArray, Samples
+from archivecolor.imaging.resize import resize
 from archivecolor.inference.colorizer import Colorizer
 from archivecolor.options import FilmOptions
 from archivecolor.pipeline.film.color_film import longest_segment, segment_windows
 from archivecolor.pipeline.film.frame_sink import ColoredSegment
 from archivecolor.pipeline.film.keyframes import STEP, FrameSampler, KeyframeColorizer
-
-if TYPE_CHECKING:
-    from av.video.frame import VideoFrame
 
 LINES = 240
 """Height in pixels at which motion and colours are compared."""
@@ -146,16 +144,13 @@ def colored_frames(
         chroma, state = keyframes.colorize(segment, thumbnails, state)
         scores.keyframes += keyframes.stats.keyframes
         for _, planes in ColoredSegment(frames, thumbnails, [ab * strength for ab in chroma]).planes(coding):
-            yield small_rgb(encoder.video_frame(coding, planes))
+            yield reduced(encoder.video_frame(coding, planes).to_ndarray(format="rgb24"))
 
 
-def small_rgb(picture: VideoFrame) -> ByteArray:
-    """A frame of PyAV as sRGB (h, w, 3), of `LINES` lines at most."""
-    rgb = picture.to_ndarray(format="rgb24")
+def reduced(rgb: Samples) -> ByteArray:
+    """sRGB (h, w, 3), reduced to `LINES` lines at most."""
     height = min(LINES, rgb.shape[0])
-    return np.asarray(
-        cv2.resize(rgb, (round(rgb.shape[1] * height / rgb.shape[0]), height), interpolation=cv2.INTER_AREA)
-    )
+    return resize(rgb, height, round(rgb.shape[1] * height / rgb.shape[0]))
 
 
 def evaluate_film(
@@ -185,7 +180,7 @@ def evaluate_film(
     before: ByteArray | None = None
     for frame in FrameReader(film):
         progress("frames", frame.index, len(survey.pts))
-        truth = small_rgb(frame.picture) if frame.picture is not None else None
+        truth = reduced(frame.picture.to_ndarray(format="rgb24")) if frame.picture is not None else None
         pictures = {name: next(frames) for name, frames in colored.items()}
         if truth is None:
             continue
