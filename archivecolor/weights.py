@@ -16,6 +16,7 @@ from archivecolor import files
 from archivecolor.errors import WeightsError
 from archivecolor.options import DEFAULT_MODEL as DEFAULT_MODEL
 from archivecolor.options import require
+from archivecolor.options.table import did_you_mean
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -78,8 +79,8 @@ def find(model: str) -> Path:
             return folder
     names = ", ".join(path.name for path in available()) or "none"
     raise WeightsError(
-        f"no weights called {model!r}: neither shipped ({names}) nor a folder with {CARD} in it; "
-        "`archivecolor weights` lists what there is"
+        f"no weights called {model!r}: neither shipped ({names}) nor a folder with {CARD} in it"
+        f"{did_you_mean(model, [path.name for path in available()]) or '; `archivecolor weights` lists what there is'}"
     )
 
 

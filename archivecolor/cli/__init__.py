@@ -9,12 +9,14 @@ import importlib
 import logging
 import sys
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Annotated, Any, NoReturn
 
 import typer
 from typer.core import TyperGroup
 
-from archivecolor.errors import ArchivecolorError
+from archivecolor import __version__
+from archivecolor.cli.help import GroupedCommand
+from archivecolor.errors import ArchivecolorError, MissingDependencyError
 from archivecolor.execution import log
 
 VERBS = {
@@ -47,7 +49,7 @@ class _Commands(Mapping[str, Any]):
             verb = getattr(module, "app", None)
             if verb is None:
                 verb = typer.Typer(add_completion=False, rich_markup_mode=None)
-                verb.command(name)(getattr(module, name))
+                verb.command(name, cls=GroupedCommand)(getattr(module, name))
             self._loaded[name] = typer.main.get_command(verb)
             self._loaded[name].name = name
         return self._loaded[name]
@@ -75,13 +77,32 @@ class _Verbs(TyperGroup):
 
 
 app = typer.Typer(
-    cls=_Verbs, add_completion=True, no_args_is_help=True, pretty_exceptions_enable=False, rich_markup_mode=None
+    cls=_Verbs,
+    add_completion=True,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"]},
 )
 
 
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"archivecolor {__version__}")
+        raise typer.Exit
+
+
 @app.callback()
-def _app() -> None:
+def _app(
+    version: Annotated[
+        bool, typer.Option("--version", "-V", help="Print the version.", is_eager=True, callback=_print_version)
+    ] = False,
+) -> None:
     """Colorizes whole collections of old photographs, keeping every scan's luminance exactly."""
+
+
+_OPTIONAL = {"skimage": "evaluate", "matplotlib": "train"}
+"""Packages that some verbs need, and the extras that bring them. Others say so where they are imported."""
 
 
 def main() -> None:
@@ -91,8 +112,18 @@ def main() -> None:
     except ArchivecolorError as error:
         sys.stderr.write(f"archivecolor: {error}\n")
         raise SystemExit(error.exit_code) from None
+    except ModuleNotFoundError as error:
+        extra = _OPTIONAL.get((error.name or "").partition(".")[0])
+        if extra is None:
+            _end_unexpectedly(error)
+        sys.stderr.write(f"archivecolor: needs a package: pip install 'archivecolor[{extra}]'\n")
+        raise SystemExit(MissingDependencyError.exit_code) from None
     except Exception as error:
-        logging.getLogger(__name__).critical("unexpected error", exc_info=error)
-        reason = f"unexpected {type(error).__name__}: {error}; please report this ({log.traceback_hint()})"
-        sys.stderr.write(f"archivecolor: {reason}\n")
-        raise SystemExit(1) from None
+        _end_unexpectedly(error)
+
+
+def _end_unexpectedly(error: Exception) -> NoReturn:
+    logging.getLogger(__name__).critical("unexpected error", exc_info=error)
+    reason = f"unexpected {type(error).__name__}: {error}; please report this ({log.traceback_hint()})"
+    sys.stderr.write(f"archivecolor: {reason}\n")
+    raise SystemExit(1) from None

@@ -12,7 +12,7 @@ from archivecolor.cli.console import progress_bar
 
 def bag(
     folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="The --out of a finished run.")],
-    out: Annotated[Path, typer.Option(help="The bag to make; must not exist.")],
+    out: Annotated[Path, typer.Option("--out", "-o", help="The bag to make; must not exist.")],
     organization: Annotated[str, typer.Option(help="For Source-Organization in bag-info.txt.")] = "",
 ) -> None:
     """Copy a finished folder into a BagIt bag with a PREMIS event for each picture; FOLDER stays as it is.

@@ -11,6 +11,7 @@ from typing import Annotated, Any, Optional, get_args
 
 import typer
 
+from archivecolor.cli.help import show_all
 from archivecolor.options import Options, build, leaves
 from archivecolor.options.table import Leaf
 
@@ -25,12 +26,25 @@ def takes_options(*tables: type[Options]) -> Callable[[Callable[..., None]], Cal
             verb(*(build(table, values) for table in tables))
 
         parameters = [_parameter(leaf) for table in tables for leaf in leaves(table)]
+        if any(leaf.option.rare for table in tables for leaf in leaves(table)):
+            parameters.append(_HELP_ALL)
         command.tables = tables  # type: ignore[attr-defined]
         command.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
         command.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
         return command
 
     return decorate
+
+
+_HELP_ALL = inspect.Parameter(
+    "help_all",
+    inspect.Parameter.KEYWORD_ONLY,
+    default=False,
+    annotation=Annotated[
+        bool,
+        typer.Option("--help-all", is_eager=True, callback=show_all, help="Show every option, the rare ones too."),
+    ],
+)
 
 
 def _parameter(leaf: Leaf) -> inspect.Parameter:
@@ -61,6 +75,7 @@ def _default(leaf: Leaf) -> Any:
 
 def _info(leaf: Leaf) -> Any:
     option, choices = leaf.option, [str(choice.value) for choice in leaf.choices or ()]
+    suggested = bool(choices) or leaf.flag in _SUGGESTED
     if option.positional:
         return typer.Argument(metavar=option.metavar or None, help=option.help)
     flag = f"{leaf.flag}/--no-{leaf.flag.removeprefix('--')}" if leaf.default is True else leaf.flag
@@ -71,12 +86,28 @@ def _info(leaf: Leaf) -> Any:
         metavar=option.metavar or "|".join(choices) or None,
         help=f"{option.help}{listed}",
         count=option.counted,
-        autocompletion=_completion(choices) if choices else None,
+        hidden=option.rare,
+        rich_help_panel=leaf.heading or None,
+        autocompletion=_completion(lambda: choices or _SUGGESTED[leaf.flag]()) if suggested else None,
     )
 
 
-def _completion(choices: list[str]) -> Callable[[str], list[str]]:
+def _completion(choices: Callable[[], list[str]]) -> Callable[[str], list[str]]:
     def complete(incomplete: str) -> list[str]:
-        return [choice for choice in choices if choice.startswith(incomplete)]
+        return [choice for choice in choices() if choice.startswith(incomplete.lower())]
 
     return complete
+
+
+def _models() -> list[str]:
+    from archivecolor import weights
+
+    return [folder.name for folder in weights.available()]
+
+
+_SUGGESTED: dict[str, Callable[[], list[str]]] = {
+    "--model": _models,
+    "--from": _models,
+    "--device": lambda: ["auto", "cpu", "cuda"],
+}
+"""Flags that take any text, and the values that shell completion offers for them."""

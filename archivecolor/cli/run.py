@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 from archivecolor.cli.console import catch_interrupts
 from archivecolor.cli.from_options import takes_options
@@ -15,6 +15,8 @@ from archivecolor.options import Option, Options, Place, ReferenceOptions, RunOp
 class DisplayOptions(Options):
     """What a run prints."""
 
+    HEADING: ClassVar[str] = "What is said"
+
     dry_run: Annotated[bool, Option("Print what would be done; write nothing.")] = False
     as_json: Annotated[bool, Option("One JSON line per picture on stdout.", flag="--json")] = False
     quiet: Annotated[bool, Option("No progress bar and no summary.", short="-q")] = False
@@ -22,7 +24,8 @@ class DisplayOptions(Options):
         int, Option("A line for every picture; -vv: details and tracebacks.", short="-v", counted=True)
     ] = 0
     log_file: Annotated[
-        Path | None, Option("Append every message, and the traceback of every error, to this file.")
+        Path | None,
+        Option("Append every message, and the traceback of every error, to this file.", rare=True),
     ] = None
 
 

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 from archivecolor.errors import UsageError
 from archivecolor.options.require import require
-from archivecolor.options.table import Digest, Option, Options, between
+from archivecolor.options.table import Choice, Digest, Option, Options, between
 
 
-class Tiles(StrEnum):
+class Tiles(Choice):
     AUTO = "auto"
     ALWAYS = "always"
     NEVER = "never"
@@ -72,8 +71,11 @@ class Palette:
 class ColorOptions(Options):
     """What decides the colours of a picture, besides the weights."""
 
+    HEADING: ClassVar[str] = "Colours"
+
     size: Annotated[
-        int, Option("The network sees about SIZE x SIZE pixels.", check=between(64, 2048), digest=Digest.BOTH)
+        int,
+        Option("The network sees about SIZE x SIZE pixels.", check=between(64, 2048), digest=Digest.BOTH, rare=True),
     ] = 256
     strength: Annotated[float, Option("Multiplies the chroma, 0 to 2.", check=between(0, 2), digest=Digest.BOTH)] = 1.0
     tiles: Annotated[
@@ -81,6 +83,7 @@ class ColorOptions(Options):
         Option(
             "Whether overlapping tiles are coloured one by one; auto: for panoramas and rich detail.",
             digest=Digest.PHOTO,
+            rare=True,
         ),
     ] = Tiles.AUTO
     palette: Palette | None = None
@@ -100,6 +103,7 @@ class ColorOptions(Options):
             "Colour the mirror image too, and average both: steadier colours, twice the network's time.",
             digest=Digest.PHOTO,
             digest_only_if_changed=True,
+            rare=True,
         ),
     ] = False
 
@@ -122,7 +126,9 @@ class ColorOptions(Options):
 class ReferenceOptions(Options):
     """A reference picture, before its palette is measured."""
 
+    HEADING: ClassVar[str] = "Colours"
+
     palette: Annotated[Path | None, Option("Colour photograph; the pictures' colours are moved towards its.")] = None
     palette_strength: Annotated[
-        float, Option("How far colours move towards those of --palette, 0 to 1.", check=between(0, 1))
+        float, Option("How far colours move towards those of --palette, 0 to 1.", check=between(0, 1), rare=True)
     ] = 0.7

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 from archivecolor.options.require import require
 from archivecolor.options.table import Digest, Option, Options
@@ -46,12 +46,15 @@ OTHER_SOURCE_TYPES = (
 class Disclosure(Options):
     """How an output states that its colour was added."""
 
+    HEADING: ClassVar[str] = "Disclosure"
+
     source_type: Annotated[
         SourceType,
         Option(
             "IPTC's term for the outputs, for example algorithmicallyEnhanced.",
             flag="--digital-source-type",
             metavar="TERM",
+            rare=True,
             digest=Digest.BOTH,
         ),
     ] = SourceType.COMPOSITE_WITH_TRAINED_ALGORITHMIC_MEDIA
@@ -59,9 +62,9 @@ class Disclosure(Options):
         str,
         Option("Burn a small line of text into a corner; auto: the usual words.", metavar="TEXT", digest=Digest.PHOTO),
     ] = ""
-    mark_font: Annotated[Path | None, Option("TrueType or OpenType font for --mark, for letters beyond English.")] = (
-        None
-    )
+    mark_font: Annotated[
+        Path | None, Option("TrueType or OpenType font for --mark, for letters beyond English.", rare=True)
+    ] = None
     sidecar: Annotated[
         bool, Option("Write NAME.json beside each output, with everything that is needed to make it again.")
     ] = True

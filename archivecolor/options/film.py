@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from enum import StrEnum
 from fractions import Fraction
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 from archivecolor.options.require import require
-from archivecolor.options.table import Digest, Option, Options, between
+from archivecolor.options.table import Choice, Digest, Option, Options, between
 
 
-class Codec(StrEnum):
+class Codec(Choice):
     AUTO = "auto"
     H264 = "h264"
     H265 = "h265"
@@ -29,12 +28,12 @@ STILL_CODECS = (Codec.DPX, Codec.TIFF, Codec.PNG)
 """These write one file for each frame."""
 
 
-class OnBadFrame(StrEnum):
+class OnBadFrame(Choice):
     REPEAT = "repeat"
     GREY = "grey"
 
 
-class DpxCurve(StrEnum):
+class DpxCurve(Choice):
     AUTO = "auto"
     LOG = "log"
     LINEAR = "linear"
@@ -44,6 +43,8 @@ class DpxCurve(StrEnum):
 @dataclass(frozen=True, kw_only=True)
 class FilmOptions(Options):
     """What decides how a film is coloured and written, besides `ColorOptions`."""
+
+    HEADING: ClassVar[str] = "Films"
 
     codec: Annotated[
         Codec,
@@ -63,6 +64,7 @@ class FilmOptions(Options):
         Option(
             "How steady a film's colours are over time: 0 colours each frame by itself, 1 smooths along all motion.",
             check=between(0, 1),
+            rare=True,
             digest=Digest.FILM,
         ),
     ] = 1.0
@@ -71,16 +73,21 @@ class FilmOptions(Options):
         Option(
             "N: the network sees every Nth frame; auto: as few as keep the measured colour error under the limit.",
             metavar="auto|N",
+            rare=True,
             digest=Digest.FILM,
         ),
     ] = "auto"
     cuts: Annotated[
         Path | None,
-        Option("Text file with the first frame of each shot; without it, cuts are detected.", digest=Digest.FILM),
+        Option(
+            "Text file with the first frame of each shot; without it, cuts are detected.", rare=True, digest=Digest.FILM
+        ),
     ] = None
     on_bad_frame: Annotated[
         OnBadFrame,
-        Option("What replaces a frame that cannot be decoded: the last good frame, or grey.", digest=Digest.FILM),
+        Option(
+            "What replaces a frame that cannot be decoded: the last good frame, or grey.", rare=True, digest=Digest.FILM
+        ),
     ] = OnBadFrame.REPEAT
     fps: Annotated[
         str,
@@ -99,6 +106,7 @@ class FilmOptions(Options):
         DpxCurve,
         Option(
             "What DPX codes stand for: printing density (log), light (linear) or video; auto: what the headers say.",
+            rare=True,
             digest=Digest.FILM,
             digest_only_if_changed=True,
         ),
@@ -107,6 +115,7 @@ class FilmOptions(Options):
         bool,
         Option(
             "Make interlaced films progressive; without it, they stay interlaced.",
+            rare=True,
             digest=Digest.FILM,
             digest_only_if_changed=True,
         ),

@@ -17,7 +17,7 @@ class CandidateOptions(DeviceOptions):
     """Which colourings of a picture to show side by side."""
 
     picture: Annotated[Path, Option("The picture to colour in several ways.", metavar="PICTURE", positional=True)]
-    out: Annotated[Path, Option("PNG to draw.", check=ends_in(".png"))]
+    out: Annotated[Path, Option("PNG to draw.", short="-o", check=ends_in(".png"))]
     models: Annotated[
         tuple[str, ...], Option("Weights by name or folder. May be repeated.", flag="--model", metavar="MODEL")
     ] = ("lite", "resnet18")

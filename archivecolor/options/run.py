@@ -6,30 +6,37 @@ import hashlib
 import json
 import re
 from dataclasses import dataclass
-from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 from archivecolor.errors import UsageError
 from archivecolor.options.compute import ColorizerOptions
 from archivecolor.options.disclosure import Disclosure
 from archivecolor.options.film import Codec, FilmOptions
 from archivecolor.options.require import require
-from archivecolor.options.table import Digest, Option, above, at_least, between
+from archivecolor.options.table import Choice, Digest, Option, above, at_least, between
 
 DEFAULT_MODEL = "lite"
 """The weights of `run` on every device. This becomes `resnet18` when its numbers are at least as good."""
 
 
-class OutputFormat(StrEnum):
+class OutputFormat(Choice):
     SAME = "same"
     JPEG = "jpeg"
     PNG = "png"
     TIFF = "tiff"
     WEBP = "webp"
 
+    @classmethod
+    def _missing_(cls, value: object) -> OutputFormat | None:
+        """`jpg` and `tif`, as files are called, are known too."""
+        short = {"jpg": cls.JPEG, "tif": cls.TIFF}
+        return (
+            short.get(value.lower()) if isinstance(value, str) and value.lower() in short else super()._missing_(value)
+        )
 
-class Place(StrEnum):
+
+class Place(Choice):
     LOCAL = "local"
     RAY = "ray"
 
@@ -82,46 +89,79 @@ class Strips:
 class RunOptions(ColorizerOptions):
     """One run over a collection."""
 
+    HEADING: ClassVar[str] = "What"
+
     inputs: Annotated[
         tuple[str, ...],
         Option(
-            "Files, folders, patterns (*.tif, frame_%06d.dpx), @list.txt, or - for a list on stdin.",
+            "Files, folders, patterns (*.tif, frame_%06d.dpx), @list.txt, or - for a list or a picture on stdin.",
             metavar="INPUT...",
             positional=True,
         ),
     ]
-    out: Annotated[Path, Option("Folder for the coloured tree and its manifest.jsonl.")]
-    model: Annotated[str, Option("Weights: lite, resnet18, or a folder.")] = DEFAULT_MODEL
+    out: Annotated[
+        Path,
+        Option(
+            "Folder for the coloured tree and its manifest.jsonl; for one picture also a file, or - for stdout.",
+            short="-o",
+        ),
+    ]
+    model: Annotated[str, Option("Weights: lite, slim, resnet18, or a folder.", metavar="NAME", heading="Colours")] = (
+        DEFAULT_MODEL
+    )
     device: Annotated[
         str,
-        Option("auto, cpu, cuda or cuda:N; several with commas between them: one process for each.", metavar="DEVICE"),
+        Option(
+            "auto, cpu, cuda or cuda:N; several with commas between them: one process for each.",
+            metavar="DEVICE",
+            heading="Machines",
+        ),
     ] = "auto"
     """Only the command line starts several processes (`multi_device.drive`); `runner.drive` takes one device."""
     workers: Annotated[
-        int, Option("Threads that read, merge and write; 0: one more than there are cores.", check=at_least(0))
+        int,
+        Option(
+            "Threads that read, merge and write; 0: one more than there are cores.",
+            check=at_least(0),
+            heading="Machines",
+        ),
     ] = 0
-    format: Annotated[OutputFormat, Option("Format of the outputs.", digest=Digest.PHOTO)] = OutputFormat.SAME
+    format: Annotated[OutputFormat, Option("Format of the outputs.", digest=Digest.PHOTO, heading="Photographs")] = (
+        OutputFormat.SAME
+    )
     quality: Annotated[
-        int, Option("Quality of JPEG and WebP, 1 to 100.", check=between(1, 100), digest=Digest.PHOTO)
+        int,
+        Option(
+            "Quality of JPEG and WebP, 1 to 100.", check=between(1, 100), digest=Digest.PHOTO, heading="Photographs"
+        ),
     ] = 95
     suffix: Annotated[
-        str, Option("Added to the stem of every output's name, for example _color.", digest=Digest.BOTH)
+        str, Option("Added to the stem of every output's name, for example _color.", digest=Digest.BOTH, rare=True)
     ] = ""
     recolor: Annotated[bool, Option("Also colour pictures that are in colour already.", digest=Digest.BOTH)] = False
-    overwrite: Annotated[bool, Option("Colour everything again, and replace files that this program did not make.")] = (
-        False
-    )
+    overwrite: Annotated[
+        bool, Option("Colour everything again, and replace files that this program did not make.", rare=True)
+    ] = False
     shard: Annotated[
         Shard | None,
         Option(
             "Colour only the I-th of N shares; other machines take the others, then run manifest merge.",
             metavar="I/N",
+            heading="Machines",
+            rare=True,
             parse=parse_shard,
         ),
     ] = None
-    on: Annotated[Place, Option("Where to run: local is this machine, ray a Ray cluster.")] = Place.LOCAL
+    on: Annotated[
+        Place, Option("Where to run: local is this machine, ray a Ray cluster.", heading="Machines", rare=True)
+    ] = Place.LOCAL
     address: Annotated[
-        str, Option("Address of the Ray cluster, or auto; without it, a cluster is started on this machine.")
+        str,
+        Option(
+            "Address of the Ray cluster, or auto; without it, a cluster is started on this machine.",
+            heading="Machines",
+            rare=True,
+        ),
     ] = ""
     exclude: Annotated[
         tuple[str, ...],
@@ -136,10 +176,13 @@ class RunOptions(ColorizerOptions):
             "Do not skip these, although --exclude or the list of system folders (@eaDir, #recycle, ...) names them. "
             "May be repeated.",
             metavar="GLOB",
+            rare=True,
         ),
     ] = ()
     limit: Annotated[int | None, Option("Only the first N pictures.", metavar="N", check=at_least(1))] = None
-    max_megapixels: Annotated[float, Option("Refuse larger pictures before decoding them.", check=above(0))] = 500
+    max_megapixels: Annotated[
+        float, Option("Refuse larger pictures before decoding them.", check=above(0), heading="Photographs", rare=True)
+    ] = 500
     redo: Annotated[
         Path | None, Option("decisions.json of a review: colour again the pictures that it rejects, and no others.")
     ] = None
@@ -148,6 +191,8 @@ class RunOptions(ColorizerOptions):
         Option(
             "Colour TIFFs above this many megapixels strip by strip instead of holding them in memory.",
             check=above(0),
+            heading="Photographs",
+            rare=True,
             digest=Digest.PHOTO,
         ),
     ] = 100

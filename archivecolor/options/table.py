@@ -6,14 +6,16 @@ itself a subclass of `Options` is a group of options. All other fields are set b
 
 from __future__ import annotations
 
+import difflib
 import types
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, fields, replace
-from enum import Enum, Flag, auto
+from enum import Enum, Flag, StrEnum, auto
 from math import inf
 from pathlib import Path
-from typing import Annotated, Any, TypeVar, Union, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, ClassVar, Self, TypeVar, Union, get_args, get_origin, get_type_hints
 
+from archivecolor.errors import UsageError
 from archivecolor.options.require import require
 
 
@@ -55,6 +57,20 @@ def ends_in(suffix: str) -> Check:
     return Check(lambda path: path.suffix.lower() == suffix, f"must end in {suffix}")
 
 
+class Choice(StrEnum):
+    """Few values to choose from, written in any case."""
+
+    @classmethod
+    def _missing_(cls, value: object) -> Self | None:
+        return next((choice for choice in cls if isinstance(value, str) and choice == value.lower()), None)
+
+
+def did_you_mean(word: str, known: Iterable[str]) -> str:
+    """`; did you mean NAME?` for the nearest of the known words, or nothing."""
+    nearest = difflib.get_close_matches(word, list(known), 1)
+    return f"; did you mean {nearest[0]}?" if nearest else ""
+
+
 @dataclass(frozen=True)
 class Option:
     """How one field is shown to the user, what values it takes, and which digests it is part of."""
@@ -68,6 +84,10 @@ class Option:
     """Stands for the value in the help."""
     positional: bool = False
     """An argument instead of a flag."""
+    rare: bool = False
+    """Shown by --help-all only."""
+    heading: str = ""
+    """The group of the help that it is shown in. Empty: that of the table that declares it."""
     counted: bool = False
     """A flag without a value; the number of times it is given counts."""
     check: Check | None = None
@@ -88,6 +108,8 @@ class Leaf:
     default: object
     """`dataclasses.MISSING` where the option is required."""
     option: Option
+    heading: str = ""
+    """The group of the help that it is shown in."""
 
     @property
     def flag(self) -> str:
@@ -127,15 +149,21 @@ class Leaf:
             if self.option.parse:
                 value = self.option.parse(value)
             elif isinstance(wanted, type) and issubclass(wanted, Enum):
-                names = [str(choice.value) for choice in wanted]
-                require(str(value) in names, f"{self.flag} {value}: write one of {', '.join(names)}")
-                value = wanted(str(value))
+                value = self._choice(str(value), wanted)
             elif wanted is Path:
                 value = Path(value)
-        if self.option.check:
+        if self.option.check is not None:
             shown = f"{value:g}" if isinstance(value, float) else value
             require(self.option.check.allows(value), f"{self.flag} {shown}: {self.option.check.words}")
         return value
+
+    def _choice(self, text: str, choices: type[Enum]) -> Enum:
+        names = [str(choice.value) for choice in choices]
+        try:
+            return choices(text)
+        except ValueError:
+            listed = ", ".join(names)
+            raise UsageError(f"{self.flag} {text}: write one of {listed}{did_you_mean(text, names)}") from None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -145,6 +173,9 @@ class Options:
     Raises:
         UsageError: a value is not allowed; the message begins with the option's flag.
     """
+
+    HEADING: ClassVar[str] = ""
+    """The group of the help that this table's options are shown in."""
 
     def __post_init__(self) -> None:
         for leaf in own_leaves(type(self)):
@@ -183,11 +214,16 @@ def _contents(table: type[Options]) -> _Contents:
             hint = hints[field.name]
             if get_origin(hint) is Annotated:
                 kind, option = get_args(hint)[:2]
-                found.append(Leaf(field.name, kind, field.default, option))
+                heading = option.heading or vars(_declared_in(table, field.name)).get("HEADING", "")
+                found.append(Leaf(field.name, kind, field.default, option, heading))
             elif isinstance(hint, type) and issubclass(hint, Options):
                 inner.append((field.name, hint))
         _READ[table] = _Contents(tuple(found), tuple(inner))
     return _READ[table]
+
+
+def _declared_in(table: type[Options], name: str) -> type[Options]:
+    return next(one for one in table.__mro__ if issubclass(one, Options) and name in one.__annotations__)
 
 
 def own_leaves(table: type[Options]) -> tuple[Leaf, ...]:
