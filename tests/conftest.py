@@ -7,7 +7,9 @@ threads wait for each other at the end of every layer, and the tests take four t
 from __future__ import annotations
 
 import os
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -50,6 +52,15 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     result = CliRunner().invoke(app, arguments.split(), catch_exceptions=False)
     assert result.exit_code == 0, result.output
     return photos, root / "lite"
+
+
+@pytest.fixture(scope="session")
+def misbehaving(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., Any]]:
+    """Calls a function in a process whose disk misbehaves; see `support.storage`."""
+    from support import storage
+
+    with storage.misbehaving(storage.compiled(tmp_path_factory.mktemp("storage"))) as call:
+        yield call
 
 
 @pytest.fixture

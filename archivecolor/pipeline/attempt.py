@@ -36,6 +36,7 @@ class Attempt:
     def __init__(self, job: Job, context: RunContext) -> None:
         card, options = context.colorizer.card, context.options
         self.job, self.context, self.timer = job, context, StageTimer()
+        self.snapshot: files.SourceSnapshot | None = None
         self.identity = Identity(card.sha256, options_digest(job, options))
         self.row = Record(
             job.name,
@@ -56,26 +57,41 @@ class Attempt:
         Raises:
             OSError: it cannot be read.
         """
-        self.snapshot = files.SourceSnapshot.of(self.job.source)
-        self.row = replace(self.row, source_sha256=self.snapshot.sha256)
+        snapshot = files.SourceSnapshot.of(self.job.source)
+        self.snapshot, self.row = snapshot, replace(self.row, source_sha256=snapshot.sha256)
 
     def is_settled(self) -> bool:
         """Whether the manifest says that the job needs nothing; see `provenance.check_settled`."""
-        sha256, rejected = self.snapshot.sha256, self.job.rejected
+        sha256, rejected = self.row.source_sha256, self.job.rejected
         manifest, overwrite = self.context.manifest, self.context.options.overwrite
         return bool(manifest.settled(self.job.name, sha256, self.identity, rejected, overwrite))
 
     def check_unchanged(self) -> None:
         """Raises UnreadableError if the source no longer holds the bytes that were hashed."""
-        if not self.snapshot.still():
+        if self.snapshot is not None and not self.snapshot.still():
             raise UnreadableError(SOURCE_CHANGED)
+
+    def _has_changed(self) -> bool:
+        """Whether the source is known to be no longer what was hashed."""
+        try:
+            self.check_unchanged()
+        except UnreadableError:
+            return True
+        except OSError:
+            return False
+        return False
 
     def skipped(self) -> Record:
         """The row of a source that is in colour already."""
         return replace(self.row, status=SKIPPED, reason=ALREADY_COLOUR, seconds=self.timer.seconds)
 
     def failed(self, error: Exception) -> Record:
-        """The row of a source that could not be coloured. The log gets the traceback."""
+        """The row of a source that could not be coloured. The log gets the traceback.
+
+        A source that changed meanwhile may seem damaged; its row says that it changed.
+        """
+        if isinstance(error, UnreadableError) and self._has_changed():
+            error = UnreadableError(SOURCE_CHANGED)
         level = logging.ERROR if is_unexpected(error) else logging.DEBUG
         _log.log(level, "%s: %s", self.job.source, failure_reason(error), exc_info=error)
         return replace(self.row, reason=failure_reason(error), seconds=self.timer.seconds)

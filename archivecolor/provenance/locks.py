@@ -28,10 +28,10 @@ class Lock:
     def __init__(self, path: Path, shared: bool = False) -> None:
         self.path, self.shared = path, shared
         self._file = self._taken()
-        while not self._is_at_its_place():  # its last holder removed it between our opening and our locking
-            self._file.close()
-            self._file = self._taken()
         try:
+            while not self._is_at_its_place():  # its last holder removed it between our opening and our locking
+                self._file.close()
+                self._file = self._taken()
             self._sign()
         except OSError:
             self.release()

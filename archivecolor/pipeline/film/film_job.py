@@ -15,7 +15,7 @@ from archivecolor.film.thumbnails import representative_frames
 from archivecolor.film.work_folder import WorkFolder
 from archivecolor.imaging import watermark
 from archivecolor.options import STILL_CODECS, RunOptions
-from archivecolor.pipeline.attempt import ALREADY_COLOUR, SOURCE_CHANGED, Attempt
+from archivecolor.pipeline.attempt import ALREADY_COLOUR, Attempt
 from archivecolor.pipeline.disclosure import TOOL
 from archivecolor.pipeline.film.color_film import (
     ColoredFilm,
@@ -57,10 +57,12 @@ def color_film_job(attempt: Attempt, observer: FilmObserver) -> Record:
         row = _color_to_output(film, attempt, row, before, observer)
     if row.output is None:
         return row
-    if not attempt.snapshot.still():
+    try:
+        attempt.check_unchanged()
+    except UnreadableError:
         for path in sequences.frame_paths(options.out / row.output):
             path.unlink()
-        raise UnreadableError(SOURCE_CHANGED)
+        raise
     if row.sidecar:
         attempt.write_sidecar(row, None)
     return row
