@@ -8,7 +8,7 @@ import typer
 from typer.core import TyperCommand
 
 ORDER = ("What", "Colours", "Photographs", "Films", "Disclosure", "Machines", "What is said")
-"""The groups of `run`, in the order of its help. Options of no group come first, under "Options"."""
+"""The groups of `run`, in the order of its help. Options of no group come before them, under "Options"."""
 
 
 class GroupedCommand(TyperCommand):
@@ -19,13 +19,19 @@ class GroupedCommand(TyperCommand):
         for parameter in self.get_params(ctx):
             record = parameter.get_help_record(ctx)
             if record:
-                positional = parameter.param_type_name == "argument"
-                heading = "Arguments" if positional else getattr(parameter, "rich_help_panel", None) or "Options"
-                groups.setdefault(heading, []).append(record)
-        for heading in ("Arguments", *ORDER, *(name for name in groups if name not in ("Arguments", *ORDER))):
+                groups.setdefault(_heading(parameter), []).append(record)
+        for heading in ("Arguments", "Options", *ORDER, "Help"):
             if heading in groups:
                 with formatter.section(heading):
                     formatter.write_dl(groups[heading])
+
+
+def _heading(parameter: Any) -> str:
+    if parameter.param_type_name == "argument":
+        return "Arguments"
+    if parameter.name in ("help", "help_all"):
+        return "Help"
+    return getattr(parameter, "rich_help_panel", None) or "Options"
 
 
 def show_all(ctx: typer.Context, wanted: bool) -> None:
