@@ -33,7 +33,7 @@ from archivecolor.inference.guidance import apply_guidance, resolves_hints
 from archivecolor.inference.openvino import OpenVinoNetwork
 from archivecolor.networks import STRIDES
 from archivecolor.networks.fused import Fused, fusible
-from archivecolor.options import ColorizerOptions, Engine, require
+from archivecolor.options import ColorizerOptions, ColorOptions, Engine, Hint, require
 
 RICH_DETAIL = 0.20
 """Tiles are used when the network's small copy loses more than this share of a picture's contrast."""
@@ -61,6 +61,28 @@ class ColorizedImage:
     `spread` (upsampling, merging and measuring)."""
     confidence: float | None = None
     """0 to 1 (`confidence.confidence_from`), if requested."""
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """What the network predicts for one picture. `Colorizer.guide` makes its colours from it, in a moment, and as often
+    as a person changes the strength, the palette or the hints."""
+
+    lightness: FloatArray
+    """L* (h, w) of the small copy, upright."""
+    ab: FloatArray
+    """(2, h, w), Lab units, on the same grid."""
+    confidence: float | None
+    """0 to 1, if requested."""
+    network_seconds: float
+    to_lightness: Callable[[Samples], FloatArray]
+    """Samples of the picture -> their L*."""
+    thumbnail_luminance: Thumbnail
+    copy_pixels: int
+    """Pixels of the copy from which thumbnails are made."""
+    size: tuple[int, int]
+    """(height, width) of the picture itself, as stored."""
+    orientation: int
 
 
 class Colorizer:
@@ -145,7 +167,14 @@ class Colorizer:
 
         Raises:
             ValueError: the array has another shape or type.
+            PictureError: a hint lies outside the picture.
         """
+        return self.guide(self.predict(samples, icc, orientation, size), self.color)
+
+    def predict(
+        self, samples: Samples, icc: bytes | None = None, orientation: int = 1, size: tuple[int, int] | None = None
+    ) -> Prediction:
+        """The network's part of `predict_colors`: before strength, palette and hints."""
         _check_samples(samples)
         to_lightness = luminance.lightness_function(samples.dtype, samples.ndim == 2, icc)
         network_seconds: list[float] = []
@@ -156,19 +185,35 @@ class Colorizer:
             stored = (width, height) if turned else (height, width)
             return np.ascontiguousarray(to_upright(to_lightness(resize(samples, *stored)), orientation))
 
-        def upright(size: tuple[int, ...]) -> tuple[int, int]:
-            return (size[1], size[0]) if turned else (size[0], size[1])
-
-        height, width = size or samples.shape[:2]
-        copy_height, copy_width = upright(samples.shape)
-        guide, ab, confidence = self._predict_small_ab(copy_height, copy_width, thumbnail_luminance, network_seconds)
-        finer = partial(
-            self._ab_for_hints, guide, thumbnail_luminance, copy_height * copy_width, upright((height, width))
+        copy_height, copy_width = samples.shape[1::-1] if turned else samples.shape[:2]
+        lightness, ab, confidence = self._predict_small_ab(
+            copy_height, copy_width, thumbnail_luminance, network_seconds
         )
-        guide, ab = apply_guidance(self.color, guide, ab, *upright((height, width)), finer)
-        guide, ab = to_stored(guide, orientation), to_stored(ab, orientation)
-        chroma = guided_filter.upsample_chroma(guide, ab, height, width, device=self.device)
-        return LuminanceMerge(to_lightness, chroma, sum(network_seconds), confidence)
+        return Prediction(
+            lightness,
+            ab,
+            confidence,
+            sum(network_seconds),
+            to_lightness,
+            thumbnail_luminance,
+            copy_height * copy_width,
+            size or samples.shape[:2],
+            orientation,
+        )
+
+    def guide(self, prediction: Prediction, color: ColorOptions) -> LuminanceMerge:
+        """Applies strength, palette and hints to a prediction. They may be others than those of this colorizer.
+
+        Raises:
+            PictureError: a hint lies outside the picture.
+        """
+        height, width = prediction.size
+        upright = (width, height) if prediction.orientation >= 5 else (height, width)
+        finer = partial(_ab_for_hints, prediction, color.hints, upright)
+        lightness, ab = apply_guidance(color, prediction.lightness, prediction.ab, *upright, finer)
+        lightness, ab = (to_stored(maps, prediction.orientation) for maps in (lightness, ab))
+        chroma = guided_filter.upsample_chroma(lightness, ab, height, width, device=self.device)
+        return LuminanceMerge(prediction.to_lightness, chroma, prediction.network_seconds, prediction.confidence)
 
     def _predict_small_ab(
         self, height: int, width: int, thumbnail_luminance: Thumbnail, network_seconds: list[float]
@@ -184,22 +229,6 @@ class Colorizer:
             guide = thumbnail_luminance(*tiling.working_size(height, width, short_side, self.color.size))
             ab = self._predict_tiles(guide * gain + offset, ab, network_seconds)
         return guide, ab, confidence
-
-    def _ab_for_hints(
-        self, guide: FloatArray, thumbnail_luminance: Thumbnail, max_pixels: int, size: tuple[int, int], ab: FloatArray
-    ) -> tuple[FloatArray, FloatArray]:
-        """Small L* and ab on the coarsest grid that resolves what the hints point at.
-
-        Args:
-            max_pixels: of the copy from which thumbnails are made; no grid is finer.
-            size: (height, width) of the picture itself, upright.
-        """
-        sizes = [(guide.shape[0] * scale, guide.shape[1] * scale) for scale in HINT_GRID_SCALES]
-        grids = [guide, *(thumbnail_luminance(h, w) for h, w in sizes if h * w <= max_pixels)]
-        grid = next(grid for grid in grids if resolves_hints(self.color.hints, grid, grids[-1], *size))
-        if grid is guide:
-            return guide, ab
-        return grid, guided_filter.upsample_chroma(guide, ab, *grid.shape).rows(torch.from_numpy(grid), 0).numpy()
 
     def _predict_whole(
         self, lightness: FloatArray, size: tiling.NetworkSize, network_seconds: list[float]
@@ -282,6 +311,25 @@ class Colorizer:
             ab_net[:, : size.height, : size.width] * np.float32(lab.AB_SCALE)
             for ab_net, (_, size) in zip(predictions, inputs, strict=True)
         ]
+
+
+def _ab_for_hints(
+    prediction: Prediction, hints: Sequence[Hint], size: tuple[int, int], ab: FloatArray
+) -> tuple[FloatArray, FloatArray]:
+    """Small L* and ab on the coarsest grid that resolves what the hints point at. No grid has more pixels than the copy
+    from which thumbnails are made.
+
+    Args:
+        size: (height, width) of the picture itself, upright.
+        ab: (2, h, w) on the grid of the prediction.
+    """
+    lightness = prediction.lightness
+    sizes = [(lightness.shape[0] * scale, lightness.shape[1] * scale) for scale in HINT_GRID_SCALES]
+    grids = [lightness, *(prediction.thumbnail_luminance(h, w) for h, w in sizes if h * w <= prediction.copy_pixels)]
+    grid = next(grid for grid in grids if resolves_hints(hints, grid, grids[-1], *size))
+    if grid is lightness:
+        return lightness, ab
+    return grid, guided_filter.upsample_chroma(lightness, ab, *grid.shape).rows(torch.from_numpy(grid), 0).numpy()
 
 
 def _check_samples(samples: Samples) -> None:
