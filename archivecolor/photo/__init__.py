@@ -10,7 +10,7 @@ from archivecolor.photo.page import FORMAT_SUFFIXES, SRGB_ICC, SUFFIXES, Page, P
 from archivecolor.photo.probe import is_picture, is_picture_content, measure
 from archivecolor.photo.read import read
 from archivecolor.photo.thumbnail import thumbnail
-from archivecolor.photo.write import suffix_for, writable_format, write
+from archivecolor.photo.write import decisive_orientation, suffix_for, writable_format, write
 
 WRITABLE = tuple(FORMAT_SUFFIXES)
 """The formats that can be written."""
@@ -22,6 +22,7 @@ __all__ = [
     "Page",
     "Photo",
     "Scan",
+    "decisive_orientation",
     "is_picture",
     "is_picture_content",
     "measure",

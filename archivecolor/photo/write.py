@@ -27,6 +27,11 @@ _SIDE_LIMITS = {"jpeg": 65_500, "webp": 16_383, "avif": 65_535}
 _SEGMENT = 65_500  # a JPEG segment holds 65533 bytes with its heading
 _PNG_KEYWORDS = {315: b"Author", 33432: b"Copyright", 269: b"Title"}
 
+_UPRIGHT_FORMATS = frozenset(("avif", "bmp", "jp2"))
+"""Formats whose orientation viewers ignore: pictures are turned upright before they are written."""
+_SELF_ORIENTED = frozenset(("avif", "heic", "jxl"))
+"""Formats whose container has the orientation; what EXIF and XMP say of it does not count."""
+
 Encoded = tuple[bytes, tuple[str, ...]]
 
 
@@ -43,6 +48,14 @@ def writable_format(photo: Photo, requested: str) -> str:
     first = photo.pages[0]
     plain = first.samples.dtype == np.uint8 and first.alpha is None
     return "jpeg" if plain and photo.format in _LOSSY_SOURCES else "png"
+
+
+def decisive_orientation(page: Page, source_format: str, format: str) -> int | None:
+    """The orientation of a page once it is written, 1 to 8, where its XMP must state the same: its pixels are turned
+    for the format, or the container that it was read from decides; else None."""
+    if page.orientation != 1 and format in _UPRIGHT_FORMATS:
+        return 1
+    return page.orientation if source_format in _SELF_ORIENTED else None
 
 
 def suffix_for(format: str, source_suffix: str) -> str:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+from base64 import b64encode
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
@@ -96,14 +98,15 @@ class Attempt:
         _log.log(level, "%s: %s", self.job.source, failure_reason(error), exc_info=error)
         return replace(self.row, reason=failure_reason(error), seconds=self.timer.seconds)
 
-    def write_sidecar(self, row: Record, source_type: str | None) -> None:
+    def write_sidecar(self, row: Record, source_type: str | None, damaged_xmp: Sequence[bytes] = ()) -> None:
         """Writes the sidecar of a finished row, with the facts that the row does not hold.
 
         Args:
             source_type: the digital source type that the source states itself; None where it states none.
+            damaged_xmp: the packets of the source that had to be repaired or replaced; they are kept whole.
         """
         colorizer, options = self.context.colorizer, self.context.options
-        facts = {
+        facts: dict[str, object] = {
             "source_digital_source_type": source_type,
             "network": colorizer.card.network,
             "device": str(colorizer.device),
@@ -111,6 +114,8 @@ class Attempt:
             "begun": self.timer.started_at.isoformat(timespec="seconds"),
             "finished": datetime.now(UTC).isoformat(timespec="seconds"),
         }
+        if damaged_xmp:
+            facts["source_xmp_base64"] = [b64encode(packet).decode() for packet in damaged_xmp]
         provenance.write_sidecar(options.out, row, options, facts)
 
 

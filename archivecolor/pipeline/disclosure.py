@@ -24,6 +24,7 @@ def disclosed_page(
     tool: str,
     guidance: tuple[str, ...] = (),
     scan: Scan | None = None,
+    source_format: str = "",
 ) -> Page:
     """A page with coloured samples, the metadata of its source, and the statement that its colour was added.
 
@@ -34,16 +35,23 @@ def disclosed_page(
         tool: the software to name as the maker.
         guidance: what a person told the model about the colours.
         scan: the coloured rows, if the page is too large for memory.
+        source_format: the format that it was read in.
     """
     notes = page.notes
     if options.mark:
         samples, fits = watermark.burn_in(samples, options.mark, options.mark_font, page.orientation)
         notes += () if fits else ("too small for the visible mark",)
         notes += ("no visible mark: coloured strip by strip; see --strips-above",) if scan else ()
-    xmp, is_kept = provenance.disclosure(page.xmp, tool, card.name, card.sha256, options.source_type, guidance)
-    notes += () if is_kept else ("damaged XMP replaced",)
+    kept, xmp_notes = provenance.without_stale(page.xmp, photo.decisive_orientation(page, source_format, format))
+    xmp, is_kept = provenance.disclosure(kept, tool, card.name, card.sha256, options.source_type, guidance)
+    notes += xmp_notes + _damage_note(page.xmp, is_kept)
     # A caption of the source is never altered, and BMP holds none.
     has_caption = format == "bmp" or page.comment or provenance.has_caption(page.xmp, page.iptc)
     description = page.description or (None if has_caption else provenance.caption(tool, card.name))
     icc = photo.SRGB_ICC if page.icc else None
     return replace(page, samples=samples, scan=scan, icc=icc, xmp=xmp, description=description, notes=notes)
+
+
+def _damage_note(xmp: bytes | None, is_kept: bool) -> tuple[str, ...]:
+    faults = provenance.faults_of(xmp)
+    return (f"damaged XMP {'repaired' if is_kept else 'replaced'}: {', '.join(faults)}",) if faults else ()

@@ -136,7 +136,8 @@ def _record(
         notes=notes,
     )
     if options.disclosure.sidecar:
-        attempt.write_sidecar(row, stated_source_type(source))
+        damaged = [page.xmp for page in source.pages if page.xmp and provenance.faults_of(page.xmp)]
+        attempt.write_sidecar(row, stated_source_type(source), damaged)
     return row
 
 
@@ -170,7 +171,7 @@ def disclosed_photo(
         if coloured is None:
             return page
         scan = coloured.onto(page.scan) if page.scan and isinstance(coloured, ColorizedScan) else None
-        return disclosed_page(page, coloured.rgb, colorizer.card, format, options, TOOL, guidance, scan)
+        return disclosed_page(page, coloured.rgb, colorizer.card, format, options, TOOL, guidance, scan, source.format)
 
     return replace(source, pages=tuple(disclosed(*pair) for pair in zip(source.pages, pages, strict=True)))
 

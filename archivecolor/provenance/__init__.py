@@ -33,6 +33,8 @@ from archivecolor.provenance.row_index import RowIndex
 from archivecolor.provenance.settled import Settled, check_settled, output_exists
 from archivecolor.provenance.shards import known_rows, manifest_of, read_rows, unmerged
 from archivecolor.provenance.sidecars import is_sidecar, sidecar_of, write_sidecar
+from archivecolor.provenance.stale_xmp import without_stale
+from archivecolor.provenance.xmp import faults_of
 
 __all__ = [
     "DONE",
@@ -57,6 +59,7 @@ __all__ = [
     "check_credentials",
     "check_settled",
     "disclosure",
+    "faults_of",
     "has_caption",
     "is_machine_colored",
     "is_sidecar",
@@ -71,5 +74,6 @@ __all__ = [
     "sign",
     "totals",
     "unmerged",
+    "without_stale",
     "write_sidecar",
 ]

@@ -2,28 +2,26 @@
 
 from __future__ import annotations
 
-from xml.etree import ElementTree
-
-from defusedxml import DefusedXmlException
-from defusedxml.ElementTree import fromstring
+from xml.sax.saxutils import escape
 
 from archivecolor.options import SourceType
+from archivecolor.provenance import xmp as packets
 
-_RDF = "http://www.w3.org/1999/02/22-rdf-syntax-ns#"
 NAMESPACE = "https://pypi.org/project/archivecolor/ns/1.0/"
 """Of the statements of this program in a picture's XMP."""
 _NAMESPACES = {
-    "x": "adobe:ns:meta/",
-    "rdf": _RDF,
-    "Iptc4xmpExt": "http://iptc.org/std/Iptc4xmpExt/2008-02-29/",
-    "xmp": "http://ns.adobe.com/xap/1.0/",
-    "dc": "http://purl.org/dc/elements/1.1/",
+    "rdf": packets.RDF,
+    "Iptc4xmpExt": packets.NAMESPACES["Iptc4xmpExt"],
     "archivecolor": NAMESPACE,
 }
+_DECLARATIONS = "".join(f' xmlns:{prefix}="{uri}"' for prefix, uri in _NAMESPACES.items())
+_OPENING, _CLOSING = f'<rdf:Description rdf:about=""{_DECLARATIONS}>', "</rdf:Description>"
+_NO_PACKET = f'<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf="{packets.RDF}"></rdf:RDF></x:xmpmeta>'.encode()
 TERMS = "http://cv.iptc.org/newscodes/digitalsourcetype/"
 SOURCE_TYPE = TERMS + SourceType.COMPOSITE_WITH_TRAINED_ALGORITHMIC_MEDIA
 """IPTC's term for a picture that a trained model added to: the scene was captured, its colour was not."""
 _SOURCE_TYPE, _CAPTION, _COLOUR = "Iptc4xmpExt:DigitalSourceType", "dc:description", "archivecolor:Colour"
+_RDF = (packets.RDF, "RDF")
 _IPTC_CAPTION = b"\x1c\x02\x78"
 
 
@@ -44,12 +42,6 @@ def disclosure(
     Returns:
         The packet, and whether the picture's own XMP could be kept (False when it is damaged).
     """
-    for prefix, uri in _NAMESPACES.items():
-        ElementTree.register_namespace(prefix, uri)
-    root, kept = _parsed(xmp)
-    rdf = root if root.tag == f"{{{_RDF}}}RDF" else root.find(f"{{{_RDF}}}RDF")
-    if rdf is None:
-        rdf = ElementTree.SubElement(root, f"{{{_RDF}}}RDF")
     statements = {
         _SOURCE_TYPE: TERMS + source_type,
         "Iptc4xmpExt:AISystemUsed": f"{tool}, weights {weights_name}",
@@ -58,28 +50,35 @@ def disclosure(
     }
     if guidance:
         statements["Iptc4xmpExt:AIPromptInformation"] = "; ".join(guidance)
-    for name in statements:
-        _drop(rdf, _qualified(name))
-    about = ElementTree.SubElement(rdf, f"{{{_RDF}}}Description", {f"{{{_RDF}}}about": ""})
-    for name, value in statements.items():
-        ElementTree.SubElement(about, _qualified(name)).text = value
-    body = ElementTree.tostring(root, encoding="unicode")
-    return f'<?xpacket begin="\ufeff" id="W5M0MpCehiHzreSzNTczkc9d"?>{body}<?xpacket end="w"?>'.encode(), kept
+    packet, faults = packets.parsed(xmp)
+    is_kept = bool(packet) or not faults
+    packet = packet or _NO_PACKET
+    body = "".join(f"<{name}>{escape(packets.printable(value))}</{name}>" for name, value in statements.items())
+    description = _OPENING + body + _CLOSING
+    replaced = {_qualified(name) for name in statements}
+    found = packets.find(packet, lambda *key: key in replaced or key == _RDF)
+    rdf = next((each for each in found if (each.uri, each.name) == _RDF), None)
+    if rdf is None:
+        rdf = packets.root(packet)
+        description = f'<rdf:RDF xmlns:rdf="{packets.RDF}">{description}</rdf:RDF>'
+    edits = [(each.start, each.end, b"") for each in found if (each.uri, each.name) != _RDF]
+    packet = packets.edited(packet, [*edits, packets.insertion(rdf, description.encode())])
+    return packets.wrapped(packet.replace((_OPENING + _CLOSING).encode(), b"")), is_kept
 
 
 def own_source_type(xmp: bytes | None) -> str:
     """What the master itself says of where it comes from (`.../negativeFilm`), or ""."""
-    return next(iter(_values(_parsed(xmp)[0], _SOURCE_TYPE)), "")
+    return next(iter(_values(xmp, _SOURCE_TYPE)), "")
 
 
 def is_machine_colored(xmp: bytes | None) -> bool:
     """Whether the picture says that this program made its colours."""
-    return bool(_values(_parsed(xmp)[0], _COLOUR))
+    return bool(_values(xmp, _COLOUR))
 
 
 def has_caption(xmp: bytes | None, iptc: bytes | None) -> bool:
     """Whether the picture has words of its own in XMP or IPTC, which nothing of ours may contradict."""
-    return _IPTC_CAPTION in (iptc or b"") or bool(_values(_parsed(xmp)[0], _CAPTION))
+    return _IPTC_CAPTION in (iptc or b"") or bool(_values(xmp, _CAPTION))
 
 
 def caption(tool: str, weights_name: str) -> str:
@@ -87,36 +86,15 @@ def caption(tool: str, weights_name: str) -> str:
     return f"The colour in this picture was added by a neural network ({tool}, weights {weights_name})"
 
 
-def _values(root: ElementTree.Element, name: str) -> list[str]:
+def _values(xmp: bytes | None, name: str) -> list[str]:
     """What a property says, whether it stands there as an attribute, as a link, as text or as a list."""
-    found = []
-    for description in root.iter(f"{{{_RDF}}}Description"):
-        found.append(description.get(_qualified(name), ""))
-        for element in description.iter(_qualified(name)):
-            found += [element.get(f"{{{_RDF}}}resource", ""), *element.itertext()]
-    return [text.strip() for text in found if text.strip()]
+    packet = packets.parsed(xmp).text
+    wanted = _qualified(name)
+    if wanted[1].encode() not in packet:
+        return []
+    return [value for each in packets.find(packet, lambda *key: key == wanted) for value in each.values]
 
 
-def _parsed(xmp: bytes | None) -> tuple[ElementTree.Element, bool]:
-    fresh = ElementTree.Element(_qualified("x:xmpmeta"))
-    if not xmp:
-        return fresh, True
-    try:
-        # Packets are small and flat; an entity definition in one can only be an attack on the parser.
-        return fromstring(xmp.decode("utf-8").strip("\x00\ufeff \r\n\t"), forbid_dtd=True), True
-    except (ElementTree.ParseError, DefusedXmlException, UnicodeDecodeError):
-        return fresh, False
-
-
-def _qualified(name: str) -> str:
+def _qualified(name: str) -> tuple[str, str]:
     prefix, local = name.split(":")
-    return f"{{{_NAMESPACES[prefix]}}}{local}"
-
-
-def _drop(rdf: ElementTree.Element, name: str) -> None:
-    """Removes a property wherever a description has it, as an element or as an attribute."""
-    for description in rdf.iter(f"{{{_RDF}}}Description"):
-        description.attrib.pop(name, None)
-        for child in list(description):
-            if child.tag == name:
-                description.remove(child)
+    return packets.NAMESPACES.get(prefix) or _NAMESPACES[prefix], local
