@@ -1,4 +1,4 @@
-"""Reads and writes the parts of containers: PNG chunks, JP2 boxes, Photoshop resources."""
+"""Reads and writes the parts of containers: PNG chunks and JP2 boxes."""
 
 from __future__ import annotations
 
@@ -105,28 +105,6 @@ def boxes(data: bytes, start: int = 0, end: int | None = None) -> Iterator[tuple
 def box(name: bytes, content: bytes) -> bytes:
     """An ISO box."""
     return struct.pack(">I", 8 + len(content)) + name + content
-
-
-def photoshop_iptc(iptc: bytes, heading: bytes = b"Photoshop 3.0\0") -> bytes:
-    """IPTC records as a Photoshop resource block: the content of JPEG's APP13 and, without its heading, of PNG's raw
-    profile."""
-    return heading + b"8BIM\x04\x04\0\0" + struct.pack(">I", len(iptc)) + iptc + bytes(len(iptc) % 2)
-
-
-def iptc_from_photoshop(block: bytes) -> bytes | None:
-    """Resource 0x0404 of a Photoshop resource block, with or without its heading."""
-    return next((content for number, content in photoshop_resources(block) if number == 0x404), None) or None
-
-
-def photoshop_resources(block: bytes) -> Iterator[tuple[int, bytes]]:
-    """(number, content) of each resource of a Photoshop block, with or without its heading."""
-    at = len(b"Photoshop 3.0\0") if block.startswith(b"Photoshop 3.0\0") else 0
-    while block[at : at + 4] == b"8BIM" and at + 12 <= len(block):
-        name_size = 1 + block[at + 6]
-        size_at = at + 6 + name_size + name_size % 2
-        size = int.from_bytes(block[size_at : size_at + 4], "big")
-        yield int.from_bytes(block[at + 4 : at + 6], "big"), block[size_at + 4 : size_at + 4 + size]
-        at = size_at + 4 + size + size % 2
 
 
 def deflated(content: bytes) -> bytes:

@@ -8,7 +8,8 @@ from fractions import Fraction
 from typing import NamedTuple, Protocol
 
 DESCRIPTION, ORIENTATION, SOFTWARE = 270, 274, 305
-X_RESOLUTION, Y_RESOLUTION, RESOLUTION_UNIT = 282, 283, 296
+X_RESOLUTION, Y_RESOLUTION, RESOLUTION_UNIT, YCBCR_POSITIONING = 282, 283, 296, 531
+NO_UNIT, INCH, CENTIMETRE = 1, 2, 3
 EXIF_IFD, GPS_IFD, INTEROP_IFD, MAKER_NOTE = 34665, 34853, 40965, 37500
 POINTERS = (4, 13, 16, 18)
 """The types of tags with the offset of a directory; the last two are those of BigTIFF."""
@@ -114,21 +115,30 @@ def decoded(raw: bytes) -> str:
 
 def dpi(block: bytes | None) -> tuple[float, float] | None:
     """Pixels per inch from IFD0, or None."""
+    unit, x, y = _resolution(block)
+    scale = {INCH: 1.0, CENTIMETRE: 2.54}.get(unit, 0.0)
+    return sensible_dpi(x * scale, y * scale)
+
+
+def density(block: bytes | None) -> tuple[float, float] | None:
+    """The shape of pixels that are not square and have no resolution, as `Page.density`."""
+    unit, x, y = _resolution(block)
+    return (x, y) if unit == NO_UNIT and x != y and x > 0 and y > 0 else None
+
+
+def _resolution(block: bytes | None) -> tuple[int, float, float]:
+    """The unit, and pixels per unit of width and height from IFD0; 0 for what is absent or invalid."""
     tags = main_tags(block)
     if block is None or X_RESOLUTION not in tags or Y_RESOLUTION not in tags:
-        return None
-    order = byte_order(block)
-    per_inch = {2: 1.0, 3: 2.54}
-    unit = 2
+        return INCH, 0.0, 0.0
+    order, unit = byte_order(block), INCH
     if RESOLUTION_UNIT in tags and tags[RESOLUTION_UNIT].kind == 3:
         unit = struct.unpack(order + "H", tags[RESOLUTION_UNIT].value[:2])[0]
     pair = []
     for tag in (X_RESOLUTION, Y_RESOLUTION):
-        if tags[tag].kind != 5:
-            return None
-        top, bottom = struct.unpack(order + "II", tags[tag].value[:8])
-        pair.append(top / bottom * per_inch.get(unit, 0.0) if bottom else 0.0)
-    return sensible_dpi(pair[0], pair[1])
+        top, bottom = struct.unpack(order + "II", tags[tag].value[:8]) if tags[tag].kind == 5 else (0, 0)
+        pair.append(top / bottom if bottom else 0.0)
+    return unit, pair[0], pair[1]
 
 
 def sensible_dpi(x: float, y: float) -> tuple[float, float] | None:

@@ -8,16 +8,14 @@ from __future__ import annotations
 
 import ctypes
 import importlib
-import re
 from functools import lru_cache
 
 from archivecolor.imaging.arrays import Samples
+from archivecolor.photo import jpeg_segments
 
 _SUCCESS = 0
-_START_OF_SCAN, _END_OF_IMAGE, _COMMENT, _FILL = 0xDA, 0xD9, 0xFE, 0xFF
-_FRAMES = frozenset((*range(0xC0, 0xC4), *range(0xC5, 0xC8), *range(0xC9, 0xCC), *range(0xCD, 0xD0)))
-_MARKER = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")
-"""A marker in compressed data: neither a stuffed byte, nor a restart marker, nor a fill byte."""
+PROGRESSIVE = (0xC2, 0xC6, 0xCA, 0xCE)
+"""Frames of progressive JPEG."""
 _COEFFICIENTS = frozenset(range(64))
 
 
@@ -49,7 +47,8 @@ def is_sound(data: bytes) -> bool | None:
     library = _libjxl()
     if library is None:
         return None
-    bare = _without_metadata(data)
+    # a damaged profile does not damage the picture
+    bare = jpeg_segments.split(data).picture
     encoder = library.JxlEncoderCreate(None)
     try:
         settings = library.JxlEncoderFrameSettingsCreate(encoder, None)
@@ -64,33 +63,21 @@ def has_every_scan(data: bytes) -> bool:
     A progressive JPEG that was cut between two scans has no damaged data, but is not the whole picture.
     """
     missing: dict[int, frozenset[int]] = {}
-    at = 2
-    while (match := _MARKER.search(data, at)) is not None and data[match.start() + 1] != _END_OF_IMAGE:
-        marker, at = data[match.start() + 1], match.end()
-        size = int.from_bytes(data[at : at + 2], "big")
-        segment, at = data[at + 2 : at + size], at + max(size, 2)
-        if marker in _FRAMES and len(segment) >= 6:
-            missing = dict.fromkeys(segment[6 : 6 + 3 * segment[5] : 3], _COEFFICIENTS)
-        elif marker == _START_OF_SCAN and len(segment) >= 4 + 2 * segment[0]:
-            channels = segment[1 : 1 + 2 * segment[0] : 2]
-            first, last, approximation = segment[1 + 2 * segment[0] : 4 + 2 * segment[0]]
+    is_progressive = False
+    for segment in jpeg_segments.segments(data):
+        content = segment.content(data)
+        if segment.marker in jpeg_segments.FRAMES and len(content) >= 6:
+            missing = dict.fromkeys(content[6 : 6 + 3 * content[5] : 3], _COEFFICIENTS)
+            is_progressive = segment.marker in PROGRESSIVE
+        elif segment.marker == jpeg_segments.START_OF_SCAN and content and len(content) >= 4 + 2 * content[0]:
+            channels = content[1 : 1 + 2 * content[0] : 2]
+            first, last, approximation = content[1 + 2 * content[0] : 4 + 2 * content[0]]
+            if not is_progressive:
+                first, last, approximation = 0, 63, 0  # some encoders write other values, which nobody reads
             if approximation & 0x0F == 0:  # the scan goes down to the last bit
                 complete = frozenset(range(first, last + 1))
                 missing |= {channel: missing.get(channel, _COEFFICIENTS) - complete for channel in channels}
     return bool(missing) and not any(missing.values())
-
-
-def _without_metadata(data: bytes) -> bytes:
-    """The JPEG without the segments that do not affect its pixels: a damaged profile does not damage the picture."""
-    parts, at = [data[:2]], 2
-    while at + 4 <= len(data) and data[at] == 0xFF and data[at + 1] != _START_OF_SCAN:
-        marker, end = data[at + 1], at + 2 + int.from_bytes(data[at + 2 : at + 4], "big")
-        if marker == _FILL:
-            end = at + 1
-        elif not (0xE0 <= marker <= 0xEF or marker == _COMMENT):
-            parts.append(data[at:end])
-        at = end
-    return b"".join([*parts, data[at:]])
 
 
 def ends_in_fill(samples: Samples) -> bool:

@@ -98,8 +98,10 @@ class Page:
     """Further TIFF tags as (code, type, count, value, True), the form of tifffile's `extratags`."""
     notes: tuple[str, ...] = ()
     """Notes for the user on what reading changed."""
-    comment: bytes | None = None
-    """The file's comment segment (JPEG, GIF), as stored."""
+    comments: tuple[bytes, ...] = ()
+    """The file's comments (JPEG, GIF, PNG), as stored and in order."""
+    photoshop: bytes | None = None
+    """Photoshop resources without a field of their own, such as clipping paths, as `photoshop.packed` makes them."""
     scan: Scan | None = None
     """The rows of the picture, if it is too large for memory."""
 

@@ -14,7 +14,8 @@ from archivecolor.options import Strips
 from archivecolor.photo import kinds, limits
 from archivecolor.photo.page import FORMAT_SUFFIXES, READ_ONLY_SUFFIXES, Photo
 from archivecolor.photo.read_exact import read_jp2, read_png, read_pnm
-from archivecolor.photo.read_pillow import read_avif, read_heic, read_jpeg, read_webp, read_with_pillow
+from archivecolor.photo.read_jpeg import read_jpeg, read_jpeg_after_junk
+from archivecolor.photo.read_pillow import read_avif, read_heic, read_webp, read_with_pillow
 from archivecolor.photo.read_psd import read_psd
 from archivecolor.photo.read_tiff import read_tiff
 
@@ -78,8 +79,19 @@ def _read(path: Path, max_megapixels: float, strips: Strips, file: BinaryIO | No
         if kind == "tiff":
             photo = read_tiff(path, source, max_megapixels, strips)
         else:
-            photo = _READERS.get(kind, read_with_pillow)(source.read(), max_megapixels)
+            photo = _READERS.get(kind, _read_other)(source.read(), max_megapixels)
     return _with_notes(replace(photo, path=path), _suffix_note(path, photo.format))
+
+
+def _read_other(data: bytes, max_megapixels: float) -> Photo:
+    """A kind that only Pillow may know, or a JPEG behind a few other bytes."""
+    try:
+        return read_with_pillow(data, max_megapixels)
+    except UnreadableError:
+        photo = read_jpeg_after_junk(data, max_megapixels)
+        if photo is None:
+            raise
+        return photo
 
 
 @contextmanager

@@ -12,7 +12,7 @@ import numpy as np
 
 from archivecolor.errors import UnreadableError, UnsupportedError
 from archivecolor.imaging.arrays import Samples
-from archivecolor.photo import containers, exif, limits, profiles
+from archivecolor.photo import containers, exif, limits, photoshop, profiles
 from archivecolor.photo import samples as convert
 from archivecolor.photo.page import Page, Photo
 from archivecolor.photo.read_pillow import decoded_page, open_image
@@ -74,6 +74,7 @@ def _png_with_metadata(page: Page, data: bytes, chunks: dict[bytes, bytes], kind
     block = chunks.get(b"eXIf") or _raw_profile(texts, b"exif") or _raw_profile(texts, b"APP1")
     block = block.removeprefix(b"Exif\0\0") if block else None
     block = block if block and block[:4] in (b"II*\0", b"MM\0*") else None
+    iptc, further = _png_photoshop(texts)
     description = texts.get(b"Description", b"").decode("utf-8", "replace") or exif.text(block, exif.DESCRIPTION)
     page = replace(
         page,
@@ -82,10 +83,11 @@ def _png_with_metadata(page: Page, data: bytes, chunks: dict[bytes, bytes], kind
         orientation=exif.orientation(block),
         dpi=_png_dpi(chunks.get(b"pHYs")) or exif.dpi(block),
         xmp=texts.get(containers.XMP_KEYWORD),
-        iptc=_png_iptc(texts),
+        iptc=iptc,
+        photoshop=further,
         description=description,
         tags=tuple((tag, "s", 0, texts[key], True) for key, tag in _PNG_TAGS.items() if texts.get(key)),
-        comment=texts.get(b"Comment"),
+        comments=(texts[b"Comment"],) if texts.get(b"Comment") else (),
     )
     return profiles.with_profile(page, _png_icc(chunks.get(b"iCCP")))
 
@@ -125,11 +127,13 @@ def _raw_profile(texts: dict[bytes, bytes], kind: bytes) -> bytes | None:
         return None
 
 
-def _png_iptc(texts: dict[bytes, bytes]) -> bytes | None:
+def _png_photoshop(texts: dict[bytes, bytes]) -> tuple[bytes | None, bytes | None]:
+    """IPTC records and the other Photoshop resources to carry."""
     raw = _raw_profile(texts, b"iptc")
     if raw is None or raw[:1] == b"\x1c":
-        return raw
-    return containers.iptc_from_photoshop(raw)
+        return raw, None
+    resources = list(photoshop.resources(raw))
+    return photoshop.iptc(resources)[0], photoshop.carried(resources)
 
 
 _SPACE = re.compile(rb"\s")

@@ -1,4 +1,4 @@
-"""Reads the 8-bit kinds with Pillow: JPEG, WebP, AVIF, BMP, GIF, ... and HEIC with pillow-heif.
+"""Reads the 8-bit kinds with Pillow: WebP, AVIF, BMP, GIF, ... and HEIC with pillow-heif.
 
 No kind with 16 bits of colour is read here: Pillow would reduce it to 8 silently.
 """
@@ -16,21 +16,17 @@ import imagecodecs
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
-from archivecolor.errors import TooLargeError, UnreadableError, UnsupportedError
-from archivecolor.photo import exif, jpeg_data, limits, profiles
+from archivecolor.errors import UnreadableError, UnsupportedError
+from archivecolor.photo import exif, limits, profiles
 from archivecolor.photo import samples as convert
 from archivecolor.photo.page import Page, Photo
 
-_FORMAT_NAMES = {"JPEG": "jpeg", "MPO": "jpeg", "DIB": "bmp", "PPM": "pnm", "JPEG2000": "jp2"}
+_FORMAT_NAMES = {"DIB": "bmp", "PPM": "pnm", "JPEG2000": "jp2"}
 _VECTOR_FORMATS = {"EPS", "WMF", "MPEG", "HDF5", "GRIB", "BUFR", "PDF"}
 _UNCOMPRESSED = {"BMP", "DIB", "PPM", "SGI", "XBM"}
 _ANIMATED_FORMATS = {"GIF", "WEBP", "PNG", "AVIF", "TIFF", "ICNS"}
-_LOSSY = {"JPEG", "MPO", "PCD", "AVIF"}
-_REPACKABLE = (0xC0, 0xC1, 0xC2)
-"""Frames of baseline, extended and progressive JPEG."""
+_LOSSY = {"PCD", "AVIF"}
 _SIZES_SEARCHED = 1 << 16
-_MAX_FILL_SHARE = 0.002
-"""The largest usable share of filled blocks in a JPEG with damaged data."""
 _limit_lock = threading.Lock()
 
 
@@ -66,11 +62,11 @@ def read_with_pillow(data: bytes, max_megapixels: float) -> Photo:
     try:
         image = open_image(data, max_megapixels)
     except UnidentifiedImageError as error:
-        return _read_jpeg_after_junk(data, max_megapixels, error)
+        raise UnreadableError("not a picture of any known kind, or its beginning is damaged; copy it again") from error
     if image.format in _VECTOR_FORMATS:
         raise UnsupportedError(f"{image.format} is not a photograph: render it to TIFF first")
     notes = _frames_note(image)
-    page = page_with_metadata(image)
+    page = _page_with_metadata(image)
     name = image.format or ""
     return Photo(
         _FORMAT_NAMES.get(name, name.lower()),
@@ -78,38 +74,6 @@ def read_with_pillow(data: bytes, max_megapixels: float) -> Photo:
         compressed=name not in _UNCOMPRESSED,
         lossless=name not in _LOSSY,
     )
-
-
-def read_jpeg(data: bytes, max_megapixels: float) -> Photo:
-    """JPEG of 8 bits, grey, RGB, CMYK or YCCK; 12 bits and lossless through imagecodecs."""
-    frame, precision, width, height, channels = _jpeg_frame(data)
-    if precision > 8:
-        limits.check_size(width, height, max_megapixels)
-        decoded = np.asarray(imagecodecs.jpeg_decode(data)) if precision <= 16 else np.empty((0, 0), np.uint16)
-        if decoded.shape[:2] != (height, width):
-            raise UnreadableError(limits.DAMAGED)
-        samples, notes = convert.to_full_range(decoded, precision)
-        return Photo("jpeg", (Page(samples, notes=notes),), lossless=False)
-    image = open_image(data, max_megapixels)
-    page = page_with_metadata(image)
-    sound = jpeg_data.is_sound(data) if frame in _REPACKABLE and channels in (1, 3) else None
-    if jpeg_data.ends_in_fill(page.samples) and channels != 4 and not (sound and jpeg_data.has_every_scan(data)):
-        raise UnreadableError("damaged: the lower part of the picture is missing; scan it or copy it again")
-    if sound is False:
-        page = _with_damage_note(page)
-    page = replace(page, iptc=image.info.get("photoshop", {}).get(0x0404) or None, dpi=_jfif_dpi(image) or page.dpi)
-    return Photo("jpeg", (page,), lossless=False)
-
-
-def _with_damage_note(page: Page) -> Page:
-    """The page of a JPEG with damaged data, with a note.
-
-    Raises:
-        UnreadableError: parts of the picture are missing.
-    """
-    if jpeg_data.fill_share(page.samples) > _MAX_FILL_SHARE:
-        raise UnreadableError("damaged: parts of the picture are missing; scan it or copy it again")
-    return replace(page, notes=(*page.notes, "JPEG data damaged in places or unusual: compare it with the source"))
 
 
 def read_webp(data: bytes, max_megapixels: float) -> Photo:
@@ -172,12 +136,16 @@ def _check_declared_sizes(data: bytes, max_megapixels: float) -> None:
         at = data.find(b"ispe\0\0\0\0", at + 16, _SIZES_SEARCHED)
 
 
-def decoded_page(image: Image.Image) -> Page:
-    """The decoded samples of an opened picture, without its metadata."""
+def decoded_page(image: Image.Image, icc: bytes | None = None) -> Page:
+    """The decoded samples of an opened picture, without its metadata.
+
+    Args:
+        icc: the profile of a CMYK picture, if the picture itself does not have it.
+    """
     image.load()
     mode = image.mode
     if mode == "CMYK":
-        rgb, note = convert.rgb_from_cmyk(np.asarray(image), image.info.get("icc_profile"))
+        rgb, note = convert.rgb_from_cmyk(np.asarray(image), icc or image.info.get("icc_profile"))
         return Page(rgb, notes=(note,))
     if mode == "LAB":
         return Page(convert.rgb_from_lab(np.asarray(image), signed=False), notes=("CIELAB converted to sRGB",))
@@ -201,7 +169,7 @@ def _lossless_mode(image: Image.Image) -> str:
     return "L" if image.mode == "L" else "RGB"
 
 
-def page_with_metadata(image: Image.Image) -> Page:
+def _page_with_metadata(image: Image.Image) -> Page:
     """The samples of an opened picture with its metadata."""
     return _with_metadata(decoded_page(image), image)
 
@@ -217,10 +185,11 @@ def _with_metadata(page: Page, image: Image.Image) -> Page:
         page,
         exif=block,
         orientation=exif.orientation(block),
-        dpi=exif.dpi(block) if image.format in ("JPEG", "MPO", "WEBP", "AVIF") else _dpi(info.get("dpi")),
+        dpi=exif.dpi(block) if image.format in ("WEBP", "AVIF") else _dpi(info.get("dpi")),
+        density=exif.density(block),
         description=exif.text(block, exif.DESCRIPTION),
         xmp=_packet(info.get("xmp")),
-        comment=comment if isinstance(comment, bytes) and comment else None,
+        comments=(comment,) if isinstance(comment, bytes) and comment else (),
     )
 
 
@@ -244,12 +213,6 @@ def _dpi(pair: object) -> tuple[float, float] | None:
     return exif.sensible_dpi(float(pair[0]), float(pair[1]))
 
 
-def _jfif_dpi(image: Image.Image) -> tuple[float, float] | None:
-    scale = {1: 1.0, 2: 2.54}.get(image.info.get("jfif_unit", 0))
-    density = image.info.get("jfif_density")
-    return exif.sensible_dpi(density[0] * scale, density[1] * scale) if scale and density else None
-
-
 def _frames_note(image: Image.Image) -> tuple[str, ...]:
     if image.format not in _ANIMATED_FORMATS or not getattr(image, "is_animated", False):
         return ()
@@ -259,33 +222,6 @@ def _frames_note(image: Image.Image) -> tuple[str, ...]:
         raise UnreadableError(limits.TRUNCATED) from error
     finally:
         image.seek(0)
-
-
-def _read_jpeg_after_junk(data: bytes, max_megapixels: float, error: Exception) -> Photo:
-    """A JPEG that begins a little after the start of the file."""
-    at = data.find(b"\xff\xd8\xff", 0, 4096)
-    if at < 1:
-        raise UnreadableError("not a picture of any known kind, or its beginning is damaged; copy it again") from error
-    try:
-        photo = read_jpeg(data[at:], max_megapixels)
-    except TooLargeError:
-        raise
-    except Exception:
-        raise UnreadableError(limits.DAMAGED) from error
-    page = photo.pages[0]
-    return replace(photo, pages=(replace(page, notes=(f"{at} bytes before the picture skipped", *page.notes)),))
-
-
-def _jpeg_frame(data: bytes) -> tuple[int, int, int, int, int]:
-    """(marker, bits per sample, width, height, channels) of the frame header; (0, 8, 0, 0, 0) when it is not found."""
-    at = 2
-    while at + 10 <= len(data) and data[at] == 0xFF:
-        marker = data[at + 1]
-        if 0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC):
-            height, width = (int.from_bytes(data[i : i + 2], "big") for i in (at + 5, at + 7))
-            return marker, data[at + 4], width, height, data[at + 9]
-        at += 1 if marker == 0xFF else 2 + int.from_bytes(data[at + 2 : at + 4], "big")
-    return 0, 8, 0, 0, 0
 
 
 def _riff_chunks(data: bytes) -> list[bytes]:

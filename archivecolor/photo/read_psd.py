@@ -15,13 +15,12 @@ import numpy as np
 
 from archivecolor.errors import UnreadableError, UnsupportedError
 from archivecolor.imaging.arrays import Samples
-from archivecolor.photo import containers, exif, limits, profiles
+from archivecolor.photo import exif, limits, photoshop, profiles
 from archivecolor.photo import samples as convert
 from archivecolor.photo.page import Page, Photo
 
 _BITMAP, _GREY, _INDEXED, _RGB, _CMYK, _DUOTONE, _LAB = 0, 1, 2, 3, 4, 8, 9
 _COLOR_CHANNELS = {_BITMAP: 1, _GREY: 1, _INDEXED: 1, _RGB: 3, _CMYK: 4, _DUOTONE: 1, _LAB: 3}
-_RESOLUTION, _IPTC, _ICC, _VERSION, _EXIF, _XMP = 0x3ED, 0x404, 0x40F, 0x421, 0x422, 0x424
 
 
 def read_psd(data: bytes, max_megapixels: float) -> Photo:
@@ -35,21 +34,23 @@ def read_psd(data: bytes, max_megapixels: float) -> Photo:
     if not 0 < channels <= 56 or channels < _COLOR_CHANNELS[mode] or (bits == 1) != (mode == _BITMAP):
         raise UnreadableError(limits.DAMAGED)
     palette, resources, layers, at = _sections(data)
-    known = dict(reversed(list(containers.photoshop_resources(resources))))
-    if known.get(_VERSION, b"\0\0\0\0\1")[4:5] == b"\0":
+    items = list(photoshop.resources(resources))
+    known = photoshop.contents(items)
+    if known.get(photoshop.VERSION, b"\0\0\0\0\1")[4:5] == b"\0":
         raise UnsupportedError(
             "a Photoshop document without a flattened picture: save it with 'Maximize Compatibility', or as TIFF"
         )
     wanted = _COLOR_CHANNELS[mode]
     transparent = _first_extra_is_transparency(layers) and channels > wanted
     planes = _planes(data, at, (channels, height, width), bits, wanted + transparent)
-    page = _page_of_planes(planes[..., :wanted], mode, palette, known.get(_ICC))
+    page = _page_of_planes(planes[..., :wanted], mode, palette, known.get(photoshop.ICC))
     notes = (*page.notes, "layers flattened") if len(layers) > 4 else page.notes
     left_out = channels - wanted - transparent
     if left_out:
         notes += (f"{left_out} extra channels left out",)
     alpha = np.ascontiguousarray(planes[..., wanted]) if transparent else None
-    return Photo("psd", (_with_metadata(replace(page, alpha=alpha, notes=notes), known, mode),))
+    page = replace(page, alpha=alpha, notes=notes, photoshop=photoshop.carried(items))
+    return Photo("psd", (_with_metadata(page, known, mode),))
 
 
 def _sections(data: bytes) -> tuple[bytes, bytes, bytes, int]:
@@ -124,23 +125,15 @@ def _page_of_planes(planes: Samples, mode: int, palette: bytes, icc: bytes | Non
 
 
 def _with_metadata(page: Page, known: dict[int, bytes], mode: int) -> Page:
-    block = known.get(_EXIF)
+    block = known.get(photoshop.EXIF)
     block = block if block and block[:4] in (b"II*\0", b"MM\0*") else None
     page = replace(
         page,
         exif=block,
         orientation=exif.orientation(block),
-        dpi=_dpi(known.get(_RESOLUTION, b"")) or exif.dpi(block),
+        dpi=photoshop.dpi(known.get(photoshop.RESOLUTION, b"")) or exif.dpi(block),
         description=exif.text(block, exif.DESCRIPTION),
-        xmp=known.get(_XMP) or None,
-        iptc=known.get(_IPTC) or None,
+        xmp=known.get(photoshop.XMP) or None,
+        iptc=known.get(photoshop.IPTC) or None,
     )
-    return page if mode in (_CMYK, _LAB) else profiles.with_profile(page, known.get(_ICC))
-
-
-def _dpi(resource: bytes) -> tuple[float, float] | None:
-    """Two 16.16 numbers, pixels per inch whatever unit is shown."""
-    if len(resource) < 16:
-        return None
-    x, _, _, y = struct.unpack(">IHHI", resource[:12])
-    return exif.sensible_dpi(x / 65536, y / 65536)
+    return page if mode in (_CMYK, _LAB) else profiles.with_profile(page, known.get(photoshop.ICC))

@@ -14,7 +14,7 @@ from archivecolor.options import Strips
 from archivecolor.photo.kinds import HEAD_BYTES, kind_of
 from archivecolor.photo.page import Page
 from archivecolor.photo.read import read
-from archivecolor.photo.read_pillow import open_image, page_with_metadata
+from archivecolor.photo.read_jpeg import read_reduced
 
 HELD_MEGAPIXELS = 50.0
 """A TIFF above this many megapixels is reduced while it is read."""
@@ -42,9 +42,6 @@ def _reduced_jpeg(path: Path, long_side: int, max_megapixels: float) -> Page | N
         with path.open("rb") as file:
             if kind_of(file.read(HEAD_BYTES)) != "jpeg":
                 return None
-        image = open_image(path.read_bytes(), max_megapixels)
-        scale = long_side / max(image.size)
-        image.draft(None, (max(1, int(image.width * scale)), max(1, int(image.height * scale))))
-        return page_with_metadata(image)
+        return read_reduced(path.read_bytes(), long_side, max_megapixels)
     except Exception:  # `read` raises the right error
         return None

@@ -9,11 +9,12 @@ from typing import Any
 import numpy as np
 import tifffile
 
-from archivecolor.photo import containers, exif, profiles
+from archivecolor.photo import exif, photoshop, profiles
 from archivecolor.photo.page import Page
 
 _CMYK, _CIELAB, _ICCLAB = 5, 8, 9
 _DESCRIPTION, _SOFTWARE, _PAGE_NUMBER, _ASCII = 270, 305, 297, 2
+_PHOTOSHOP = 34377
 _LAYOUT = frozenset(
     (
         *range(254, 267),
@@ -45,7 +46,9 @@ _LAYOUT = frozenset(
     )
 )
 """Tags about the layout of the samples in the file, which is new in the output."""
-_CARRIED = frozenset((_DESCRIPTION, _SOFTWARE, _PAGE_NUMBER, 700, 33723, 34675, exif.EXIF_IFD, exif.GPS_IFD))
+_CARRIED = frozenset(
+    (_DESCRIPTION, _SOFTWARE, _PAGE_NUMBER, 700, 33723, _PHOTOSHOP, 34675, exif.EXIF_IFD, exif.GPS_IFD)
+)
 """Tags with a field of their own in `Page`, and those of the program that wrote the file."""
 
 
@@ -59,6 +62,7 @@ def with_metadata(page: Page, tif: tifffile.TiffFile, source: tifffile.TiffPage)
         exif=_exif(tif, source),
         xmp=_as_bytes(xmp),
         iptc=_iptc(tif, source),
+        photoshop=photoshop.carried(photoshop.resources(_as_bytes(value_of(source, _PHOTOSHOP)) or b"")),
         description=None if source.is_shaped or source.is_imagej else _text(source, 270),
         tags=_tags(source),
         notes=(*page.notes, *_dropped_tags_note(source)),
@@ -130,8 +134,8 @@ def _iptc(tif: tifffile.TiffFile, page: tifffile.TiffPage) -> bytes | None:
     """The bytes of the records. Many writers declare them as LONG, so readers swap them."""
     tag = page.tags.get(33723)
     if tag is None:
-        resources = _as_bytes(value_of(page, 34377))
-        return containers.iptc_from_photoshop(resources) if resources else None
+        resources = _as_bytes(value_of(page, _PHOTOSHOP))
+        return photoshop.iptc(photoshop.resources(resources))[0] if resources else None
     if isinstance(tag.value, bytes):
         return tag.value or None
     values = tag.value if isinstance(tag.value, tuple) else (tag.value,)

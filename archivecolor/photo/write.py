@@ -6,6 +6,7 @@ import io
 import struct
 from collections.abc import Callable
 from dataclasses import replace
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from archivecolor.errors import UnsupportedError
 from archivecolor.files import atomic_write, make_folders, write_error
 from archivecolor.imaging.arrays import Samples
 from archivecolor.imaging.orientation import to_upright
-from archivecolor.photo import containers, exif
+from archivecolor.photo import containers, exif, extended_xmp, jpeg_segments, photoshop
 from archivecolor.photo import samples as convert
 from archivecolor.photo.page import FORMAT_SUFFIXES, SRGB_ICC, Page, Photo
 from archivecolor.photo.write_tiff import write_tiff
@@ -25,6 +26,7 @@ from archivecolor.photo.write_tiff import write_tiff
 _LOSSY_SOURCES = {"heic", "pcd", "jxl", "mpo"}
 _SIDE_LIMITS = {"jpeg": 65_500, "webp": 16_383, "avif": 65_535}
 _SEGMENT = 65_500  # a JPEG segment holds 65533 bytes with its heading
+_JFIF_UNIT = 13  # the place of the unit of the resolution, in a file that begins with JFIF's segment
 _PNG_KEYWORDS = {315: b"Author", 33432: b"Copyright", 269: b"Title"}
 
 _UPRIGHT_FORMATS = frozenset(("avif", "bmp", "jp2"))
@@ -149,26 +151,46 @@ def _dropped_notes(page: Page, name: str, **lost: object) -> tuple[str, ...]:
     return tuple(f"{part} not carried by {name}" for part, present in lost.items() if present is not None)
 
 
-def exif_block(page: Page, software: str, with_dpi: bool = False) -> tuple[bytes | None, tuple[str, ...]]:
+def _without_a_place(page: Page) -> dict[str, object]:
+    """The parts of a page for which few formats have a place."""
+    return {"comment": page.comments or None, "Photoshop data (paths, rights)": page.photoshop}
+
+
+def exif_block(
+    page: Page, software: str, with_dpi: bool = False, for_jpeg: bool = False
+) -> tuple[bytes | None, tuple[str, ...]]:
     """The page's EXIF with orientation, caption and tags; None if it would be empty.
 
     Args:
         with_dpi: also write the resolution there, for formats that have no other place for it.
+        for_jpeg: a new block gets the tags that EXIF requires in a JPEG (EXIF 2.32, 4.6.8).
     """
     known = exif.main_tags(page.exif)
     changes: dict[int, exif.Value] = {exif.ORIENTATION: page.orientation} if _orientation_differs(page) else {}
     if page.description and not exif.text(page.exif, exif.DESCRIPTION):  # scanners write blank text
         changes[exif.DESCRIPTION] = page.description.encode()
     changes |= {code: value for code, kind, _, value, _ in page.tags if kind == "s" and code not in known}
-    if with_dpi and page.dpi and exif.X_RESOLUTION not in known:
-        changes |= {exif.X_RESOLUTION: page.dpi[:1], exif.Y_RESOLUTION: page.dpi[1:], exif.RESOLUTION_UNIT: 2}
+    if with_dpi and exif.X_RESOLUTION not in known:
+        changes |= _resolution_tags(page)
     if page.exif is None and not changes:
         return None, ()
+    if page.exif is None and for_jpeg:
+        square: dict[int, exif.Value] = {exif.X_RESOLUTION: (1.0,), exif.Y_RESOLUTION: (1.0,), exif.RESOLUTION_UNIT: 1}
+        changes |= {**(_resolution_tags(page) or square), exif.YCBCR_POSITIONING: 1}
     try:
         return exif.with_tags(page.exif or exif.EMPTY, {**changes, exif.SOFTWARE: software.encode()}), ()
     except ValueError:
         fresh = exif.with_tags(exif.EMPTY, changes) if changes else None
         return fresh, ("damaged EXIF not carried",)
+
+
+def _resolution_tags(page: Page) -> dict[int, exif.Value]:
+    """Resolution in inches, or the shape of the pixels without a unit."""
+    pair = page.dpi or page.density
+    if pair is None:
+        return {}
+    unit = exif.INCH if page.dpi else exif.NO_UNIT
+    return {exif.X_RESOLUTION: pair[:1], exif.Y_RESOLUTION: pair[1:], exif.RESOLUTION_UNIT: unit}
 
 
 def _orientation_differs(page: Page) -> bool:
@@ -188,24 +210,52 @@ def _encode_with_pillow(image: Image.Image, format: str, options: dict[str, Any]
 def _jpeg(page: Page, photo: Photo, quality: int, software: str) -> Encoded:
     page, notes = _to_8_bit(page, "JPEG")
     notes += _dropped_notes(page, "JPEG", transparency=page.alpha)
-    block, more = exif_block(page, software)
-    packets = {"EXIF": block, "XMP": page.xmp, "IPTC": page.iptc, "comment": page.comment}
-    for name, packet in packets.items():
-        if packet is not None and len(packet) > _SEGMENT:
-            more += (f"{name} not carried by JPEG: over 64 KiB",)
-            packets[name] = None
-    iptc = containers.photoshop_iptc(packets["IPTC"]) if packets["IPTC"] else None
+    block, more = exif_block(page, software, for_jpeg=True)
+    if block is not None and len(block) > _SEGMENT:
+        block, more = None, (*more, "EXIF not carried by JPEG: over 64 KiB")
+    comments = [comment for comment in page.comments if len(comment) <= _SEGMENT]
+    if len(comments) < len(page.comments):
+        more += ("comment not carried by JPEG: over 64 KiB",)
+    xmp, packets, xmp_notes = _jpeg_xmp(page.xmp)
+    resources = photoshop.block(page.iptc, page.photoshop)
+    pieces = [photoshop.HEADING + resources[at : at + _SEGMENT] for at in range(0, len(resources), _SEGMENT)]
     options = {  # optimal Huffman tables would make a slightly smaller file, and encoding much slower
         "quality": quality,
         "subsampling": 0,  # chroma at full size, because the colour is what is new in the picture
-        "dpi": page.dpi,
-        "exif": b"Exif\0\0" + packets["EXIF"] if packets["EXIF"] else None,
-        "xmp": packets["XMP"],
+        "dpi": page.dpi or (_whole_numbers(page.density) if page.density else None),
+        "exif": b"Exif\0\0" + block if block else None,
+        "xmp": xmp,
         "icc_profile": page.icc,
-        "comment": packets["comment"],
-        "extra": b"\xff\xed" + struct.pack(">H", 2 + len(iptc)) + iptc if iptc else None,
+        "comment": comments[-1] if comments else None,
+        "extra": b"".join(
+            [
+                *(jpeg_segments.segment(jpeg_segments.APP13, piece) for piece in pieces),
+                *(jpeg_segments.segment(jpeg_segments.APP1, packet) for packet in packets),
+                *(jpeg_segments.segment(jpeg_segments.COMMENT, comment) for comment in comments[:-1]),
+            ]
+        )
+        or None,
     }
-    return _encode_with_pillow(_image(replace(page, alpha=None)), "JPEG", options), notes + more
+    data = _encode_with_pillow(_image(replace(page, alpha=None)), "JPEG", options)
+    if page.density and not page.dpi:
+        data = data[:_JFIF_UNIT] + b"\0" + data[_JFIF_UNIT + 1 :]
+    return data, notes + more + xmp_notes
+
+
+def _jpeg_xmp(packet: bytes | None) -> tuple[bytes | None, list[bytes], tuple[str, ...]]:
+    """A packet that fits into one segment; else the contents of the segments for it, and notes."""
+    if packet is None or len(packet) <= _SEGMENT:
+        return packet, [], ()
+    parts = extended_xmp.split(packet, _SEGMENT)
+    if parts is None:
+        return None, [], ("XMP not carried by JPEG: over 64 KiB",)
+    first, extension = parts
+    return None, [extended_xmp.XMP + first, *extended_xmp.pieces_of(extension)], ()
+
+
+def _whole_numbers(density: tuple[float, float]) -> tuple[int, int]:
+    """The same ratio in whole numbers."""
+    return Fraction(density[0] / density[1]).limit_denominator(1000).as_integer_ratio()
 
 
 def _png(page: Page, photo: Photo, quality: int, software: str) -> Encoded:
@@ -215,12 +265,15 @@ def _png(page: Page, photo: Photo, quality: int, software: str) -> Encoded:
         parts.append(containers.png_chunk(b"iCCP", b"ICC profile\0\0" + containers.deflated(page.icc)))
     if page.dpi is not None:
         parts.append(containers.png_chunk(b"pHYs", struct.pack(">IIB", *(round(v / 0.0254) for v in page.dpi), 1)))
+    elif page.density is not None:
+        parts.append(containers.png_chunk(b"pHYs", struct.pack(">IIB", *_whole_numbers(page.density), 0)))
     if block is not None:
         parts.append(containers.png_chunk(b"eXIf", block))
     if page.xmp is not None:
         parts.append(containers.png_text(containers.XMP_KEYWORD, page.xmp))
-    if page.iptc is not None:
-        parts.append(containers.png_raw_profile(b"iptc", containers.photoshop_iptc(page.iptc, heading=b"")))
+    resources = photoshop.block(page.iptc, page.photoshop)
+    if resources:
+        parts.append(containers.png_raw_profile(b"iptc", resources))
     parts += [containers.png_text(key, text) for key, text in _png_texts(page, software)]
     # the header chunk must come first; text chunks may stand anywhere
     return containers.png_spliced(bytes(imagecodecs.png_encode(_stacked(page), level=6)), b"".join(parts)), notes
@@ -230,8 +283,7 @@ def _png_texts(page: Page, software: str) -> list[tuple[bytes, bytes]]:
     texts = [(_PNG_KEYWORDS[code], value) for code, _, _, value, _ in page.tags if code in _PNG_KEYWORDS]
     if page.description:
         texts.append((b"Description", page.description.encode()))
-    if page.comment:
-        texts.append((b"Comment", exif.decoded(page.comment).encode()))
+    texts += [(b"Comment", exif.decoded(comment).encode()) for comment in page.comments]
     return [*texts, (b"Software", software.encode())]
 
 
@@ -248,7 +300,7 @@ def _webp(page: Page, photo: Photo, quality: int, software: str) -> Encoded:
         "xmp": page.xmp,
         "icc_profile": page.icc,
     }
-    notes += more + _dropped_notes(page, "WebP", IPTC=page.iptc)
+    notes += more + _dropped_notes(page, "WebP", IPTC=page.iptc, **_without_a_place(page))
     return _encode_with_pillow(_image(page), "WEBP", options), notes
 
 
@@ -265,7 +317,7 @@ def _avif(page: Page, photo: Photo, quality: int, software: str) -> Encoded:
         "xmp": page.xmp,
         "icc_profile": page.icc,
     }
-    notes += more + _dropped_notes(page, "AVIF", IPTC=page.iptc)
+    notes += more + _dropped_notes(page, "AVIF", IPTC=page.iptc, **_without_a_place(page))
     return _encode_with_pillow(_image(page), "AVIF", options), notes
 
 
@@ -273,22 +325,31 @@ def _turn_upright(page: Page) -> Page:
     """The page turned upright, for formats whose orientation viewers ignore."""
     if page.orientation == 1:
         return page
-    dpi = page.dpi[::-1] if page.dpi and page.orientation >= 5 else page.dpi
+    dpi, density = (pair[::-1] if pair and page.orientation >= 5 else pair for pair in (page.dpi, page.density))
     alpha = None if page.alpha is None else _upright(page.alpha, page.orientation)
-    return replace(page, samples=_upright(page.samples, page.orientation), alpha=alpha, dpi=dpi, orientation=1)
+    return replace(
+        page, samples=_upright(page.samples, page.orientation), alpha=alpha, dpi=dpi, density=density, orientation=1
+    )
 
 
 def _bmp(page: Page, photo: Photo, quality: int, software: str) -> Encoded:
     page, notes = _to_8_bit(_turn_upright(page), "BMP")
     foreign = page.icc if page.icc != SRGB_ICC else None
-    lost = {"colour profile": foreign, "transparency": page.alpha, "EXIF": page.exif, "XMP": page.xmp}
-    notes += _dropped_notes(page, "BMP", **lost, IPTC=page.iptc, caption=page.description)
+    lost: dict[str, object] = {
+        "colour profile": foreign,
+        "transparency": page.alpha,
+        "EXIF": page.exif,
+        "XMP": page.xmp,
+    }
+    lost |= {"IPTC": page.iptc, "caption": page.description, "shape of the pixels": page.density}
+    notes += _dropped_notes(page, "BMP", **lost, **_without_a_place(page))
     return _encode_with_pillow(_image(replace(page, alpha=None)), "BMP", {"dpi": page.dpi}), notes
 
 
 def _jp2(page: Page, photo: Photo, quality: int, software: str) -> Encoded:
     page = _turn_upright(page)
-    block, notes = exif_block(page, software)
+    block, notes = exif_block(page, software, with_dpi=page.dpi is None)
+    notes += _dropped_notes(page, "JP2", **_without_a_place(page))
     stacked = _stacked(page)
     data = imagecodecs.jpeg2k_encode(stacked, level=0, codecformat="jp2", reversible=True)
     packets = [(containers.UUID_EXIF, block), (containers.UUID_XMP, page.xmp), (containers.UUID_IPTC, page.iptc)]

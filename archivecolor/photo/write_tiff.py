@@ -40,6 +40,8 @@ def write_tiff(part: Path, photo: Photo, software: str) -> tuple[str, ...]:
         for page in photo.pages:
             _write_page(tif, page, software, packed)
     notes = _add_exif(part, photo.pages, big)
+    if any(page.comments for page in photo.pages):
+        notes += ("comment not carried by TIFF",)
     if any(exif.MAKER_NOTE in tags for page in photo.pages for tags in _sub_ifds(page).values()):
         alone = len(photo.pages) == 1 and not big
         notes += exiftool.copy_maker_notes(part, photo.path if alone else None)
@@ -86,8 +88,8 @@ def _write_page(tif: tifffile.TiffWriter, page: Page, software: str, packed: boo
         extrasamples=["unassalpha"] if _has_alpha(page) else None,
         compression="zlib" if packed else None,
         predictor=2 if packed else None,
-        resolution=page.dpi,
-        resolutionunit="inch" if page.dpi else None,
+        resolution=page.dpi or page.density,
+        resolutionunit="inch" if page.dpi else "none" if page.density else None,
         description=description.encode() if description else None,
         software=software.encode(),
         iccprofile=page.icc,
@@ -108,6 +110,8 @@ def _extratags(page: Page) -> list[tuple[int, Any, int, Any, bool]]:
         found.append((700, 1, len(page.xmp), page.xmp, True))
     if page.iptc:
         found.append((33723, 7, len(page.iptc), page.iptc, True))
+    if page.photoshop:
+        found.append((34377, 7, len(page.photoshop), page.photoshop, True))
     return [*found, *((pointer - 1, 4, 1, 0, True) for pointer in _sub_ifds(page))]
 
 

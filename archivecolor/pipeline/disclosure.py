@@ -46,7 +46,7 @@ def disclosed_page(
     xmp, is_kept = provenance.disclosure(kept, tool, card.name, card.sha256, options.source_type, guidance)
     notes += xmp_notes + _damage_note(page.xmp, is_kept)
     # A caption of the source is never altered, and BMP holds none.
-    has_caption = format == "bmp" or page.comment or provenance.has_caption(page.xmp, page.iptc)
+    has_caption = format == "bmp" or page.comments or provenance.has_caption(page.xmp, page.iptc)
     description = page.description or (None if has_caption else provenance.caption(tool, card.name))
     icc = photo.SRGB_ICC if page.icc else None
     return replace(page, samples=samples, scan=scan, icc=icc, xmp=xmp, description=description, notes=notes)

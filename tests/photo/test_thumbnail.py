@@ -15,6 +15,7 @@ from support.doubles import colourful, grey
 from archivecolor import photo
 from archivecolor.errors import PictureError
 from archivecolor.imaging.orientation import to_upright
+from archivecolor.photo import read_jpeg
 
 module = importlib.import_module("archivecolor.photo.thumbnail")
 
@@ -39,8 +40,8 @@ def test_a_jpeg_is_upright_and_small(tmp_path: Path, orientation: int) -> None:
 def test_a_jpeg_is_decoded_at_a_fraction_of_its_size(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     Image.fromarray(soft(800, 1200)).save(tmp_path / "a.jpg")
     decoded = []
-    whole = module.page_with_metadata
-    monkeypatch.setattr(module, "page_with_metadata", lambda image: decoded.append(image.size) or whole(image))
+    whole = read_jpeg.decoded_page
+    monkeypatch.setattr(read_jpeg, "decoded_page", lambda image, icc: decoded.append(image.size) or whole(image, icc))
     photo.thumbnail(tmp_path / "a.jpg", 150)
     photo.thumbnail(tmp_path / "a.jpg", 151)
     photo.thumbnail(tmp_path / "a.jpg", 4000)
