@@ -3,6 +3,7 @@
     from archivecolor import Colorizer, run
 
     rgb = Colorizer().colorize(grey)                  # numpy, uint8 or uint16
+    Colorizer().colorize_file("a.jpg", "b.jpg")       # one file
     rows = run("./old_photos", out="./color")         # the manifest's rows
 
 The names are loaded when they are first used, so that `import archivecolor` costs nothing.
@@ -17,14 +18,13 @@ __version__ = "0.1.0"
 __all__ = ["ColorOptions", "Colorizer", "Record", "RunOptions", "run"]
 
 if TYPE_CHECKING:
-    from archivecolor.inference.colorizer import Colorizer
     from archivecolor.options import ColorOptions, RunOptions
-    from archivecolor.pipeline.api import run
+    from archivecolor.pipeline.api import Colorizer, run
     from archivecolor.provenance import Record
 
 _HOMES = {
     "ColorOptions": "options",
-    "Colorizer": "inference.colorizer",
+    "Colorizer": "pipeline.api",
     "Record": "provenance",
     "RunOptions": "options",
     "run": "pipeline.api",

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import json
+import sys
+import time
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Annotated, ClassVar
 
+import typer
+
 from archivecolor.cli.console import catch_interrupts
 from archivecolor.cli.from_options import takes_options
+from archivecolor.errors import UsageError
 from archivecolor.options import Option, Options, Place, ReferenceOptions, RunOptions
 
 
@@ -40,11 +46,16 @@ def run(options: RunOptions, reference: ReferenceOptions, display: DisplayOption
     """
     from archivecolor.cli import progress
     from archivecolor.execution import multi_device
+    from archivecolor.pipeline import single
 
     if reference.palette:  # reading a picture takes torch, which otherwise only the working process imports
         from archivecolor.pipeline.reference_palette import with_palette
 
         options = with_palette(options, reference)
+    destination = single.destination_of(options)
+    if destination:
+        _run_single(options, destination, display)
+        return
     if display.dry_run:
         from archivecolor.pipeline import dry_run
 
@@ -58,3 +69,23 @@ def run(options: RunOptions, reference: ReferenceOptions, display: DisplayOption
         options, display.as_json, display.quiet, display.verbose, catch_interrupts(), drive, display.log_file
     )
     raise SystemExit(code)
+
+
+def _run_single(options: RunOptions, destination: Path, display: DisplayOptions) -> None:
+    """Colours one picture into one file, or to standard output, which then holds nothing else."""
+    from archivecolor.execution import log, multi_device
+    from archivecolor.pipeline import single
+
+    to_stream = str(destination) == single.STREAM
+    if to_stream and (display.as_json or sys.stdout.isatty()):
+        raise UsageError("--out -: the picture goes to standard output; leave out --json, and write > FILE")
+    if display.dry_run:
+        typer.echo(f"would colour: {options.inputs[0]} -> {destination}", err=to_stream)
+        return
+    log.start(lambda line: typer.echo(line, err=True), display.verbose, display.log_file)
+    started = time.monotonic()
+    row = single.color_single(options, destination, lambda *given: multi_device.drive(*given))
+    if display.as_json:
+        typer.echo(json.dumps(asdict(row)))
+    elif not display.quiet and not to_stream:
+        typer.echo(f"{destination}: coloured in {time.monotonic() - started:.1f} s", err=True)

@@ -142,6 +142,7 @@ class Colorizer:
 
         Raises:
             ValueError: the array has another shape or type.
+            TypeError: it is no array.
         """
         return self.colorize_image(samples, icc, orientation).rgb
 
@@ -333,6 +334,13 @@ def _ab_for_hints(
 
 
 def _check_samples(samples: Samples) -> None:
+    if isinstance(samples, str | Path):
+        raise TypeError(
+            f"{samples}: colorize() takes the samples of a picture, not its name; call colorize_file(source, "
+            "destination), or archivecolor.run(source, out=folder) for many"
+        )
+    if not isinstance(samples, np.ndarray):
+        raise TypeError(f"colorize() takes a numpy array, not {type(samples).__name__}; try numpy.asarray(image)")
     has_shape = samples.ndim == 2 or (samples.ndim == 3 and samples.shape[2] == 3)
     if not has_shape or samples.dtype not in (np.uint8, np.uint16) or 0 in samples.shape:
         raise ValueError(f"expected uint8 or uint16 of (H, W) or (H, W, 3), got {samples.dtype} of {samples.shape}")

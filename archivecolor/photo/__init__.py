@@ -6,6 +6,7 @@ files; `exif`, `containers` and `samples` handle bytes and numbers; `read_*` and
 
 from __future__ import annotations
 
+from archivecolor.photo.kinds import HEAD_BYTES
 from archivecolor.photo.page import FORMAT_SUFFIXES, SRGB_ICC, SUFFIXES, Page, Photo, Scan
 from archivecolor.photo.probe import is_picture, is_picture_content, measure
 from archivecolor.photo.read import read
@@ -16,6 +17,7 @@ WRITABLE = tuple(FORMAT_SUFFIXES)
 """The formats that can be written."""
 
 __all__ = [
+    "HEAD_BYTES",
     "SRGB_ICC",
     "SUFFIXES",
     "WRITABLE",

@@ -1,14 +1,64 @@
-"""`archivecolor.run`: the command `archivecolor run` as a function."""
+"""What Python programs call: `run`, the command as a function, and `Colorizer`, for arrays and single files."""
 
 from __future__ import annotations
 
+from dataclasses import fields
 from pathlib import Path
 
+from archivecolor import provenance, weights
 from archivecolor.errors import UsageError
-from archivecolor.options import Place, ReferenceOptions, RunOptions, build, refuse_unknown
+from archivecolor.inference import colorizer
+from archivecolor.options import ColorizerOptions, Place, ReferenceOptions, RunOptions, build, refuse_unknown
+from archivecolor.pipeline import single
+from archivecolor.pipeline.observer import RunObserver
 from archivecolor.pipeline.reference_palette import with_palette
 from archivecolor.pipeline.runner import drive_with
-from archivecolor.provenance import Record
+from archivecolor.provenance import Record, Totals
+
+
+class Colorizer(colorizer.Colorizer):
+    """Colours pictures in memory (`colorize`) and in files (`colorize_file`).
+
+    Args and Raises: see `inference.colorizer.Colorizer`.
+    """
+
+    def __init__(
+        self, model: str | Path = weights.DEFAULT_MODEL, options: ColorizerOptions = ColorizerOptions()
+    ) -> None:
+        super().__init__(model, options)
+        self._model, self._options = str(model), options
+
+    def colorize_file(self, source: str | Path, destination: str | Path, **options: object) -> Record:
+        """Colours one picture from file to file, as `archivecolor run SOURCE --out DESTINATION` does.
+
+        Args:
+            destination: its suffix decides the format.
+            options: as those of `run`: `recolor=True`, `overwrite=True`, `quality=90`, `mark="auto"`. Those of the
+                colours and the device belong to the Colorizer.
+
+        Returns:
+            The row that a manifest would have: hashes, size, `max_delta_l`.
+
+        Raises:
+            PictureError: the picture cannot be coloured, is in colour already, or `destination` is a file that this
+                program did not make.
+            NoInputError, OutputError, UsageError: it is not there, cannot be written, or an option is wrong.
+            TypeError: there is no such option.
+        """
+        own = {name: getattr(self._options, name) for name in (field.name for field in fields(self._options))}
+        mine = own.keys() & {field.name for field in fields(ColorizerOptions)}
+        for name in options:
+            if name in mine:
+                raise TypeError(f"colorize_file() got {name!r}, which is an option of the Colorizer")
+        refuse_unknown("colorize_file", options, RunOptions)
+        values = {**own, "color": self.color, "model": self._model, **options}
+        requested = build(RunOptions, {**values, "inputs": (str(source),), "out": Path(destination)})
+        single.destination_of(requested)
+
+        def drive(options: RunOptions, observer: RunObserver) -> Totals:
+            return drive_with(provenance.totals, options, observer, colorizer=self)
+
+        return single.color_single(requested, Path(destination), drive)
 
 
 def run(*inputs: str | Path, out: str | Path, **options: object) -> list[Record]:

@@ -207,7 +207,10 @@ def _input_lines(inputs: Iterable[str]) -> Iterator[tuple[str, bool]]:
     """The inputs, with each list replaced by its entries, and whether each comes from a list."""
     for text in inputs:
         if text == "-":
-            yield from ((line, True) for line in _list_entries(sys.stdin.buffer.read()))
+            content = sys.stdin.buffer.read()
+            if b"\0" in content:  # which no name contains
+                raise NoInputError("-: standard input is no list of names; for a picture, name a file or - as --out")
+            yield from ((line, True) for line in _list_entries(content))
         elif text.startswith("@") and not os.path.lexists(text):
             try:
                 content = Path(text[1:]).read_bytes()

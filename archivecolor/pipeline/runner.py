@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import nullcontext
 from dataclasses import replace
 from typing import TypeVar
 
@@ -67,12 +68,14 @@ def drive_with(
     options: RunOptions,
     observer: RunObserver | None = None,
     crashes: CrashReport | None = None,
+    colorizer: Colorizer | None = None,
 ) -> T:
     """`drive`, with another summary.
 
     Args:
         summarize: called at the end with the rows of this run's inputs, old and new, in input order. They are read from
             the manifest one by one.
+        colorizer: an open one, of the same options; without it, one is opened for this run.
 
     Returns:
         What `summarize` returns.
@@ -84,7 +87,7 @@ def drive_with(
     todo = find_jobs(options, observer)
     check_files(options)
     with (
-        Colorizer(options.model, options) as colorizer,
+        nullcontext(colorizer) if colorizer else Colorizer(options.model, options) as colorizer,
         Manifest(options.out, options.disclosure.sidecar, options.shard) as manifest,
     ):
         if not options.overwrite:

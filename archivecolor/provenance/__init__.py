@@ -14,6 +14,7 @@ from archivecolor.provenance.disclosure import (
 )
 from archivecolor.provenance.locks import LOCK
 from archivecolor.provenance.manifest import Manifest, ManifestWriter, merge
+from archivecolor.provenance.ours import is_ours
 from archivecolor.provenance.records import (
     DONE,
     FAILED,
@@ -62,6 +63,7 @@ __all__ = [
     "faults_of",
     "has_caption",
     "is_machine_colored",
+    "is_ours",
     "is_sidecar",
     "is_superseded",
     "known_rows",
