@@ -13,11 +13,17 @@ NO_UNIT, INCH, CENTIMETRE = 1, 2, 3
 EXIF_IFD, GPS_IFD, INTEROP_IFD, MAKER_NOTE = 34665, 34853, 40965, 37500
 POINTERS = (4, 13, 16, 18)
 """The types of tags with the offset of a directory; the last two are those of BigTIFF."""
+TEXT, BYTE, SHORT, LONG, UNDEFINED = 2, 1, 3, 4, 7
+"""TIFF types."""
+COLOR_SPACE, SRGB, ADOBE_RGB, UNCALIBRATED = 40961, 1, 2, 65535
+WORDS = frozenset((18246, 18249, *range(40091, 40096)))
+"""Tags of IFD0 with words of a catalogue, which have no offsets: ratings, and the title, comment, author, keywords and
+subject that Windows writes."""
+_INTEROP_INDEX, _DCF_SRGB, _DCF_ADOBE_RGB = 1, b"R98\0", b"R03\0"
+_ENCODED_TEXT = b"UNICODE\0"
 _SIZES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8}
 _UNITS = {1: 1, 2: 1, 3: 2, 4: 4, 5: 4, 6: 1, 7: 1, 8: 2, 9: 4, 10: 4, 11: 4, 12: 8}
 EMPTY = b"II*\0\x08\0\0\0\0\0\0\0\0\0"
-
-Value = int | bytes | tuple[float, ...]
 
 
 class Readable(Protocol):
@@ -33,6 +39,9 @@ class Entry(NamedTuple):
     kind: int
     length: int
     value: bytes
+
+
+Value = int | bytes | tuple[float, ...] | Entry
 
 
 def byte_order(block: Readable) -> str:
@@ -91,10 +100,14 @@ def main_tags(block: bytes | None) -> dict[int, Entry]:
 def orientation(block: bytes | None) -> int:
     """The orientation, 1 to 8; 1 if the block has no valid one."""
     entry = main_tags(block).get(ORIENTATION)
-    if block is None or entry is None or entry.kind != 3:
-        return 1
-    value = struct.unpack(byte_order(block) + "H", entry.value[:2])[0]
-    return int(value) if 1 <= value <= 8 else 1
+    value = integer(block, entry) if block is not None and entry is not None else None
+    return value if value is not None and 1 <= value <= 8 else 1
+
+
+def integer(block: Readable, entry: Entry) -> int | None:
+    """The first value of an entry of whole numbers; None for other types."""
+    format = {1: "B", 3: "H", 4: "I", 6: "b", 8: "h", 9: "i"}.get(entry.kind)
+    return int(struct.unpack_from(byte_order(block) + format, entry.value)[0]) if format else None
 
 
 def text(block: bytes | None, tag: int) -> str | None:
@@ -154,7 +167,8 @@ def _snapped(value: float) -> float:
 
 
 def with_tags(block: bytes, changes: Mapping[int, Value], dropped: int | None = None) -> bytes:
-    """Sets tags of IFD0 (int -> SHORT, bytes -> ASCII, tuple of floats -> RATIONALs) and removes those in `dropped`.
+    """Sets tags of IFD0 and removes those in `dropped`. An int becomes a SHORT, bytes become ASCII, and floats become
+    RATIONALs; an Entry is in the block's byte order already.
 
     The new IFD0 is at the end of the block and all other bytes stay, so offsets in maker notes remain valid. The
     directory of the thumbnail is unlinked, because it shows the old picture.
@@ -205,6 +219,8 @@ def _row(tag: int, entry: Entry, order: str, at: int, values: bytearray, big: bo
 
 
 def _entry(value: Value, order: str) -> Entry:
+    if isinstance(value, Entry):
+        return value
     if isinstance(value, int):
         return Entry(3, 1, struct.pack(order + "H", value))
     if isinstance(value, bytes):
@@ -215,12 +231,74 @@ def _entry(value: Value, order: str) -> Entry:
 
 
 def reordered(entry: Entry, source: str, target: str) -> Entry:
-    """The same values in another byte order."""
-    unit = _UNITS[entry.kind]
-    if source == target or unit == 1:
+    """The same values in another byte order, also of a text in UTF-16 such as UserComment (EXIF 2.32, 4.6.5)."""
+    if source == target:
         return entry
-    swapped = b"".join(entry.value[at : at + unit][::-1] for at in range(0, len(entry.value), unit))
-    return entry._replace(value=swapped)
+    if entry.kind == UNDEFINED and entry.value.startswith(_ENCODED_TEXT):
+        text = entry.value[len(_ENCODED_TEXT) :]
+        return (
+            entry if _utf16_order(text, source) == target else entry._replace(value=_ENCODED_TEXT + _swapped(text, 2))
+        )
+    return entry._replace(value=_swapped(entry.value, _UNITS[entry.kind]))
+
+
+def _swapped(values: bytes, unit: int) -> bytes:
+    return b"".join(values[at : at + unit][::-1] for at in range(0, len(values), unit)) if unit > 1 else values
+
+
+def _utf16_order(text: bytes, default: str) -> str:
+    """The byte order of a text: many writers use another one than that of the file. Zeros are high bytes."""
+    high, low = text[::2].count(0), text[1::2].count(0)
+    return default if high == low else ">" if high > low else "<"
+
+
+def color_space(block: bytes | None) -> int | None:
+    """SRGB, ADOBE_RGB, UNCALIBRATED or another number of the block's ColorSpace; ADOBE_RGB also where DCF's
+    interoperability index says so (JEITA CP-3461, 3.2)."""
+    try:
+        places = _color_places(block) if block else {}
+    except (ValueError, struct.error):
+        return None
+    if block is None or COLOR_SPACE not in places:
+        return None
+    index = places.get(_INTEROP_INDEX)
+    value = int(struct.unpack_from(byte_order(block) + "H", block, places[COLOR_SPACE])[0])
+    is_adobe = value == UNCALIBRATED and index is not None and block[index : index + 4] == _DCF_ADOBE_RGB
+    return ADOBE_RGB if is_adobe else value
+
+
+def with_color_space(block: bytes, value: int) -> bytes:
+    """The block with this ColorSpace and the index that fits it, in place, where it states them."""
+    if color_space(block) in (None, value):
+        return block
+    places, out = _color_places(block), bytearray(block)
+    struct.pack_into(byte_order(block) + "H", out, places[COLOR_SPACE], value)
+    if value == SRGB and _INTEROP_INDEX in places:
+        out[places[_INTEROP_INDEX] : places[_INTEROP_INDEX] + 4] = _DCF_SRGB
+    return bytes(out)
+
+
+def _color_places(block: bytes) -> dict[int, int]:
+    """The offsets of the values of ColorSpace and of the interoperability index."""
+    order = byte_order(block)
+
+    def directory(offset: int) -> dict[int, tuple[int, int]]:
+        rows = _rows(block, offset)
+        heads = [struct.unpack_from(order + "HH", row) for row in rows]
+        return {tag: (kind, offset + 2 + 12 * i + 8) for i, (tag, kind) in enumerate(heads)}
+
+    def target(place: int) -> int:
+        return int(struct.unpack_from(order + "I", block, place)[0])
+
+    main = directory(first_ifd(block))
+    inner = directory(target(main[EXIF_IFD][1])) if EXIF_IFD in main else {}
+    interop = directory(target(inner[INTEROP_IFD][1])) if INTEROP_IFD in inner else {}
+    places = {}
+    if inner.get(COLOR_SPACE, (0,))[0] == SHORT:
+        places[COLOR_SPACE] = inner[COLOR_SPACE][1]
+    if interop.get(_INTEROP_INDEX, (0,))[0] == TEXT:
+        places[_INTEROP_INDEX] = interop[_INTEROP_INDEX][1]
+    return places
 
 
 def sub_ifds(block: Readable, ifd0: int) -> dict[int, dict[int, Entry]]:

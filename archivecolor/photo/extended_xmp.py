@@ -44,7 +44,10 @@ def joined(packet: bytes, pieces: list[bytes]) -> tuple[bytes, tuple[str, ...]]:
     alone = _POINTER.sub(b"", packet)
     digest = next(filter(None, (pointer[1], pointer[2], pointer[4])), b"").strip()
     extension = _extension([piece for piece in pieces if piece[:_DIGEST] == digest])
-    merged = _merged(alone, extension) if extension else None
+    try:
+        merged = _merged(alone, extension) if extension else None
+    except RecursionError:  # elements that are nested thousands deep
+        merged = None
     return (alone, ("extended XMP missing or damaged: not carried",)) if merged is None else (merged, ())
 
 
@@ -79,6 +82,13 @@ def split(packet: bytes, limit: int) -> tuple[bytes, bytes] | None:
     Returns:
         None if the packet cannot be divided so.
     """
+    try:
+        return _split(packet, limit)
+    except RecursionError:  # elements that are nested thousands deep
+        return None
+
+
+def _split(packet: bytes, limit: int) -> tuple[bytes, bytes] | None:
     tree, further = _parsed(packet), _parsed(packet)
     if tree is None or further is None:
         return None

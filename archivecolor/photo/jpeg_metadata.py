@@ -6,6 +6,8 @@ import struct
 from collections.abc import Iterable
 from dataclasses import replace
 
+import imagecodecs
+
 from archivecolor.photo import exif, extended_xmp, kinds, photoshop, profiles
 from archivecolor.photo.jpeg_segments import APP0, APP1, APP2, APP13, COMMENT, Jpeg
 from archivecolor.photo.page import Page
@@ -45,7 +47,7 @@ def with_metadata(page: Page, jpeg: Jpeg, is_converted: bool) -> Page:
     iptc, iptc_notes = photoshop.iptc(resources)
     xmp, xmp_notes = _xmp(jpeg)
     dpi, density = _resolution(next(iter(_contents(jpeg, APP0, JFIF)), b""))
-    page = page if is_converted else profiles.with_profile(page, profile(jpeg))
+    page = page if is_converted else _with_profile(page, profile(jpeg), block)
     return replace(
         page,
         exif=block,
@@ -59,6 +61,14 @@ def with_metadata(page: Page, jpeg: Jpeg, is_converted: bool) -> Page:
         comments=tuple(content for marker, content in jpeg.metadata if marker == COMMENT and content),
         notes=(*page.notes, *notes, *photoshop_notes, *iptc_notes, *xmp_notes, *_left_out_notes(jpeg, xmp)),
     )
+
+
+def _with_profile(page: Page, icc: bytes | None, block: bytes | None) -> Page:
+    """The page with its profile, or with the one that its EXIF names (DCF, JEITA CP-3461)."""
+    if icc is None and exif.color_space(block) == exif.ADOBE_RGB:
+        page = replace(page, notes=(*page.notes, "read as Adobe RGB, as its EXIF says"))
+        icc = bytes(imagecodecs.cms_profile("adobergb"))
+    return profiles.with_profile(page, icc)
 
 
 def _contents(jpeg: Jpeg, marker: int, heading: bytes, whole: bool = False) -> list[bytes]:

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import tifffile
+from PIL import ExifTags
 
 from archivecolor.photo import exif, photoshop, profiles
 from archivecolor.photo.page import Page
@@ -50,6 +51,9 @@ _CARRIED = frozenset(
     (_DESCRIPTION, _SOFTWARE, _PAGE_NUMBER, 700, 33723, _PHOTOSHOP, 34675, exif.EXIF_IFD, exif.GPS_IFD)
 )
 """Tags with a field of their own in `Page`, and those of the program that wrote the file."""
+_NAMES = {37724: "Photoshop layers", 50255: "Photoshop annotations"}
+Tag = tuple[int, str, int, Any, bool]
+"""(code, type, count, value, True), the form of tifffile's `extratags`."""
 
 
 def with_metadata(page: Page, tif: tifffile.TiffFile, source: tifffile.TiffPage) -> Page:
@@ -91,24 +95,63 @@ def _text(page: tifffile.TiffPage, code: int) -> str | None:
     return value.strip("\0").strip() or None if isinstance(value, str) else None
 
 
-def _tags(page: tifffile.TiffPage) -> tuple[tuple[int, str, int, Any, bool], ...]:
-    """All texts, also of private tags, and the page's number."""
+def _tags(page: tifffile.TiffPage) -> tuple[Tag, ...]:
+    """All texts, also of private tags, the words of a catalogue, and the page's number."""
     texts = [
         (tag.code, _text(page, tag.code))
         for tag in page.tags.values()
         if tag.dtype == _ASCII and tag.code not in _CARRIED | _LAYOUT
     ]
-    found: list[tuple[int, str, int, Any, bool]] = [(code, "s", 0, text.encode(), True) for code, text in texts if text]
+    found: list[Tag] = [(code, "s", 0, text.encode(), True) for code, text in texts if text]
+    found += _words(page)
     number = value_of(page, _PAGE_NUMBER)
     if isinstance(number, tuple) and len(number) == 2 and all(isinstance(n, int) and 0 <= n < 65536 for n in number):
         found.append((_PAGE_NUMBER, "H", 2, number, True))
     return tuple(found)
 
 
+def _words(page: tifffile.TiffPage) -> list[Tag]:
+    words: list[Tag] = []
+    for code in sorted(exif.WORDS.intersection(page.tags.keys())):
+        value = value_of(page, code)
+        raw = _as_bytes(value)
+        if isinstance(value, int) and 0 <= value < 1 << 16:
+            words.append((code, "H", 1, value, True))
+        elif raw is not None:
+            words.append((code, "B", len(raw), raw, True))
+    return words
+
+
+def from_exif(block: bytes | None) -> tuple[list[Tag], tuple[str, ...]]:
+    """The texts and words of an EXIF block's IFD0 as tags of a TIFF, and a note on what else is in it."""
+    tags: list[Tag] = []
+    others = []
+    for code, entry in exif.main_tags(block).items():
+        if block is None or code in _CARRIED | _LAYOUT | {exif.ORIENTATION}:
+            continue
+        if entry.kind == exif.TEXT:
+            text = exif.text(block, code)
+            tags += [(code, "s", 0, text.encode(), True)] if text else []
+        elif code in exif.WORDS and entry.kind in (exif.BYTE, exif.UNDEFINED):
+            tags.append((code, "B", entry.length, entry.value, True))
+        elif code in exif.WORDS and (number := exif.integer(block, entry)) is not None:
+            tags.append((code, "H", 1, max(0, min(number, 65535)), True))
+        else:
+            others.append(code)
+    return tags, (f"EXIF tags {_named(others)} not carried by TIFF",) if others else ()
+
+
+def _named(codes: list[int]) -> str:
+    """Tags by number, and by name where it is known."""
+    names = {code: _NAMES.get(code) or ExifTags.TAGS.get(code) for code in sorted(set(codes))}
+    return ", ".join(f"{code} ({name})" if name else str(code) for code, name in names.items())
+
+
 def _dropped_tags_note(page: tifffile.TiffPage) -> tuple[str, ...]:
     """A note that names unknown tags: they may contain offsets in the old file, so they are not carried."""
-    codes = [t.code for t in page.tags.values() if t.dtype != _ASCII and t.code not in _CARRIED | _LAYOUT]
-    return (f"TIFF tags {', '.join(map(str, sorted(set(codes))))} not carried",) if codes else ()
+    carried = _CARRIED | _LAYOUT | {code for code, *_ in _words(page)}
+    codes = [t.code for t in page.tags.values() if t.dtype != _ASCII and t.code not in carried]
+    return (f"TIFF tags {_named(codes)} not carried",) if codes else ()
 
 
 def _dpi(page: tifffile.TiffPage) -> tuple[float, float] | None:

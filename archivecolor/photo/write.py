@@ -116,7 +116,10 @@ def _write_bytes(part: Path, content: bytes) -> tuple[str, ...]:
 def _with_valid_profile(page: Page, xmp: bytes | None) -> Page:
     """The page without a grey profile on colour samples, which strict readers would refuse."""
     grey_on_colour = page.icc is not None and page.samples.ndim == 3 and page.icc[16:20] == b"GRAY"
-    return replace(page, icc=SRGB_ICC if grey_on_colour else page.icc, xmp=page.xmp if xmp is None else xmp)
+    icc = SRGB_ICC if grey_on_colour else page.icc
+    space = exif.SRGB if icc in (None, SRGB_ICC) else exif.UNCALIBRATED
+    block = exif.with_color_space(page.exif, space) if page.exif else page.exif
+    return replace(page, icc=icc, exif=block, xmp=page.xmp if xmp is None else xmp)
 
 
 def _check_fits(photo: Photo, format: str) -> None:
@@ -169,7 +172,8 @@ def exif_block(
     changes: dict[int, exif.Value] = {exif.ORIENTATION: page.orientation} if _orientation_differs(page) else {}
     if page.description and not exif.text(page.exif, exif.DESCRIPTION):  # scanners write blank text
         changes[exif.DESCRIPTION] = page.description.encode()
-    changes |= {code: value for code, kind, _, value, _ in page.tags if kind == "s" and code not in known}
+    words = [tag for tag in page.tags if tag[0] not in known and (tag[1] == "s" or tag[0] in exif.WORDS)]
+    changes |= {code: exif.Entry(exif.BYTE, n, value) if kind == "B" else value for code, kind, n, value, _ in words}
     if with_dpi and exif.X_RESOLUTION not in known:
         changes |= _resolution_tags(page)
     if page.exif is None and not changes:

@@ -11,13 +11,12 @@ import numpy as np
 import tifffile
 
 from archivecolor.imaging.arrays import Samples
-from archivecolor.photo import exif, exiftool
+from archivecolor.photo import exif, exiftool, tiff_tags
 from archivecolor.photo.page import BAND_ROWS, Page, Photo, Scan
 from archivecolor.photo.strips import tiled
 
 _BIG = 3_900_000_000
 # tifffile writes no EXIF pointers, so the unused tags before them reserve their places until the pages are written
-_FROM_EXIF = (269, 271, 272, 285, 306, 315, 316, 33432)
 
 
 class _Strict(io.BufferedRandom):
@@ -40,6 +39,7 @@ def write_tiff(part: Path, photo: Photo, software: str) -> tuple[str, ...]:
         for page in photo.pages:
             _write_page(tif, page, software, packed)
     notes = _add_exif(part, photo.pages, big)
+    notes += tuple(dict.fromkeys(note for page in photo.pages for note in tiff_tags.from_exif(page.exif)[1]))
     if any(page.comments for page in photo.pages):
         notes += ("comment not carried by TIFF",)
     if any(exif.MAKER_NOTE in tags for page in photo.pages for tags in _sub_ifds(page).values()):
@@ -102,10 +102,7 @@ def _write_page(tif: tifffile.TiffWriter, page: Page, software: str, packed: boo
 def _extratags(page: Page) -> list[tuple[int, Any, int, Any, bool]]:
     known = {tag[0] for tag in page.tags}
     found: list[tuple[int, Any, int, Any, bool]] = [(exif.ORIENTATION, "H", 1, page.orientation, True), *page.tags]
-    for code in _FROM_EXIF:
-        text = None if code in known else exif.text(page.exif, code)
-        if text:
-            found.append((code, "s", 0, text.encode(), True))
+    found += [tag for tag in tiff_tags.from_exif(page.exif)[0] if tag[0] not in known]
     if page.xmp:
         found.append((700, 1, len(page.xmp), page.xmp, True))
     if page.iptc:

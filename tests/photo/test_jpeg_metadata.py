@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+import subprocess
 from pathlib import Path
 
 import imagecodecs
@@ -187,10 +188,13 @@ def test_a_damaged_extension_is_named_and_nothing_points_to_it() -> None:
     assert page.notes == ("extended XMP without a pointer to it not carried",)
 
 
-def test_a_packet_of_very_many_nodes_is_not_taken_apart() -> None:
-    many = EXTENSION.replace(LONG.encode(), b"<own:a/>" * 400_000)
+@pytest.mark.parametrize("nodes", [b"<own:a/>" * 400_000, b"<own:a>" * 20_000 + b"</own:a>" * 20_000])
+def test_a_packet_of_very_many_nodes_is_not_taken_apart(tmp_path: Path, nodes: bytes) -> None:
+    many = EXTENSION.replace(LONG.encode(), nodes)
     page = page_of(*extended(list(extended_xmp.pieces_of(many))))
     assert page.notes == ("extended XMP missing or damaged: not carried",)
+    page = Page(smooth(8, 8), xmp=many)
+    assert photo.write(tmp_path / "x.jpg", Photo("png", (page,)), "jpeg") == ("XMP not carried by JPEG: over 64 KiB",)
 
 
 # --- what is left behind ----------------------------------------------------------------------------------------------
@@ -333,3 +337,121 @@ def test_a_height_that_follows_the_first_scan_is_heeded(before: list[tuple[int, 
 def test_a_file_that_ends_in_its_metadata_is_truncated() -> None:
     with pytest.raises(UnreadableError, match="truncated"):
         read_jpeg(jpeg((COMMENT, b"Negative 12"))[:12], 100)
+
+
+# --- EXIF: words, texts in UTF-16, colour space, what a new block must have -------------------------------------------
+
+UTF16 = {"<": "utf-16-le", ">": "utf-16-be"}
+
+
+def block_of(order: str, main: dict[int, exif.Entry], inner: dict[int, exif.Entry], interop: bytes = b"") -> bytes:
+    """An EXIF block in this byte order with IFD0, the EXIF directory, and the interoperability index."""
+    head = {"<": b"II*\0", ">": b"MM\0*"}[order] + struct.pack(order + "I", 8)
+
+    def pointer(offset: int) -> exif.Entry:
+        return exif.Entry(4, 1, struct.pack(order + "I", offset))
+
+    at = 8 + len(exif.directory_bytes({**main, exif.EXIF_IFD: pointer(0)}, order, 8))
+    after = at + len(exif.directory_bytes({**inner, exif.INTEROP_IFD: pointer(0)}, order, at))
+    first = exif.directory_bytes({**main, exif.EXIF_IFD: pointer(at)}, order, 8)
+    second = exif.directory_bytes({**inner, exif.INTEROP_IFD: pointer(after)} if interop else inner, order, at)
+    last = exif.directory_bytes({1: exif.Entry(2, 4, interop)}, order, after) if interop else b""
+    return head + first + second + last
+
+
+def exif_segment(block: bytes) -> tuple[int, bytes]:
+    return (jpeg_segments.APP1, b"Exif\0\0" + block)
+
+
+@pytest.mark.parametrize("stored", ["<", ">"])
+def test_a_user_comment_in_utf16_follows_the_byte_order(tmp_path: Path, stored: str) -> None:
+    """Many writers use another order for the text than for the file."""
+    text = b"UNICODE\0" + "Fête à Łódź".encode(UTF16[stored])
+    comment = {37510: exif.Entry(7, len(text), text)}
+    page = page_of(exif_segment(block_of(">", {}, comment)))
+    again(tmp_path, page, "tiff")
+    written = (tmp_path / "out.tif").read_bytes()
+    assert written.startswith(b"II*\0")
+    assert b"UNICODE\0" + "Fête à Łódź".encode("utf-16-le") in written
+
+
+WORDS = {
+    18246: exif.Entry(3, 1, struct.pack(">H", 4)),
+    18249: exif.Entry(3, 1, struct.pack(">H", 75)),
+    40091: exif.Entry(1, 10, "Mill\0".encode("utf-16-le")),
+    40094: exif.Entry(1, 14, "Arnhem\0".encode("utf-16-le")),
+    42016: exif.Entry(2, 6, b"id 07\0"),
+    315: exif.Entry(2, 6, b"Lange\0"),
+}
+
+
+def test_words_of_a_catalogue_stay_from_jpeg_to_tiff_to_tiff_to_jpeg(tmp_path: Path) -> None:
+    print_im = exif.Entry(7, 8, b"PrintIM\0")
+    page = page_of(exif_segment(block_of(">", {**WORDS, 50341: print_im}, {})))
+    notes = photo.write(tmp_path / "a.tif", Photo("jpeg", (page,)), "tiff")
+    assert notes == ("EXIF tags 50341 (PrintImageMatching) not carried by TIFF",)
+    read = photo.read(tmp_path / "a.tif")
+    assert read.pages[0].notes == ()
+    photo.write(tmp_path / "b.tif", read, "tiff")
+    for name in ("a.tif", "b.tif"):
+        with tifffile.TiffFile(tmp_path / name) as tif:
+            tags = tif.pages[0].tags
+            assert (tags[18246].value, tags[18249].value, tags[42016].value) == (4, 75, "id 07")
+            assert bytes(tags[40091].value).decode("utf-16-le") == "Mill\0"
+    back = photo.read(tmp_path / "b.tif").pages[0]
+    again(tmp_path, back, "jpeg")
+    with Image.open(tmp_path / "out.jpg") as seen:
+        block = seen.getexif()
+        assert (block[18246], block[18249], block[42016], block[315]) == (4, 75, "id 07", "Lange")
+        assert bytes(block[40094]).decode("utf-16-le") == "Arnhem\0"
+
+
+def test_dropped_tags_have_names(tmp_path: Path) -> None:
+    tags = [(37724, 7, 8, b"8BIMLayr", True), (65001, "H", 1, 7, True), (34377, 7, len(PATH), PATH, True)]
+    tifffile.imwrite(tmp_path / "x.tif", smooth(8, 8), metadata=None, extratags=tags)
+    page = photo.read(tmp_path / "x.tif").pages[0]
+    assert page.notes == ("TIFF tags 37724 (Photoshop layers), 65001 not carried",)
+    assert page.photoshop == PATH
+
+
+@pytest.mark.parametrize("order", ["<", ">"])
+@pytest.mark.parametrize("value, interop", [(2, b""), (65535, b"R03\0")])
+def test_adobe_rgb_by_exif_alone(tmp_path: Path, order: str, value: int, interop: bytes) -> None:
+    space = {exif.COLOR_SPACE: exif.Entry(3, 1, struct.pack(order + "H", value))}
+    block = block_of(order, {}, space, interop)
+    page = page_of(exif_segment(block))
+    assert page.notes == ("read as Adobe RGB, as its EXIF says",)
+    assert page.icc == bytes(imagecodecs.cms_profile("adobergb"))
+    colored = Page(page.samples, icc=SRGB_ICC, exif=block)
+    for format in ("jpeg", "tiff", "png"):
+        written = again(tmp_path, colored, format).exif
+        assert exif.color_space(written) == exif.SRGB, format
+        assert b"R03" not in (written or b"")
+    assert exif.color_space(again(tmp_path, page, "jpeg").exif) == (exif.ADOBE_RGB if interop else exif.UNCALIBRATED)
+    assert page_of(exif_segment(block), *profile_pieces((1, 1, SRGB_ICC))).notes == ()
+
+
+def test_an_unknown_colour_space_is_left_alone() -> None:
+    block = block_of("<", {}, {exif.COLOR_SPACE: exif.Entry(3, 1, struct.pack("<H", 65535))})
+    assert page_of(exif_segment(block)).notes == ()
+    assert exif.with_color_space(exif_of(orientation=6), exif.SRGB) == exif_of(orientation=6)
+    assert exif.with_color_space(b"damaged", exif.SRGB) == b"damaged"
+
+
+@pytest.mark.parametrize("kind, format", [(1, "B"), (3, "H"), (4, "I"), (9, "i")])
+def test_orientation_of_any_whole_number(kind: int, format: str) -> None:
+    entry = {exif.ORIENTATION: exif.Entry(kind, 1, struct.pack(">" + format, 6))}
+    assert page_of(exif_segment(block_of(">", entry, {}))).orientation == 6
+
+
+def test_a_new_block_has_what_exif_requires(tmp_path: Path, needs_exiftool: None) -> None:
+    resolutions = {"dpi": (300.0, 200.0), "density": (2.0, 1.0)}
+    for field, expected in (("dpi", (300, 200, 2)), ("density", (2, 1, 1)), ("orientation", (1, 1, 1))):
+        page = Page(smooth(8, 8), description="Am Hafen", **{field: resolutions.get(field, 3)})
+        photo.write(tmp_path / "x.jpg", Photo("png", (page,)), "jpeg")
+        with Image.open(tmp_path / "x.jpg") as seen:
+            block = seen.getexif()
+            assert (block[282], block[283], block[296]) == expected
+            assert block[531] == 1
+        said = subprocess.run(["exiftool", "-validate", tmp_path / "x.jpg"], capture_output=True, text=True, check=True)
+        assert "OK" in said.stdout
