@@ -7,6 +7,7 @@ threads wait for each other at the end of every layer, and the tests take four t
 from __future__ import annotations
 
 import os
+import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from typing import Any
 import pytest
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # before anything imports torch
+os.environ["ARCHIVECOLOR_CACHE"] = tempfile.mkdtemp(prefix="archivecolor-tests-")  # the user's own rates stay
 # Processes that tests start find `support` too; what pytest itself has of it comes from pyproject.toml.
 os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(Path(__file__).parent), os.environ.get("PYTHONPATH")]))
 

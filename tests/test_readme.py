@@ -8,6 +8,7 @@ import re
 import shlex
 import subprocess
 import sys
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -30,14 +31,18 @@ def commands() -> list[list[str]]:
     return [shlex.split(line.split(" #")[0]) for line in dict.fromkeys(lines)]
 
 
+@cache
+def help_of(*verb: str) -> str:
+    result = CliRunner().invoke(cli.app, [*verb, "--help"])
+    assert result.exit_code == 0, result.output
+    return result.output + CliRunner().invoke(cli.app, [*verb, "--help-all"]).output
+
+
 @pytest.mark.parametrize("words", commands(), ids=lambda words: " ".join(words)[:60])
 def test_commands_use_verbs_and_flags_that_exist(words: list[str]) -> None:
     verb = [word for word in words[1:3] if re.fullmatch("[a-z][a-z-]*", word)]
     asked = verb[:2] if verb[0] in ("train", "weights") else verb[:1]
-    result = CliRunner().invoke(cli.app, [*asked, "--help"])
-    whole = CliRunner().invoke(cli.app, [*asked, "--help-all"]).output
-    assert result.exit_code == 0, result.output
-    assert all(word in result.output + whole for word in words if word.startswith("--"))
+    assert all(word in help_of(*asked) for word in words if word.startswith("--"))
 
 
 def test_every_flag_of_run_is_in_the_readme_or_a_story() -> None:

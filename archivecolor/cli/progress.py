@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import json
 import logging
+import shlex
 import sys
+import threading
 import time
 from collections import Counter, defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
 from dataclasses import asdict
 from pathlib import Path
 from typing import Protocol
@@ -21,12 +24,17 @@ from archivecolor import provenance
 from archivecolor.errors import INTERRUPTED, PictureError
 from archivecolor.execution import log
 from archivecolor.options import RunOptions
+from archivecolor.pipeline import rates
 from archivecolor.pipeline.inputs import SYSTEM_FOLDERS
 from archivecolor.pipeline.observer import FilmProgress, RunObserver
 from archivecolor.provenance import DONE, FAILED, UNEXPECTED, Record, Totals, decisions
 
 _log = logging.getLogger(__name__)
 STAGES = ("decode", "network", "spread", "encode")
+LINE_S = 30.0
+"""Seconds between two lines on how far a run is, where there is no bar."""
+LEAST_TO_REMEMBER = 5
+"""Photographs that a run must have coloured for its speed to count: starting takes a while."""
 
 
 class Drive(Protocol):
@@ -54,6 +62,7 @@ def show(
         The exit code.
     """
     console = Console(stderr=True, quiet=quiet)
+    shows_bar = console.is_terminal and not quiet
     with Progress(
         TextColumn("{task.description}"),
         BarColumn(),
@@ -61,19 +70,40 @@ def show(
         TextColumn("{task.fields[speed]}"),
         TimeRemainingColumn(),
         console=console,
-        disable=quiet or not console.is_terminal,
+        disable=not shows_bar,
     ) as bar:
         view = TerminalObserver(bar, as_json, stop)
         view.excludes = bool(options.exclude)
         log.start(view.say, verbosity, log_file)
         for name in _overtaken(options):
             view.say(f"left as it is {name}: {provenance.SUPERSEDED}")
-        totals = drive(options, view)
+        with nullcontext() if quiet or shows_bar else _regular_lines(view):
+            totals = drive(options, view)
     view.summary(totals, options.out / provenance.manifest_of(options.shard))
+    view.remember_rate(options)
     if stop():
         view.say("Interrupted. The pictures in work are finished; the same command resumes the run.")
         return INTERRUPTED
+    view.say_what_next(totals, options)
     return PictureError.exit_code if any(status == FAILED for status, _ in totals) else 0
+
+
+@contextmanager
+def _regular_lines(view: TerminalObserver) -> Iterator[None]:
+    """While the block runs, says every `LINE_S` how far the run is: in a pipe or a log there is no bar."""
+    ended = threading.Event()
+
+    def tick() -> None:
+        while not ended.wait(LINE_S):
+            view.say(view.status())
+
+    thread = threading.Thread(target=tick, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        thread.join()
 
 
 def _log_row(row: Record) -> None:
@@ -101,7 +131,9 @@ class TerminalObserver(RunObserver):
         self.stdout = sys.stdout  # as it is now: `--on ray` redirects sys.stdout while Ray works
         self.task = bar.add_task("colouring", total=None, speed="")
         self.films: dict[str, TaskID] = {}
-        self.count = self.unchanged = self.coloured = 0
+        self.count = self.unchanged = self.coloured = self.total = 0
+        self.photographs, self.photo_megapixels = 0, 0.0
+        self.photo_seconds: dict[str, float] = defaultdict(float)
         self.megapixels = 0.0
         self.ignored: Counter[str] = Counter()
         self.system_folders: Counter[str] = Counter()
@@ -113,6 +145,7 @@ class TerminalObserver(RunObserver):
 
     def picture_finished(self, name: str, row: Record | None, total: int) -> None:
         self._count(row)
+        self.total = total
         if row is None:
             _log.info("unchanged %s", name)
         else:
@@ -135,6 +168,11 @@ class TerminalObserver(RunObserver):
             self.megapixels += row.width * row.height / 1e6 * row.pages
             for stage, seconds in row.seconds.items():
                 self.seconds[stage] += seconds
+            if not row.film:
+                self.photographs += 1
+                self.photo_megapixels += row.width * row.height / 1e6 * row.pages * (1 + (row.depth > 8))
+                for stage, seconds in row.seconds.items():
+                    self.photo_seconds[stage] += seconds
 
     def file_ignored(self, path: Path) -> None:
         if path.name in SYSTEM_FOLDERS:
@@ -169,6 +207,34 @@ class TerminalObserver(RunObserver):
         """Pictures and megapixels a second, of those coloured now."""
         seconds = max(time.monotonic() - self.started, 1e-6)
         return f"{self.coloured / seconds:.2f} pictures/s, {self.megapixels / seconds:.1f} MP/s"
+
+    def status(self) -> str:
+        """How far the run is, in one line."""
+        if not self.total:
+            return "looking for the inputs, loading the network"
+        seconds, left = time.monotonic() - self.started, self.total - self.count
+        done = self.count - self.unchanged
+        rest = f", about {rates.duration(left * seconds / done)} left" if done and left else ""
+        return f"{self.count} of {self.total}, {self.speed()}{rest}"
+
+    def say_what_next(self, totals: Totals, options: RunOptions) -> None:
+        """The commands that a user may want after this run."""
+        out = shlex.quote(str(options.out))
+        if options.shard:
+            self.say(f"next, after all shards: archivecolor manifest merge {out}")
+        elif any(status == DONE for status, _ in totals):
+            self.say(f"next: archivecolor report {out}")
+        if any(status == FAILED for status, _ in totals):
+            self.say(f"the failed ones are tried again by the same command; their reasons are in {options.out}")
+
+    def remember_rate(self, options: RunOptions) -> None:
+        """Keeps the speed of this run for the estimates of --dry-run."""
+        wall = time.monotonic() - self.started
+        only_photographs = self.coloured == self.photographs
+        if only_photographs and self.photographs >= LEAST_TO_REMEMBER and sum(self.photo_seconds.values()) > 0:
+            rates.remember(
+                options, rates.Rate.of(self.photographs, self.photo_megapixels, dict(self.photo_seconds), wall)
+            )
 
     def summary(self, totals: Totals, manifest: Path) -> None:
         """A table of what became of the inputs, by reason."""

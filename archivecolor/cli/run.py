@@ -23,7 +23,9 @@ class DisplayOptions(Options):
 
     HEADING: ClassVar[str] = "What is said"
 
-    dry_run: Annotated[bool, Option("Print what would be done; write nothing.")] = False
+    dry_run: Annotated[
+        bool, Option("Print what would be done, how long, the disk needed; -v: each picture. Write nothing.")
+    ] = False
     as_json: Annotated[bool, Option("One JSON line per picture on stdout.", flag="--json")] = False
     quiet: Annotated[bool, Option("No progress bar and no summary.", short="-q")] = False
     verbose: Annotated[
@@ -59,7 +61,7 @@ def run(options: RunOptions, reference: ReferenceOptions, display: DisplayOption
     if display.dry_run:
         from archivecolor.pipeline import dry_run
 
-        raise SystemExit(dry_run.print_dry_run(options, display.as_json))
+        raise SystemExit(dry_run.print_dry_run(options, display.as_json, display.verbose))
     drive: progress.Drive = multi_device.drive
     if options.on == Place.RAY:
         from archivecolor.execution import ray

@@ -7,9 +7,12 @@ which become vector instructions. Compiled code is cached on disk.
 
 from __future__ import annotations
 
+import logging
 import pickle
+import threading
 from collections.abc import Callable
 from functools import lru_cache
+from pathlib import Path
 from typing import Any, TypeVar
 
 import numba
@@ -19,6 +22,10 @@ from numpy.typing import NDArray
 from archivecolor.imaging.arrays import ByteArray, FloatArray, Samples
 
 _F = TypeVar("_F", bound=Callable[..., Any])
+
+_log = logging.getLogger(__name__)
+_announced: set[str] = set()
+_announcing = threading.Lock()
 
 PIECE = 1024
 """Pixels of a row that are computed at a time."""
@@ -79,10 +86,25 @@ def merge_rows(
         _merge_rows8 if out.dtype == np.uint8 else _merge_rows16,
         (lightness, wide, above, part, matrix, luma),
     )
+    _announce_compiling(function)
     try:
         return function(*arguments, encode, decode, out)
     except (OSError, EOFError, pickle.UnpicklingError):  # the cache of compiled code is full, or damaged by a kill
         return float(_uncached(function)(*arguments, encode, decode, out))
+
+
+def _announce_compiling(function: Any) -> None:
+    """Says, once in a process, that a loop is compiled now. Nothing is said if the disk has its compiled code."""
+    name = function.__name__
+    if name in _announced:
+        return
+    with _announcing:
+        if name in _announced:
+            return
+        _announced.add(name)
+        folder = getattr(getattr(function, "_cache", None), "cache_path", None)
+        if not (folder and any(Path(folder).glob(f"*.{name}-*.nbi"))):
+            _log.warning("compiling the loop over pixels once, about 20 s; later runs begin at once")
 
 
 @lru_cache(maxsize=2)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import re
 import subprocess
@@ -13,6 +14,7 @@ from typing import Any
 import pytest
 import typer
 from PIL import Image
+from rich.progress import Progress
 from support.command_line import call, exit_code, verbs
 from support.doubles import colourful, grey, save_grey_tree
 from support.paths import ROOT
@@ -23,7 +25,8 @@ from archivecolor.errors import ArchivecolorError, UnsupportedError
 from archivecolor.execution import multi_device
 from archivecolor.options import Disclosure, RunOptions, Shard
 from archivecolor.pipeline import dry_run as planning
-from archivecolor.pipeline import runner
+from archivecolor.pipeline import rates, runner
+from archivecolor.provenance import Record
 
 
 @pytest.mark.parametrize("verb", verbs(), ids=" ".join)
@@ -162,7 +165,7 @@ def test_inputs_and_output_switches_reach_the_view(asked: list[Any]) -> None:
     call("run", "a", "--out", "out", "--dry-run", "--json")
     assert asked[0][0].inputs == ("a", "b")
     assert asked[0][1:4] == (True, True, True)
-    assert asked[1][1:] == (True,)
+    assert asked[1][1:] == (True, 0)
 
 
 @pytest.mark.parametrize(
@@ -252,7 +255,7 @@ def test_exit_codes_of_what_cannot_begin(scans: Path, ink: Path, tmp_path: Path)
 def test_a_rehearsal_says_why_and_writes_nothing(scans: Path, ink: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     words = ("run", str(scans), "--out", str(out), "--model", str(ink))
-    first = call(*words, "--dry-run")
+    first = call(*words, "--dry-run", "-v")
     assert first.stdout.count("colour (new): ") == 3
     assert not out.exists()
     call(*words)
@@ -307,3 +310,56 @@ def test_help_is_quick() -> None:
 
     bare = seconds("-c", "pass")
     assert seconds("-m", "archivecolor", "--help") < max(0.3, 12 * bare)
+
+
+def test_a_rehearsal_estimates_time_and_disk(scans: Path, ink: Path, tmp_path: Path) -> None:
+    words = ("run", str(scans), "--out", str(tmp_path / "out"), "--model", str(ink))
+    first = call(*words, "--dry-run").stdout
+    assert "box0" not in first, "a line for every picture only with -v"
+    assert "3 colour (new)" in first and "3 photographs to colour, 0.0 megapixels" in first
+    assert "time: not known before the first run here" in first
+    assert re.search(r"disk: about \d+ MB; [\d.,]+ [MG]B are free", first)
+    options = RunOptions(inputs=("x",), out=tmp_path, model=str(ink))
+    rates.remember(options, rates.Rate.of(10, 20.0, {"network": 6.0, "spread": 8.0, "wait": 99.0}, wall=7.0))
+    assert rates.last(options) == rates.Rate(0.3, 0.2)
+    assert "time: about 1 s, at the speed of the last run" in call(*words, "--dry-run").stdout
+    assert rates.last(dataclasses.replace(options, device="cuda")) is None, "another machine's speed is not taken"
+    call(*words)
+    assert "3 leave as it is (done)" in call(*words, "--dry-run").stdout
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"), [(0.2, "1 s"), (89, "89 s"), (600, "10 min"), (7260, "2 h 1 min"), (864000, "10 days")]
+)
+def test_durations(seconds: float, words: str) -> None:
+    assert rates.duration(seconds) == words
+
+
+def test_a_log_gets_a_line_from_time_to_time_and_no_bar(
+    scans: Path, ink: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(progress, "LINE_S", 0.02)
+    words = ("run", str(scans), "--out", str(tmp_path / "out"), "--model", str(ink))
+    said = call(*words).stderr
+    assert "looking for the inputs, loading the network\n" in said
+    assert "\x1b" not in said and "\r" not in said
+    assert f"next: archivecolor report {tmp_path / 'out'}" in said
+    assert "looking" not in call(*words, "--quiet").stderr
+
+
+def test_the_line_of_a_long_run_says_count_rate_and_time_left(monkeypatch: pytest.MonkeyPatch) -> None:
+    view = progress.TerminalObserver(Progress(disable=True), False, lambda: False)
+    row = Record("a", "/a", "a", "done", width=4000, height=3000, pages=1, depth=8, seconds={"network": 0.5})
+    monkeypatch.setattr(progress.time, "monotonic", lambda: 100.0)
+    view.picture_finished("a", row, 50)
+    view.picture_finished("b", None, 50)
+    monkeypatch.setattr(progress.time, "monotonic", lambda: 109.5)
+    assert view.status() == "2 of 50, 0.10 pictures/s, 1.2 MP/s, about 8 min left"
+
+
+def test_the_failed_are_mentioned_at_the_end(scans: Path, ink: Path, tmp_path: Path) -> None:
+    (scans / "broken.jpg").write_bytes(b"\xff\xd8\xff\xe0 no picture")
+    said = call("run", str(scans), "--out", str(tmp_path / "out"), "--model", str(ink)).stderr
+    assert "the failed ones are tried again by the same command" in said
+    shard = call("run", str(scans), "--out", str(tmp_path / "o2"), "--model", str(ink), "--shard", "1/1").stderr
+    assert f"next, after all shards: archivecolor manifest merge {tmp_path / 'o2'}" in shard

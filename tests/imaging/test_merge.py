@@ -9,6 +9,7 @@ import sys
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -158,6 +159,7 @@ def test_maps_for_another_width_are_refused() -> None:
 CACHE = """
 import sys, numpy as np
 from pathlib import Path
+from types import SimpleNamespace
 from support.paintings import painted
 print(painted(np.full((40, 40), 90, np.uint8)).rows(np.full((40, 40), 90, np.uint8), 0)[1])
 """
@@ -248,6 +250,7 @@ MEMORY = """
 import sys, torch, numpy as np
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from types import SimpleNamespace
 from support.paintings import painted
 from archivecolor.bench.memory import peak_megabytes, reset_peak
 threads = ThreadPoolExecutor(2, initializer=torch.set_num_threads, initargs=(1,))
@@ -267,3 +270,25 @@ def test_memory_stays_below_six_pictures() -> None:
     the hardest case, as the result is as large beside any other source or smaller."""
     run = subprocess.run([sys.executable, "-c", MEMORY], capture_output=True, text=True, check=True)
     assert 1 < float(run.stdout) < 6
+
+
+def test_compiling_is_announced_once_and_only_where_nothing_is_compiled_yet(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Loop:
+        __name__ = "loop"
+        _cache = SimpleNamespace(cache_path=str(tmp_path))
+
+    monkeypatch.setattr(merge_numba, "_announced", set())
+    (tmp_path / "module.other-1.py311.nbi").touch()
+    for _ in range(2):
+        merge_numba._announce_compiling(Loop())
+    assert [record.getMessage() for record in caplog.records] == [
+        "compiling the loop over pixels once, about 20 s; later runs begin at once"
+    ]
+    monkeypatch.setattr(merge_numba, "_announced", set())
+    (tmp_path / "module.loop-134.py311.nbi").touch()
+    merge_numba._announce_compiling(Loop())
+    assert len(caplog.records) == 1
+    real = merge_numba._merge_rows8
+    assert hasattr(real, "_cache") and hasattr(real._cache, "cache_path"), "what the test above stands for"
