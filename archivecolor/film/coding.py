@@ -12,6 +12,8 @@ from archivecolor.imaging.arrays import Samples
 
 _CONTAINERS = {"mov": "mov", "mp4": "mp4", "m4v": "mp4", "qt": "mov", "3gp": "mp4", "3g2": "mp4"}
 """File suffix -> container, among the heirs of QuickTime."""
+_CODEC_CONTAINERS = {"av1": ("mp4", "matroska"), "prores": ("mov", "matroska"), "ffv1": ("matroska",)}
+"""Containers that hold a codec; all others hold each container."""
 
 
 @dataclass(frozen=True)
@@ -52,29 +54,47 @@ class Coding:
         return -(-self.film.height // down), -(-self.film.width // across)
 
 
-def coding_for(film: Film, codec: str, master: bool) -> Coding:
+def coding_for(film: Film, codec: str, master: bool, drop_audio: bool = False) -> Coding:
     """The container that fits the source's streams best, and the pixel format that keeps its luma samples.
 
     Args:
         codec: h264, h265, av1 or prores.
         master: FFV1 in Matroska instead of `codec`.
+        drop_audio: whether the container need not hold the sound.
     """
-    if master:
-        codec, container = "ffv1", "matroska"
-    elif codec == "prores":
-        container = "mov"
-    elif isinstance(film, ImageSequence):
-        container = "mp4"
-    elif film.container.startswith("mov,"):
-        container = _CONTAINERS.get(film.path.suffix.lower()[1:], "mp4")
-    else:
-        container = "matroska"
+    codec = "ffv1" if master else codec
+    containers = _containers_for(film, codec)
+    fitting = [c for c in containers if drop_audio or all(c in track.containers for track in film.sound)]
     depth = _depth_for(film.depth, codec)
     layout = {"prores": "422", "ffv1": "444"}.get(codec, "420")
     odd = film.width % 2 or film.height % 2
     if odd and layout == "420" and codec in ("h264", "h265"):
         layout = "444"  # their 4:2:0 has even sides only
-    return Coding(film, codec, container, f"yuv{layout}p{f'{depth}le' if depth > 8 else ''}", depth)
+    pix_fmt = f"yuv{layout}p{f'{depth}le' if depth > 8 else ''}"
+    return Coding(film, codec, (fitting or containers)[0], pix_fmt, depth)
+
+
+def _containers_for(film: Film, codec: str) -> list[str]:
+    """Containers that hold the pictures, the best first. QuickTime and its heirs take more kinds of sound in turn."""
+    if isinstance(film, ImageSequence):
+        own = "mp4"
+    elif film.container.startswith("mov,"):
+        own = _CONTAINERS.get(film.path.suffix.lower()[1:], "mp4")
+    else:
+        own = "matroska"
+    candidates = {"mp4": ["mp4", "mov", "matroska"], "mov": ["mov", "matroska"], "matroska": ["matroska"]}[own]
+    if codec == "prores":
+        candidates = ["mov", "matroska"]
+    return [c for c in candidates if c in _CODEC_CONTAINERS.get(codec, candidates)] or ["matroska"]
+
+
+def container_notes(coding: Coding) -> list[str]:
+    """A note where the source's sound decided the container."""
+    first = _containers_for(coding.film, coding.codec)[0]
+    if coding.container == first:
+        return []
+    codecs = sorted({track.codec for track in coding.film.sound if first not in track.containers})
+    return [f"written as {coding.suffix}, since {first} does not hold its sound ({', '.join(codecs)})"]
 
 
 def _depth_for(depth: int, codec: str) -> int:

@@ -15,7 +15,9 @@ import numpy as np
 
 from archivecolor import files
 from archivecolor.errors import MissingDependencyError, UnreadableError, UnsupportedError
+from archivecolor.film.framing import has_all_bytes
 from archivecolor.film.planes import Tags
+from archivecolor.film.sound import SoundTrack, sound_tracks
 
 if TYPE_CHECKING:
     from av.container import InputContainer
@@ -74,6 +76,7 @@ class FilmHeader:
     """Index of the picture stream among all streams."""
     other_streams: int = 0
     """Number of streams beside the pictures: sound, subtitles, data."""
+    sound: tuple[SoundTrack, ...] = ()
     display_matrix: tuple[int, ...] | None = None
     interlaced: bool = False
     field_order: int = 0
@@ -96,6 +99,13 @@ class ContainerFilm(FilmHeader):
 
     container: str
     """FFmpeg's name of the format: `mov,mp4,…`, `matroska,webm`, `avi`, …"""
+    has_all_bytes: bool = False
+    """See `framing.has_all_bytes`."""
+
+    @property
+    def has_index(self) -> bool:
+        """Whether `expected_frames` comes from an index of all frames, with edit lists applied (MP4, MOV)."""
+        return self.container.startswith("mov,") and self.expected_frames > 0
 
     @property
     def stored_bits(self) -> int:
@@ -145,6 +155,8 @@ def open_film(path: Path, deinterlace: bool = False) -> ContainerFilm:
         try:
             frame = next(container.decode(stream), None)
         except av.FFmpegError as error:
+            if files.is_system_error(error):
+                raise files.read_error(error) from error
             raise UnreadableError(f"its first frame cannot be decoded ({error.strerror})") from error
         if frame is None:
             raise UnreadableError("no frame in it can be decoded")
@@ -207,10 +219,19 @@ def _film_header(path: Path, container: InputContainer, stream: VideoStream, fra
         display_matrix=_display_matrix(frame),
         interlaced=bool(frame.interlaced_frame),
         field_order=context.field_order,
-        expected_frames=stream.frames,
+        expected_frames=_expected_frames(container, stream),
+        has_all_bytes=has_all_bytes(path),
         duration_s=_duration(container, stream),
         other_streams=len(container.streams) - 1,
+        sound=sound_tracks(container),
     )
+
+
+def _expected_frames(container: InputContainer, stream: VideoStream) -> int:
+    """Frames by the header. An edit list of MP4 hides frames: FFmpeg's index has only those that are decoded."""
+    if container.format.name.startswith("mov,") and stream.frames:
+        return len(stream.index_entries) or stream.frames
+    return stream.frames
 
 
 def _duration(container: InputContainer, stream: VideoStream) -> float:

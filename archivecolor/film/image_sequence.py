@@ -258,7 +258,7 @@ class ImageSequenceReader:
 
     def __init__(self, film: ImageSequence, on_bad_frame: str = "repeat", start: int = 0) -> None:
         self.film, self.trouble, self.packets = film, "", 0
-        self.deinterlaced = 0
+        self.deinterlaced = self.last_ticks = self.breaks = 0
         self._grey_substitute, self._start = on_bad_frame == "grey", start
         self._files = list(frame_files(film.path).items())
 

@@ -16,15 +16,21 @@ import numpy as np
 
 from archivecolor import files
 from archivecolor.film.header import ContainerFilm, Film, has_luma, opened, picture_stream, pyav
+from archivecolor.film.timeline import ContinuousTimes
 from archivecolor.imaging.arrays import Samples
 
 if TYPE_CHECKING:
+    from av.bitstream import BitStreamFilterContext
     from av.container import InputContainer
+    from av.packet import Packet
+    from av.stream import Stream
     from av.video import VideoFrame, VideoStream
     from av.video.format import VideoFormat
 
 
 _PLANAR = ("yuv", "gray")
+_LONGEST_SKIPPED_VOP = 19
+"""Bytes of an MPEG-4 packet that says "as before" instead of a picture; the limit of FFmpeg's mpeg4_unpack_bframes."""
 
 
 @dataclass(frozen=True)
@@ -115,6 +121,14 @@ class _Deinterlacer:
                 return
 
 
+def _unpacked(unpack: BitStreamFilterContext, packet: Packet[Stream]) -> Iterator[Packet[Stream]]:
+    """One picture a packet, where DivX packed two into one. Side data stay with the packet."""
+    stream, time_base = packet.stream, packet.time_base
+    for one in unpack.filter(packet):
+        one.stream, one.time_base = stream, time_base
+        yield one
+
+
 def _with_time_of(filtered: VideoFrame, frame: VideoFrame, interlaced: bool) -> tuple[VideoFrame, bool]:
     """The filtered frame with the time of its source, since filters count in units of their own; the source itself if
     it was progressive."""
@@ -127,8 +141,7 @@ def _with_time_of(filtered: VideoFrame, frame: VideoFrame, interlaced: bool) -> 
 class FrameReader:
     """The frames of a film in a container, in presentation order.
 
-    After the last frame, `trouble` is FFmpeg's reason for an early end, or "", `packets` the number of packets, and
-    `deinterlaced` the number of frames that were made progressive.
+    After the last frame, the attributes are valid; see `source.FrameSource`.
 
     Args:
         on_bad_frame: `repeat` the last good frame, or `grey`.
@@ -136,12 +149,18 @@ class FrameReader:
 
     def __init__(self, film: ContainerFilm, on_bad_frame: str = "repeat") -> None:
         self.film, self.trouble, self.packets, self.deinterlaced = film, "", 0, 0
+        self.last_ticks = 0
+        self._times = ContinuousTimes(film.container)
         self._grey_substitute = on_bad_frame == "grey"
         self._pending: list[int] = []
         """Heap of the times of packets whose frames have not come yet."""
         self._last: Samples | None = None
         self._last_pts: int | None = None
         self._count = 0
+
+    @property
+    def breaks(self) -> int:
+        return self._times.breaks
 
     def __iter__(self) -> Iterator[Frame]:
         with opened(self.film.path) as container:
@@ -159,22 +178,12 @@ class FrameReader:
     def _decoded(self, container: InputContainer, stream: VideoStream) -> Iterator[VideoFrame]:
         """Decodes packet by packet, and notes the time of each."""
         av = pyav()
-        packets = container.demux(stream)
-        while True:
+        for packet in self._times.corrected(self._packets(container, stream)):
+            if packet.stream.index != stream.index:
+                continue
+            self._count_packet(packet)
             try:
-                packet = next(packets, None)
-            except av.FFmpegError as error:
-                if files.is_system_error(error):
-                    raise files.read_error(error) from error
-                self.trouble = str(error.strerror)
-                packet = None
-            if packet is None:
-                break
-            self.packets += packet.pts is not None or packet.dts is not None
-            if packet.pts is not None and packet.size and not packet.is_discard:
-                heapq.heappush(self._pending, packet.pts)
-            try:
-                yield from packet.decode()
+                yield from stream.decode(packet)
             except av.FFmpegError:
                 continue  # its time stays among the pending ones
         if self.trouble:
@@ -182,6 +191,38 @@ class FrameReader:
                 yield from stream.decode(None)
             except av.FFmpegError:
                 return
+
+    def _packets(self, container: InputContainer, stream: VideoStream) -> Iterator[Packet[Stream]]:
+        """The packets of the pictures, and of sound where breaks in time are possible. Damage in the container ends
+        them."""
+        av = pyav()
+        unpack = av.BitStreamFilterContext("mpeg4_unpack_bframes", stream) if stream.name == "mpeg4" else None
+        sound = () if self.film.container.startswith("mov,") else container.streams.audio
+        packets = container.demux((stream, *sound))
+        while True:
+            try:
+                packet = next(packets, None)
+            except av.FFmpegError as error:
+                if files.is_system_error(error):
+                    raise files.read_error(error) from error
+                self.trouble = str(error.strerror)
+                return
+            if packet is None:
+                return
+            if unpack and packet.size and packet.stream.index == stream.index:
+                yield from _unpacked(unpack, packet)
+            else:
+                yield packet
+
+    def _count_packet(self, packet: Packet[Stream]) -> None:
+        if packet.pts is None and packet.dts is None:
+            return
+        self.packets += 1
+        if self.film.container == "avi" and packet.dts is not None:
+            self.packets = max(self.packets, packet.dts + 1)  # chunks are counted, also those without a picture
+        says_as_before = packet.stream.name == "mpeg4" and packet.size <= _LONGEST_SKIPPED_VOP
+        if packet.pts is not None and packet.size and not packet.is_discard and not says_as_before:
+            heapq.heappush(self._pending, packet.pts)
 
     def _time(self, frame: VideoFrame) -> int:
         """The frame's pts; where the container has none, the decoder's, and always later than the last."""
@@ -223,7 +264,7 @@ class FrameReader:
         return frame.reformat(self.film.width, self.film.height, self.film.pix_fmt)
 
     def _good(self, frame: VideoFrame, pts: int) -> Frame:
-        self._last = luma_of(frame)
+        self._last, self.last_ticks = luma_of(frame), frame.duration or 0
         return self._counted(pts, self._last, False, frame)
 
     def _substitute(self, pts: int) -> Frame:

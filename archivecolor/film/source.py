@@ -22,6 +22,12 @@ class FrameSource(Protocol):
     """How many frames there should have been, good and bad."""
     deinterlaced: int
     """How many frames were made progressive."""
+    last_ticks: int
+    """How long the last frame stays, in ticks of the time base; 0 where its packet does not say."""
+
+    @property
+    def breaks(self) -> int:
+        """At how many places time went back or jumped, and was made continuous."""
 
     def __iter__(self) -> Iterator[Frame]:
         """See `FrameReader`."""

@@ -7,12 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field, replace
+from fractions import Fraction
 from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
 
-from archivecolor.film.header import Film
+from archivecolor.film.header import ContainerFilm, Film, ImageSequence
 from archivecolor.film.planes import lightness_table
 from archivecolor.film.shots import DETECT_HEIGHT, ShotDetector, shots
 from archivecolor.film.source import FrameSource, read_frames
@@ -60,6 +61,14 @@ class Survey:
     """Why the film ends before its header says; "" when it does not."""
     deinterlaced: int = 0
     """Frames that were made progressive."""
+    held: int = 0
+    """Ticks that the last frame stays, where these are more than a frame; else 0."""
+    breaks: int = 0
+    """Places where time went back or jumped, and was made continuous."""
+
+    def end(self, film: Film) -> int:
+        """When the last frame ends, in ticks of the time base."""
+        return self.pts[-1] + (self.held or film.frame_ticks)
 
     def shots(self) -> list[tuple[int, int]]:
         """First frame and end (one past the last) of every shot."""
@@ -117,13 +126,15 @@ def survey_frames(
             detector.add(frame.index, np.rint(lightness * 2.55).astype(np.uint8))
         if frame.index % COLOUR_EVERY == 0 and frame.picture is not None:
             examined.append(has_colour(frame.picture))
-    return replace(
+    result = replace(
         result,
         cuts=detector.cuts if detector else cuts or [],
         coloured=sum(examined) / len(examined) if examined else 0.0,
-        trouble=_early_end(film, source, result),
         deinterlaced=source.deinterlaced,
+        breaks=source.breaks,
     )
+    result = replace(result, held=_held_ticks(film, source, result))
+    return replace(result, trouble=_early_end(film, source, result))
 
 
 def _reduced(luma: Samples) -> Samples:
@@ -141,14 +152,26 @@ def has_colour(picture: VideoFrame) -> bool:
     return luminance.residual_chroma(rgb) >= luminance.MONOCHROME_CHROMA
 
 
+def _held_ticks(film: Film, source: FrameSource, survey: Survey) -> int:
+    """See `Survey.held`. MP4 and AVI say how long all pictures stay, Matroska how long the last one does."""
+    if isinstance(film, ImageSequence) or not survey.pts or source.trouble:
+        return 0
+    ticks = 0 if film.has_index else source.last_ticks
+    if film.has_all_bytes or (film.has_index and source.packets >= film.expected_frames):
+        start = 0 if film.container == "avi" else survey.pts[0]  # AVI counts its chunks from 0, also empty ones
+        ticks = max(ticks, start + round(Fraction(film.duration_s) / film.time_base) - survey.pts[-1])
+    return ticks if 2 * ticks > 3 * film.frame_ticks else 0
+
+
 def _early_end(film: Film, source: FrameSource, survey: Survey) -> str:
     """Why fewer frames are there than the header promises, in words; "" when all are there."""
     count = len(survey.pts)
     cause = f" ({source.trouble})" if source.trouble else ""
-    if film.expected_frames > source.packets:
+    has_all_bytes = isinstance(film, ContainerFilm) and film.has_all_bytes
+    if film.expected_frames > source.packets and not has_all_bytes:
         return f"truncated: {count} of {film.expected_frames} frames are there{cause}"
-    if count and film.duration_s:
-        end = float((survey.pts[-1] - survey.pts[0] + film.frame_ticks) * film.time_base)
+    if count and film.duration_s and not has_all_bytes and not (isinstance(film, ContainerFilm) and film.has_index):
+        end = float((survey.end(film) - survey.pts[0]) * film.time_base)
         if end < film.duration_s - max(0.25, 4 / float(film.rate)):
             return f"truncated: {end:.2f} of {film.duration_s:.2f} s are there{cause}"
     return f"broken off after {count} frames{cause}" if source.trouble else ""

@@ -120,6 +120,14 @@ class FilmOptions(Options):
             digest_only_if_changed=True,
         ),
     ] = False
+    drop_audio: Annotated[
+        bool,
+        Option(
+            "Leave all sound out; without it, a film whose sound cannot be kept is not coloured.",
+            digest=Digest.FILM,
+            digest_only_if_changed=True,
+        ),
+    ] = False
     title_card: Annotated[
         str,
         Option(
@@ -143,7 +151,7 @@ class FilmOptions(Options):
         """What goes into the digest of a film file, or of numbered files: only what has an effect there."""
         unused = ["deinterlace"] if numbered else ["fps", "dpx_curve"]
         if not self.in_one_file(numbered):
-            unused.append("title_card")
+            unused += ["title_card", "drop_audio"]
         plain = {name: value for name, value in super().digest_fields(kind).items() if name not in unused}
         if kind is Digest.FILM:
             plain["cuts"] = self.cuts.read_text(encoding="utf-8") if self.cuts else None

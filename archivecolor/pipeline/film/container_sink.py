@@ -8,7 +8,7 @@ from pathlib import Path
 
 from archivecolor import files
 from archivecolor.film import encoder, frame_watermark, muxer
-from archivecolor.film.coding import Coding
+from archivecolor.film.coding import Coding, container_notes
 from archivecolor.film.survey import Segment, Survey
 from archivecolor.film.work_folder import SegmentNotes, StoredPacket, WorkFolder
 from archivecolor.imaging import watermark
@@ -63,12 +63,19 @@ class ContainerSink:
         try:
             with files.atomic_write(self.target) as part:
                 notes = muxer.join(
-                    self.coding, part, [*(p.pts for p in card), *times], chain(card, packets), metadata, delay
+                    self.coding,
+                    part,
+                    [*(p.pts for p in card), *times],
+                    chain(card, packets),
+                    metadata,
+                    survey.end(self.coding.film) + ticks,
+                    delay,
+                    self._output.options.film.drop_audio,
                 )
         except OSError as error:  # one of the source is a SourceReadError
             raise files.write_error(self.target, error) from error
         unmarked = self._output.options.disclosure.mark and not self._watermark
-        return (*notes, MARK_TOO_SMALL) if unmarked else notes
+        return (*container_notes(self.coding), *notes, *((MARK_TOO_SMALL,) if unmarked else ()))
 
     def _card_length(self) -> tuple[Fraction, int]:
         """The title card's length: seconds, a whole number of ticks; and frames."""

@@ -7,14 +7,14 @@ from dataclasses import replace
 from pathlib import Path
 
 from archivecolor import files, photo, sequences
-from archivecolor.errors import MissingDependencyError, PictureError, UnreadableError
+from archivecolor.errors import MissingDependencyError, PictureError, UnreadableError, UnsupportedError
 from archivecolor.film.coding import Coding, coding_for
 from archivecolor.film.header import Film, ImageSequence
 from archivecolor.film.survey import Survey
 from archivecolor.film.thumbnails import representative_frames
 from archivecolor.film.work_folder import WorkFolder
 from archivecolor.imaging import watermark
-from archivecolor.options import STILL_CODECS, RunOptions
+from archivecolor.options import STILL_CODECS, FilmOptions, RunOptions
 from archivecolor.pipeline.attempt import ALREADY_COLOUR, Attempt
 from archivecolor.pipeline.disclosure import TOOL
 from archivecolor.pipeline.film.color_film import (
@@ -48,6 +48,7 @@ def color_film_job(attempt: Attempt, observer: FilmObserver) -> Record:
     job, context = attempt.job, attempt.context
     options = context.options
     film = open_film_to_color(job.source, options)
+    _check_sound(film, options.film)
     make_folder(job.target.parent, options.out)
     row = replace(attempt.row, width=film.width, height=film.height, depth=film.stored_bits, format=film.codec)
     before = context.manifest.row(job.name)
@@ -131,9 +132,18 @@ def sink_for(film: Film, job: Job, output: OutputInfo) -> FrameSink:
     elif codec == "gif":
         return GifSink(film, _gif_target(film, job, suffix), output)
     elif codec not in STILL_CODECS:
-        coding = coding_for(film, "h264" if codec == "auto" else codec, requested.master)
+        coding = coding_for(film, "h264" if codec == "auto" else codec, requested.master, requested.drop_audio)
         return ContainerSink(coding, _container_target(job, coding, suffix), output)
     return ImageSequenceSink(film, codec, _frames_target(film, job, codec, suffix), output)
+
+
+def _check_sound(film: Film, options: FilmOptions) -> None:
+    """Raises UnsupportedError if the output would be silent without anybody's wish."""
+    lost = [track.codec for track in film.sound if not track.decodable]
+    if lost and not options.drop_audio and options.in_one_file(isinstance(film, ImageSequence)):
+        raise UnsupportedError(
+            f"its sound ({', '.join(lost)}) can neither be copied nor decoded; --drop-audio colours the film without it"
+        )
 
 
 def _gif_target(film: Film, job: Job, suffix: str) -> Path:
@@ -179,7 +189,7 @@ def _frames_target(film: Film, job: Job, kind: str, suffix: str) -> Path:
 
 def _survey_facts(film: Film, survey: Survey) -> dict[str, object]:
     """What the manifest row says of the film itself."""
-    duration = (survey.pts[-1] - survey.pts[0] + film.frame_ticks) * film.time_base
+    duration = (survey.end(film) - survey.pts[0]) * film.time_base
     facts: dict[str, object] = {
         "frames": len(survey.pts),
         "bad_frames": len(survey.bad),
@@ -228,6 +238,9 @@ def _survey_notes(film: Film, survey: Survey) -> tuple[str, ...]:
     if gaps := _missing_numbers(film, survey):
         ranges = ", ".join(f"{a}" if a == b else f"{a}-{b}" for a, b in gaps[:20])
         notes.append(f"frames are missing, and those before them stay longer: {ranges}{', …' if gaps[20:] else ''}")
+    if survey.breaks:
+        places = "one place" if survey.breaks == 1 else f"{survey.breaks} places"
+        notes.append(f"its time goes back or jumps at {places}, as in joined recordings; the output goes straight on")
     if film.deinterlaced and not survey.deinterlaced:
         notes.append("--deinterlace: no frame says that it is interlaced; all are left as they are")
     if 0 < survey.coloured <= 0.5:

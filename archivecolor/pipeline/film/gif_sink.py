@@ -56,7 +56,7 @@ class GifSink:
 
     def join(self, survey: Survey, segments: list[Segment], work: WorkFolder) -> tuple[str, ...]:
         film, options = self.film, self._output.options
-        times = [*survey.pts, survey.pts[-1] + film.frame_ticks]
+        times = [*survey.pts, survey.end(film)]
         hundredths = [round(100 * (pts - survey.pts[0]) * film.time_base) for pts in times]
         durations = [max(_SHORTEST_FRAME, b - a) for a, b in pairwise(hundredths)]
         images = (Image.open(io.BytesIO(p.data)) for segment in segments for p in work.packets(segment))
