@@ -102,6 +102,10 @@ class Page:
     """The file's comments (JPEG, GIF, PNG), as stored and in order."""
     photoshop: bytes | None = None
     """Photoshop resources without a field of their own, such as clipping paths, as `photoshop.packed` makes them."""
+    is_plate: bool = False
+    """An infrared plate or a mask of the page before it: it is kept as it is and never coloured."""
+    subfiletype: int = 0
+    """TIFF's NewSubfileType."""
     scan: Scan | None = None
     """The rows of the picture, if it is too large for memory."""
 

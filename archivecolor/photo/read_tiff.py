@@ -10,7 +10,6 @@ from typing import BinaryIO
 
 import numpy as np
 import tifffile
-from PIL import Image
 
 from archivecolor.errors import PictureError, UnreadableError, UnsupportedError
 from archivecolor.imaging.arrays import Samples
@@ -18,27 +17,48 @@ from archivecolor.options import Strips
 from archivecolor.photo import limits
 from archivecolor.photo import samples as convert
 from archivecolor.photo.page import Page, Photo, Scan
+from archivecolor.photo.plates import with_plates_marked
 from archivecolor.photo.strips import Reduced, bands
-from archivecolor.photo.tiff_tags import value_of, with_metadata
+from archivecolor.photo.tiff_layout import (
+    BLACK_IS_ZERO,
+    CIELAB,
+    CMYK,
+    ICCLAB,
+    IMAGE_CODECS,
+    PALETTE,
+    RGB,
+    TRANSPARENCY,
+    WHITE_IS_ZERO,
+    YCBCR,
+    Directory,
+    check_is_photograph,
+    check_page,
+    directories,
+    full_pages,
+    subsampling_of,
+)
+from archivecolor.photo.tiff_tags import stated_range, stated_top, value_of, with_metadata, ycbcr_coding
+from archivecolor.photo.tiff_ycbcr import read_ycbcr
 
-_REDUCED, _MASK = 1, 4
-_WHITE_IS_ZERO, _BLACK_IS_ZERO, _RGB, _PALETTE, _TRANSPARENCY, _CMYK, _YCBCR, _CIELAB, _ICCLAB = (*range(7), 8, 9)
 _COLOR_CHANNELS = {
-    _WHITE_IS_ZERO: 1,
-    _BLACK_IS_ZERO: 1,
-    _PALETTE: 1,
-    _TRANSPARENCY: 1,
-    _RGB: 3,
-    _YCBCR: 3,
-    _CIELAB: 3,
-    _ICCLAB: 3,
-    _CMYK: 4,
+    WHITE_IS_ZERO: 1,
+    BLACK_IS_ZERO: 1,
+    PALETTE: 1,
+    TRANSPARENCY: 1,
+    RGB: 3,
+    YCBCR: 3,
+    CIELAB: 3,
+    ICCLAB: 3,
+    CMYK: 4,
 }
-_CAMERA_RAW = (32803, 34892)
-_DNG_VERSION = 50706
 _UNCOMPRESSED = 1
-_LOSSY_COMPRESSIONS = (6, 7, 34892, 33003, 33005, 34712, 50001, 22610)
-_MAX_PAGES = 10_000
+_ASSOCIATED, _UNASSOCIATED = 1, 2
+_TRANSPARENT = (_ASSOCIATED, _UNASSOCIATED)
+"""Kinds of extra samples."""
+_MAX_MASKS = 3
+"""More channels than grey and so many are no scan with saved selections."""
+_GEOGRAPHIC_TAGS = (33550, 34735, 42112, 42113)
+_PHOTOSHOP_RESOURCES = 34377
 _SCAN_MEGAPIXELS = 50.0
 """Memory for a page that is coloured strip by strip: its reduced copy, a row of tiles, and colours of its width."""
 
@@ -51,23 +71,22 @@ def read_tiff(path: Path, file: BinaryIO, max_megapixels: float, strips: Strips)
         file: the open file.
     """
     with tifffile.TiffFile(file) as tif:
-        every = _pages(tif)
-        _check_is_photograph(tif, every)
-        pages = _full_pages(every)
+        every = directories(tif)
+        check_is_photograph(tif, every)
+        full = full_pages(every)
+        pages = [one.page for one in full]
         pixels = sum(page.imagewidth * page.imagelength for page in pages)
         if len(pages) > 1:
             limits.check_size(1, pixels, max_megapixels, len(pages))
         for page in pages:
-            _check_page(page, tif.filehandle.size, max_megapixels)
+            check_page(page, tif.filehandle.size, max_megapixels)
         large = pixels > strips.above * 1e6 and all(map(can_read_in_bands, pages))
         read = [
-            _read_page_in_bands(path, tif, page, every.index(page), strips.short_side)
-            if large
-            else _read_page(file, tif, page, every.index(page))
-            for page in pages
+            _read_page_in_bands(path, tif, one, strips.short_side) if large else _read_page(tif, one) for one in full
         ]
+        read = with_plates_marked(read)
         compressed = any(int(page.compression) != _UNCOMPRESSED for page in pages)
-        lossless = not any(int(page.compression) in _LOSSY_COMPRESSIONS for page in pages)
+        lossless = not any(int(page.compression) in IMAGE_CODECS for page in pages)
     left_out = len(every) - len(read)
     if left_out:
         first = read[0]
@@ -75,73 +94,29 @@ def read_tiff(path: Path, file: BinaryIO, max_megapixels: float, strips: Strips)
     return Photo("tiff", tuple(read), compressed=compressed, lossless=lossless)
 
 
-def _pages(tif: tifffile.TiffFile) -> list[tifffile.TiffPage]:
-    """Every directory of the file; a damaged or hostile file may have any number of them."""
-    count = len(tif.pages)
-    if not count:
-        raise UnreadableError(limits.DAMAGED)
-    if count > _MAX_PAGES:
-        raise UnsupportedError(
-            f"{count} pages, over the limit of {_MAX_PAGES}: split the file, for example with tiffsplit"
-        )
-    return [page.aspage() for page in tif.pages]
-
-
-def _check_is_photograph(tif: tifffile.TiffFile, pages: list[tifffile.TiffPage]) -> None:
-    first = pages[0]
-    raw = _DNG_VERSION in first.tags or any(int(page.photometric or 0) in _CAMERA_RAW for page in pages)
-    reduced_only = all(page.subfiletype & _REDUCED for page in pages) and first.subifds
-    if raw or reduced_only:
-        raise UnsupportedError("a camera raw file: develop it to TIFF first")
-    if tif.is_ome and len(pages) > 1:
-        raise UnsupportedError(
-            f"a scientific image stack (OME-TIFF of {len(pages)} planes), not photographs: "
-            "export the planes you want as plain TIFF"
-        )
-
-
-def _full_pages(pages: list[tifffile.TiffPage]) -> list[tifffile.TiffPage]:
-    return [page for page in pages if not page.subfiletype & (_REDUCED | _MASK)] or pages[:1]
-
-
-def _check_page(page: tifffile.TiffPage, file_size: int, max_megapixels: float) -> None:
-    """Refuses pages that would decode to something other than the picture."""
-    limits.check_size(page.imagewidth, page.imagelength, max_megapixels)
-    if page.imagedepth != 1 or len(page.shape) > 3:
-        raise UnsupportedError("a volume, not a photograph: export its slices as plain TIFF")
-    if not page.dataoffsets or len(page.dataoffsets) != len(page.databytecounts):
-        raise UnreadableError(limits.DAMAGED)
-    for offset, size in zip(page.dataoffsets, page.databytecounts, strict=True):
-        if offset <= 0 or size <= 0:
-            raise UnreadableError("damaged: parts of the picture were never written; scan it or copy it again")
-        if offset + size > file_size:
-            raise UnreadableError(limits.TRUNCATED)
-
-
 def can_read_in_bands(page: tifffile.TiffPage) -> bool:
-    """Whether a page can be read a few rows at a time: floats cannot, because their black and white depend on all
-    rows."""
+    """Whether a page can be read a few rows at a time. Not if black and white depend on all rows, as for floats."""
     known = page.photometric is not None and int(page.photometric) in _COLOR_CHANNELS
-    return known and page.dtype in (np.bool_, np.uint8, np.uint16) and not _is_left_to_pillow(page)
+    plain = page.dtype in (np.bool_, np.uint8, np.uint16) and stated_top(page) is None
+    return known and plain and subsampling_of(page) == (1, 1)
 
 
 def measured(file: BinaryIO, strips: Strips) -> float:
     """Megapixels of 8 bits that reading the open file takes in memory, for all pages."""
     with tifffile.TiffFile(file) as tif:
-        pages = _full_pages(_pages(tif))
+        pages = [one.page for one in full_pages(directories(tif))]
         pixels = sum(page.imagewidth * page.imagelength for page in pages)
         if pixels > strips.above * 1e6 and all(map(can_read_in_bands, pages)):
             return _SCAN_MEGAPIXELS
         return pixels * max(np.dtype(page.dtype).itemsize for page in pages) / 1e6
 
 
-def _read_page_in_bands(
-    path: Path, tif: tifffile.TiffFile, page: tifffile.TiffPage, index: int, short_side: int
-) -> Page:
+def _read_page_in_bands(path: Path, tif: tifffile.TiffFile, one: Directory, short_side: int) -> Page:
     """The page as a reduced copy of itself and a `Scan`."""
+    page = one.page
     height, width = page.imagelength, page.imagewidth
     reduced, has_alpha = Reduced(height, width, short_side), False
-    notes: dict[str, None] = {}
+    notes = dict.fromkeys(one.notes)
     for decoded in bands(page, tif):
         colour, alpha, said = _to_page_samples(decoded, page)
         reduced.add(colour)
@@ -151,7 +126,7 @@ def _read_page_in_bands(
     def again() -> Iterator[tuple[Samples, Samples | None]]:
         try:
             with tifffile.TiffFile(path) as tif:
-                same_page = tif.pages[index].aspage()
+                same_page = directories(tif)[one.index].page
                 for decoded in bands(same_page, tif):
                     yield _to_page_samples(decoded, same_page)[:2]
         except (PictureError, GeneratorExit):
@@ -163,33 +138,31 @@ def _read_page_in_bands(
     return with_metadata(copy, tif, page)
 
 
-def _read_page(file: BinaryIO, tif: tifffile.TiffFile, page: tifffile.TiffPage, index: int) -> Page:
+def _read_page(tif: tifffile.TiffFile, one: Directory) -> Page:
+    page = one.page
     if page.photometric is None or int(page.photometric) not in _COLOR_CHANNELS:
         raise UnsupportedError("stored in an unusual colour system: save it as RGB or grey TIFF first")
-    colour, alpha, notes = _to_page_samples(_decoded(file, page, index), page)
-    if page.subifds:
-        notes += (f"{len(page.subifds)} smaller copies (SubIFDs) left out",)
-    return with_metadata(Page(colour, alpha=alpha, notes=notes), tif, page)
+    colour, alpha, notes = _to_page_samples(_decoded(tif, page), page)
+    return with_metadata(Page(colour, alpha=alpha, notes=one.notes + notes), tif, page)
 
 
 def _to_page_samples(decoded: Samples, page: tifffile.TiffPage) -> tuple[Samples, Samples | None, tuple[str, ...]]:
     """Rows in the file's own numbers -> grey or RGB samples, their alpha, and notes on what was changed."""
     colour, extra, notes = _split_channels(decoded, page)
-    colour, depth_notes = _to_depth(colour, page)
+    colour, depth_notes = _to_depth(colour, page, stated_range(page))
     colour, colour_notes = _to_rgb(colour, page)
     alpha, alpha_notes = _alpha(extra, page, colour)
-    if alpha is not None and int(page.extrasamples[0]) == 1 and alpha.min() < np.iinfo(alpha.dtype).max:
+    associated = next((kind for kind in _extra_kinds(page) if kind in _TRANSPARENT), None) == _ASSOCIATED
+    if alpha is not None and associated and alpha.min() < np.iinfo(alpha.dtype).max:
         colour = convert.unpremultiply(colour, alpha)
         alpha_notes += ("colours divided by their transparency",)
     return colour, alpha, notes + depth_notes + colour_notes + alpha_notes
 
 
-def _decoded(file: BinaryIO, page: tifffile.TiffPage, index: int) -> Samples:
+def _decoded(tif: tifffile.TiffFile, page: tifffile.TiffPage) -> Samples:
     """Samples as (H, W) or (H, W, C), in the file's own numbers."""
-    if _is_left_to_pillow(page):
-        with Image.open(file) as image:  # 8 bit by definition, and tifffile does not undo its subsampling
-            image.seek(index)
-            return np.asarray(image.convert("RGB"))
+    if subsampling_of(page) != (1, 1):
+        return read_ycbcr(page, tif.filehandle)
     samples = page.asarray(maxworkers=1)
     if page.axes == "SYX":
         samples = np.moveaxis(samples, 0, -1)
@@ -198,60 +171,81 @@ def _decoded(file: BinaryIO, page: tifffile.TiffPage, index: int) -> Samples:
     return np.asarray(samples)
 
 
-def _is_left_to_pillow(page: tifffile.TiffPage) -> bool:
-    subsampled = int(page.photometric) == _YCBCR and tuple(page.subsampling or (1, 1)) != (1, 1)
-    return subsampled and not _is_image_codec(page)
-
-
-def _is_image_codec(page: tifffile.TiffPage) -> bool:
-    return int(page.compression) in _LOSSY_COMPRESSIONS
+def _extra_kinds(page: tifffile.TiffPage) -> tuple[int, ...]:
+    """What each channel beyond the colours is: 0 unknown, 1 and 2 transparency."""
+    return tuple(int(kind) for kind in page.extrasamples or ())
 
 
 def _split_channels(samples: Samples, page: tifffile.TiffPage) -> tuple[Samples, Samples | None, tuple[str, ...]]:
-    """The colour channels, the first extra channel (H, W), and a note on the others."""
-    wanted = _COLOR_CHANNELS[int(page.photometric)]
+    """The colour channels, the transparency (H, W), and a note on the others."""
     channels = 1 if samples.ndim == 2 else samples.shape[2]
+    wanted = _COLOR_CHANNELS[int(page.photometric)]
+    if int(page.photometric) in (CIELAB, ICCLAB) and channels - len(_extra_kinds(page)) == 1:
+        wanted = 1
     spare = channels - wanted
-    if spare < 0 or (wanted == 1 and spare > 1):
+    if spare < 0 or (wanted == 1 and spare > 1 and not _has_masks(page, spare)):
         raise UnsupportedError(
             f"{channels} channels of unknown meaning, as in microscopy or remote sensing: export grey or RGB TIFF"
         )
     if samples.ndim == 2:
         return samples, None, ()
     colour = samples[..., 0] if wanted == 1 else samples[..., :wanted]
-    extra = samples[..., wanted] if spare else None
-    notes = (f"{spare - 1} extra channels left out",) if spare > 1 else ()
+    at = next((i for i, kind in enumerate(_extra_kinds(page)[:spare]) if kind in _TRANSPARENT), None)
+    extra = None if at is None else samples[..., wanted + at]
+    left_out = spare - (at is not None)
+    notes: tuple[str, ...] = (f"{left_out} extra channels left out",) if left_out else ()
+    if left_out == 1:
+        notes = ("1 extra channel (infrared or mask) left out",)
     return np.ascontiguousarray(colour), extra, notes
 
 
-def _to_depth(samples: Samples, page: tifffile.TiffPage) -> tuple[Samples, tuple[str, ...]]:
-    """uint8 or uint16 of full range; palette indices stay as they are."""
-    if int(page.photometric) == _PALETTE:
+def _has_masks(page: tifffile.TiffPage, spare: int) -> bool:
+    """Whether the channels beyond grey are saved selections and not bands of a scientific picture."""
+    scientific = page.is_ome or page.is_imagej or any(code in page.tags for code in _GEOGRAPHIC_TAGS)
+    return not scientific and (spare <= _MAX_MASKS or _PHOTOSHOP_RESOURCES in page.tags)
+
+
+def _to_depth(
+    samples: Samples, page: tifffile.TiffPage, stated: tuple[float, float] | None = None
+) -> tuple[Samples, tuple[str, ...]]:
+    """uint8 or uint16 of full range; palette indices stay as they are.
+
+    Args:
+        stated: black and white of 32-bit and floating-point samples, if the file states them.
+    """
+    photometric = int(page.photometric)
+    if photometric == PALETTE:
         return samples, ()
     if samples.dtype == np.bool_:
         return samples.astype(np.uint8) * np.uint8(255), ("1 bit read as 8 bit",)
     if samples.dtype in (np.uint8, np.uint16):
+        top = stated_top(page)
+        if top is not None and samples.max() <= top:
+            return convert.spread(samples, top)
         return convert.to_full_range(samples, int(page.bitspersample))
-    if samples.dtype.kind in "uif":
-        return convert.stretch_to_16_bit(samples)
-    raise UnsupportedError(f"samples of type {samples.dtype}, not a photograph: export it as 16-bit TIFF")
+    if samples.dtype.kind not in "uif" or photometric in (YCBCR, CIELAB, ICCLAB):
+        raise UnsupportedError(f"samples of type {samples.dtype}, not a photograph: export it as 16-bit TIFF")
+    return convert.stretch_to_16_bit(samples, stated)
 
 
 def _to_rgb(samples: Samples, page: tifffile.TiffPage) -> tuple[Samples, tuple[str, ...]]:
     photometric = int(page.photometric)
-    if photometric == _WHITE_IS_ZERO:
+    if photometric == WHITE_IS_ZERO:
         return convert.invert(samples), ()
-    if photometric == _PALETTE:
+    if photometric == PALETTE:
         return _apply_palette(samples, page), ("palette read as RGB",)
-    if photometric == _CMYK:
+    if photometric == CMYK:
         if value_of(page, 332) not in (None, 1):
             raise UnsupportedError("printing inks other than CMYK: convert it to RGB first")
         rgb, note = convert.rgb_from_cmyk(samples, value_of(page, 34675))
         return rgb, (note,)
-    if photometric in (_CIELAB, _ICCLAB):
-        return convert.rgb_from_lab(samples, signed=photometric == _CIELAB), ("CIELAB converted to sRGB",)
-    if photometric == _YCBCR and not _is_image_codec(page) and tuple(page.subsampling or (1, 1)) == (1, 1):
-        return convert.rgb_from_ycbcr(samples), ("YCbCr converted to RGB",)
+    if photometric in (CIELAB, ICCLAB):
+        is_icc = photometric == ICCLAB
+        if samples.ndim == 2:
+            return convert.grey_from_lightness(samples, is_icc), ("CIELAB lightness read as grey",)
+        return convert.rgb_from_lab(samples, not is_icc, is_icc), ("CIELAB converted to sRGB",)
+    if photometric == YCBCR and int(page.compression) not in IMAGE_CODECS:
+        return convert.rgb_from_ycbcr(samples, *ycbcr_coding(page)), ("YCbCr converted to RGB",)
     return samples, ()
 
 
@@ -268,8 +262,6 @@ def _apply_palette(indices: Samples, page: tifffile.TiffPage) -> Samples:
 def _alpha(extra: Samples | None, page: tifffile.TiffPage, colour: Samples) -> tuple[Samples | None, tuple[str, ...]]:
     if extra is None:
         return None, ()
-    if int(page.extrasamples[0] if page.extrasamples else 0) not in (1, 2):
-        return None, ("1 extra channel (infrared or mask) left out",)
     depth, _ = _to_depth(np.ascontiguousarray(extra), page)
     if depth.dtype != colour.dtype:
         return None, ("transparency of another depth left out",)

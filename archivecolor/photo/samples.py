@@ -5,13 +5,19 @@ from __future__ import annotations
 import imagecodecs
 import numpy as np
 
-from archivecolor.imaging.arrays import Samples
+from archivecolor.imaging.arrays import AnyFloatArray, DoubleArray, FloatArray, Samples
 from archivecolor.photo.page import SRGB_ICC
 
 _XYZ_D50_TO_RGB = np.array(
     [[3.1338561, -1.6168667, -0.4906146], [-0.9787684, 1.9161415, 0.0334540], [0.0719453, -0.2289914, 1.4052427]]
 )  # Bradford-adapted, Lindbloom
 _D50 = np.array([0.96422, 1.0, 0.82521])
+_FAR_OFF = 0.5
+"""Per cent of the values at each end that do not decide about black and white."""
+_OVERSHOOT = 0.1
+"""How far values may lie beyond black and white, as sharpening and resampling leave them; a share of white."""
+_COUNTED = 1_000_000
+"""How many values are sorted to find the ends."""
 
 
 def to_full_range(samples: Samples, bits: int) -> tuple[Samples, tuple[str, ...]]:
@@ -25,24 +31,54 @@ def to_full_range(samples: Samples, bits: int) -> tuple[Samples, tuple[str, ...]
     return np.minimum(wide, full).astype(kind), (f"{bits} bit read as {target} bit",)
 
 
-def stretch_to_16_bit(samples: Samples) -> tuple[Samples, tuple[str, ...]]:
-    """Signed, 32-bit or floating-point values -> uint16. Black and white are those of the file, if it states them.
+def spread(samples: Samples, top: int) -> tuple[Samples, tuple[str, ...]]:
+    """Unsigned values of 0 to `top` -> the full range of their type, and a note about it."""
+    full = int(np.iinfo(samples.dtype).max)
+    wide = (samples.astype(np.uint32) * full + top // 2) // top
+    return wide.astype(samples.dtype), (f"values of 0 to {top} spread over 0 to {full}",)
 
-    Floats within 0..1 and unsigned integers that use their range keep their scale. All others are stretched from their
-    lowest to their highest value.
+
+def stretch_to_16_bit(samples: Samples, stated: tuple[float, float] | None = None) -> tuple[Samples, tuple[str, ...]]:
+    """Signed, 32-bit or floating-point values -> uint16, and notes about it.
+
+    Black and white are those that the file states, unless too many values lie outside. Else they are 0 and the usual
+    white (1, 255, 65535, the largest unsigned integer) that fits nearly all values. Else the values are stretched from
+    their lowest to their highest. A few values far off, such as hot pixels, do not count; they are clipped.
+
+    Args:
+        stated: black and white by the file.
     """
-    finite = np.nan_to_num(samples.astype(np.float64), nan=0.0, posinf=0.0, neginf=0.0)
-    low, high = float(finite.min()), float(finite.max())
-    name = str(samples.dtype)
-    if samples.dtype.kind == "f" and low >= 0 and high <= 1:
-        low, high, source_range = 0.0, 1.0, "0 to 1"
-    elif samples.dtype.kind == "u" and high > np.iinfo(samples.dtype).max / 256:
-        low, high, source_range = 0.0, float(np.iinfo(samples.dtype).max), "its full range"
-    else:
-        source_range = f"{low:g} to {high:g}"
-    span = high - low or 1.0
-    scaled = np.rint((finite - low) * (65535 / span)).astype(np.uint16)
-    return scaled, (f"{name} read as 16 bit from {source_range}",)
+    values = samples.astype(np.float64)
+    finite = values[np.isfinite(values)]
+    low, high, source_range = _value_range(finite, samples.dtype, stated) if finite.size else (0.0, 1.0, "0 to 1")
+    outside = int(np.count_nonzero((finite < low) | (finite > high)))
+    notes: tuple[str, ...] = (f"{samples.dtype} read as 16 bit from {source_range}",)
+    notes += (f"values outside {source_range} clipped: {outside}",) if outside else ()
+    clipped = np.clip(np.nan_to_num(values, nan=low, posinf=high, neginf=low), low, high)
+    return np.rint((clipped - low) * (65535 / (high - low or 1.0))).astype(np.uint16), notes
+
+
+def _value_range(
+    values: DoubleArray, dtype: np.dtype[np.generic], stated: tuple[float, float] | None
+) -> tuple[float, float, str]:
+    """Black, white, and words for both."""
+    lowest, highest = float(values.min()), float(values.max())
+    few = values[:: max(1, values.size // _COUNTED)]
+    low, high = (float(v) for v in np.percentile(few, (_FAR_OFF, 100 - _FAR_OFF)))
+    if stated and stated[0] <= low and high <= stated[1] and stated[0] < stated[1]:
+        return *stated, f"{stated[0]:g} to {stated[1]:g}"
+    is_float = dtype.kind == "f"
+    reach = _OVERSHOOT if is_float else 0.0
+    largest = 0.0 if is_float else float(np.iinfo(dtype).max)  # type: ignore[type-var]
+    for white in (1.0, 255.0, 65535.0) if is_float else (255.0, 65535.0):
+        codes = white == 1 or high >= 16 or bool((few % 1 == 0).all())  # else light on a scale of its own
+        if (is_float or largest > white) and codes and -reach * high <= low and high <= white * (1 + reach):
+            return 0.0, white, f"0 to {white:g}"
+    if dtype.kind == "u" and high > largest / 256:
+        return 0.0, largest, "its full range"
+    span = high - low
+    low, high = max(lowest, low - span), min(highest, high + span)
+    return low, high, f"{low:g} to {high:g}"
 
 
 def split_alpha(samples: Samples) -> tuple[Samples, Samples | None]:
@@ -97,27 +133,62 @@ def rgb_from_cmyk(cmyk: Samples, icc: bytes | None) -> tuple[Samples, str]:
     return _from_unit(rgb, cmyk.dtype), "CMYK without a usable profile converted to sRGB by the plain formula"
 
 
-def rgb_from_lab(lab: Samples, signed: bool) -> Samples:
+def rgb_from_lab(lab: Samples, signed: bool, is_icc: bool = False) -> Samples:
     """(H, W, 3) CIE L*a*b* (D50) in TIFF's coding -> sRGB of the same depth.
 
     Args:
         signed: a and b are two's complement (TIFF CIELAB); else they have an offset of 128 (ICCLAB, Photoshop).
+        is_icc: L* is coded as in ICC profiles (TIFF ICCLAB).
     """
     half = 1 << (lab.dtype.itemsize * 8 - 1)
     ab = lab[..., 1:].view(f"i{lab.dtype.itemsize}") if signed else lab[..., 1:].astype(np.int32) - half
     unit = half / 128
-    fy = (lab[..., 0].astype(np.float32) * (100 / np.iinfo(lab.dtype).max) + 16) / 116
+    fy = (_lightness(lab[..., 0], is_icc) + 16) / 116
     f = np.stack([fy + ab[..., 0] / unit / 500, fy, fy - ab[..., 1] / unit / 200], axis=-1)
-    xyz = np.where(f > 6 / 29, f**3, (f - 16 / 116) * (108 / 841)) * _D50
-    linear = np.clip(xyz @ _XYZ_D50_TO_RGB.T, 0, 1)
-    srgb = np.where(linear <= 0.0031308, linear * 12.92, 1.055 * np.maximum(linear, 1e-9) ** (1 / 2.4) - 0.055)
-    return _from_unit(srgb, lab.dtype)
+    return _from_unit(_srgb(_cube(f) * _D50 @ _XYZ_D50_TO_RGB.T), lab.dtype)
 
 
-def rgb_from_ycbcr(ycc: Samples) -> Samples:
-    """(H, W, 3) full-range BT.601 YCbCr, 8 or 16 bit -> RGB of the same depth."""
-    top = np.iinfo(ycc.dtype).max
-    y, cb, cr = (ycc[..., i] / np.float32(top) for i in range(3))
-    middle = (top + 1) / 2 / top
-    cb, cr = cb - middle, cr - middle
-    return _from_unit(np.stack([y + 1.402 * cr, y - 0.344136 * cb - 0.714136 * cr, y + 1.772 * cb], -1), ycc.dtype)
+def grey_from_lightness(codes: Samples, is_icc: bool) -> Samples:
+    """(H, W) L* in TIFF's coding, as in `rgb_from_lab` -> grey with the sRGB curve, of the same depth."""
+    return _from_unit(_srgb(_cube((_lightness(codes, is_icc) + 16) / 116)), codes.dtype)
+
+
+def _lightness(codes: Samples, is_icc: bool) -> FloatArray:
+    """L* from its codes. White is the largest one, but 0xFF00 in ICC's 16-bit coding (ICC.1:2001-04, 6.3.4.2)."""
+    white = 0xFF00 if is_icc and codes.dtype == np.uint16 else np.iinfo(codes.dtype).max
+    return codes.astype(np.float32) * np.float32(100 / white)
+
+
+def _cube(f: AnyFloatArray) -> AnyFloatArray:
+    """The inverse of the function f in CIE 1976 L*a*b* (CIE 15:2004, 8.2.1)."""
+    return np.where(f > 6 / 29, f**3, (f - 16 / 116) * (108 / 841))
+
+
+def _srgb(linear: AnyFloatArray) -> AnyFloatArray:
+    linear = np.clip(linear, 0, 1)
+    return np.where(linear <= 0.0031308, linear * 12.92, 1.055 * np.maximum(linear, 1e-9) ** (1 / 2.4) - 0.055)
+
+
+REC_601 = (0.299, 0.587, 0.114)
+
+
+def rgb_from_ycbcr(
+    ycc: Samples,
+    luma: tuple[float, float, float] = REC_601,
+    reference: tuple[float, ...] | None = None,
+) -> Samples:
+    """(H, W, 3) YCbCr, 8 or 16 bit -> RGB of the same depth (TIFF 6.0, section 21).
+
+    Args:
+        luma: the shares of red, green and blue in Y.
+        reference: the codes of black and white for Y, and of neutral and the most colourful for Cb and Cr; by default
+            the full range.
+    """
+    top, half = int(np.iinfo(ycc.dtype).max), (int(np.iinfo(ycc.dtype).max) + 1) // 2
+    black, white, *chroma = reference or (0, top, half, top, half, top)
+    y = (ycc[..., 0] - np.float32(black)) / np.float32(white - black)
+    scales = [(top - half) / top / (chroma[i + 1] - chroma[i]) for i in (0, 2)]
+    cb, cr = ((ycc[..., i + 1] - np.float32(chroma[2 * i])) * np.float32(scales[i]) for i in range(2))
+    red, green, blue = luma
+    r, b = y + (2 - 2 * red) * cr, y + (2 - 2 * blue) * cb
+    return _from_unit(np.stack([r, (y - red * r - blue * b) / green, b], axis=-1), ycc.dtype)

@@ -11,24 +11,25 @@ import tifffile
 from PIL import ExifTags
 
 from archivecolor.photo import exif, photoshop, profiles
+from archivecolor.photo import samples as convert
 from archivecolor.photo.page import Page
 
-_CMYK, _CIELAB, _ICCLAB = 5, 8, 9
+_CMYK, _YCBCR, _CIELAB, _ICCLAB = 5, 6, 8, 9
 _DESCRIPTION, _SOFTWARE, _PAGE_NUMBER, _ASCII = 270, 305, 297, 2
-_PHOTOSHOP = 34377
+_MIN_SAMPLE, _MAX_SAMPLE, _S_MIN_SAMPLE, _S_MAX_SAMPLE = 280, 281, 340, 341
+_YCBCR_COEFFICIENTS, _REFERENCE_BLACK_WHITE = 529, 532
+_PHOTOSHOP, _PHOTOSHOP_LAYERS, _ICC = 34377, 37724, 34675
 _LAYOUT = frozenset(
     (
         *range(254, 267),
         *range(273, 285),
         288,
         289,
-        290,
-        291,
         292,
         293,
         296,
-        301,
-        *range(317, 326),
+        *range(320, 326),
+        317,
         330,
         *range(332, 340),
         *range(340, 348),
@@ -36,7 +37,6 @@ _LAYOUT = frozenset(
         529,
         530,
         531,
-        532,
         32995,
         32996,
         32997,
@@ -47,29 +47,44 @@ _LAYOUT = frozenset(
     )
 )
 """Tags about the layout of the samples in the file, which is new in the output."""
-_CARRIED = frozenset(
-    (_DESCRIPTION, _SOFTWARE, _PAGE_NUMBER, 700, 33723, _PHOTOSHOP, 34675, exif.EXIF_IFD, exif.GPS_IFD)
-)
+_READ = frozenset((_DESCRIPTION, _SOFTWARE, 700, 33723, _ICC, _PHOTOSHOP, exif.EXIF_IFD, exif.GPS_IFD))
 """Tags with a field of their own in `Page`, and those of the program that wrote the file."""
-_NAMES = {37724: "Photoshop layers", 50255: "Photoshop annotations"}
+_NAMES = {50255: "Photoshop annotations"}
 Tag = tuple[int, str, int, Any, bool]
 """(code, type, count, value, True), the form of tifffile's `extratags`."""
+_X_POSITION, _Y_POSITION = 286, 287
+_KEPT_NUMBERS = frozenset((_X_POSITION, _Y_POSITION, _PAGE_NUMBER)) | exif.WORDS
+"""Tags without offsets that are kept as they are."""
+_STRUCTS = {1: "B", 3: "H", 5: "2I"}
+"""TIFF's types of numbers that are kept, as types of `struct`."""
+_TONES = {
+    290: "",
+    291: "grey curve (GrayResponseCurve)",
+    301: "tone curves (TransferFunction)",
+    318: "white point (WhitePoint)",
+    319: "primary colours (PrimaryChromaticities)",
+    _REFERENCE_BLACK_WHITE: "black and white (ReferenceBlackWhite)",
+}
+"""Tags about the meaning of the source's samples, which does not hold for the output."""
 
 
 def with_metadata(page: Page, tif: tifffile.TiffFile, source: tifffile.TiffPage) -> Page:
     orientation = value_of(source, 274)
     xmp = value_of(source, 700)
+    dpi, density = _resolution(source)
     page = replace(
         page,
         orientation=orientation if isinstance(orientation, int) and 1 <= orientation <= 8 else 1,
-        dpi=_dpi(source),
+        dpi=dpi,
+        density=density,
         exif=_exif(tif, source),
         xmp=_as_bytes(xmp),
         iptc=_iptc(tif, source),
         photoshop=photoshop.carried(photoshop.resources(_as_bytes(value_of(source, _PHOTOSHOP)) or b"")),
         description=None if source.is_shaped or source.is_imagej else _text(source, 270),
         tags=_tags(source),
-        notes=(*page.notes, *_dropped_tags_note(source)),
+        subfiletype=int(source.subfiletype) & 5,
+        notes=(*page.notes, *_dropped_tags_notes(source)),
     )
     converted = int(source.photometric) in (_CMYK, _CIELAB, _ICCLAB)
     return page if converted else profiles.with_profile(page, _as_bytes(value_of(source, 34675)))
@@ -96,30 +111,15 @@ def _text(page: tifffile.TiffPage, code: int) -> str | None:
 
 
 def _tags(page: tifffile.TiffPage) -> tuple[Tag, ...]:
-    """All texts, also of private tags, the words of a catalogue, and the page's number."""
-    texts = [
-        (tag.code, _text(page, tag.code))
-        for tag in page.tags.values()
-        if tag.dtype == _ASCII and tag.code not in _CARRIED | _LAYOUT
-    ]
-    found: list[Tag] = [(code, "s", 0, text.encode(), True) for code, text in texts if text]
-    found += _words(page)
-    number = value_of(page, _PAGE_NUMBER)
-    if isinstance(number, tuple) and len(number) == 2 and all(isinstance(n, int) and 0 <= n < 65536 for n in number):
-        found.append((_PAGE_NUMBER, "H", 2, number, True))
+    """All texts, also of private tags, and the numbers in `_KEPT_NUMBERS`."""
+    found: list[Tag] = []
+    for tag in page.tags.values():
+        if tag.dtype == _ASCII and tag.code not in _READ | _LAYOUT:
+            text = _text(page, tag.code)
+            found += [(tag.code, "s", 0, text.encode(), True)] if text else []
+        elif tag.code in _KEPT_NUMBERS and int(tag.dtype) in _STRUCTS:
+            found.append((tag.code, _STRUCTS[int(tag.dtype)], tag.count, tag.value, True))
     return tuple(found)
-
-
-def _words(page: tifffile.TiffPage) -> list[Tag]:
-    words: list[Tag] = []
-    for code in sorted(exif.WORDS.intersection(page.tags.keys())):
-        value = value_of(page, code)
-        raw = _as_bytes(value)
-        if isinstance(value, int) and 0 <= value < 1 << 16:
-            words.append((code, "H", 1, value, True))
-        elif raw is not None:
-            words.append((code, "B", len(raw), raw, True))
-    return words
 
 
 def from_exif(block: bytes | None) -> tuple[list[Tag], tuple[str, ...]]:
@@ -127,7 +127,7 @@ def from_exif(block: bytes | None) -> tuple[list[Tag], tuple[str, ...]]:
     tags: list[Tag] = []
     others = []
     for code, entry in exif.main_tags(block).items():
-        if block is None or code in _CARRIED | _LAYOUT | {exif.ORIENTATION}:
+        if block is None or code in _READ | _LAYOUT | {exif.ORIENTATION}:
             continue
         if entry.kind == exif.TEXT:
             text = exif.text(block, code)
@@ -147,19 +147,87 @@ def _named(codes: list[int]) -> str:
     return ", ".join(f"{code} ({name})" if name else str(code) for code, name in names.items())
 
 
-def _dropped_tags_note(page: tifffile.TiffPage) -> tuple[str, ...]:
-    """A note that names unknown tags: they may contain offsets in the old file, so they are not carried."""
-    carried = _CARRIED | _LAYOUT | {code for code, *_ in _words(page)}
-    codes = [t.code for t in page.tags.values() if t.dtype != _ASCII and t.code not in carried]
-    return (f"TIFF tags {_named(codes)} not carried",) if codes else ()
+def _dropped_tags_notes(page: tifffile.TiffPage) -> tuple[str, ...]:
+    """Notes that name what is not carried. Unknown tags may contain offsets in the old file."""
+    codes = {tag.code for tag in page.tags.values()}
+    notes: tuple[str, ...] = ("Photoshop layers not carried: keep the source",) if _PHOTOSHOP_LAYERS in codes else ()
+    if int(page.photometric) == _YCBCR or _is_full_range(page, value_of(page, _REFERENCE_BLACK_WHITE)):
+        codes.discard(_REFERENCE_BLACK_WHITE)
+    tones = [_TONES[code] for code in sorted(codes & _TONES.keys()) if _TONES[code]]
+    if tones:
+        notes += (f"neither applied nor carried: {', '.join(tones)}",)
+    carried = _READ | _LAYOUT | _TONES.keys() | {_PHOTOSHOP_LAYERS} | {tag[0] for tag in _tags(page)}
+    unknown = [tag.code for tag in page.tags.values() if tag.dtype != _ASCII and tag.code not in carried]
+    if unknown:
+        notes += (f"TIFF tags {_named(unknown)} not carried",)
+    return notes
 
 
-def _dpi(page: tifffile.TiffPage) -> tuple[float, float] | None:
+def _resolution(page: tifffile.TiffPage) -> tuple[tuple[float, float] | None, tuple[float, float] | None]:
+    """The fields `dpi` and `density` of the page."""
     x, y, unit = value_of(page, 282), value_of(page, 283), value_of(page, 296)
-    scale = {None: 1.0, 2: 1.0, 3: 2.54}.get(None if unit is None else int(unit))
-    if scale is None or not all(isinstance(v, tuple) and len(v) == 2 and v[1] for v in (x, y)):
+    if not all(isinstance(v, tuple) and len(v) == 2 and v[1] for v in (x, y)):
+        return None, None
+    x, y = x[0] / x[1], y[0] / y[1]
+    if unit == 1:
+        return None, exif.sensible_dpi(x, y) if x != y else None
+    scale = {None: 1.0, 2: 1.0, 3: 2.54}.get(None if unit is None else int(unit), 0.0)
+    return exif.sensible_dpi(x * scale, y * scale), None
+
+
+# --- what samples mean ------------------------------------------------------------------------------------------------
+
+
+def stated_range(page: tifffile.TiffPage) -> tuple[float, float] | None:
+    """Black and white that a page states for 32-bit and floating-point samples."""
+    low = _numbers(value_of(page, _S_MIN_SAMPLE)) or _numbers(value_of(page, _MIN_SAMPLE)) or (0.0,)
+    high = _numbers(value_of(page, _S_MAX_SAMPLE)) or _numbers(value_of(page, _MAX_SAMPLE))
+    return (min(low), max(high)) if high and min(low) < max(high) else None
+
+
+def stated_top(page: tifffile.TiffPage) -> int | None:
+    """The largest value that a page of 8 or 16 bits states, if it means that fewer bits are used: 4095 for 12 of 16.
+
+    By TIFF 6.0, MaxSampleValue is a statistic, so any other number says nothing about white.
+    """
+    if page.bitspersample not in (8, 16) or int(page.sampleformat) != 1:
         return None
-    return exif.sensible_dpi(x[0] / x[1] * scale, y[0] / y[1] * scale)
+    high = _numbers(value_of(page, _S_MAX_SAMPLE)) or _numbers(value_of(page, _MAX_SAMPLE))
+    top = int(max(high)) if high and max(high) < 65536 else 0
+    bits = top.bit_length()
+    return top if top == (1 << bits) - 1 and 0 < bits <= page.bitspersample - 2 else None
+
+
+def ycbcr_coding(page: tifffile.TiffPage) -> tuple[tuple[float, float, float], tuple[float, ...] | None]:
+    """YCbCrCoefficients and ReferenceBlackWhite, as for `samples.rgb_from_ycbcr`."""
+    luma = _fractions(value_of(page, _YCBCR_COEFFICIENTS))
+    reference = _fractions(value_of(page, _REFERENCE_BLACK_WHITE))
+    sound = len(luma) == 3 and luma[1] > 0
+    distinct = len(reference) == 6 and all(reference[i] != reference[i + 1] for i in (0, 2, 4))
+    return (luma[0], luma[1], luma[2]) if sound else convert.REC_601, reference if distinct else None
+
+
+def _is_full_range(page: tifffile.TiffPage, reference: Any) -> bool:
+    """Whether a ReferenceBlackWhite says what holds anyway."""
+    values = _fractions(reference)
+    top = (1 << page.bitspersample) - 1 if isinstance(page.bitspersample, int) else 0
+    return not any(values[::2]) and all(white == top for white in values[1::2])
+
+
+def _numbers(value: Any) -> tuple[float, ...]:
+    """A tag's values, if all are finite numbers."""
+    values = value if isinstance(value, tuple) else (value,)
+    sound = all(isinstance(v, (int, float)) and np.isfinite(v) for v in values)
+    return tuple(float(v) for v in values) if sound else ()
+
+
+def _fractions(value: Any) -> tuple[float, ...]:
+    """A tag's rationals, if all are sound."""
+    values = _numbers(value)
+    return tuple(n / d for n, d in zip(values[::2], values[1::2], strict=False)) if all(values[1::2]) else ()
+
+
+# --- other metadata ---------------------------------------------------------------------------------------------------
 
 
 def _exif(tif: tifffile.TiffFile, page: tifffile.TiffPage) -> bytes | None:

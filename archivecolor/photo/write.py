@@ -89,14 +89,15 @@ def write(
         UnsupportedError: the format cannot contain this picture.
         OutputError, PictureError: it cannot be written; see `files.write_error`. What was at `path` is still there.
     """
-    pages = tuple(_with_valid_profile(page, xmp) for page in photo.pages)
+    pages = tuple(_with_valid_profile(page, xmp) for page in photo.pages if format == "tiff" or not page.is_plate)
+    lost = _tiff_only_notes(photo, format)
     photo = replace(photo, pages=pages)
     _check_fits(photo, format)
     if format == "tiff":
         return _write_atomically(path, lambda part: write_tiff(part, photo, software))
     content, notes = _ENCODERS[format](pages[0], photo, quality, software)
     _write_atomically(path, lambda part: _write_bytes(part, content))
-    return notes
+    return notes + lost
 
 
 def _write_atomically(path: Path, writer: Callable[[Path], tuple[str, ...]]) -> tuple[str, ...]:
@@ -120,6 +121,12 @@ def _with_valid_profile(page: Page, xmp: bytes | None) -> Page:
     space = exif.SRGB if icc in (None, SRGB_ICC) else exif.UNCALIBRATED
     block = exif.with_color_space(page.exif, space) if page.exif else page.exif
     return replace(page, icc=icc, exif=block, xmp=page.xmp if xmp is None else xmp)
+
+
+def _tiff_only_notes(photo: Photo, format: str) -> tuple[str, ...]:
+    """Notes on pages that only TIFF can contain."""
+    lost = format != "tiff" and any(page.is_plate for page in photo.pages)
+    return (f"infrared page not carried by {format.upper()}",) if lost else ()
 
 
 def _check_fits(photo: Photo, format: str) -> None:
@@ -195,6 +202,10 @@ def _resolution_tags(page: Page) -> dict[int, exif.Value]:
         return {}
     unit = exif.INCH if page.dpi else exif.NO_UNIT
     return {exif.X_RESOLUTION: pair[:1], exif.Y_RESOLUTION: pair[1:], exif.RESOLUTION_UNIT: unit}
+
+
+def _windows_word(value: int | bytes) -> exif.Value:
+    return exif.Entry(1, len(value), value) if isinstance(value, bytes) else value
 
 
 def _orientation_differs(page: Page) -> bool:

@@ -84,6 +84,7 @@ def _write_page(tif: tifffile.TiffWriter, page: Page, software: str, packed: boo
     tif.write(
         **_pixels(page),
         photometric="rgb" if page.samples.ndim == 3 else "minisblack",
+        subfiletype=1 if page.subfiletype else 0,  # tifffile writes no masks of more than one bit
         planarconfig="contig" if _channels(page) > 1 else None,
         extrasamples=["unassalpha"] if _has_alpha(page) else None,
         compression="zlib" if packed else None,

@@ -86,7 +86,8 @@ def _colorize_pages(attempt: Attempt, source: Photo) -> list[ColorizedPage | Non
     """Colours every page that is monochrome; None in the place of a page that is in colour and stays as it is."""
     recolor, colorizer = attempt.context.options.recolor, attempt.context.colorizer
     # All pages are judged first: a file whose pages are all in colour never meets the network.
-    to_colorize = {i for i, page in enumerate(source.pages) if recolor or is_monochrome(page)}
+    photographs = {i for i, page in enumerate(source.pages) if not page.is_plate}
+    to_colorize = {i for i in photographs if recolor or is_monochrome(source.pages[i])}
     pages = [colorize_page(page, colorizer) if i in to_colorize else None for i, page in enumerate(source.pages)]
     for page in pages:
         attempt.timer.add(page.seconds if page else {})
@@ -159,7 +160,9 @@ def disclosed_photo(
     format: str,
     options: Disclosure,
 ) -> Photo:
-    """The coloured pages with the metadata of the source and the disclosure. A page that is None stays as it is.
+    """The coloured pages with the metadata of the source and the disclosure.
+
+    A page that is None stays as it is; a note names those that are in colour.
 
     Args:
         pages: the coloured pages, one for each page of the source.
@@ -173,7 +176,12 @@ def disclosed_photo(
         scan = coloured.onto(page.scan) if page.scan and isinstance(coloured, ColorizedScan) else None
         return disclosed_page(page, coloured.rgb, colorizer.card, format, options, TOOL, guidance, scan, source.format)
 
-    return replace(source, pages=tuple(disclosed(*pair) for pair in zip(source.pages, pages, strict=True)))
+    done = [disclosed(*pair) for pair in zip(source.pages, pages, strict=True)]
+    left = [i for i, page in enumerate(pages) if page is None and not source.pages[i].is_plate]
+    if left:
+        note = f"pages in colour, left as they were: {', '.join(str(i + 1) for i in left)}"
+        done[left[0]] = replace(done[left[0]], notes=(*done[left[0]].notes, note))
+    return replace(source, pages=tuple(done))
 
 
 # --- pages ------------------------------------------------------------------------------------------------------------

@@ -178,16 +178,25 @@ def measure(out: Path, row: Record) -> Measured:
     """
     source = photo.read(Path(row.source), _NO_LIMIT)
     result = photo.read(out / str(row.output), _NO_LIMIT)
-    if len(source.pages) != len(result.pages):
-        raise PictureError(f"the source has {len(source.pages)} pages, the output {len(result.pages)}")
+    pages = _page_pairs(source.pages, result.pages)
     worst, total, pixels = 0.0, 0.0, 0
-    for before, after in zip(source.pages, result.pages, strict=True):
+    for before, after in pages:
         for delta in _delta_l(before, after, row):
             worst = max(worst, float(delta.max(initial=0)))
             total, pixels = total + float(delta.sum(dtype=np.float64)), pixels + delta.size
-    smaller = any(a.samples.itemsize < b.samples.itemsize for a, b in zip(result.pages, source.pages, strict=True))
+    smaller = any(after.samples.itemsize < before.samples.itemsize for before, after in pages)
     lossy = smaller or not result.lossless
     return Measured(str(row.output), round(worst, 5), round(total / max(pixels, 1), 5), row.max_delta_l, lossy)
+
+
+def _page_pairs(before: tuple[Page, ...], after: tuple[Page, ...]) -> list[tuple[Page, Page]]:
+    if len(before) == len(after):
+        return list(zip(before, after, strict=True))
+    # only TIFF keeps infrared plates and masks
+    old, new = ([page for page in pages if not page.is_plate] for pages in (before, after))
+    if len(old) != len(new):
+        raise PictureError(f"the source has {len(before)} pages, the output {len(after)}")
+    return list(zip(old, new, strict=True))
 
 
 def _delta_l(before: Page, after: Page, row: Record) -> Iterator[FloatArray]:
