@@ -19,6 +19,8 @@ _REDUCED, _MASK = 1, 4
 _PHOTOMETRIC, _DNG_VERSION = 262, 50706
 _CAMERA_RAW, _LINEAR_RAW = 32803, 34892
 _MAX_PAGES = 10_000
+_ABSURD = 1 << 31
+"""A strip that states so many bytes and does not have them is damaged, not mistaken."""
 _NEVER_WRITTEN = "damaged: parts of the picture were never written; scan it or copy it again"
 
 
@@ -198,7 +200,7 @@ def _mend_sizes(page: tifffile.TiffPage, occupied: list[int]) -> tuple[str, ...]
     for offset, size, least in zip(page.dataoffsets, page.databytecounts, needed, strict=True):
         after = bisect_right(occupied, offset)
         room = occupied[after] - offset if offset > 0 and after < len(occupied) else 0
-        beyond_end = bool(occupied) and offset + size > occupied[-1]
+        beyond_end = occupied[-1] < offset + size < offset + _ABSURD
         if least and least <= room and (beyond_end or (size < least and _is_one_strip(page))):
             size = least
         elif not least and not size and _is_one_strip(page):

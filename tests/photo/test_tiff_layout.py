@@ -42,7 +42,7 @@ def pages(path: Path) -> tuple[Page, ...]:
 # --- sizes of strips --------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("size", [0, 5, 10**6])
+@pytest.mark.parametrize("size", [0, 5, 3000, 10**6])
 @pytest.mark.parametrize("samples", [grey(), grey(dtype=np.uint16), np.dstack([grey()] * 3)], ids=["8", "16", "RGB"])
 def test_a_wrong_size_of_an_uncompressed_strip_is_mended(tmp_path: Path, samples: Any, size: int) -> None:
     path = write_tiff(tmp_path / "a.tif", grey_tags(samples) | {279: (LONG, (size,))}, samples.tobytes())

@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
-SHORT, LONG, RATIONAL, UNDEFINED = 3, 4, 5, 7
-Tags = dict[int, tuple[int, tuple[int, ...] | bytes] | None]
-_CODES = {1: "B", SHORT: "H", LONG: "I", RATIONAL: "II", UNDEFINED: "B"}
+SHORT, LONG, RATIONAL, UNDEFINED, FLOAT = 3, 4, 5, 7, 11
+Tags = dict[int, tuple[int, tuple[float, ...] | bytes] | None]
+_CODES = {1: "B", SHORT: "H", LONG: "I", RATIONAL: "II", UNDEFINED: "B", FLOAT: "f"}
 
 
 def grey_tags(samples: Any) -> Tags:
