@@ -53,9 +53,9 @@ _NAMES = {50255: "Photoshop annotations"}
 Tag = tuple[int, str, int, Any, bool]
 """(code, type, count, value, True), the form of tifffile's `extratags`."""
 _X_POSITION, _Y_POSITION = 286, 287
-_KEPT_NUMBERS = frozenset((_X_POSITION, _Y_POSITION, _PAGE_NUMBER)) | exif.WORDS
+_KEPT_NUMBERS = frozenset((_X_POSITION, _Y_POSITION, _PAGE_NUMBER))
 """Tags without offsets that are kept as they are."""
-_STRUCTS = {1: "B", 3: "H", 5: "2I"}
+_STRUCTS = {3: "H", 5: "2I"}
 """TIFF's types of numbers that are kept, as types of `struct`."""
 _TONES = {
     290: "",
@@ -111,8 +111,8 @@ def _text(page: tifffile.TiffPage, code: int) -> str | None:
 
 
 def _tags(page: tifffile.TiffPage) -> tuple[Tag, ...]:
-    """All texts, also of private tags, and the numbers in `_KEPT_NUMBERS`."""
-    found: list[Tag] = []
+    """All texts, also of private tags, the words of a catalogue, and the numbers in `_KEPT_NUMBERS`."""
+    found = _words(page)
     for tag in page.tags.values():
         if tag.dtype == _ASCII and tag.code not in _READ | _LAYOUT:
             text = _text(page, tag.code)
@@ -122,12 +122,24 @@ def _tags(page: tifffile.TiffPage) -> tuple[Tag, ...]:
     return tuple(found)
 
 
+def _words(page: tifffile.TiffPage) -> list[Tag]:
+    words: list[Tag] = []
+    for code in sorted(exif.WORDS.intersection(page.tags.keys())):
+        value = value_of(page, code)
+        raw = _as_bytes(value)
+        if isinstance(value, int) and 0 <= value < 1 << 16:
+            words.append((code, "H", 1, value, True))
+        elif raw is not None:
+            words.append((code, "B", len(raw), raw, True))
+    return words
+
+
 def from_exif(block: bytes | None) -> tuple[list[Tag], tuple[str, ...]]:
     """The texts and words of an EXIF block's IFD0 as tags of a TIFF, and a note on what else is in it."""
     tags: list[Tag] = []
     others = []
     for code, entry in exif.main_tags(block).items():
-        if block is None or code in _READ | _LAYOUT | {exif.ORIENTATION}:
+        if block is None or code in _READ | _LAYOUT | _TONES.keys() | {exif.ORIENTATION}:
             continue
         if entry.kind == exif.TEXT:
             text = exif.text(block, code)
