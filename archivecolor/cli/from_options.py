@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import MISSING
 from enum import Enum
 from typing import Annotated, Any, Optional, get_args
@@ -12,25 +12,37 @@ from typing import Annotated, Any, Optional, get_args
 import typer
 
 from archivecolor.cli.help import show_all
-from archivecolor.options import Options, build, leaves
+from archivecolor.errors import UsageError
+from archivecolor.options import Options, build, config, leaves
 from archivecolor.options.table import Leaf
 
 
-def takes_options(*tables: type[Options]) -> Callable[[Callable[..., None]], Callable[..., None]]:
-    """Decorates a verb that takes one object of each table; for typer it then has a parameter for each option."""
+def takes_options(
+    *tables: type[Options], in_file: tuple[type[Options], ...] = ()
+) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Decorates a verb that takes one object of each table; for typer it then has a parameter for each option.
+
+    Args:
+        in_file: the tables whose options may come from a file too (`options.config`). Required ones may be there.
+    """
 
     def decorate(verb: Callable[..., None]) -> Callable[..., None]:
         @functools.wraps(verb)
-        def command(**flags: object) -> None:
+        def command(context: typer.Context, **flags: object) -> None:
             values = {name: value for name, value in flags.items() if value is not None}
+            if in_file:
+                own = {name: value for name, value in values.items() if _is_given(context, name)}
+                values |= config.merged(own, in_file) | own
+                _check_required(values, in_file)
             verb(*(build(table, values) for table in tables))
 
-        parameters = [_parameter(leaf) for table in tables for leaf in leaves(table)]
+        parameters = [_parameter(leaf, bool(in_file)) for table in tables for leaf in leaves(table)]
         if any(leaf.option.rare for table in tables for leaf in leaves(table)):
             parameters.append(_HELP_ALL)
         command.tables = tables  # type: ignore[attr-defined]
-        command.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
-        command.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
+        context = inspect.Parameter("context", inspect.Parameter.POSITIONAL_OR_KEYWORD, annotation=typer.Context)
+        command.__signature__ = inspect.Signature([context, *parameters])  # type: ignore[attr-defined]
+        command.__annotations__ = {parameter.name: parameter.annotation for parameter in (context, *parameters)}
         return command
 
     return decorate
@@ -47,8 +59,20 @@ _HELP_ALL = inspect.Parameter(
 )
 
 
-def _parameter(leaf: Leaf) -> inspect.Parameter:
-    default = _default(leaf)
+def _is_given(context: typer.Context, name: str) -> bool:
+    """Whether the command line has this flag."""
+    source = context.get_parameter_source(name)
+    return source is not None and source.name == "COMMANDLINE"
+
+
+def _check_required(values: dict[str, object], tables: Iterable[type[Options]]) -> None:
+    for leaf in (leaf for table in tables for leaf in leaves(table)):
+        if leaf.default is MISSING and not values.get(leaf.name):
+            raise UsageError(f"{leaf.flag.removesuffix('...')}: missing; `archivecolor run --help` shows an example")
+
+
+def _parameter(leaf: Leaf, may_be_in_file: bool) -> inspect.Parameter:
+    default = None if leaf.default is MISSING and may_be_in_file else _default(leaf)
     kind = _type(leaf)
     hint = Optional[kind] if default is None else kind  # noqa: UP045  (the type is known at run time only)
     annotation = Annotated[hint, _info(leaf)]  # type: ignore[valid-type]

@@ -13,8 +13,8 @@ import typer
 
 from archivecolor.cli.console import catch_interrupts
 from archivecolor.cli.from_options import takes_options
-from archivecolor.errors import UsageError
-from archivecolor.options import Option, Options, Place, ReferenceOptions, RunOptions
+from archivecolor.errors import OutputError, UsageError
+from archivecolor.options import Option, Options, Place, ReferenceOptions, RunOptions, config
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,8 +37,26 @@ class DisplayOptions(Options):
     ] = None
 
 
-@takes_options(RunOptions, ReferenceOptions, DisplayOptions)
-def run(options: RunOptions, reference: ReferenceOptions, display: DisplayOptions) -> None:
+@dataclass(frozen=True, kw_only=True)
+class ConfigOptions(Options):
+    """Options in a file."""
+
+    HEADING: ClassVar[str] = "What"
+
+    config: Annotated[
+        Path | None, Option("Options from this file; without it, from archivecolor.toml beside the inputs.")
+    ] = None
+    save_config: Annotated[Path | None, Option("Write the options of this command to a file, and end.")] = None
+
+
+@takes_options(
+    RunOptions,
+    ReferenceOptions,
+    DisplayOptions,
+    ConfigOptions,
+    in_file=(RunOptions, ReferenceOptions, DisplayOptions),
+)
+def run(options: RunOptions, reference: ReferenceOptions, display: DisplayOptions, file: ConfigOptions) -> None:
     """Colour photographs and films. The tree of INPUT is mirrored under OUT. The same command resumes a run.
 
     Exit codes: 0 all done, 1 fatal, 2 wrong usage, 3 some pictures failed, 4 no input, 5 output not writable,
@@ -46,6 +64,11 @@ def run(options: RunOptions, reference: ReferenceOptions, display: DisplayOption
 
     Example: archivecolor run ./old_photos --out ./color
     """
+    if file.save_config:
+        _save(file.save_config, options, reference, display)
+        return
+    if file.config and not display.quiet:
+        typer.echo(f"options from {file.config}", err=True)
     from archivecolor.cli import progress
     from archivecolor.execution import multi_device
     from archivecolor.pipeline import single
@@ -91,3 +114,15 @@ def _run_single(options: RunOptions, destination: Path, display: DisplayOptions)
         typer.echo(json.dumps(asdict(row)))
     elif not display.quiet and not to_stream:
         typer.echo(f"{destination}: coloured in {time.monotonic() - started:.1f} s", err=True)
+
+
+def _save(path: Path, *groups: Options) -> None:
+    """Writes the options that differ from their defaults. A file that is there is replaced if it is of this kind."""
+    text = config.as_toml(*groups)
+    try:
+        if path.exists() and not path.read_text(encoding="utf-8").startswith(text.partition("\n")[0]):
+            raise OutputError(f"--save-config {path}: exists and was not written by this command; choose another")
+        path.write_text(text, encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise OutputError(f"--save-config {path}: cannot be written ({error})") from error
+    typer.echo(f"{path}: saved; use it with archivecolor run --config {path}")

@@ -54,6 +54,9 @@ class Shard:
         inside = 1 <= self.index <= self.count
         require(inside, f"--shard {self.index}/{self.count}: must be from {first} to {last}")
 
+    def __str__(self) -> str:
+        return f"{self.index}/{self.count}"
+
     def has(self, name: str) -> bool:
         """Whether the picture of this name is in the share. The name alone decides, on every machine and in every
         version of Python, so pictures that are added later move no others."""

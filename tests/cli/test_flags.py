@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from dataclasses import MISSING
 from typing import Any, get_args
@@ -15,7 +16,7 @@ from archivecolor.errors import ArchivecolorError
 from archivecolor.options import Options, leaves
 from archivecolor.options.table import Leaf
 
-SAMPLES = {"--hint": "10,20,#c04020", "--shard": "2/3", "--compare": "a b"}
+SAMPLES = {"--hint": "10,20,#c04020", "--shard": "2/3", "--compare": "a b", "--config": os.devnull}
 """Values for flags with a form of their own."""
 GUESSES = [
     "x.png",

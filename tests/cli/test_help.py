@@ -12,12 +12,12 @@ from typer.testing import CliRunner
 
 from archivecolor import __version__, cli
 from archivecolor.cli.help import ORDER
-from archivecolor.cli.run import DisplayOptions
+from archivecolor.cli.run import ConfigOptions, DisplayOptions
 from archivecolor.errors import MissingDependencyError, UsageError, WeightsError
 from archivecolor.options import OutputFormat, ReferenceOptions, RunOptions, leaves
 from archivecolor.options.film import Codec
 
-LEAVES = [leaf for table in (RunOptions, ReferenceOptions, DisplayOptions) for leaf in leaves(table)]
+LEAVES = [leaf for table in (RunOptions, ReferenceOptions, DisplayOptions, ConfigOptions) for leaf in leaves(table)]
 
 
 def shown(flag: str) -> dict[str, set[str]]:
