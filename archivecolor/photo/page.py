@@ -70,6 +70,18 @@ class Scan:
 
 
 @dataclass(frozen=True)
+class Extra:
+    """A part of a file that only its own format can hold."""
+
+    format: str
+    """png or jp2."""
+    label: str
+    """What it is, for notes: `Creation Time`, `tIME`. Empty where the page has the same in another field."""
+    content: bytes
+    """The whole chunk or box, as it is written."""
+
+
+@dataclass(frozen=True)
 class Page:
     """One picture with all metadata of its file."""
 
@@ -87,6 +99,10 @@ class Page:
     density: tuple[float, float] | None = None
     """Pixels across and down per unit of a length that the file does not state (JFIF unit 0, TIFF unit 1, PNG unit 0),
     where they differ: only their ratio, the pixel aspect, has a meaning. Never beside `dpi`."""
+    pixel_aspect: tuple[float, float] | None = None
+    """Resolution without a unit: only the ratio of its horizontal to its vertical value has a meaning."""
+    bits: int | None = None
+    """Bits per sample in the file, where `samples` has more."""
     exif: bytes | None = None
     """TIFF-structured EXIF block, without the `Exif` prefix."""
     xmp: bytes | None = None
@@ -108,6 +124,8 @@ class Page:
     """TIFF's NewSubfileType."""
     scan: Scan | None = None
     """The rows of the picture, if it is too large for memory."""
+    extras: tuple[Extra, ...] = ()
+    """What only an output of the same format can carry."""
 
     @property
     def height(self) -> int:
