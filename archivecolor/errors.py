@@ -20,7 +20,16 @@ Ctrl-C ends with 130, too. A message names the file, the cause and the way out.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 INTERRUPTED = 130
+_MOST_NAMES = 12
+
+
+def listed(names: Sequence[str]) -> str:
+    """The first names with commas between them, and how many more there are."""
+    more = f" and {len(names) - _MOST_NAMES} more" if len(names) > _MOST_NAMES else ""
+    return ", ".join(names[:_MOST_NAMES]) + more
 
 
 class ArchivecolorError(Exception):

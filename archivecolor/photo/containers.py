@@ -12,7 +12,7 @@ UUID_XMP = bytes.fromhex("be7acfcb97a942e89c71999491e3afac")
 UUID_IPTC = bytes.fromhex("33c7a4d2b81d4723a0baf1a3e097ad38")
 UUID_EXIF = b"JpgTiffExif->JP2"
 XMP_KEYWORD = b"XML:com.adobe.xmp"
-_MAX_INFLATED = 1 << 26
+MAX_INFLATED = 1 << 26
 
 
 def png_chunks(data: bytes) -> Iterator[tuple[bytes, bytes]]:
@@ -51,18 +51,34 @@ def png_raw_profile(kind: bytes, content: bytes) -> bytes:
 def png_texts(data: bytes) -> dict[bytes, bytes]:
     """Keyword -> text, as UTF-8, of the tEXt, zTXt and iTXt chunks; damaged ones are left out."""
     found: dict[bytes, bytes] = {}
+    room = MAX_INFLATED
     for name, content in png_chunks(data):
         try:
             if name in (b"tEXt", b"zTXt", b"iTXt"):
-                keyword, _, rest = content.partition(b"\0")
-                room = _MAX_INFLATED - sum(map(len, found.values()))
-                found.setdefault(keyword, _text_of(name, rest, room))
+                text = png_text_of(name, content, room)
+                if found.setdefault(png_keyword(content), text) is text:
+                    room -= len(text)
         except (zlib.error, ValueError, IndexError):
             continue
     return found
 
 
-def _text_of(name: bytes, rest: bytes, room: int) -> bytes:
+def png_keyword(content: bytes) -> bytes:
+    """The keyword of a text chunk."""
+    return content.partition(b"\0")[0]
+
+
+def png_text_of(name: bytes, content: bytes, room: int) -> bytes:
+    """The text of a chunk, as UTF-8.
+
+    Args:
+        name: tEXt, zTXt or iTXt.
+        room: how many bytes it may have when it is unpacked.
+
+    Raises:
+        zlib.error, ValueError, IndexError: the chunk is damaged, or the text longer.
+    """
+    rest = content.partition(b"\0")[2]
     if name == b"tEXt":
         return rest.decode("latin-1").encode()
     if name == b"zTXt":
@@ -78,7 +94,7 @@ def from_raw_profile(text: bytes) -> bytes:
     return bytes.fromhex(b"".join(lines[3:]).decode("ascii"))
 
 
-def inflated(packed: bytes, room: int = _MAX_INFLATED) -> bytes:
+def inflated(packed: bytes, room: int = MAX_INFLATED) -> bytes:
     """Unpacks zlib data, up to `room` bytes. More than 64 MiB in all texts of a file is an attack."""
     worker = zlib.decompressobj()
     out = worker.decompress(packed, max(1, room))

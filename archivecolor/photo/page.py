@@ -99,10 +99,8 @@ class Page:
     density: tuple[float, float] | None = None
     """Pixels across and down per unit of a length that the file does not state (JFIF unit 0, TIFF unit 1, PNG unit 0),
     where they differ: only their ratio, the pixel aspect, has a meaning. Never beside `dpi`."""
-    pixel_aspect: tuple[float, float] | None = None
-    """Resolution without a unit: only the ratio of its horizontal to its vertical value has a meaning."""
     bits: int | None = None
-    """Bits per sample in the file, where `samples` has more."""
+    """Bits per sample in the file, for notes; None if they are those of `samples`, or not known."""
     exif: bytes | None = None
     """TIFF-structured EXIF block, without the `Exif` prefix."""
     xmp: bytes | None = None

@@ -13,9 +13,11 @@ from archivecolor.errors import PictureError, UnreadableError, UnsupportedError
 from archivecolor.options import Strips
 from archivecolor.photo import kinds, limits
 from archivecolor.photo.page import FORMAT_SUFFIXES, READ_ONLY_SUFFIXES, Photo
-from archivecolor.photo.read_exact import read_jp2, read_png, read_pnm
+from archivecolor.photo.read_exact import read_jp2, read_pnm
+from archivecolor.photo.read_heif import read_avif, read_heic
 from archivecolor.photo.read_jpeg import read_jpeg, read_jpeg_after_junk
-from archivecolor.photo.read_pillow import read_avif, read_heic, read_webp, read_with_pillow
+from archivecolor.photo.read_pillow import read_webp, read_with_pillow
+from archivecolor.photo.read_png import read_png
 from archivecolor.photo.read_psd import read_psd
 from archivecolor.photo.read_tiff import read_tiff
 

@@ -1,4 +1,4 @@
-"""Reads PNG, PNM and JPEG 2000 with all 16 bits; Pillow would reduce them to 8."""
+"""Reads PNM and JPEG 2000 with all 16 bits; Pillow would reduce them to 8."""
 
 from __future__ import annotations
 
@@ -10,132 +10,18 @@ from dataclasses import replace
 import imagecodecs
 import numpy as np
 
-from archivecolor.errors import UnreadableError, UnsupportedError
+from archivecolor.errors import UnreadableError, UnsupportedError, listed
 from archivecolor.imaging.arrays import Samples
-from archivecolor.photo import containers, exif, limits, photoshop, profiles
+from archivecolor.photo import containers, exif, limits, profiles
 from archivecolor.photo import samples as convert
-from archivecolor.photo.page import Page, Photo
-from archivecolor.photo.read_pillow import decoded_page, open_image
+from archivecolor.photo.page import Extra, Page, Photo
 
-_GREY, _RGB, _PALETTE = 0, 2, 3
-_PNG_TAGS = {b"Author": 315, b"Copyright": 33432, b"Title": 269}
-_PNG_PIXELS = (b"IHDR", b"PLTE", b"IDAT", b"IEND")
 _SYCC, _CMYK = 18, 12
-
-
-def read_png(data: bytes, max_megapixels: float) -> Photo:
-    """PNG of 1 to 16 bits, grey, palette or RGB, with alpha or a transparent colour."""
-    chunks = list(containers.png_chunks(data))
-    if not chunks or chunks[0][0] != b"IHDR" or len(chunks[0][1]) < 13:
-        raise UnreadableError(limits.DAMAGED)
-    width, height, bits, colour = struct.unpack(">IIBB", chunks[0][1][:10])
-    limits.check_size(width, height, max_megapixels)
-    if not any(name == b"IEND" for name, _ in chunks):
-        raise UnreadableError(limits.TRUNCATED)
-    _check_png_checksums(data)
-    # without the ancillary chunks no library changes a sample or fails at a damaged text
-    wanted = (*_PNG_PIXELS, b"tRNS") if colour == _PALETTE else _PNG_PIXELS
-    bare = containers.PNG_MAGIC + b"".join(containers.png_chunk(*chunk) for chunk in chunks if chunk[0] in wanted)
-    page = _png_16(bare) if bits == 16 else _png_8(bare, max_megapixels, bits, colour)
-    frames = next((int.from_bytes(content[:4], "big") for name, content in chunks if name == b"acTL"), 1)
-    if frames > 1:
-        page = replace(page, notes=(f"first of {frames} frames", *page.notes))
-    return Photo("png", (_png_with_metadata(page, data, dict(reversed(chunks)), (bits, colour)),))
-
-
-def _png_8(data: bytes, max_megapixels: float, bits: int, colour: int) -> Page:
-    page = decoded_page(open_image(data, max_megapixels))
-    notes: tuple[str, ...] = ()
-    if colour == _PALETTE:
-        notes += ("palette read as RGB",)
-    elif bits < 8:
-        notes += (f"{bits} bit read as 8 bit",)
-    return replace(page, notes=notes)
-
-
-def _png_16(data: bytes) -> Page:
-    colour, alpha = convert.split_alpha(imagecodecs.png_decode(data))
-    return Page(colour, alpha=alpha)
-
-
-def _check_png_checksums(data: bytes) -> None:
-    """Compares the stored checksums: rewritten chunks get new ones, and Pillow does not check those of IDAT."""
-    at = len(containers.PNG_MAGIC)
-    for name, content in containers.png_chunks(data):
-        end = at + 12 + len(content)
-        if data[at:end] != containers.png_chunk(name, content) and name in _PNG_PIXELS[:3]:
-            raise UnreadableError(limits.TRUNCATED if end > len(data) else limits.DAMAGED)
-        at = end
-
-
-def _png_with_metadata(page: Page, data: bytes, chunks: dict[bytes, bytes], kind: tuple[int, int]) -> Page:
-    """The page with its metadata; `chunks` holds the first of each name."""
-    texts = containers.png_texts(data)
-    block = chunks.get(b"eXIf") or _raw_profile(texts, b"exif") or _raw_profile(texts, b"APP1")
-    block = block.removeprefix(b"Exif\0\0") if block else None
-    block = block if block and block[:4] in (b"II*\0", b"MM\0*") else None
-    iptc, further = _png_photoshop(texts)
-    description = texts.get(b"Description", b"").decode("utf-8", "replace") or exif.text(block, exif.DESCRIPTION)
-    page = replace(
-        page,
-        alpha=page.alpha if page.alpha is not None else _alpha_of_key_color(page.samples, chunks.get(b"tRNS"), kind),
-        exif=block,
-        orientation=exif.orientation(block),
-        dpi=_png_dpi(chunks.get(b"pHYs")) or exif.dpi(block),
-        xmp=texts.get(containers.XMP_KEYWORD),
-        iptc=iptc,
-        photoshop=further,
-        description=description,
-        tags=tuple((tag, "s", 0, texts[key], True) for key, tag in _PNG_TAGS.items() if texts.get(key)),
-        comments=(texts[b"Comment"],) if texts.get(b"Comment") else (),
-    )
-    return profiles.with_profile(page, _png_icc(chunks.get(b"iCCP")))
-
-
-def _alpha_of_key_color(samples: Samples, key: bytes | None, kind: tuple[int, int]) -> Samples | None:
-    """Alpha from the one colour that PNG's tRNS declares transparent."""
-    bits, colour = kind
-    size = {_GREY: 2, _RGB: 6}.get(colour)
-    if key is None or size is None or len(key) < size:
-        return None
-    top = np.iinfo(samples.dtype).max
-    values = [value * top // ((1 << bits) - 1) for value in struct.unpack(f">{size // 2}H", key[:size])]
-    hidden = samples == values[0] if colour == _GREY else (samples == np.array(values)).all(axis=-1)
-    return np.where(hidden, 0, top).astype(samples.dtype)
-
-
-def _png_dpi(chunk: bytes | None) -> tuple[float, float] | None:
-    if chunk is None or len(chunk) < 9 or chunk[8] != 1:
-        return None
-    x, y = struct.unpack(">II", chunk[:8])
-    return exif.sensible_dpi(x * 0.0254, y * 0.0254)
-
-
-def _png_icc(chunk: bytes | None) -> bytes | None:
-    if chunk is None:
-        return None
-    try:
-        return containers.inflated(chunk.partition(b"\0")[2][1:])
-    except Exception:  # a damaged profile must not fail the picture; with_profile adds a note
-        return b"damaged"
-
-
-def _raw_profile(texts: dict[bytes, bytes], kind: bytes) -> bytes | None:
-    try:
-        return containers.from_raw_profile(texts[b"Raw profile type " + kind])
-    except (KeyError, ValueError):
-        return None
-
-
-def _png_photoshop(texts: dict[bytes, bytes]) -> tuple[bytes | None, bytes | None]:
-    """IPTC records and the other Photoshop resources to carry."""
-    raw = _raw_profile(texts, b"iptc")
-    if raw is None or raw[:1] == b"\x1c":
-        return raw, None
-    resources = list(photoshop.resources(raw))
-    return photoshop.iptc(resources)[0], photoshop.carried(resources)
-
-
+_READ_BOXES = frozenset((b"jP  ", b"ftyp", b"rreq", b"jp2h", b"jp2c", b"free", b"mdat"))
+_CARRIED_BOXES = {b"xml ": "XML record", b"jp2i": "rights (jp2i)", b"uinf": "UUID info", b"asoc": "labels (asoc)"}
+"""Boxes about the picture and not about its samples, with the words for them."""
+_UNKNOWN_BOXES = {b"uuid": "UUID box of another program", b"jumb": "jumb (content credentials)"}
+_UUIDS = frozenset((containers.UUID_EXIF, containers.UUID_XMP, containers.UUID_IPTC))
 _SPACE = re.compile(rb"\s")
 _TOKEN = re.compile(rb"(?:\s|#[^\n]*\n)*([^\s#]+)")
 
@@ -218,7 +104,7 @@ def read_jp2(data: bytes, max_megapixels: float) -> Photo:
     # imagecodecs applies an embedded profile itself, so it gets the file only to undo sYCC or a palette
     whole = space == _SYCC or b"pclr" in header
     page = _jp2_page(imagecodecs.jpeg2k_decode(data if whole else codestream), 8 if b"pclr" in header else bits, space)
-    page = _jp2_with_metadata(page, data, top_level, header)
+    page = _with_other_boxes(_jp2_with_metadata(page, data, top_level, header), data, top_level)
     reversible = codestream[: codestream.find(b"\xff\x90")].partition(b"\xff\x52")[2][11:12] == b"\1"
     return Photo("jp2", (page,), lossless=reversible)
 
@@ -243,7 +129,7 @@ def _jp2_page(samples: Samples, bits: int, space: int) -> Page:
     if samples.ndim == 3 and samples.shape[2] > 4:
         raise UnsupportedError(f"{samples.shape[2]} channels: not a photograph in grey or RGB; export those as TIFF")
     colour, alpha = convert.split_alpha(samples)
-    return Page(colour, alpha=alpha, notes=notes)
+    return Page(colour, alpha=alpha, notes=notes, bits=bits)
 
 
 def _jp2_with_metadata(
@@ -252,16 +138,35 @@ def _jp2_with_metadata(
     uuids = {data[a : a + 16]: data[a + 16 : b] for name, a, b in top_level if name == b"uuid"}
     block = uuids.get(containers.UUID_EXIF, b"").removeprefix(b"Exif\0\0") or None
     block = block if block and block[:4] in (b"II*\0", b"MM\0*") else None
+    dpi = _jp2_dpi(header.get(b"res ", b"")) or exif.dpi(block)
     page = replace(
         page,
         exif=block,
+        orientation=exif.orientation(block),
         xmp=uuids.get(containers.UUID_XMP),
         iptc=uuids.get(containers.UUID_IPTC),
-        dpi=_jp2_dpi(header.get(b"res ", b"")) or exif.dpi(block),
+        dpi=dpi,
+        density=None if dpi else exif.density(block),
         description=exif.text(block, exif.DESCRIPTION),
     )
     colr = header.get(b"colr", b"")
     return profiles.with_profile(page, colr[3:] if colr[:1] in (b"\2", b"\3") else None)
+
+
+def _with_other_boxes(page: Page, data: bytes, top_level: list[tuple[bytes, int, int]]) -> Page:
+    """The page with the boxes that another JP2 can carry, and with notes on further pictures and unknown boxes."""
+    carried = [(name, data[a:b]) for name, a, b in top_level if name in _CARRIED_BOXES]
+    pictures = sum(name == b"jp2c" for name, _, _ in top_level)
+    unknown = [
+        _UNKNOWN_BOXES.get(name, name.decode("latin-1").strip())
+        for name, a, _ in top_level
+        if name not in _READ_BOXES | _CARRIED_BOXES.keys() and (name != b"uuid" or data[a : a + 16] not in _UUIDS)
+    ]
+    notes = page.notes
+    notes += (f"first of {pictures} pictures",) if pictures > 1 else ()
+    notes += (f"JP2: {listed(list(dict.fromkeys(unknown)))} not carried",) if unknown else ()
+    extras = tuple(Extra("jp2", _CARRIED_BOXES[name], containers.box(name, content)) for name, content in carried)
+    return replace(page, extras=extras, notes=notes)
 
 
 def _jp2_dpi(superbox: bytes) -> tuple[float, float] | None:

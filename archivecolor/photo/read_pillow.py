@@ -1,18 +1,16 @@
-"""Reads the 8-bit kinds with Pillow: WebP, AVIF, BMP, GIF, ... and HEIC with pillow-heif.
+"""Reads the 8-bit kinds with Pillow: WebP, BMP, GIF, ...
 
 No kind with 16 bits of colour is read here: Pillow would reduce it to 8 silently.
 """
 
 from __future__ import annotations
 
-import importlib
 import io
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 
-import imagecodecs
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
@@ -26,7 +24,8 @@ _VECTOR_FORMATS = {"EPS", "WMF", "MPEG", "HDF5", "GRIB", "BUFR", "PDF"}
 _UNCOMPRESSED = {"BMP", "DIB", "PPM", "SGI", "XBM"}
 _ANIMATED_FORMATS = {"GIF", "WEBP", "PNG", "AVIF", "TIFF", "ICNS"}
 _LOSSY = {"PCD", "AVIF"}
-_SIZES_SEARCHED = 1 << 16
+_FRAME_HEADER = 16
+"""Bytes of position, size and duration before the chunks of a frame in an animated WebP."""
 _limit_lock = threading.Lock()
 
 
@@ -79,61 +78,7 @@ def read_with_pillow(data: bytes, max_megapixels: float) -> Photo:
 def read_webp(data: bytes, max_megapixels: float) -> Photo:
     """WebP; the first frame of an animation."""
     photo = read_with_pillow(data, max_megapixels)
-    return replace(photo, lossless=any(name == b"VP8L" for name in _riff_chunks(data)))
-
-
-def read_avif(data: bytes, max_megapixels: float) -> Photo:
-    """AVIF, also of 10 or 12 bits; the first frame of an animation."""
-    _check_declared_sizes(data, max_megapixels)
-    photo = read_with_pillow(data, max_megapixels)
-    at = data.find(b"av1C")
-    flags = data[at + 6] if 0 <= at < len(data) - 6 else 0
-    if not flags & 0x40:
-        return photo
-    bits = 12 if flags & 0x20 else 10
-    deep = np.asarray(imagecodecs.avif_decode(data, index=0))
-    if deep.shape[:2] != photo.pages[0].samples.shape[:2]:
-        return photo
-    deep, notes = convert.to_full_range(deep, bits)
-    colour, alpha = convert.split_alpha(deep)
-    page = replace(photo.pages[0], samples=colour, alpha=alpha, notes=photo.pages[0].notes + notes)
-    return replace(photo, pages=(page,))
-
-
-def read_heic(data: bytes, max_megapixels: float) -> Photo:
-    """HEIC, if pillow-heif is installed; its decoder turns the picture upright."""
-    try:
-        pillow_heif = importlib.import_module("pillow_heif")
-    except ImportError:
-        raise UnsupportedError("HEIC needs one more package: pip install 'archivecolor[heic]'") from None
-    _check_declared_sizes(data, max_megapixels)
-    image = pillow_heif.open_heif(io.BytesIO(data), convert_hdr_to_8bit=False)
-    width, height = image.size
-    limits.check_size(width, height, max_megapixels)
-    bits = int(image.info.get("bit_depth", 8))
-    colour, alpha = convert.split_alpha(np.asarray(image))
-    notes = () if bits == 8 else (f"{bits} bit read as 16 bit",)
-    iptc = [part["data"] for part in image.info.get("metadata", ()) if part.get("type") == "iptc"]
-    page = Page(
-        colour,
-        alpha=alpha,
-        exif=_tiff_block(image.info.get("exif")),
-        xmp=image.info.get("xmp"),
-        iptc=iptc[0] if iptc else None,
-        notes=notes,
-    )
-    page = profiles.with_profile(page, image.info.get("icc_profile"))
-    page = replace(page, description=exif.text(page.exif, exif.DESCRIPTION), dpi=exif.dpi(page.exif))
-    return Photo("heic", (page,), lossless=False)
-
-
-def _check_declared_sizes(data: bytes, max_megapixels: float) -> None:
-    """Checks every size in the header of an AVIF or HEIC: their decoders refuse large ones without saying so."""
-    at = data.find(b"ispe\0\0\0\0", 0, _SIZES_SEARCHED)
-    while at >= 0:
-        width, height = (int.from_bytes(data[i : i + 4], "big") for i in (at + 8, at + 12))
-        limits.check_size(width, height, max_megapixels)
-        at = data.find(b"ispe\0\0\0\0", at + 16, _SIZES_SEARCHED)
+    return replace(photo, lossless=_is_lossless_webp(data))
 
 
 def decoded_page(image: Image.Image, icc: bytes | None = None) -> Page:
@@ -176,7 +121,7 @@ def _page_with_metadata(image: Image.Image) -> Page:
 
 def _with_metadata(page: Page, image: Image.Image) -> Page:
     info = image.info
-    block = _tiff_block(info.get("exif"))
+    block = tiff_block(info.get("exif"))
     icc = info.get("icc_profile")
     # a CMYK or Lab profile was used up when the samples became sRGB
     page = page if image.mode in ("CMYK", "LAB") else profiles.with_profile(page, icc)
@@ -199,7 +144,7 @@ def _packet(value: object) -> bytes | None:
     return bytes(value) if isinstance(value, bytes) and value else None
 
 
-def _tiff_block(block: bytes | None) -> bytes | None:
+def tiff_block(block: bytes | None) -> bytes | None:
     """The EXIF block from its TIFF header on. A block without one can be neither used nor carried."""
     if not block:
         return None
@@ -224,10 +169,15 @@ def _frames_note(image: Image.Image) -> tuple[str, ...]:
         image.seek(0)
 
 
-def _riff_chunks(data: bytes) -> list[bytes]:
-    names, at = [], 12
+def _is_lossless_webp(data: bytes) -> bool:
+    """Whether the picture, or the first frame of an animation, is compressed without loss."""
+    at = 12
     while at + 8 <= len(data):
-        names.append(data[at : at + 4])
-        size = int.from_bytes(data[at + 4 : at + 8], "little")
-        at += 8 + size + size % 2
-    return names
+        name, size = data[at : at + 4], int.from_bytes(data[at + 4 : at + 8], "little")
+        if name in (b"VP8L", b"VP8 "):
+            return name == b"VP8L"
+        if name == b"ANMF":
+            at += 8 + _FRAME_HEADER  # the chunks of the frame follow
+        else:
+            at += 8 + size + size % 2
+    return False

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
@@ -14,7 +14,7 @@ import imagecodecs
 import numpy as np
 from PIL import Image
 
-from archivecolor.errors import UnsupportedError
+from archivecolor.errors import UnsupportedError, listed
 from archivecolor.files import atomic_write, make_folders, write_error
 from archivecolor.imaging.arrays import Samples
 from archivecolor.imaging.orientation import to_upright
@@ -93,11 +93,19 @@ def write(
     lost = _tiff_only_notes(photo, format)
     photo = replace(photo, pages=pages)
     _check_fits(photo, format)
+    lost += tuple(note for page in pages for note in _extras_notes(page, format))
     if format == "tiff":
-        return _write_atomically(path, lambda part: write_tiff(part, photo, software))
+        return lost + _write_atomically(path, lambda part: write_tiff(part, photo, software))
     content, notes = _ENCODERS[format](pages[0], photo, quality, software)
     _write_atomically(path, lambda part: _write_bytes(part, content))
     return notes + lost
+
+
+def _extras_notes(page: Page, format: str) -> Iterator[str]:
+    """Notes on what only the format of the source can hold."""
+    labels = list(dict.fromkeys(each.label for each in page.extras if each.format != format and each.label))
+    if labels:
+        yield f"{page.extras[0].format.upper()}: {listed(labels)} not carried by {format.upper()}"
 
 
 def _write_atomically(path: Path, writer: Callable[[Path], tuple[str, ...]]) -> tuple[str, ...]:
@@ -153,7 +161,9 @@ def _to_8_bit(page: Page, name: str) -> tuple[Page, tuple[str, ...]]:
     if page.samples.dtype == np.uint8:
         return page, ()
     alpha = None if page.alpha is None else convert.to_8_bit(page.alpha)
-    return replace(page, samples=convert.to_8_bit(page.samples), alpha=alpha), (f"16 bit written as 8 bit {name}",)
+    return replace(page, samples=convert.to_8_bit(page.samples), alpha=alpha), (
+        f"{page.bits or 16} bit written as 8 bit {name}",
+    )
 
 
 def _dropped_notes(page: Page, name: str, **lost: object) -> tuple[str, ...]:
@@ -289,17 +299,31 @@ def _png(page: Page, photo: Photo, quality: int, software: str) -> Encoded:
     resources = photoshop.block(page.iptc, page.photoshop)
     if resources:
         parts.append(containers.png_raw_profile(b"iptc", resources))
-    parts += [containers.png_text(key, text) for key, text in _png_texts(page, software)]
+    chunks = [each.content for each in page.extras if each.format == "png"]
+    parts += chunks
+    # readers that want one Software take the last, and it must say who made the colours
+    parts += [containers.png_text(key, text) for key, text in _png_texts(page, software, _keywords(chunks))]
     # the header chunk must come first; text chunks may stand anywhere
     return containers.png_spliced(bytes(imagecodecs.png_encode(_stacked(page), level=6)), b"".join(parts)), notes
 
 
-def _png_texts(page: Page, software: str) -> list[tuple[bytes, bytes]]:
+def _keywords(chunks: list[bytes]) -> frozenset[bytes]:
+    """Those of the text chunks among whole PNG chunks."""
+    names = (b"tEXt", b"zTXt", b"iTXt")
+    return frozenset(containers.png_keyword(chunk[8:-4]) for chunk in chunks if chunk[4:8] in names)
+
+
+def _png_texts(page: Page, software: str, present: frozenset[bytes]) -> list[tuple[bytes, bytes]]:
+    """Keyword and text of what the page has for text chunks.
+
+    Args:
+        present: the keywords that the file has already.
+    """
     texts = [(_PNG_KEYWORDS[code], value) for code, _, _, value, _ in page.tags if code in _PNG_KEYWORDS]
     if page.description:
         texts.append((b"Description", page.description.encode()))
     texts += [(b"Comment", exif.decoded(comment).encode()) for comment in page.comments]
-    return [*texts, (b"Software", software.encode())]
+    return [*(each for each in texts if each[0] not in present), (b"Software", software.encode())]
 
 
 def _webp(page: Page, photo: Photo, quality: int, software: str) -> Encoded:
@@ -369,6 +393,7 @@ def _jp2(page: Page, photo: Photo, quality: int, software: str) -> Encoded:
     data = imagecodecs.jpeg2k_encode(stacked, level=0, codecformat="jp2", reversible=True)
     packets = [(containers.UUID_EXIF, block), (containers.UUID_XMP, page.xmp), (containers.UUID_IPTC, page.iptc)]
     tail = b"".join(containers.box(b"uuid", name + packet) for name, packet in packets if packet)
+    tail += b"".join(each.content for each in page.extras if each.format == "jp2")
     return _with_jp2_header(bytes(data), page, stacked) + tail, notes
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
+from archivecolor.errors import listed
 from archivecolor.provenance import xmp as packets
 from archivecolor.provenance.xmp import Edit, Property
 
@@ -52,7 +53,6 @@ _PREVIEWS = frozenset(((_XMP, "Thumbnails"), (_GOOGLE + "1.0/image/", "Data"), (
 _CROP, _GREY = re.compile("Crop[A-Z].*"), re.compile("GrayMixer.*|AutoGrayscale.*|Treatment")
 _SATURATION = re.compile("(Local)?Saturation|Vibrance|SaturationAdjustment[A-Z].*")
 _MONOCHROME = re.compile(rb"monochrome|black *(&amp;|and) *white|ConvertToGrayscale\W{1,3}True", re.IGNORECASE)
-_MOST_NAMES = 12
 _OLD_PIXELS = "about the old pixels"
 _OLD_PICTURE = "the old picture, small"
 _NOT_HERE = "film, gain map, picture or credentials that this file does not have"
@@ -80,7 +80,7 @@ def without_stale(xmp: bytes | None, orientation: int | None = None) -> tuple[by
             labels.setdefault(reason, {})[each.label] = None
             end = each.end
     edits = [*turned, *((each.start, each.end, b"") for each, _ in stale)]
-    notes = tuple(f"XMP left out: {_listed(list(labels[why]))} ({why})" for why in sorted(labels) if why != _NO_LOSS)
+    notes = tuple(f"XMP left out: {listed(list(labels[why]))} ({why})" for why in sorted(labels) if why != _NO_LOSS)
     return packets.wrapped(packets.edited(packet, edits)), notes
 
 
@@ -94,11 +94,6 @@ def _turned(properties: Iterable[Property], orientation: int) -> Iterable[Edit]:
             yield *each.inner, str(orientation).encode()
         elif each.name in _SIDES:
             yield each.start, each.end, b""
-
-
-def _listed(labels: list[str]) -> str:
-    more = f" and {len(labels) - _MOST_NAMES} more" if len(labels) > _MOST_NAMES else ""
-    return f"{', '.join(labels[:_MOST_NAMES])}{more}"
 
 
 def _is_covered(uri: str, name: str) -> bool:
