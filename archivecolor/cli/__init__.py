@@ -24,6 +24,7 @@ VERBS = {
     "verify": "Compare a finished folder with its manifest.",
     "bag": "Copy a finished folder into a BagIt bag.",
     "report": "Make a review page.",
+    "review": "Review a finished folder in the browser.",
     "export": "Copy the accepted outputs with their sidecars into another folder.",
     "candidates": "Draw several colourings of one picture on one sheet.",
     "evaluate": "Measure models on colour photographs made grey.",

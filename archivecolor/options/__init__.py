@@ -9,7 +9,7 @@ from archivecolor.options.disclosure import OTHER_SOURCE_TYPES, Disclosure, Sour
 from archivecolor.options.evaluation import EvaluationOptions, EvaluationRequest
 from archivecolor.options.film import STILL_CODECS, Codec, DpxCurve, FilmOptions, OnBadFrame
 from archivecolor.options.require import require
-from archivecolor.options.review import CandidateOptions, ReportOptions
+from archivecolor.options.review import CandidateOptions, ReportOptions, ReviewOptions
 from archivecolor.options.run import DEFAULT_MODEL, OutputFormat, Place, RunOptions, Shard, Strips, parse_shard
 from archivecolor.options.stages import (
     Baseline,
@@ -75,6 +75,7 @@ __all__ = [
     "PreviewOptions",
     "ReferenceOptions",
     "ReportOptions",
+    "ReviewOptions",
     "RunOptions",
     "Shard",
     "SourceType",

@@ -1,7 +1,8 @@
-"""Options of the candidate sheet and of the review page."""
+"""Options of the candidate sheet, of the review page and of the desk."""
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
@@ -58,3 +59,36 @@ class ReportOptions(Options):
         """Where the report goes."""
         whole = self.out.resolve()
         return self.to or whole.with_name(f"{whole.name}-report")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReviewOptions(Options):
+    """The review page with a server behind it, on this machine."""
+
+    out: Annotated[Path, Option("The --out folder of a run.", metavar="OUT", positional=True)]
+    inputs: Annotated[
+        Path | None,
+        Option("The input folder of the run: needed to run again from the page. No picture outside it is opened."),
+    ] = None
+    to: Annotated[
+        Path | None, Option("Folder for the reduced pictures; without it, OUT-report beside OUT, as report has it.")
+    ] = None
+    export_to: Annotated[
+        Path | None, Option("Where the page exports the accepted pictures; without it, OUT-accepted beside OUT.")
+    ] = None
+    view: Annotated[int, Option("Long side of the reduced pictures in pixels.", check=between(300, 8000))] = 1000
+    device: Annotated[str, Option("Where colours are computed: auto, cpu, cuda or cuda:N.", metavar="DEVICE")] = "auto"
+    host: Annotated[str, Option("Address to listen at; only this machine can reach the default.")] = "127.0.0.1"
+    token: Annotated[
+        str, Option("First part of the page's address, a secret; needed with another --host, else made at random.")
+    ] = ""
+    port: Annotated[int, Option("Port to listen at; 0: any that is free.", check=between(0, 65535))] = 0
+    browser: Annotated[bool, Option("Open the page in a browser.")] = True
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        private = self.host in ("127.0.0.1", "localhost", "::1")
+        require(private or bool(self.token), f"--host {self.host}: others can reach it; choose a secret --token")
+        require(self.host not in ("0.0.0.0", "::"), f"--host {self.host}: name one address of this machine")
+        secret = self.token == "" or bool(re.fullmatch(r"[A-Za-z0-9_-]{16,}", self.token))
+        require(secret, "--token: must have at least 16 letters, digits, - or _")

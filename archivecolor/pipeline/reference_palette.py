@@ -36,7 +36,7 @@ def read_palette(path: Path, strength: float = 1.0) -> Palette:
     if luminance.residual_chroma(page.samples, page.icc) < luminance.MONOCHROME_CHROMA:
         raise UsageError(f"--palette {path}: has no colours to take; name a photograph in colour")
     rgb = to_upright(luminance.to_srgb8(page.samples, page.icc), page.orientation, (0, 1))
-    small = torch.from_numpy(resize_to_long_side(rgb, SIDE)).permute(2, 0, 1).float() / 255
+    small = torch.tensor(resize_to_long_side(rgb, SIDE)).permute(2, 0, 1).float() / 255
     values = lab.lab_from_srgb(small).numpy()  # (3, h, w)
     return Palette(path.name, sha256, palette.statistics(values[0], values[1:]), strength)
 

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from archivecolor.errors import UsageError
+from archivecolor import files
+from archivecolor.errors import OutputError, UsageError
 
 FORMAT = "archivecolor decisions 1"
+DECISIONS = "decisions.json"
+"""The file in an output folder in which `archivecolor review` keeps the decisions."""
 ACCEPTED, REJECTED, UNDECIDED = "accepted", "rejected", ""
 
 
@@ -68,3 +71,18 @@ def _decision(values: Mapping[str, Any]) -> Decision:
     if fields["decision"] and not fields["output_sha256"]:
         raise ValueError(f"decision about {values['input']!r}: output_sha256 must say which output was looked at")
     return Decision(**fields)
+
+
+def write(path: Path, collection: str, made: Iterable[Decision]) -> None:
+    """Writes a decisions file, whole or not at all.
+
+    Raises:
+        OutputError: it cannot be written.
+    """
+    whole = {"format": FORMAT, "collection": collection, "decisions": [asdict(one) for one in made]}
+    try:
+        with files.atomic_write(path) as part:
+            # ASCII: a name that is not UTF-8 travels as escapes
+            part.write_text(json.dumps(whole, indent=1) + "\n", encoding="utf-8")
+    except OSError as error:
+        raise OutputError(f"{path}: cannot be written ({error.strerror}); free some space") from error

@@ -44,28 +44,45 @@ STAGES = ("decode", "network", "wait", "spread", "encode")
 Row = tuple[object, ...]
 
 
-def as_script(collection: str, view: int, rows: Iterable[Record], reasons: Mapping[str, str]) -> str:
+def as_script(
+    collection: str,
+    view: int,
+    rows: Iterable[Record],
+    reasons: Mapping[str, str],
+    desk: Mapping[str, object] | None = None,
+) -> str:
     """The text of data.js: one assignment. It is a script and not JSON, because a page opened from a disk may not
-    fetch."""
+    fetch.
+
+    Args:
+        desk: what the page needs when it has a server behind it; plain JSON types.
+    """
+    data = {"collection": collection, "view": view, **as_values(rows, reasons), **({"desk": desk} if desk else {})}
+    # Only ASCII: names that are not UTF-8 become escapes, and so does "<", so that no parser sees a tag in a name.
+    text = json.dumps(data, ensure_ascii=True, separators=(",", ":"), allow_nan=False).replace("<", "\\u003c")
+    return f"window.archivecolorReport = {text};\n"
+
+
+def as_values(rows: Iterable[Record], reasons: Mapping[str, str] | None = None) -> dict[str, object]:
+    """The rows, packed, with the tables that they refer to; plain JSON types.
+
+    Args:
+        reasons: why a picture cannot be shown, by its SHA-256.
+    """
     makings: dict[tuple[str, str, str, str], int] = {}
     roots: dict[str, int] = {}
     packed = []
     for row in rows:
         making = makings.setdefault((row.model, row.weights_sha256, row.options, row.source_type), len(makings))
         root = roots.setdefault(row.source.removesuffix(row.input), len(roots))
-        packed.append(_packed(row, making, root, reasons))
-    data = {
-        "collection": collection,
-        "view": view,
+        packed.append(_packed(row, making, root, reasons or {}))
+    return {
         "fields": FIELDS,
         "stages": STAGES,
         "makings": list(makings),
         "roots": list(roots),
         "rows": packed,
     }
-    # Only ASCII: names that are not UTF-8 become escapes, and so does "<", so that no parser sees a tag in a name.
-    text = json.dumps(data, ensure_ascii=True, separators=(",", ":"), allow_nan=False).replace("<", "\\u003c")
-    return f"window.archivecolorReport = {text};\n"
 
 
 def _packed(row: Record, making: int, root: int, reasons: Mapping[str, str]) -> Row:

@@ -119,8 +119,12 @@ def stills_of(row: Record) -> tuple[float, ...]:
     return tuple(row.film.get("stills") or even)
 
 
-def page(options: ReportOptions, rows: list[Record]) -> str:
-    """index.html: everything but the pictures and their facts, which the script lays out."""
+def page(options: ReportOptions, rows: list[Record], desk: bool = False) -> str:
+    """index.html: everything but the pictures and their facts, which the script lays out.
+
+    Args:
+        desk: whether a server is behind the page.
+    """
     import jinja2
 
     environment = jinja2.Environment(
@@ -130,8 +134,9 @@ def page(options: ReportOptions, rows: list[Record]) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    base = os.path.relpath(options.out.resolve(), options.folder().resolve())
+    base = "outputs" if desk else os.path.relpath(options.out.resolve(), options.folder().resolve())
     text: str = environment.get_template("index.html").render(
+        desk=desk,
         title=readable(options.out.resolve().name),
         count=len(rows),
         totals=page_data.totals(rows),

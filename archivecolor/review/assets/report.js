@@ -4,13 +4,20 @@
   const PER_PAGE = 200;
   const data = window.archivecolorReport;
   const $ = (id) => document.getElementById(id);
-  const rows = data.rows.map((values, index) => Object.assign({index}, Object.fromEntries(data.fields.map((f, i) => [f, values[i]]))));
-  for (const row of rows) {
+  const desk = window.archivecolorDesk ?? null; // with a server behind the page: desk.js
+
+  // `tables` has the columns, and what the indexes `root` and `making` stand for.
+  function unpack(values, tables) {
+    const row = Object.fromEntries(tables.fields.map((field, i) => [field, values[i]]));
     const cut = row.input.lastIndexOf("/");
     row.folder = cut < 0 ? "" : row.input.slice(0, cut);
     row.name = row.input.slice(cut + 1);
     row.colour = row.status === "skipped" && row.reason === "already colour";
+    row.root = tables.roots[row.root];
+    row.making = tables.makings[row.making];
+    return row;
   }
+  const rows = data.rows.map((values) => unpack(values, data));
 
   // --- decisions: one entry a picture in the browser's storage, so that a click costs the same among 20,000 ---------
 
@@ -25,6 +32,7 @@
   }
 
   function openStore() {
+    if (desk) return; // the server keeps the decisions
     try {
       store = window.localStorage;
       store.setItem(prefix, "");
@@ -36,6 +44,7 @@
   }
 
   function recall() {
+    if (desk) return;
     decided.clear();
     if (!store) return;
     for (const row of rows) {
@@ -49,18 +58,61 @@
   const verdict = (row) => fresh(row)?.decision ?? "";
   const noteOf = (row) => decided.get(row.input)?.note ?? "";
 
-  function keep(row, decision, note) {
-    const entry = {input: row.input, decision, output_sha256: row.after_all, note};
-    const empty = !decision && !note;
-    if (empty) decided.delete(row.input); else decided.set(row.input, entry);
-    if (store) {
-      try {
-        if (empty) store.removeItem(key(row)); else store.setItem(key(row), JSON.stringify(entry));
-      } catch {
-        warn("The browser's storage is full: this decision is lost when the page is closed. Save the decisions.");
-      }
+  const undoable = []; // lists of [input, the entry before], newest last
+
+  function entryOf(row, decision, note) {
+    return {input: row.input, decision, output_sha256: row.after_all, note};
+  }
+
+  function setEntry(input, entry) {
+    const empty = !entry || (!entry.decision && !entry.note);
+    if (empty) decided.delete(input); else decided.set(input, entry);
+    if (!store) return;
+    try {
+      if (empty) store.removeItem(key({input})); else store.setItem(key({input}), JSON.stringify(entry));
+    } catch {
+      warn("The browser's storage is full: this decision is lost when the page is closed. Save the decisions.");
     }
+  }
+
+  // All decisions of one action, which is undone as one.
+  function keepAll(entries, isUndo = false) {
+    const last = undoable.at(-1);
+    const [only] = entries;
+    // The letters of one note are one action.
+    const isTyping = entries.length === 1 && last?.length === 1 && last[0][0] === only.input && only.note !== noteOf(only)
+      && only.decision === (decided.get(only.input)?.decision ?? "");
+    if (!isUndo && !isTyping) {
+      undoable.push(entries.map((entry) => [entry.input, decided.get(entry.input) ?? null]));
+      if (undoable.length > 100) undoable.shift();
+    }
+    entries.forEach((entry) => setEntry(entry.input, entry));
+    desk?.decide(entries).catch((error) => warn(`The decision was not recorded: ${error.message}`));
+    $("undo").disabled = !undoable.length;
+  }
+
+  function keep(row, decision, note) {
+    keepAll([entryOf(row, decision, note)]);
     refresh(row);
+  }
+
+  function undo() {
+    const last = undoable.pop();
+    if (!last) return say("nothing to undo");
+    const nothing = (input) => ({input, decision: "", output_sha256: "", note: ""});
+    keepAll(last.map(([input, entry]) => entry ?? nothing(input)), true);
+    draw();
+    if (open) showDecision(open);
+    say(`${last.length} ${last.length === 1 ? "decision" : "decisions"} undone`);
+  }
+
+  function acceptAll() {
+    const entries = chosen.filter((row) => row.status === "done" && verdict(row) !== "accepted")
+      .map((row) => entryOf(row, "accepted", noteOf(row)));
+    if (!entries.length) return say("all that are listed are accepted already");
+    keepAll(entries);
+    draw();
+    say(`${entries.length} pictures accepted`);
   }
 
   function decide(row, wanted) {
@@ -68,6 +120,7 @@
     const decision = verdict(row) === wanted ? "" : wanted;
     keep(row, decision, noteOf(row));
     say(`${row.name}: ${decision || "undecided"}`);
+    if (decision && open === row && $("advance").checked) step(1);
   }
 
   function save() {
@@ -83,7 +136,8 @@
 
   async function load(file) {
     const byName = new Map(rows.map((row) => [row.input, row]));
-    let count = 0, strangers = 0;
+    const loaded = [];
+    let strangers = 0;
     try {
       const whole = JSON.parse(await file.text());
       if (whole.format !== "archivecolor decisions 1") throw new Error("another format");
@@ -92,15 +146,14 @@
         if (!row) { strangers += 1; continue; }
         const decision = ["accepted", "rejected"].includes(one.decision) ? one.decision : "";
         const entry = {input: row.input, decision, output_sha256: String(one.output_sha256), note: String(one.note ?? "")};
-        decided.set(row.input, entry);
-        store?.setItem(key(row), JSON.stringify(entry));
-        count += 1;
+        loaded.push(entry);
       }
     } catch (error) {
       return warn(`${file.name}: these are not the decisions of a review page (${error.message}).`);
     }
+    keepAll(loaded);
     draw();
-    say(`${count} decisions loaded${strangers ? `, ${strangers} about pictures that are not here` : ""}`);
+    say(`${loaded.length} decisions loaded${strangers ? `, ${strangers} about pictures that are not here` : ""}`);
   }
 
   // --- the sheet -----------------------------------------------------------------------------------------------------
@@ -279,7 +332,8 @@
   function showOne(row) {
     open = row;
     $("name").textContent = row.input;
-    $("stage").replaceChildren(...stage(row));
+    if (desk && row.before && !row.film && row.status !== "failed") desk.showPicture(row, $("stage"));
+    else { desk?.hidePicture(); $("stage").replaceChildren(...stage(row)); }
     $("moving").replaceChildren(...moving(row));
     showDecision(row);
     $("note").value = noteOf(row);
@@ -338,6 +392,7 @@
   }
 
   function toggle() {
+    if (desk?.toggle()) return;
     const slider = document.querySelector("img-comparison-slider");
     if (!slider) return;
     slider.value = slider.value > 50 ? 0 : 100;
@@ -355,7 +410,7 @@
   }
 
   function disclosure(row) {
-    const [model, weights, , term] = data.makings[row.making];
+    const [model, weights, , term] = row.making;
     const person = row.guidance.length ? ` A person guided them: ${row.guidance.join("; ")}.` : "";
     return `Colours invented by a neural network (archivecolor, weights ${model}, SHA-256 ${weights}); the luminance is the original’s.${person}${term ? ` IPTC digital source type: ${term}.` : ""}`;
   }
@@ -373,7 +428,7 @@
     add("done again", row.redone ? "after a rejection" : "");
     add("seconds", data.stages.map((name, i) => (row.seconds[i] ? `${name} ${row.seconds[i]}` : "")).filter(Boolean).join(", "));
     add("not shown", row.missing);
-    add("source", data.roots[row.root] + row.input);
+    add("source", row.root + row.input);
     if (row.output) {
       const link = make("a", row.output);
       link.href = document.body.dataset.base + row.link;
@@ -382,7 +437,7 @@
       list.push(make("dt", "file"), place);
       add("SHA-256", row.after_all);
     }
-    add("options", data.makings[row.making][2]);
+    add("options", row.making[2]);
     return list;
   }
 
@@ -424,6 +479,7 @@
   }
 
   function keysOnOne(event) {
+    if (event.target !== $("note") && event.target.closest("#correct, canvas")) return; // fields with keys of their own
     if (event.target === $("note")) {
       if (event.key === "Escape") { event.preventDefault(); $("name").focus(); }
       return;
@@ -439,6 +495,11 @@
     else return;
     event.preventDefault();
   }
+
+  document.addEventListener("keydown", (event) => {
+    const typing = event.target.matches?.("textarea, input[type=search], input[type=text]");
+    if ((event.ctrlKey || event.metaKey) && event.key === "z" && !typing) { event.preventDefault(); undo(); }
+  });
 
   const plain = (handler) => (event) => { if (!event.ctrlKey && !event.metaKey && !event.altKey) handler(event); };
 
@@ -478,6 +539,7 @@
     const place = shown().indexOf(open);
     open = null;
     $("moving").replaceChildren(); // nothing plays on unseen
+    desk?.hidePicture();
     if (place >= 0) settle(place);
     cardButton(focused)?.focus();
   });
@@ -489,13 +551,34 @@
   $("save").addEventListener("click", save);
   $("load").addEventListener("change", (event) => { if (event.target.files[0]) load(event.target.files[0]); event.target.value = ""; });
   $("print").addEventListener("click", () => window.print());
+  $("undo").addEventListener("click", undo);
+  $("accept-all").addEventListener("click", acceptAll);
   $("help").addEventListener("click", () => $("keys").showModal());
   window.addEventListener("storage", () => { recall(); draw(); });
   window.addEventListener("beforeprint", () => document.querySelectorAll("#sheet img").forEach((image) => { image.loading = "eager"; }));
 
   openStore();
   recall();
+  for (const entry of data.desk?.decisions ?? []) decided.set(entry.input, entry);
   folders();
   recallFilters();
   draw();
+
+  // What desk.js may do with the page.
+  desk?.start({
+    data, say, warn,
+    // Rows and decisions that other windows, or a run, changed.
+    update(tables, decisions) {
+      const places = new Map(rows.map((row, i) => [row.input, i]));
+      for (const row of tables ? tables.rows.map((values) => unpack(values, tables)) : []) {
+        const place = places.get(row.input);
+        if (place === undefined) rows.push(row); else rows[place] = row;
+        if (open?.input === row.input && open.after_all !== row.after_all) showOne(row);
+      }
+      for (const [input, entry] of Object.entries(decisions)) setEntry(input, entry);
+      draw();
+      if (open) showDecision(open);
+    },
+    rows: () => rows,
+  });
 })();
