@@ -306,7 +306,7 @@ def sub_ifds(block: Readable, ifd0: int) -> dict[int, dict[int, Entry]]:
     order, found = byte_order(block), {}
     main = ifd(block, ifd0)
     for pointer in (EXIF_IFD, GPS_IFD):
-        if pointer in main and main[pointer].kind in POINTERS:
+        if pointer in main and main[pointer].kind in POINTERS and main[pointer].length == 1:
             where = main[pointer].value
             entries = ifd(block, struct.unpack(order + ("Q" if len(where) == 8 else "I"), where)[0])
             entries = {tag: e for tag, e in entries.items() if e.kind in _SIZES and tag != INTEROP_IFD}

@@ -31,6 +31,7 @@ _CARRIED = (
 """Segments that are read, and those about the encoding."""
 _DUCKY_QUALITY_ONLY = 15
 """Bytes of a Ducky segment that has the encoder's quality, and neither comment nor copyright."""
+_CREDENTIALS = "content credentials of the source (C2PA; with --c2pa kept as the parent's)"
 _PER_INCH = {1: 1.0, 2: 2.54}
 _MP_ENTRIES, _MP_COUNT, _MP_SMALLER_COPIES = 0xB002, 0xB001, (0x010001, 0x010002, 0x010003, 0x010004, 0x010005)
 """CIPA DC-007, 5.2.3."""
@@ -149,7 +150,7 @@ def _label(marker: int, content: bytes) -> str:
     if marker == _APP12 and content.startswith(b"Ducky") and len(content) <= _DUCKY_QUALITY_ONLY:
         return ""
     if marker == _APP11 and content.startswith(b"JP"):
-        return "content credentials of the source (C2PA)" if b"c2pa" in content else "APP11 JUMBF"
+        return _CREDENTIALS if b"c2pa" in content else "APP11 JUMBF"
     identifier = content[:40].split(b"\0")[0].split(b"\r")[0].split(b"\n")[0]
     name = "".join(chr(byte) for byte in identifier if 32 <= byte < 127).strip()
     return f"APP{marker - APP0} {name}".strip()

@@ -236,35 +236,42 @@ def _jpeg(page: Page, photo: Photo, quality: int, software: str) -> Encoded:
     page, notes = _to_8_bit(page, "JPEG")
     notes += _dropped_notes(page, "JPEG", transparency=page.alpha)
     block, more = exif_block(page, software, for_jpeg=True)
-    if block is not None and len(block) > _SEGMENT:
-        block, more = None, (*more, "EXIF not carried by JPEG: over 64 KiB")
+    exif_pieces = _pieces(b"Exif\0\0", block or b"")
+    if len(exif_pieces) > 1:
+        more += ("EXIF of over 64 KiB written in several segments, which few programs read",)
     comments = [comment for comment in page.comments if len(comment) <= _SEGMENT]
     if len(comments) < len(page.comments):
         more += ("comment not carried by JPEG: over 64 KiB",)
     xmp, packets, xmp_notes = _jpeg_xmp(page.xmp)
-    resources = photoshop.block(page.iptc, page.photoshop)
-    pieces = [photoshop.HEADING + resources[at : at + _SEGMENT] for at in range(0, len(resources), _SEGMENT)]
+    extra = (
+        *((jpeg_segments.APP1, piece) for piece in exif_pieces[1:]),
+        *((jpeg_segments.APP13, piece) for piece in _pieces(photoshop.HEADING, _photoshop_block(page))),
+        *((jpeg_segments.APP1, packet) for packet in packets),
+        *((jpeg_segments.COMMENT, comment) for comment in comments[:-1]),
+    )
     options = {  # optimal Huffman tables would make a slightly smaller file, and encoding much slower
         "quality": quality,
         "subsampling": 0,  # chroma at full size, because the colour is what is new in the picture
         "dpi": page.dpi or (_whole_numbers(page.density) if page.density else None),
-        "exif": b"Exif\0\0" + block if block else None,
+        "exif": next(iter(exif_pieces), None),
         "xmp": xmp,
         "icc_profile": page.icc,
-        "comment": comments[-1] if comments else None,
-        "extra": b"".join(
-            [
-                *(jpeg_segments.segment(jpeg_segments.APP13, piece) for piece in pieces),
-                *(jpeg_segments.segment(jpeg_segments.APP1, packet) for packet in packets),
-                *(jpeg_segments.segment(jpeg_segments.COMMENT, comment) for comment in comments[:-1]),
-            ]
-        )
-        or None,
+        "comment": next(reversed(comments), None),
+        "extra": b"".join(jpeg_segments.segment(*part) for part in extra) or None,
     }
     data = _encode_with_pillow(_image(replace(page, alpha=None)), "JPEG", options)
     if page.density and not page.dpi:
         data = data[:_JFIF_UNIT] + b"\0" + data[_JFIF_UNIT + 1 :]
     return data, notes + more + xmp_notes
+
+
+def _pieces(heading: bytes, content: bytes) -> list[bytes]:
+    """The contents of the segments for a block, each with its heading."""
+    return [heading + content[at : at + _SEGMENT] for at in range(0, len(content), _SEGMENT)]
+
+
+def _photoshop_block(page: Page) -> bytes:
+    return photoshop.block(page.iptc, page.photoshop)
 
 
 def _jpeg_xmp(packet: bytes | None) -> tuple[bytes | None, list[bytes], tuple[str, ...]]:
@@ -296,7 +303,7 @@ def _png(page: Page, photo: Photo, quality: int, software: str) -> Encoded:
         parts.append(containers.png_chunk(b"eXIf", block))
     if page.xmp is not None:
         parts.append(containers.png_text(containers.XMP_KEYWORD, page.xmp))
-    resources = photoshop.block(page.iptc, page.photoshop)
+    resources = _photoshop_block(page)
     if resources:
         parts.append(containers.png_raw_profile(b"iptc", resources))
     chunks = [each.content for each in page.extras if each.format == "png"]

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import tifffile
 from PIL import Image
+from support.doubles import colour
 from support.jpegs import APP13, COMMENT, iptc, jpeg, page_of, plain, resource
 from support.pages import again, exif_of, smooth
 
@@ -102,11 +103,15 @@ def test_a_comment_between_two_scans_is_kept() -> None:
     assert (page.comments, page.notes) == ((b"late",), ())
 
 
-def test_exif_of_several_segments() -> None:
+def test_exif_of_several_segments(tmp_path: Path) -> None:
     block = exif_of(artist=b"Lange" * 20_000, orientation=6)
     pieces = [(jpeg_segments.APP1, b"Exif\0\0" + block[at : at + 60_000]) for at in range(0, len(block), 60_000)]
     page = page_of(*pieces)
     assert (page.exif, page.orientation) == (block, 6)
+    notes = photo.write(tmp_path / "x.jpg", Photo("jpeg", (page,)), "jpeg")
+    assert notes == ("EXIF of over 64 KiB written in several segments, which few programs read",)
+    back = photo.read(tmp_path / "x.jpg").pages[0]
+    assert exif.text(back.exif, 315) == "Lange" * 20_000
     small = (jpeg_segments.APP1, b"Exif\0\0" + exif_of(orientation=3))
     assert page_of(small, small).notes == ()
     page = page_of(small, pieces[0])
@@ -188,7 +193,7 @@ def test_a_damaged_extension_is_named_and_nothing_points_to_it() -> None:
     assert page.notes == ("extended XMP without a pointer to it not carried",)
 
 
-@pytest.mark.parametrize("nodes", [b"<own:a/>" * 400_000, b"<own:a>" * 20_000 + b"</own:a>" * 20_000])
+@pytest.mark.parametrize("nodes", [b"<own:a/>" * 400_000, b"<own:a>" * 3000 + LONG.encode() + b"</own:a>" * 3000])
 def test_a_packet_of_very_many_nodes_is_not_taken_apart(tmp_path: Path, nodes: bytes) -> None:
     many = EXTENSION.replace(LONG.encode(), nodes)
     page = page_of(*extended(list(extended_xmp.pieces_of(many))))
@@ -247,7 +252,8 @@ def test_segments_that_are_not_carried_are_named() -> None:
         (0xEC, b"Ducky\0\1\0\4\0\0\0\x50\0\0"),
     )
     assert page.notes == (
-        "JPEG segments not carried: APP12 [picture info], content credentials of the source (C2PA), APP3 Meta",
+        "JPEG segments not carried: APP12 [picture info], "
+        "content credentials of the source (C2PA; with --c2pa kept as the parent's), APP3 Meta",
     )
 
 
@@ -407,10 +413,10 @@ def test_words_of_a_catalogue_stay_from_jpeg_to_tiff_to_tiff_to_jpeg(tmp_path: P
 
 
 def test_dropped_tags_have_names(tmp_path: Path) -> None:
-    tags = [(37724, 7, 8, b"8BIMLayr", True), (65001, "H", 1, 7, True), (34377, 7, len(PATH), PATH, True)]
+    tags = [(50255, 7, 8, b"8BIMAnno", True), (65001, "H", 1, 7, True), (34377, 7, len(PATH), PATH, True)]
     tifffile.imwrite(tmp_path / "x.tif", smooth(8, 8), metadata=None, extratags=tags)
     page = photo.read(tmp_path / "x.tif").pages[0]
-    assert page.notes == ("TIFF tags 37724 (Photoshop layers), 65001 not carried",)
+    assert page.notes == ("TIFF tags 50255 (Photoshop annotations), 65001 not carried",)
     assert page.photoshop == PATH
 
 
@@ -429,6 +435,15 @@ def test_adobe_rgb_by_exif_alone(tmp_path: Path, order: str, value: int, interop
         assert b"R03" not in (written or b"")
     assert exif.color_space(again(tmp_path, page, "jpeg").exif) == (exif.ADOBE_RGB if interop else exif.UNCALIBRATED)
     assert page_of(exif_segment(block), *profile_pieces((1, 1, SRGB_ICC))).notes == ()
+
+
+def test_a_damaged_pointer_in_exif_costs_no_picture(tmp_path: Path) -> None:
+    three = exif.Entry(4, 3, bytes(12))
+    block = b"II*\0\x08\0\0\0" + exif.directory_bytes({315: exif.Entry(2, 6, b"Lange\0"), exif.EXIF_IFD: three}, "<", 8)
+    page = page_of(exif_segment(block))
+    assert exif.text(again(tmp_path, page, "tiff").exif, 315) is None
+    with tifffile.TiffFile(tmp_path / "out.tif") as tif:
+        assert tif.pages[0].tags[315].value == "Lange"
 
 
 def test_an_unknown_colour_space_is_left_alone() -> None:
@@ -455,3 +470,23 @@ def test_a_new_block_has_what_exif_requires(tmp_path: Path, needs_exiftool: None
             assert block[531] == 1
         said = subprocess.run(["exiftool", "-validate", tmp_path / "x.jpg"], capture_output=True, text=True, check=True)
         assert "OK" in said.stdout
+
+
+# --- from end to end --------------------------------------------------------------------------------------------------
+
+
+def test_a_coloured_jpeg_has_all_of_this_and_its_row_says_the_rest(src: Path, out: Path, ink: Path) -> None:
+    two_views = (jpeg_segments.APP2, mpf(0x030000, 0x020002))
+    segments = [*extended(list(extended_xmp.pieces_of(EXTENSION))), *cut(PATH + resource(photoshop.IPTC, RECORDS))]
+    segments += [(COMMENT, b"Negative 12"), (COMMENT, b"scanned 2003"), (0xEC, b"[picture info]\r\n"), two_views]
+    gray = plain(samples=smooth(16, 24)[..., 0])
+    (src / "a.jpg").write_bytes(jpeg(*segments, picture=gray, tail=gray))
+    [row] = colour(src, out=out, model=ink)
+    assert row.notes == (
+        "JPEG segments not carried: APP12 [picture info]",
+        "1 further picture in the file left out",
+    )
+    page = photo.read(out / "a.jpg").pages[0]
+    assert page.samples.ndim == 3
+    assert (page.iptc, page.photoshop, page.comments) == (RECORDS, PATH, (b"Negative 12", b"scanned 2003"))
+    assert LONG.encode() in (page.xmp or b"") and b"invented by a neural network" in (page.xmp or b"")
