@@ -15,7 +15,7 @@ import numpy as np
 from PIL import Image, UnidentifiedImageError
 
 from archivecolor.errors import UnreadableError, UnsupportedError
-from archivecolor.photo import exif, limits, profiles
+from archivecolor.photo import exif, limits, profiles, read_sgi
 from archivecolor.photo import samples as convert
 from archivecolor.photo.page import Page, Photo
 
@@ -65,7 +65,11 @@ def read_with_pillow(data: bytes, max_megapixels: float) -> Photo:
     if image.format in _VECTOR_FORMATS:
         raise UnsupportedError(f"{image.format} is not a photograph: render it to TIFF first")
     notes = _frames_note(image)
-    page = _page_with_metadata(image)
+    if read_sgi.is_deep(data):
+        colour, alpha = convert.split_alpha(read_sgi.deep_samples(data))
+        page = Page(colour, alpha=alpha)
+    else:
+        page = _page_with_metadata(image)
     name = image.format or ""
     return Photo(
         _FORMAT_NAMES.get(name, name.lower()),

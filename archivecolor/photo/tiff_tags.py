@@ -52,6 +52,9 @@ _READ = frozenset((_DESCRIPTION, _SOFTWARE, 700, 33723, _ICC, _PHOTOSHOP, exif.E
 _NAMES = {50255: "Photoshop annotations"}
 Tag = tuple[int, str, int, Any, bool]
 """(code, type, count, value, True), the form of tifffile's `extratags`."""
+_BLOCKS = {_DESCRIPTION: "caption", 700: "XMP", 33723: "IPTC", _ICC: "colour profile", _PHOTOSHOP: "Photoshop data"}
+_MAX_BYTES = 1 << 26
+"""The largest value that is read: parsing takes ten times the memory."""
 _X_POSITION, _Y_POSITION = 286, 287
 _KEPT_NUMBERS = frozenset((_X_POSITION, _Y_POSITION, _PAGE_NUMBER))
 """Tags without offsets that are kept as they are."""
@@ -91,8 +94,13 @@ def with_metadata(page: Page, tif: tifffile.TiffFile, source: tifffile.TiffPage)
 
 
 def value_of(page: tifffile.TiffPage, code: int) -> Any:
+    """The value of a tag; None if there is none, or if it is too large to be true."""
     tag = page.tags.get(code)
-    return None if tag is None else tag.value
+    return None if tag is None or _is_huge(tag) else tag.value
+
+
+def _is_huge(tag: tifffile.TiffTag) -> bool:
+    return tag.valuebytecount > _MAX_BYTES
 
 
 def _as_bytes(value: Any) -> bytes | None:
@@ -163,6 +171,8 @@ def _dropped_tags_notes(page: tifffile.TiffPage) -> tuple[str, ...]:
     """Notes that name what is not carried. Unknown tags may contain offsets in the old file."""
     codes = {tag.code for tag in page.tags.values()}
     notes: tuple[str, ...] = ("Photoshop layers not carried: keep the source",) if _PHOTOSHOP_LAYERS in codes else ()
+    huge = [_BLOCKS[tag.code] for tag in page.tags.values() if tag.code in _BLOCKS and _is_huge(tag)]
+    notes += tuple(f"{name} not carried: over {_MAX_BYTES >> 20} MiB" for name in huge)
     if int(page.photometric) == _YCBCR or _is_full_range(page, value_of(page, _REFERENCE_BLACK_WHITE)):
         codes.discard(_REFERENCE_BLACK_WHITE)
     tones = [_TONES[code] for code in sorted(codes & _TONES.keys()) if _TONES[code]]

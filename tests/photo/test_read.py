@@ -15,7 +15,7 @@ from PIL import Image, ImageCms
 from support.pages import again, photo_chunk, ramp, smooth
 
 from archivecolor import photo
-from archivecolor.errors import UnsupportedError
+from archivecolor.errors import UnreadableError, UnsupportedError
 from archivecolor.photo import SRGB_ICC, Page, Photo
 
 # --- reading the many kinds -------------------------------------------------------------------------------------------
@@ -133,6 +133,30 @@ def test_16_bit_png_ignores_gamma_and_keeps_key_colour(tmp_path: Path) -> None:
 def test_pnm(tmp_path: Path, content: bytes, expected: list[Any]) -> None:
     (tmp_path / "x.pnm").write_bytes(content)
     assert photo.read(tmp_path / "x.pnm").pages[0].samples.tolist() == expected
+
+
+@pytest.mark.parametrize("channels", [1, 3, 4])
+@pytest.mark.parametrize("packed", [False, True])
+def test_sgi_keeps_16_bits(tmp_path: Path, channels: int, packed: bool) -> None:
+    samples = ramp((5, 7, channels), np.uint16)
+    samples[:, 3:6] = samples[:, 3:4]
+    planes = samples.transpose(2, 0, 1)[:, ::-1].astype(">u2")
+    head = b"\x01\xda" + struct.pack(">BBHHHH", packed, 2, 2 if channels == 1 else 3, 7, 5, channels)
+    content = planes.tobytes()
+    if packed:
+        rows = [
+            struct.pack(">H", 0x83) + row[:3].tobytes() + struct.pack(">HHHHH", 3, row[3], 0x81, row[6], 0)
+            for row in planes.reshape(-1, 7)
+        ]
+        starts = np.cumsum([512 + 8 * len(rows), *map(len, rows)])[:-1]
+        content = np.array([starts, [len(row) for row in rows]], ">u4").tobytes() + b"".join(rows)
+    (tmp_path / "a.sgi").write_bytes(head.ljust(512, b"\0") + content)
+    page = photo.read(tmp_path / "a.sgi").pages[0]
+    np.testing.assert_array_equal(page.samples, samples[..., 0] if channels == 1 else samples[..., :3])
+    assert (page.alpha is None) == (channels != 4)
+    (tmp_path / "a.sgi").write_bytes((head.ljust(512, b"\0") + content)[:-9])
+    with pytest.raises(UnreadableError, match=r"damaged|truncated"):
+        photo.read(tmp_path / "a.sgi")
 
 
 def test_cmyk_goes_through_its_profile_or_the_plain_formula(tmp_path: Path) -> None:

@@ -273,6 +273,17 @@ def test_tags_about_tones_are_named_and_places_are_kept(tmp_path: Path) -> None:
     assert pages(write_tiff(tmp_path / "a.tif", tags, grey().tobytes()))[0].notes == ()
 
 
+def test_metadata_too_large_to_be_true_are_left_out_with_a_note(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tags = grey_tags(grey()) | {700: (1, b"<x/>" * 500), 34675: (7, b"x" * 2000)}
+    path = write_tiff(tmp_path / "a.tif", tags, grey().tobytes())
+    monkeypatch.setattr("archivecolor.photo.tiff_tags._MAX_BYTES", 1999)
+    [page] = pages(path)
+    assert (page.xmp, page.icc) == (None, None)
+    assert page.notes == ("XMP not carried: over 0 MiB", "colour profile not carried: over 0 MiB")
+
+
 def test_layers_are_named_in_words_and_paths_are_kept(tmp_path: Path) -> None:
     path = b"8BIM\x07\xd0\x06Path 1\0" + (26).to_bytes(4, "big") + bytes(26)
     name = b"8BIM\x0b\xb7\0\0" + (7).to_bytes(4, "big") + b"\6Path 1\0"
