@@ -25,6 +25,7 @@ from archivecolor.imaging import lab, metrics
 from archivecolor.imaging.arrays import BoolArray, ByteArray, DoubleArray, FloatArray, Samples
 from archivecolor.imaging.resize import resize
 from archivecolor.inference.colorizer import Colorizer
+from archivecolor.inference.guidance import adjusted
 from archivecolor.options import FilmOptions
 from archivecolor.pipeline.film.color_film import longest_segment, segment_windows
 from archivecolor.pipeline.film.frame_sink import ColoredSegment
@@ -137,13 +138,14 @@ def colored_frames(
     coding = coding_for(film, "ffv1", True)
     sampler = FrameSampler(film, survey, colorizer)
     keyframes, state = KeyframeColorizer(film, sampler, colorizer, options), None
-    strength = np.float32(colorizer.color.strength)
     segments = survey.segments(longest_segment(film), STEP)
     for segment, frames, thumbnails in segment_windows(film, segments, sampler, "repeat"):
         state = state if segment.start > segment.shot_start else None
         chroma, state = keyframes.colorize(segment, thumbnails, state)
         scores.keyframes += keyframes.stats.keyframes
-        for _, planes in ColoredSegment(frames, thumbnails, [ab * strength for ab in chroma]).planes(coding):
+        for _, planes in ColoredSegment(frames, thumbnails, [adjusted(colorizer.color, ab) for ab in chroma]).planes(
+            coding
+        ):
             yield reduced(encoder.video_frame(coding, planes).to_ndarray(format="rgb24"))
 
 

@@ -78,6 +78,16 @@ class ColorOptions(Options):
         Option("The network sees about SIZE x SIZE pixels.", check=between(64, 2048), digest=Digest.BOTH, rare=True),
     ] = 256
     strength: Annotated[float, Option("Multiplies the chroma, 0 to 2.", check=between(0, 2), digest=Digest.BOTH)] = 1.0
+    warmth: Annotated[
+        float,
+        Option(
+            "Makes all colours warmer, up to 1, or cooler, down to -1; grey stays grey.",
+            check=between(-1, 1),
+            digest=Digest.BOTH,
+            digest_only_if_changed=True,
+            rare=True,
+        ),
+    ] = 0.0
     tiles: Annotated[
         Tiles,
         Option(

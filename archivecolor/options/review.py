@@ -22,24 +22,40 @@ class CandidateOptions(DeviceOptions):
     models: Annotated[
         tuple[str, ...], Option("Weights by name or folder. May be repeated.", flag="--model", metavar="MODEL")
     ] = ("lite", "resnet18")
-    sizes: Annotated[tuple[int, ...], Option("As --size of run. May be repeated.", flag="--size", metavar="SIZE")] = (
-        256,
-        384,
-    )
+    sizes: Annotated[
+        tuple[int, ...] | None,
+        Option(
+            "As --size of run. May be repeated. With it, every size, strength and model is shown.",
+            flag="--size",
+            metavar="SIZE",
+        ),
+    ] = None
     strengths: Annotated[
-        tuple[float, ...], Option("As --strength of run. May be repeated.", flag="--strength", metavar="STRENGTH")
-    ] = (1.0, 1.4)
+        tuple[float, ...] | None,
+        Option("As --strength of run. May be repeated. The same.", flag="--strength", metavar="STRENGTH"),
+    ] = None
     side: Annotated[int, Option("Long side of each colouring on the sheet in pixels.", check=between(100, 2000))] = 360
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        require(
-            bool(self.models and self.sizes and self.strengths), "--model, --size, --strength: name at least one each"
-        )
-        for size in self.sizes:
-            ColorOptions(size=size)
-        for strength in self.strengths:
-            ColorOptions(strength=strength)
+        named = bool(self.models) and self.sizes != () and self.strengths != ()
+        require(named, "--model, --size, --strength: name at least one each")
+        self.grid()
+
+    def grid(self) -> list[list[ColorOptions]]:
+        """The colourings of one model where sizes or strengths are named: for each size, one for each strength and one
+        with --mirror. Empty where none are: then the sheet shows variations (`review.variations`).
+
+        Raises:
+            UsageError: a size or a strength is not allowed.
+        """
+        if self.sizes is None and self.strengths is None:
+            return []
+        strengths = self.strengths or (1.0, 1.4)
+        return [
+            [*(ColorOptions(size=size, strength=one) for one in strengths), ColorOptions(size=size, mirror=True)]
+            for size in self.sizes or (256, 384)
+        ]
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -4,26 +4,34 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
+import torch
 from PIL import Image, ImageDraw, ImageFont
 
 from archivecolor import files, photo
 from archivecolor.errors import OutputError
-from archivecolor.imaging import luminance
-from archivecolor.imaging.arrays import ByteArray, Samples
+from archivecolor.imaging import lab, luminance
+from archivecolor.imaging.arrays import ByteArray, FloatArray, Samples
 from archivecolor.imaging.contact_sheet import contact_sheet
 from archivecolor.imaging.orientation import to_upright
 from archivecolor.imaging.resize import resize_to_long_side
 from archivecolor.inference.colorizer import Colorizer
 from archivecolor.options import CandidateOptions, ColorizerOptions, ColorOptions
+from archivecolor.review import variations
 
 GAP, LABEL = 10, 44
 BACKGROUND = (245, 245, 242)
 LEAST_SIDE = 640
 """The picture is coloured from a copy with a long side of at least this, or twice the network's size."""
+
+
+ACROSS = 4
+"""Columns of a sheet of variations."""
+_COMPARED = 64
+"""Long side of the copies whose colours are compared."""
 
 
 @dataclass(frozen=True)
@@ -43,14 +51,18 @@ def sheet(options: CandidateOptions) -> list[str]:
         UsageError, WeightsError: see `Colorizer`.
     """
     page = photo.read(options.picture).pages[0]
-    upright = to_upright(page.samples, page.orientation, (0, 1))
-    small = resize_to_long_side(
-        np.ascontiguousarray(upright), max(LEAST_SIDE, options.side, *(2 * size for size in options.sizes))
-    )
+    upright = np.ascontiguousarray(to_upright(page.samples, page.orientation, (0, 1)))
+    grid = options.grid()
+    sizes = [color.size for row in grid for color in row] or [ColorOptions.size]
+    small = resize_to_long_side(upright, max(LEAST_SIDE, options.side, *(2 * size for size in sizes)))
     grey = Candidate(options.picture.name, luminance.to_srgb8(small, page.icc))
-    candidates = list(colourings(options, small, page.icc))
-    across = len(options.strengths) + 1
-    rows = [[grey], *(candidates[i : i + across] for i in range(0, len(candidates), across))]
+    if grid:
+        candidates = list(colourings(options, small, page.icc))
+        across = len(grid[0])
+        rows = [[grey], *(candidates[i : i + across] for i in range(0, len(candidates), across))]
+    else:
+        shown = [grey, *different_colourings(options, small, page.icc, upright.shape[:2])]
+        rows = [shown[i : i + ACROSS] for i in range(0, len(shown), ACROSS)]
     write(options.out, mosaic(rows, options.side))
     return [one.label for row in rows for one in row]
 
@@ -58,18 +70,58 @@ def sheet(options: CandidateOptions) -> list[str]:
 def colourings(options: CandidateOptions, samples: Samples, icc: bytes | None) -> Iterator[Candidate]:
     """For each model and size: one colouring for each strength, and one with --mirror."""
     for model in options.models:
-        with Colorizer(model, ColorizerOptions(device=options.device, precision=options.precision)) as colorizer:
-            for size in options.sizes:
-                plain = [ColorOptions(size=size, strength=strength) for strength in options.strengths]
-                for color in (*plain, ColorOptions(size=size, mirror=True)):
-                    colorizer.color = color
-                    rgb = luminance.to_srgb8(colorizer.colorize(samples, icc), None)
-                    yield Candidate(label(model, color), rgb)
+        with _colorizer(model, options) as colorizer:
+            for color in (color for row in options.grid() for color in row):
+                colorizer.color = color
+                rgb = luminance.to_srgb8(colorizer.colorize(samples, icc), None)
+                yield Candidate(label(model, color), rgb)
+
+
+def different_colourings(
+    options: CandidateOptions, samples: Samples, icc: bytes | None, size: tuple[int, int]
+) -> list[Candidate]:
+    """Variations of the first model, and the plain, warmer and cooler colours of the others. The first is what `run`
+    gives; each of the others differs most from those before it.
+
+    Args:
+        samples: the reduced copy, upright.
+        size: (height, width) of the picture itself, upright.
+    """
+    made: list[Candidate] = []
+    for model in options.models:
+        with _colorizer(model, options) as colorizer:
+            prediction = colorizer.predict(samples, icc, size=size)
+            colors = variations.variations(prediction.lightness, prediction.ab, ColorOptions.size, *size)
+            if model != options.models[0]:
+                colors = [colors[0], *variations.toned(ColorOptions.size)]
+            for color in colors:
+                merge = colorizer.guide(prediction, color)
+                height, width = samples.shape[:2]
+                reduced = replace(merge, chroma=replace(merge.chroma, height=height, width=width))
+                made.append(Candidate(flags(model, color), luminance.to_srgb8(reduced.rows(samples, 0)[0], None)))
+    return [made[i] for i in variations.most_different_first([_small_ab(one.rgb) for one in made])]
+
+
+def _colorizer(model: str, options: CandidateOptions) -> Colorizer:
+    return Colorizer(model, ColorizerOptions(device=options.device, precision=options.precision))
+
+
+def _small_ab(rgb: ByteArray) -> FloatArray:
+    """ab (2, h, w) of a reduced copy."""
+    small = torch.from_numpy(np.ascontiguousarray(resize_to_long_side(rgb, _COMPARED))).permute(2, 0, 1).float() / 255
+    return lab.lab_from_srgb(small)[1:].numpy()
 
 
 def label(model: str, color: ColorOptions) -> str:
     """The flags of `run` that give this colouring."""
     return f"--model {model} --size {color.size} --strength {color.strength:g}{' --mirror' if color.mirror else ''}"
+
+
+def flags(model: str, color: ColorOptions) -> str:
+    """The same without what is as usual."""
+    hints = "".join(f" --hint {hint}" for hint in color.hints)
+    warmth = f" --warmth {color.warmth:g}" if color.warmth else ""
+    return f"--model {model}{f' --strength {color.strength:g}' if color.strength != 1 else ''}{warmth}{hints}"
 
 
 def mosaic(rows: list[list[Candidate]], side: int) -> Image.Image:

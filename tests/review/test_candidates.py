@@ -15,7 +15,9 @@ from torch import Tensor, nn
 
 from archivecolor import Colorizer, networks, weights
 from archivecolor.errors import OutputError, UsageError
-from archivecolor.options import CandidateOptions, ColorizerOptions, ColorOptions
+from archivecolor.inference.guidance import adjusted
+from archivecolor.options import CandidateOptions, ColorizerOptions, ColorOptions, Digest
+from archivecolor.review import variations
 from archivecolor.review.candidates import GAP, LABEL, sheet
 
 
@@ -112,3 +114,69 @@ def test_mirror_changes_nothing_for_a_network_that_sees_no_sides(ink: Path, tmp_
         ) as colorizer:
             made.append(colorizer.colorize(samples, orientation=6))
     assert np.abs(made[0].astype(int) - made[1]).max() <= 1
+
+
+# --- variations -------------------------------------------------------------------------------------------------------
+
+
+def test_without_sizes_the_sheet_shows_colourings_that_differ(
+    tmp_path: Path, ink: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(variations, "_SKIN_CHROMA", 1000.0)  # the ink is the colour of skin
+    samples = np.full((80, 120), 60, np.uint8)
+    samples[:, 60:] = 190
+    Image.fromarray(samples).save(tmp_path / "a.png")
+    asked = CandidateOptions(picture=tmp_path / "a.png", out=tmp_path / "s.png", models=(str(ink),), device="cpu")
+    labels = sheet(asked)
+    assert labels[:2] == ["a.png", f"--model {ink}"], "the scan, then what run gives"
+    rest = {one.removeprefix(f"--model {ink}").strip() for one in labels[2:]}
+    assert {"--warmth 0.6", "--warmth -0.6", "--strength 1.4"} < rest
+    hints = [one.removeprefix("--hint ") for one in rest if one.startswith("--hint ")]
+    places = {tuple(map(int, hint.split(",")[:2])) for hint in hints}
+    assert len(hints) == 4 and {x < 60 for x, _ in places} == {True, False}, "other hues for both halves"
+    with Image.open(tmp_path / "s.png") as image:
+        assert image.size[0] == 4 * (120 + GAP) + GAP
+
+
+def test_a_variation_can_be_had_again_by_its_flags(ink: Path) -> None:
+    samples = grey(64, 64)
+    color = ColorOptions(warmth=-0.6)
+    with Colorizer(ink, ColorizerOptions(device="cpu", precision="fp32")) as colorizer:
+        prediction = colorizer.predict(samples)
+        shown = colorizer.guide(prediction, color).rows(samples, 0)[0]
+    with Colorizer(ink, ColorizerOptions(color=color, device="cpu", precision="fp32")) as colorizer:
+        assert np.array_equal(colorizer.colorize(samples), shown)
+
+
+def test_areas_are_open_in_hue_and_hinted_at_their_middle() -> None:
+    lightness = np.full((60, 80), 60, np.float32)
+    ab = np.zeros((2, 60, 80), np.float32)
+    ab[:, :, 40:] = np.array([20, 20], np.float32)[:, None, None]  # skin
+    lightness[:30, :40] = 5  # too dark for a hue
+    found = variations.areas(lightness, ab)
+    assert found and all(area.row >= 30 and area.column < 40 for area in found)
+    hint = variations.variations(lightness, ab, 256, 600, 800)[-1].hints[0]
+    assert (hint.y > 300, hint.x < 400) == (True, True), "in pixels of the picture itself"
+    assert variations.areas(np.full((8, 8), 99, np.float32), np.zeros((2, 8, 8), np.float32)) == []
+
+
+def test_other_hues_are_far_from_the_first_and_from_each_other() -> None:
+    for hue in range(0, 360, 15):
+        angles = [hue, *variations.other_hues(hue)]
+        apart = [abs((a - b + 180) % 360 - 180) for i, a in enumerate(angles) for b in angles[:i]]
+        assert min(apart) >= 55, (hue, angles)
+
+
+def test_the_most_different_come_first() -> None:
+    maps = [np.full((2, 4, 4), value, np.float32) for value in (0, 1, 50, 2, -30)]
+    assert variations.most_different_first(maps) == [0, 2, 4, 3, 1]
+
+
+def test_warmth_leaves_grey_grey_and_is_part_of_the_digest_only_if_given() -> None:
+    ab = np.stack([np.zeros((2, 2), np.float32), np.array([[0, 20], [0, 20]], np.float32)])
+    warm, cool = (adjusted(ColorOptions(warmth=warmth), ab) for warmth in (1, -1))
+    assert np.all(warm[:, :, 0] == 0) and np.all(cool[:, :, 0] == 0)
+    assert warm[1, 0, 1] > 30 and cool[1, 0, 1] < 10
+    assert np.array_equal(adjusted(ColorOptions(), ab), ab)
+    assert "warmth" not in ColorOptions().digest_fields(Digest.BOTH)
+    assert "warmth" in ColorOptions(warmth=0.5).digest_fields(Digest.PHOTO)

@@ -16,6 +16,20 @@ from archivecolor.imaging.arrays import FloatArray
 from archivecolor.inference.guidance import hints, palette
 from archivecolor.options import ColorOptions, Hint
 
+WARMEST = (4.0, 16.0)
+"""What --warmth 1 adds to a and b, Lab units, where there is colour: the way from daylight to a lamp."""
+_COLOURED = 10.0
+"""Chroma from which on a pixel counts as coloured; a grey one is not tinted."""
+
+
+def adjusted(options: ColorOptions, ab: FloatArray) -> FloatArray:
+    """ab (2, h, w) with the strength and the warmth."""
+    ab = ab * np.float32(options.strength)
+    if options.warmth:
+        share = np.minimum(np.hypot(*ab) / _COLOURED, 1) * np.float32(options.warmth)
+        ab = np.asarray(ab + share * np.array(WARMEST, np.float32)[:, None, None], np.float32)
+    return ab
+
 
 def apply_guidance(
     options: ColorOptions,
@@ -25,7 +39,7 @@ def apply_guidance(
     width: int,
     finer: Callable[[FloatArray], tuple[FloatArray, FloatArray]] | None = None,
 ) -> tuple[FloatArray, FloatArray]:
-    """Applies the strength, then the palette, then the hints to the network's colours. Hints come last and win.
+    """Applies strength and warmth, then the palette, then the hints to the network's colours. Hints come last and win.
 
     Args:
         lightness: L* (h, w) of the small copy, upright.
@@ -39,7 +53,7 @@ def apply_guidance(
     Raises:
         PictureError: a hint lies outside the picture.
     """
-    ab = ab * np.float32(options.strength)
+    ab = adjusted(options, ab)
     if options.palette:
         ab = palette.transfer(lightness, ab, options.palette)
     if options.hints:

@@ -23,6 +23,7 @@ from archivecolor.film.source import open_source, read_frames
 from archivecolor.film.survey import Segment, Survey, survey_frames
 from archivecolor.film.work_folder import SegmentNotes, ShotState, WorkFolder
 from archivecolor.inference.colorizer import Colorizer
+from archivecolor.inference.guidance import adjusted
 from archivecolor.options import RunOptions
 from archivecolor.pipeline.film.frame_sink import ColoredSegment, FrameSink
 from archivecolor.pipeline.film.keyframes import LOOKAHEAD, STEP, FrameSampler, FrameThumbnail, KeyframeColorizer
@@ -146,7 +147,6 @@ def _color_segments(
     keyframes = KeyframeColorizer(film, sampler, colorizer, options.film)
     resumes_shot = first > 0 and segments[first].start > segments[first].shot_start
     state: ShotState | None = work.state(segments[first - 1]) if resumes_shot else None
-    strength = np.float32(options.color.strength)
     with ThreadPoolExecutor(1, "archivecolor-encoder", torch.set_num_threads, (1,)) as encoder:
         writing: Future[None] | None = None
         for segment, frames, thumbnails in segment_windows(film, segments[first:], sampler, options.film.on_bad_frame):
@@ -162,7 +162,7 @@ def _color_segments(
                     f"interrupted after {segment.start} of {len(survey.pts)} frames; the same command goes on from "
                     "there"
                 )
-            colored = ColoredSegment(frames, thumbnails, [ab * strength for ab in chroma])
+            colored = ColoredSegment(frames, thumbnails, [adjusted(options.color, ab) for ab in chroma])
             stats = keyframes.stats
             notes = SegmentNotes(shown=stats.keyframes, errors=[round(error, 3) for error in stats.errors])
             writing = encoder.submit(_write_segment, sink, segment, colored, work, state, notes)
