@@ -26,6 +26,8 @@ _CLUSTERS, _SPREAD = 6, 40.0
 """Areas are clusters of lightness, ab and place; the picture's sides count this many Lab units."""
 _DARK, _LIGHT = 25.0, 93.0
 """Mean L*: darker or lighter areas show no hue."""
+_SAME_TONE = 6.0
+"""Areas whose mean L* differs less are taken for one."""
 _SKIN_HUES, _SKIN_CHROMA = (25.0, 75.0), 10.0
 """Degrees, Lab units: what is skin, or like it, keeps its hue."""
 
@@ -38,6 +40,8 @@ class Area:
     column: int
     """Its innermost place on the small map."""
     pixels: int
+    tone: float
+    """Mean L*."""
     hue: float
     """Degrees."""
 
@@ -74,7 +78,11 @@ def areas(lightness: FloatArray, ab: FloatArray) -> list[Area]:
     _, labels, _ = cv2.kmeans(features.astype(np.float32), count, None, stop, 1, cv2.KMEANS_PP_CENTERS)  # type: ignore[call-overload]
     labels = labels.reshape(h, w)
     found = [_area(np.asarray(labels == label, np.uint8), lightness, ab) for label in range(count)]
-    return sorted((area for area in found if area), key=lambda area: -area.pixels)
+    chosen: list[Area] = []
+    for area in sorted((area for area in found if area), key=lambda area: -area.pixels):
+        if all(abs(area.tone - other.tone) > _SAME_TONE for other in chosen):  # a hint spreads over an even tone
+            chosen.append(area)
+    return chosen
 
 
 def _area(mask: np.ndarray[tuple[int, ...], np.dtype[np.uint8]], lightness: FloatArray, ab: FloatArray) -> Area | None:
@@ -82,7 +90,8 @@ def _area(mask: np.ndarray[tuple[int, ...], np.dtype[np.uint8]], lightness: Floa
     _, parts, stats, _ = cv2.connectedComponentsWithStats(mask, connectivity=4)
     largest = 1 + int(np.argmax(stats[1:, cv2.CC_STAT_AREA])) if len(stats) > 1 else 0
     inside = np.asarray(parts == largest, np.uint8)
-    if not largest or not _DARK < float(lightness[inside > 0].mean()) < _LIGHT:
+    tone = float(lightness[inside > 0].mean())
+    if not largest or not _DARK < tone < _LIGHT:
         return None
     a, b = (float(plane[inside > 0].mean()) for plane in ab)
     hue = float(np.degrees(np.arctan2(b, a))) % 360
@@ -90,7 +99,7 @@ def _area(mask: np.ndarray[tuple[int, ...], np.dtype[np.uint8]], lightness: Floa
         return None
     depth = cv2.distanceTransform(np.pad(inside, 1), cv2.DIST_L2, 3)[1:-1, 1:-1]
     row, column = np.unravel_index(int(np.argmax(depth)), depth.shape)
-    return Area(int(row), int(column), int(inside.sum()), hue)
+    return Area(int(row), int(column), int(inside.sum()), tone, hue)
 
 
 def other_hues(hue: float, count: int = 2) -> list[float]:

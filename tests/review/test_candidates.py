@@ -123,7 +123,7 @@ def test_without_sizes_the_sheet_shows_colourings_that_differ(
     tmp_path: Path, ink: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(variations, "_SKIN_CHROMA", 1000.0)  # the ink is the colour of skin
-    samples = np.full((80, 120), 60, np.uint8)
+    samples = np.full((80, 120), 90, np.uint8)
     samples[:, 60:] = 190
     Image.fromarray(samples).save(tmp_path / "a.png")
     asked = CandidateOptions(picture=tmp_path / "a.png", out=tmp_path / "s.png", models=(str(ink),), device="cpu")
