@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from archivecolor.photo.kinds import HEAD_BYTES
 from archivecolor.photo.page import FORMAT_SUFFIXES, SRGB_ICC, SUFFIXES, Page, Photo, Scan
-from archivecolor.photo.probe import is_picture, is_picture_content, measure
+from archivecolor.photo.probe import is_other_original, is_picture, is_picture_content, measure
 from archivecolor.photo.read import read
 from archivecolor.photo.thumbnail import thumbnail
 from archivecolor.photo.write import decisive_orientation, suffix_for, writable_format, write
@@ -25,6 +25,7 @@ __all__ = [
     "Photo",
     "Scan",
     "decisive_orientation",
+    "is_other_original",
     "is_picture",
     "is_picture_content",
     "measure",

@@ -34,9 +34,18 @@ _MAGICS = (
     (b"\xff\x0a", "jxl"),
     (b"\0\0\0\x0cJXL ", "jxl"),
     (b"FUJIFILMCCD-RAW", "raw"),
+    (b"IIRO", "raw"),  # Olympus
+    (b"IIRS", "raw"),
+    (b"MMOR", "raw"),
+    (b"IIU\0", "raw"),  # Panasonic, Leica
+    (b"II\x1a\0\0\0HEAPCCDR", "raw"),  # Canon CRW
+    (b"\0MRM", "raw"),  # Minolta
+    (b"FOVb", "raw"),  # Sigma
     (b"8BPB", "psb"),
+    (b"8BPS\0\2", "psb"),
     (b"PK\x03\x04", "zip"),
 )
+_PHOTO_CD_AT = 2048
 _AVIF_BRANDS = frozenset((b"avif", b"avis"))
 _HEIF_BRANDS = frozenset((b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1"))
 _JPEG_2000_BRANDS = frozenset((b"jp2 ", b"jpx "))
@@ -64,8 +73,8 @@ def kind_of(head: bytes) -> str:
     """The kind of a file by its first HEAD_BYTES bytes.
 
     Returns:
-        tiff, jpeg, png, webp, jp2, avif, heic, pnm, psd, gif or bmp for photographs; film or audio; raw, pdf,
-        postscript, eps, djvu, jxl, psb or zip for files that are refused by name; "" for any other file.
+        tiff, jpeg, png, webp, jp2, avif, heic, jxl, pcd, pnm, psd, gif or bmp for photographs; film or audio; raw,
+        pdf, postscript, eps, djvu, psb or zip for files that are refused by name; "" for any other file.
     """
     brands = iso_brands(head)
     if brands is not None:
@@ -74,6 +83,10 @@ def kind_of(head: bytes) -> str:
         return {b"WEBP": "webp", b"AVI ": "film"}.get(head[8:12], "")
     if head[:2] in (b"P1", b"P2", b"P3", b"P4", b"P5", b"P6") and head[2:3] in b" \t\r\n#":
         return "pnm"
+    if head[_PHOTO_CD_AT : _PHOTO_CD_AT + 4] == b"PCD_":
+        return "pcd"
+    if head.startswith(b"%!PS") and b"EPSF" in head[:40]:
+        return "eps"
     kind = next((kind for magic, kind in _MAGICS if head.startswith(magic)), "")
     return "film" if not kind and is_transport_stream(head) else kind
 

@@ -37,6 +37,7 @@ FORMAT_SUFFIXES = {
 READ_ONLY_SUFFIXES = {
     "jp2": (".j2k", ".j2c", ".jpc"),
     "heic": (".heic", ".heif", ".hif"),
+    "jxl": (".jxl",),
     "gif": (".gif",),
     "pnm": (".ppm", ".pgm", ".pbm", ".pnm"),
     "psd": (".psd",),

@@ -10,9 +10,10 @@ from PIL import Image
 
 from archivecolor.errors import UnsupportedError
 from archivecolor.options import Strips
-from archivecolor.photo.kinds import HEAD_BYTES
+from archivecolor.photo.kinds import HEAD_BYTES, kind_of
 from archivecolor.photo.page import SUFFIXES
 from archivecolor.photo.read import NO_STRIPS, open_source, supported_kind
+from archivecolor.photo.read_jxl import jxl_megapixels
 from archivecolor.photo.read_pillow import pillow_limit
 from archivecolor.photo.read_tiff import measured
 
@@ -20,6 +21,7 @@ _HEADER_BYTES = 1 << 20
 """Enough for the headers of nearly every picture. More is read only if necessary."""
 _MOST_HEADER_BYTES = 1 << 26
 """The limit, because every worker reads it before the memory budget applies."""
+_OTHER_ORIGINALS = frozenset(("raw", "pdf", "eps", "djvu", "psb"))
 _UNCHECKED_KINDS = ("gif", "bmp", "")
 """Kinds that only Pillow reads. Some of them (ICO) are decoded when they are opened: Pillow's limit must hold."""
 _PILLOW_MEGAPIXELS = 500.0
@@ -46,6 +48,12 @@ def is_picture_content(head: bytes) -> bool:
         return supported_kind(head) != ""
     except UnsupportedError:
         return False
+
+
+def is_other_original(head: bytes) -> bool:
+    """Whether the first HEAD_BYTES bytes are those of a kind that often holds scans, and that another program must
+    convert first. In a folder such files get a row, which says so."""
+    return kind_of(head) in _OTHER_ORIGINALS
 
 
 def measure(path: Path, strips: Strips = NO_STRIPS, file: BinaryIO | None = None) -> float:
@@ -78,6 +86,8 @@ def measure(path: Path, strips: Strips = NO_STRIPS, file: BinaryIO | None = None
 def _held_megapixels(data: bytes, kind: str) -> float:
     """Estimates by the header of a picture. The bytes are in memory, so no worker waits for a disk while it holds
     Pillow's limit."""
+    if kind == "jxl":
+        return jxl_megapixels(data)
     limit = _PILLOW_MEGAPIXELS if kind in _UNCHECKED_KINDS else _NO_LIMIT
     with pillow_limit(limit), Image.open(io.BytesIO(data)) as image:
         deep = image.mode[0] in "IF" or kind == "jp2" or (kind == "png" and data[24] == 16)

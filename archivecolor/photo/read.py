@@ -16,7 +16,8 @@ from archivecolor.photo.page import FORMAT_SUFFIXES, READ_ONLY_SUFFIXES, Photo
 from archivecolor.photo.read_exact import read_jp2, read_pnm
 from archivecolor.photo.read_heif import read_avif, read_heic
 from archivecolor.photo.read_jpeg import read_jpeg, read_jpeg_after_junk
-from archivecolor.photo.read_pillow import read_webp, read_with_pillow
+from archivecolor.photo.read_jxl import read_jxl
+from archivecolor.photo.read_pillow import read_photo_cd, read_webp, read_with_pillow
 from archivecolor.photo.read_png import read_png
 from archivecolor.photo.read_psd import read_psd
 from archivecolor.photo.read_tiff import read_tiff
@@ -26,7 +27,6 @@ _REFUSALS = {
     "postscript": "a PostScript drawing, not a photograph: render it to TIFF first",
     "eps": "an EPS drawing, not a photograph: render it to TIFF first",
     "djvu": "a DjVu document: export its pages as TIFF first",
-    "jxl": "JPEG XL cannot be read yet: convert it to PNG first, for example with djxl",
     "raw": "a camera raw file: develop it to TIFF first",
     "psb": "a large Photoshop document (PSB): save it as TIFF first",
     "zip": "a ZIP archive, not a picture: unpack it first",
@@ -44,6 +44,8 @@ _READERS: dict[str, Reader] = {
     "jp2": read_jp2,
     "avif": read_avif,
     "heic": read_heic,
+    "jxl": read_jxl,
+    "pcd": read_photo_cd,
     "pnm": read_pnm,
     "psd": read_psd,
 }

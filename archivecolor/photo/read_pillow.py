@@ -24,6 +24,10 @@ _VECTOR_FORMATS = {"EPS", "WMF", "MPEG", "HDF5", "GRIB", "BUFR", "PDF"}
 _UNCOMPRESSED = {"BMP", "DIB", "PPM", "SGI", "XBM"}
 _ANIMATED_FORMATS = {"GIF", "WEBP", "PNG", "AVIF", "TIFF", "ICNS"}
 _LOSSY = {"PCD", "AVIF"}
+_PCD_SECTOR = 2048
+_PCD_ATTRIBUTES = 2048 + 1538
+"""Bits 2 and 3 of this byte say how many sizes above the base one a Photo CD picture has."""
+_PCD_BASE_END = (96 + 288) * _PCD_SECTOR
 _FRAME_HEADER = 16
 """Bytes of position, size and duration before the chunks of a frame in an animated WebP."""
 _limit_lock = threading.Lock()
@@ -77,6 +81,23 @@ def read_with_pillow(data: bytes, max_megapixels: float) -> Photo:
         compressed=name not in _UNCOMPRESSED,
         lossless=name not in _LOSSY,
     )
+
+
+def read_photo_cd(data: bytes, max_megapixels: float) -> Photo:
+    """A Photo CD picture (PCD) whose largest size is the base size, 768 x 512.
+
+    Raises:
+        UnsupportedError: it has larger sizes, which Pillow does not decode.
+    """
+    largest = data[_PCD_ATTRIBUTES] >> 2 & 3 if len(data) > _PCD_ATTRIBUTES else 0
+    if largest or len(data) > _PCD_BASE_END + _PCD_SECTOR:
+        raise UnsupportedError(
+            "a Photo CD picture (PCD), of which only a small size can be read here: save its largest size as TIFF "
+            "first, for example with pcdtojpeg, or with ImageMagick: magick 'PICTURE.pcd[6]' PICTURE.tif"
+        )
+    photo = read_with_pillow(data, max_megapixels)
+    note = "Photo CD: 768 x 512 pixels, the only size in the file"
+    return replace(photo, pages=(replace(photo.pages[0], notes=(*photo.pages[0].notes, note)),))
 
 
 def read_webp(data: bytes, max_megapixels: float) -> Photo:

@@ -23,7 +23,7 @@ from archivecolor.photo import samples as convert
 from archivecolor.photo.page import FORMAT_SUFFIXES, SRGB_ICC, Page, Photo
 from archivecolor.photo.write_tiff import write_tiff
 
-_LOSSY_SOURCES = {"heic", "pcd", "jxl", "mpo"}
+_LOSSY_SOURCES = {"heic", "pcd", "mpo"}
 _SIDE_LIMITS = {"jpeg": 65_500, "webp": 16_383, "avif": 65_535}
 _SEGMENT = 65_500  # a JPEG segment holds 65533 bytes with its heading
 _JFIF_UNIT = 13  # the place of the unit of the resolution, in a file that begins with JFIF's segment
@@ -41,7 +41,7 @@ def writable_format(photo: Photo, requested: str) -> str:
     """The format to write: the one requested, or for `same` the source's own.
 
     A source that is read but not written (gif, pnm, psd, ico, ...) becomes png, which keeps 16 bits and transparency.
-    A lossy source (heic, pcd) becomes jpeg, unless it has something that jpeg would lose.
+    A lossy source (heic, pcd, most jxl) becomes jpeg, unless it has something that jpeg would lose.
     """
     if requested != "same":
         return requested
@@ -49,7 +49,8 @@ def writable_format(photo: Photo, requested: str) -> str:
         return photo.format
     first = photo.pages[0]
     plain = first.samples.dtype == np.uint8 and first.alpha is None
-    return "jpeg" if plain and photo.format in _LOSSY_SOURCES else "png"
+    lossy = photo.format in _LOSSY_SOURCES or not photo.lossless
+    return "jpeg" if plain and lossy else "png"
 
 
 def decisive_orientation(page: Page, source_format: str, format: str) -> int | None:

@@ -22,7 +22,8 @@ def kind_of(source: Path) -> SourceKind:
 
 
 def is_input(path: Path) -> bool:
-    """Whether a regular file found in a folder is a picture or a film. Opens the file at most once (a GIF twice).
+    """Whether a regular file found in a folder is a picture or a film, or of a kind that must be converted to one
+    first (raw, PDF, PSB, DjVu, ...). Opens the file at most once (a GIF twice).
 
     A file that cannot be read counts if its suffix does not say that it is something else: its row then says why.
     """
@@ -34,7 +35,7 @@ def is_input(path: Path) -> bool:
             head = file.read(HEAD_BYTES)
     except OSError:
         return suffix == "" or suffix in film.SUFFIXES
-    return photo.is_picture_content(head) or film.is_film_content(path, head)
+    return photo.is_picture_content(head) or photo.is_other_original(head) or film.is_film_content(path, head)
 
 
 def is_numbered_picture(path: Path) -> bool:
