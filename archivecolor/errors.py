@@ -20,6 +20,7 @@ Ctrl-C ends with 130, too. A message names the file, the cause and the way out.
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Sequence
 
 INTERRUPTED = 130
@@ -103,3 +104,20 @@ class StoppedError(ArchivecolorError):
     """Somebody asked the working process to stop, and not this one."""
 
     exit_code = INTERRUPTED
+
+
+_MEMORY = "memory is short: end other programs, or allow this one more (ulimit -v, a container's limit)"
+_THREADS = "the system allows no more threads: allow more (ulimit -u, and -v for their memory), or use fewer --workers"
+_NO_MEMORY_WORDS = ("cannot allocate memory", "can't allocate memory", "failed to map segment", "not enough memory")
+
+
+def shortage_error(error: BaseException) -> ArchivecolorError | None:
+    """The plain error for one that says that the machine, or a limit on this user, has no more memory or threads; None
+    for any other error."""
+    words, number = str(error).lower(), error.errno if isinstance(error, OSError) else None
+    if "start new thread" in words or number == errno.EAGAIN:
+        return ArchivecolorError(_THREADS)
+    if isinstance(error, MemoryError) or number == errno.ENOMEM or any(sign in words for sign in _NO_MEMORY_WORDS):
+        return ArchivecolorError(_MEMORY)
+    earlier = error.__cause__ or error.__context__  # a library may fail once more while it clears up
+    return shortage_error(earlier) if earlier else None

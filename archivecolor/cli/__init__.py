@@ -16,7 +16,7 @@ from typer.core import TyperGroup
 
 from archivecolor import __version__
 from archivecolor.cli.help import GroupedCommand
-from archivecolor.errors import ArchivecolorError, MissingDependencyError
+from archivecolor.errors import ArchivecolorError, MissingDependencyError, shortage_error
 from archivecolor.execution import log
 
 VERBS = {
@@ -124,6 +124,9 @@ def main() -> None:
 
 
 def _end_unexpectedly(error: Exception) -> NoReturn:
+    if shortage := shortage_error(error):
+        sys.stderr.write(f"archivecolor: {shortage}\n")
+        raise SystemExit(shortage.exit_code) from None
     logging.getLogger(__name__).critical("unexpected error", exc_info=error)
     reason = f"unexpected {type(error).__name__}: {error}; please report this ({log.traceback_hint()})"
     sys.stderr.write(f"archivecolor: {reason}\n")

@@ -186,6 +186,18 @@ class RunOptions(ColorizerOptions):
     max_megapixels: Annotated[
         float, Option("Refuse larger pictures before decoding them.", check=above(0), heading="Photographs", rare=True)
     ] = 500
+    decode_timeout: Annotated[
+        float,
+        Option(
+            "Give up a photograph whose decoding takes longer than this; 0: never.",
+            metavar="SECONDS",
+            check=above(0).or_zero("for no limit"),
+            heading="Photographs",
+            rare=True,
+        ),
+    ] = 1800
+    """Enforced by the process that watches the working process (`execution/supervise`), so only on the command line: a
+    decoder that hangs cannot be stopped from within."""
     redo: Annotated[
         Path | None, Option("decisions.json of a review: colour again the pictures that it rejects, and no others.")
     ] = None

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -29,6 +31,12 @@ class RunObserver:
 
     def picture_started(self, name: str) -> None:
         """A worker begins with this input."""
+
+    def decode_started(self, name: str) -> None:
+        """A worker begins to decode this photograph, or a part of it. Called by the worker threads."""
+
+    def decode_finished(self, name: str) -> None:
+        """What was begun with `decode_started` is over, well or not."""
 
     def picture_finished(self, name: str, row: Record | None, total: int) -> None:
         """An input is finished; called once for each.
@@ -59,6 +67,12 @@ class ForwardingObserver(RunObserver):
     def picture_started(self, name: str) -> None:
         self.observer.picture_started(name)
 
+    def decode_started(self, name: str) -> None:
+        self.observer.decode_started(name)
+
+    def decode_finished(self, name: str) -> None:
+        self.observer.decode_finished(name)
+
     def picture_finished(self, name: str, row: Record | None, total: int) -> None:
         self.observer.picture_finished(name, row, total)
 
@@ -81,11 +95,20 @@ class WithoutIgnoredFiles(ForwardingObserver):
 
 @dataclass(frozen=True)
 class FilmObserver:
-    """A run's observer, as the work on one film sees it."""
+    """A run's observer, as the work on one photograph or film sees it."""
 
     observer: RunObserver
     name: str
-    """The film's name in the manifest."""
+    """The name in the manifest."""
+
+    @contextmanager
+    def decoding(self) -> Iterator[None]:
+        """The block decodes the photograph; --decode-timeout limits its time."""
+        self.observer.decode_started(self.name)
+        try:
+            yield
+        finally:
+            self.observer.decode_finished(self.name)
 
     def progress(self, stage: str, done_frames: int, total_frames: int, seconds: float) -> None:
         """See `FilmProgress`."""

@@ -40,8 +40,8 @@ def color_one(job: Job, context: RunContext, observer: FilmObserver) -> Record |
             return None
         if job.kind.is_film:
             return film_pipeline.color_film_job(attempt, observer)
-        with _opened(attempt) as file:
-            source = _read(attempt, file)
+        with _opened(attempt, observer) as file:
+            source = _read(attempt, file, observer)
             pages = _colorize_pages(attempt, source)
             if not any(pages):
                 return attempt.skipped()
@@ -57,17 +57,20 @@ def color_one(job: Job, context: RunContext, observer: FilmObserver) -> Record |
 
 
 @contextmanager
-def _opened(attempt: Attempt) -> Iterator[BinaryIO]:
+def _opened(attempt: Attempt, observer: FilmObserver) -> Iterator[BinaryIO]:
     """Opens the source and waits until its samples fit into the memory budget, which it holds for the block."""
     source, strips = attempt.job.source, attempt.context.options.strips()
-    with source.open("rb") as file, attempt.context.budgets.photographs.hold(photo.measure(source, strips, file)):
-        yield file
+    with source.open("rb") as file:
+        with observer.decoding():
+            megapixels = photo.measure(source, strips, file)
+        with attempt.context.budgets.photographs.hold(megapixels):
+            yield file
 
 
-def _read(attempt: Attempt, file: BinaryIO) -> Photo:
+def _read(attempt: Attempt, file: BinaryIO, observer: FilmObserver) -> Photo:
     """Decodes the source, and notes its size in the row."""
     options = attempt.context.options
-    with attempt.timer.stage("decode"):
+    with attempt.timer.stage("decode"), observer.decoding():
         source = photo.read(attempt.job.source, options.max_megapixels, options.strips(), file)
     attempt.check_unchanged()
     first = source.pages[0]

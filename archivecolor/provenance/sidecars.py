@@ -24,6 +24,7 @@ _NOT_IN_SIDECARS = (
     "exclude",
     "include",
     "limit",
+    "decode_timeout",
     "overwrite",
     "redo",
     "confidence",

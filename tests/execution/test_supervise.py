@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import pickle
+import re
 import signal
 import subprocess
 import sys
@@ -20,11 +22,13 @@ from support.observers import Recorder, drive_of
 from support.paths import ROOT, SUPPORT
 from support.runs import options_of
 
-from archivecolor.errors import ArchivecolorError, NoInputError, OutputError, StoppedError
+from archivecolor.errors import ArchivecolorError, NoInputError, OutputError, StoppedError, shortage_error
 from archivecolor.execution.multi_device import drive
 from archivecolor.execution.supervise import parent
+from archivecolor.execution.supervise.messages import DecodeFinished, DecodeStarted
 from archivecolor.execution.supervise.parent import CHILD
 from archivecolor.options import RunOptions
+from archivecolor.pipeline import runner
 from archivecolor.provenance import DONE, FAILED, LOCK, MANIFEST, Record, read_rows
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="elsewhere a run has no process of its own")
@@ -131,6 +135,87 @@ def test_a_fault_of_the_program_is_not_tried_again_and_again(options: RunOptions
     with pytest.raises(ArchivecolorError, match="ended with code 1"):
         go(options, seen)
     assert len(seen.names) < 9
+
+
+def test_a_decoder_that_never_ends_costs_one_picture(options: RunOptions, src: Path, out: Path) -> None:
+    """Also one that keeps every other thread of its process waiting. The pictures beside it are done."""
+    paths = save_grey_tree(src, 6)
+    late = {name_it(paths[1], "hangs"), name_it(paths[4], "stuck")}
+    seen = Recorder()
+    rows = go(replace(options, decode_timeout=0.5), seen)
+    assert {name for name, row in rows.items() if row.status == FAILED} == late
+    assert all("longer than --decode-timeout 0.5 seconds" in rows[name].reason for name in late)
+    assert (len(rows), sorted(seen.names)) == (6, sorted(rows)), "each is shown once"
+    assert read_rows(out) == rows
+
+
+def test_the_time_in_which_nobody_ran_is_no_decoding_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """After Ctrl-Z and an hour; after a pager that let the parent wait."""
+    now = [100.0]
+    monkeypatch.setattr(parent.time, "monotonic", lambda: now[0])
+    session = parent.ChildSession()
+    parent._handle(DecodeStarted("a.png"), session, Recorder())
+    now[0] += 3600
+    session.advance()
+    assert session.overdue(5) == set()
+    for _ in range(30):
+        now[0] += 0.2
+        session.advance()
+    assert session.overdue(5) == {"a.png"}
+    assert session.overdue(0) == set(), "no limit"
+    parent._handle(DecodeFinished("a.png"), session, Recorder())
+    assert session.overdue(5) == set()
+
+
+def test_a_photograph_reports_when_it_is_decoded(src: Path, out: Path, ink: Path) -> None:
+    (path,) = save_grey_tree(src, 1)
+    told: list[str] = []
+
+    class Clock(Recorder):
+        def decode_started(self, name: str) -> None:
+            told.append(f"{name} started")
+
+        def decode_finished(self, name: str) -> None:
+            told.append(f"{name} finished")
+
+    path.write_bytes(path.read_bytes()[:100])  # also where it fails
+    runner.drive(options_of(src, out, ink), Clock())
+    assert told == [f"box0/00.tif {word}" for word in ("started", "finished") * 2]
+
+
+@pytest.mark.parametrize(
+    ("fault", "words"),
+    [
+        (RuntimeError("can't start new thread"), "no more threads.*--workers"),
+        (BlockingIOError(errno.EAGAIN, "Resource temporarily unavailable"), "no more threads"),
+        (MemoryError(), "memory is short"),
+        (OSError(errno.ENOMEM, "Cannot allocate memory"), "memory is short"),
+        (ImportError("libx.so: failed to map segment from shared object"), "memory is short"),
+        (RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried"), "memory is short"),
+    ],
+)
+def test_a_machine_that_has_no_more_to_give_is_no_fault_of_the_program(fault: Exception, words: str) -> None:
+    error = shortage_error(fault)
+    assert error is not None
+    assert re.search(words, str(error))
+    try:
+        try:
+            raise fault
+        except Exception:
+            raise AttributeError("while clearing up")  # noqa: B904
+    except AttributeError as after:
+        assert str(shortage_error(after)) == str(error)
+    assert shortage_error(KeyError("a fault")) is None
+    assert shortage_error(FileNotFoundError(errno.ENOENT, "No such file or directory")) is None
+
+
+def test_a_child_without_memory_or_threads_says_so(options: RunOptions, src: Path) -> None:
+    """Really: `ulimit -v` before the child loads its libraries."""
+    save_grey_tree(src, 1)
+    limited = ("sh", "-c", 'ulimit -v 700000; exec "$0" -m archivecolor.execution.supervise.child "$1"', sys.executable)
+    with pytest.raises(ArchivecolorError, match="memory") as caught:
+        drive(options, Recorder(), limited)
+    assert "fault of this program" not in str(caught.value) or "ulimit -v" in str(caught.value)
 
 
 def test_a_stop_reaches_the_child_and_what_is_in_hand_is_finished(

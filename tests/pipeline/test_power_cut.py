@@ -45,7 +45,9 @@ def test_a_power_cut_costs_nothing_that_is_finished(
     shard = {"shard": Shard(1, 1)} if case == "shard" else {}
     misbehaving(journal_of, src, out, ink, tmp_path / "journal", {**options, **shard})
     found = states(disk, tmp_path / "journal")
-    assert {name: disk.data[file] for name, file in disk.names.items() if file >= 0} == contents(out), "all was recorded"
+    assert {name: disk.data[file] for name, file in disk.names.items() if file >= 0} == contents(out), (
+        "all was recorded"
+    )
     assert len(found) > 30
     for moment, state in found[:: -(-len(found) // MOST)]:
         shutil.rmtree(out)
@@ -65,9 +67,7 @@ def finished(src: Path, out: Path, ink: Path) -> bytes:
     return (out / MANIFEST).read_bytes()
 
 
-def test_a_manifest_that_is_cut_after_any_byte_loses_nothing(
-    finished: bytes, src: Path, out: Path, ink: Path
-) -> None:
+def test_a_manifest_that_is_cut_after_any_byte_loses_nothing(finished: bytes, src: Path, out: Path, ink: Path) -> None:
     """Each input is finished, or may be done again over its own output."""
     rows = read_rows(out)
     expected = contents(out, own_words)

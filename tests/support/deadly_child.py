@@ -1,8 +1,9 @@
 """A child of `archivecolor.execution.supervise` that is killed over certain pictures: what one does is in its name.
 
 `segfault` crashes as a decoder would, `kill` is what the system does when memory runs out, `once` kills unless it was
-tried before, `hangs` takes its time. Called as `deadly_child.py real FD` it colours, with the ink and a decoder made
-deadly; as `deadly_child.py light FD` it only keeps the manifest, and so starts in a moment.
+tried before, `hangs` takes its time, `stuck` takes that of all threads. Called as `deadly_child.py real FD` it colours,
+with the ink and a decoder made deadly; as `deadly_child.py light FD` it only keeps the manifest, and so starts in a
+moment.
 """
 
 from __future__ import annotations
@@ -28,6 +29,8 @@ DELAY_S = float(os.environ.get("DEADLY_DELAY_S", "0"))
 def perhaps_die(path: Path) -> None:
     if "hangs" in path.name:
         time.sleep(60)
+    if "stuck" in path.name:
+        ctypes.PyDLL(None).sleep(60)  # as a decoder that keeps all other threads waiting
     if "bug" in path.name:
         raise KeyError("a fault of the program's own")
     if "segfault" in path.name:
@@ -62,7 +65,9 @@ def light_drive(options: RunOptions, observer: RunObserver, crashes: CrashReport
             for job in group:
                 observer.picture_started(job.name)
             for job in group:
+                observer.decode_started(job.name)
                 perhaps_die(job.source)
+                observer.decode_finished(job.name)
                 time.sleep(DELAY_S)
                 settle(job, DONE)
         return totals(manifest.rows[job.name] for job in todo if job.name in manifest.rows)

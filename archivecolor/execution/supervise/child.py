@@ -14,9 +14,11 @@ from typing import Any
 
 import joblib
 
-from archivecolor.errors import ArchivecolorError
+from archivecolor.errors import ArchivecolorError, shortage_error
 from archivecolor.execution import log
 from archivecolor.execution.supervise.messages import (
+    DecodeFinished,
+    DecodeStarted,
     FileIgnored,
     FilmProgressed,
     Logged,
@@ -42,18 +44,21 @@ def main(number: int) -> None:
     threading.Thread(target=_die_with, args=(parent,), daemon=True).start()
     _limit_cores(request.options.local_processes)
     malloc.keep_freed_memory()
-    from archivecolor.pipeline.runner import drive  # the heavy import: until here a signal simply ends the process
-
     observer = ParentObserver(parent)
     log.forward(lambda record: observer.send(Logged(record)), request.log_level)
-    signal.signal(signal.SIGTERM, lambda *_: observer.stopped.set())
     try:
+        from archivecolor.pipeline.runner import drive  # the heavy import: until here a signal simply ends the process
+
+        signal.signal(signal.SIGTERM, lambda *_: observer.stopped.set())
         totals = drive(request.options, observer, request.crashes)
     except ArchivecolorError as error:
         observer.send(RunFailed(error))
         return
-    except Exception:  # a fault of this program: the parent logs the traceback
-        _log.exception("the working process failed")
+    except Exception as error:
+        if shortage := shortage_error(error):
+            observer.send(RunFailed(shortage))
+            return
+        _log.exception("the working process failed")  # a fault of this program: the parent logs the traceback
         raise SystemExit(1) from None
     observer.send(RunEnded(totals, observer.stopped.is_set()))
 
@@ -73,6 +78,12 @@ class ParentObserver(RunObserver):
 
     def picture_started(self, name: str) -> None:
         self.send(PictureStarted(name))
+
+    def decode_started(self, name: str) -> None:
+        self.send(DecodeStarted(name))
+
+    def decode_finished(self, name: str) -> None:
+        self.send(DecodeFinished(name))
 
     def picture_finished(self, name: str, row: Record | None, total: int) -> None:
         self.send(PictureFinished(name, row, total))

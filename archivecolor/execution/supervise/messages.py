@@ -29,6 +29,20 @@ class PictureStarted:
 
 
 @dataclass(frozen=True)
+class DecodeStarted:
+    """From the child: see `RunObserver.decode_started`."""
+
+    name: str
+
+
+@dataclass(frozen=True)
+class DecodeFinished:
+    """From the child: see `RunObserver.decode_finished`."""
+
+    name: str
+
+
+@dataclass(frozen=True)
 class PictureFinished:
     """From the child: see `RunObserver.picture_finished`; the row is in the manifest already."""
 

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import tempfile
 import threading
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
@@ -19,6 +20,8 @@ from typing import IO, Any
 from archivecolor.errors import ArchivecolorError, StoppedError
 from archivecolor.execution import log
 from archivecolor.execution.supervise.messages import (
+    DecodeFinished,
+    DecodeStarted,
     FileIgnored,
     FilmProgressed,
     Logged,
@@ -35,6 +38,8 @@ from archivecolor.provenance import CrashReport, Totals
 CHILD = (sys.executable, "-m", "archivecolor.execution.supervise.child")
 _POLL_S = 0.2
 """How often the parent checks whether it should stop; a Ctrl-C reaches the child after this time at most."""
+_LONGEST_STEP_S = 1.0
+"""A longer time between two messages means that this process did not run."""
 
 
 @dataclass
@@ -47,6 +52,23 @@ class ChildSession:
     error: ArchivecolorError | None = None
     end: RunEnded | None = None
     exit_code: int = 0
+    decoding: dict[str, float] = field(default_factory=dict)
+    """The photographs that are being decoded, and since when by `clock`."""
+    timed_out: set[str] = field(default_factory=set)
+    """Photographs whose decoding took too long, so that the child was killed."""
+    clock: float = 0.0
+    """Seconds in which both processes ran. The time in which this one was stopped, as by Ctrl-Z, does not count."""
+    _looked_at: float = field(default_factory=lambda: time.monotonic())
+
+    def advance(self) -> None:
+        """Brings the clock up to now."""
+        now = time.monotonic()
+        self.clock += min(now - self._looked_at, _LONGEST_STEP_S)
+        self._looked_at = now
+
+    def overdue(self, limit_s: float) -> set[str]:
+        """The photographs whose decoding has taken longer than a limit; 0: there is none."""
+        return {name for name, since in self.decoding.items() if limit_s and self.clock - since > limit_s}
 
 
 def drive(options: RunOptions, observer: RunObserver, child: Sequence[str] = CHILD) -> Totals:
@@ -75,7 +97,7 @@ def drive(options: RunOptions, observer: RunObserver, child: Sequence[str] = CHI
                 return session.end.totals
             if observer.stop_requested() and session.exit_code in (-signal.SIGTERM, -signal.SIGINT):
                 return Totals()
-            crashes = _updated(crashes, session)
+            crashes = _updated(crashes, session, options.decode_timeout)
             observer = WithoutIgnoredFiles(observer)
 
 
@@ -98,6 +120,10 @@ def _run_child(
                 process.terminate()
                 terminated = True
             _handle(message, session, observer)
+            session.advance()
+            if not session.timed_out and (overdue := session.overdue(request.options.decode_timeout)):
+                session.timed_out = overdue
+                process.kill()
     except Exception:  # the observer's, for example because nobody reads standard output any more
         process.terminate()
         for _ in _messages(connection):
@@ -123,6 +149,10 @@ def _handle(message: object, session: ChildSession, observer: RunObserver) -> No
         case PictureStarted(name):
             session.unfinished.add(name)
             observer.picture_started(name)
+        case DecodeStarted(name):
+            session.decoding[name] = session.clock
+        case DecodeFinished(name):
+            session.decoding.pop(name, None)
         case PictureFinished(name, row, total):
             session.unfinished.discard(name)
             session.settled.add(name)
@@ -139,20 +169,29 @@ def _handle(message: object, session: ChildSession, observer: RunObserver) -> No
             session.end = message
 
 
-def _updated(crashes: CrashReport, session: ChildSession) -> CrashReport:
+def _updated(crashes: CrashReport, session: ChildSession, decode_timeout: float) -> CrashReport:
     """What the next child must know, after a child was killed.
 
     Raises:
         ArchivecolorError: no picture is to blame.
     """
+    settled = crashes.settled | session.settled
+    if late := session.timed_out - settled:
+        reason = (
+            f"its decoding took longer than --decode-timeout {decode_timeout:g} seconds; convert it with another "
+            "program, or allow more"
+        )
+        suspects = set(crashes.suspect) - settled - late
+        return CrashReport(settled, {**crashes.fatal, **dict.fromkeys(late, reason)}, tuple(sorted(suspects)))
     cause = _exit_cause(session.exit_code)
     if session.exit_code >= 0:
         raise ArchivecolorError(
-            f"the working process {cause}, which is a fault of this program; {log.traceback_hint()}"
+            f"the working process {cause}, which is a fault of this program; {log.traceback_hint()}{_limit_hint()}"
         )
     if not session.unfinished:
-        raise ArchivecolorError(f"the working process {cause} while it was working on no picture; run again")
-    settled = crashes.settled | session.settled
+        raise ArchivecolorError(
+            f"the working process {cause} while it was working on no picture; run again{_limit_hint()}"
+        )
     killers = session.unfinished & set(crashes.suspect)
     reason = f"the working process {cause} over it, alone as well; convert it with another program, or report it"
     suspects = set(crashes.suspect) | session.unfinished
@@ -161,6 +200,17 @@ def _updated(crashes: CrashReport, session: ChildSession) -> CrashReport:
         {**crashes.fatal, **dict.fromkeys(killers, reason)},
         tuple(sorted(suspects - settled - killers)),
     )
+
+
+def _limit_hint() -> str:
+    """A limit on the memory of this user's processes, in words, or "": a library that runs into it may die silently."""
+    import resource
+
+    limits = [resource.getrlimit(kind)[0] for kind in (resource.RLIMIT_AS, resource.RLIMIT_DATA)]
+    finite = [limit for limit in limits if limit != resource.RLIM_INFINITY]
+    if not finite:
+        return ""
+    return f"; memory may be short: a process is limited to {min(finite) >> 20} MB (ulimit -v, ulimit -d)"
 
 
 def _exit_cause(exit_code: int) -> str:
