@@ -143,6 +143,14 @@ def write_error(path: Path, error: OSError) -> ArchivecolorError:
     return PictureError(f"its output {path} cannot be written ({cause}); {remedy}")
 
 
+def printable(text: str) -> str:
+    """A text for a terminal or a log: control characters, line breaks and bytes that are not UTF-8, all of which a file
+    name may have, are shown as escapes (`\\x1b`, `\\n`)."""
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
 def is_system_error(error: Exception) -> bool:
     """Whether an error came from the system and not from the content of a file. FFmpeg's errors have numbers too."""
     return getattr(error, "errno", None) in _READ_CAUSES

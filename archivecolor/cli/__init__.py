@@ -15,9 +15,11 @@ import typer
 from typer.core import TyperGroup
 
 from archivecolor import __version__
+from archivecolor.cli.console import open_standard_streams
 from archivecolor.cli.help import GroupedCommand
 from archivecolor.errors import ArchivecolorError, MissingDependencyError, shortage_error
 from archivecolor.execution import log
+from archivecolor.files import printable
 
 VERBS = {
     "run": "Colour photographs and films.",
@@ -108,10 +110,11 @@ _OPTIONAL = {"skimage": "evaluate", "matplotlib": "train"}
 
 def main() -> None:
     """The entry point. An error ends in one line and its exit code; the log has the traceback of an unexpected one."""
+    open_standard_streams()
     try:
         app()
     except ArchivecolorError as error:
-        sys.stderr.write(f"archivecolor: {error}\n")
+        sys.stderr.write(f"archivecolor: {printable(str(error))}\n")
         raise SystemExit(error.exit_code) from None
     except ModuleNotFoundError as error:
         extra = _OPTIONAL.get((error.name or "").partition(".")[0])
@@ -129,5 +132,5 @@ def _end_unexpectedly(error: Exception) -> NoReturn:
         raise SystemExit(shortage.exit_code) from None
     logging.getLogger(__name__).critical("unexpected error", exc_info=error)
     reason = f"unexpected {type(error).__name__}: {error}; please report this ({log.traceback_hint()})"
-    sys.stderr.write(f"archivecolor: {reason}\n")
+    sys.stderr.write(f"archivecolor: {printable(reason)}\n")
     raise SystemExit(1) from None

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from archivecolor.cli.console import progress_bar
+from archivecolor.cli.console import echo, progress_bar
 
 
 def bag(
@@ -27,4 +27,4 @@ def bag(
         task = bar.add_task("copying", total=None, note="")
         watch = lambda done, total: bar.update(task, completed=done, total=total)  # noqa: E731
         events = make.bag(folder, out, organization, watch)
-    typer.echo(f"{out}: a bag with {events} PREMIS events; bagit.py --validate {out} checks it anywhere")
+    echo(f"{out}: a bag with {events} PREMIS events; bagit.py --validate {out} checks it anywhere")

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import typer
-
+from archivecolor.cli.console import echo
 from archivecolor.cli.from_options import takes_options
 from archivecolor.options import CandidateOptions
 
@@ -17,4 +16,4 @@ def candidates(options: CandidateOptions) -> None:
     from archivecolor.review import candidates as sheets
 
     for line in sheets.sheet(options):
-        typer.echo(line)
+        echo(line)

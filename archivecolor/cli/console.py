@@ -2,23 +2,49 @@
 
 from __future__ import annotations
 
+import os
 import signal
+import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING
+
+import typer
+
+from archivecolor.files import printable
 
 if TYPE_CHECKING:
     from rich.progress import Progress
 
 
+def open_standard_streams() -> None:
+    """Opens /dev/null in the place of a standard stream that is closed (`>&-`): otherwise the next file that is opened
+    has its number, and what a library prints ends up in that file."""
+    for number in (0, 1, 2):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.set_inheritable(os.open(os.devnull, os.O_RDWR), True)  # it gets the lowest free number
+    if sys.stdout is None:
+        sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: PTH123, SIM115
+    if sys.stderr is None:
+        sys.stderr = open(os.devnull, "w", encoding="utf-8")  # noqa: PTH123, SIM115
+
+
+def echo(text: object, err: bool = False) -> None:
+    """Prints one line; a file name in it cannot act on the terminal."""
+    typer.echo(printable(str(text)), err=err)
+
+
 def print_table(rows: list[list[str]]) -> None:
     from rich.console import Console
+    from rich.markup import escape
     from rich.table import Table
 
     table = Table()
     for i, name in enumerate(rows[0]):
         table.add_column(name, justify="right" if i else "left", overflow="fold")
     for row in rows[1:]:
-        table.add_row(*row)
+        table.add_row(*map(escape, map(printable, row)))
     Console().print(table)
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from archivecolor.cli.console import print_table, progress_bar
+from archivecolor.cli.console import echo, print_table, progress_bar
 from archivecolor.cli.from_options import takes_options
 from archivecolor.errors import UsageError
 from archivecolor.options import ColorizerOptions, EvaluationOptions, EvaluationRequest
@@ -75,12 +75,12 @@ def _evaluate_photographs(request: EvaluationRequest, options: EvaluationOptions
     else:
         print_table(scoring.as_rows(result, options.compare))
         left_out = ", ".join(f"{count} {reason}" for reason, count in result.left_out.items()) or "none"
-        typer.echo(f"{result.pictures} pictures at {result.size} px, {result.precision}; left out: {left_out}")
-        typer.echo(result.protocol)
+        echo(f"{result.pictures} pictures at {result.size} px, {result.precision}; left out: {left_out}")
+        echo(result.protocol)
         for line in scoring.remarks(result):
-            typer.echo(line)
+            echo(line)
         if options.sheet:
-            typer.echo(f"{options.sheet}: rows of grey, {', '.join(options.models)}, truth")
+            echo(f"{options.sheet}: rows of grey, {', '.join(options.models)}, truth")
     if request.csv:
         scoring.write_csv(result, request.csv)
     if request.write_card:
@@ -104,7 +104,7 @@ def _rank_confidence(request: EvaluationRequest, options: EvaluationOptions, dev
         print_table(confidence.as_rows(ranked))
         medians = ", ".join(f"{one.median:g}" for one in ranked)
         pictures = f"{ranked[0].pictures} pictures at {options.size} px, {options.precision}"
-        typer.echo(f"{pictures}; median doubt {medians}")
+        echo(f"{pictures}; median doubt {medians}")
     if request.write_card:
         confidence.write_cards(ranked, options)
 
@@ -130,7 +130,7 @@ def _evaluate_film(request: EvaluationRequest, film: Path) -> None:
         if request.as_json:
             typer.echo(json.dumps({"model": model, **result}))
         else:
-            typer.echo(model)
+            echo(model)
             print_table(film_measures.as_rows(result))
 
 

@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from archivecolor.cli.console import echo
+
 
 def export(
     out: Annotated[Path, typer.Argument(metavar="OUT", help="The --out folder of a run.")],
@@ -21,7 +23,7 @@ def export(
 
     copied, there, left = review_export.export(out, accepted, to)
     for name, reason in left:
-        typer.echo(f"left out {name}: {reason}", err=True)
-    typer.echo(f"{copied} copied, {there} there already, {len(left)} left out; {to}")
+        echo(f"left out {name}: {reason}", err=True)
+    echo(f"{copied} copied, {there} there already, {len(left)} left out; {to}")
     if left:
         raise SystemExit(3)

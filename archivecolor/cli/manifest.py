@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from archivecolor.cli.console import echo
+
 app = typer.Typer(
     add_completion=False, no_args_is_help=True, rich_markup_mode=None, help="The manifest of an output folder."
 )
@@ -30,4 +32,4 @@ def merge(
     from archivecolor import provenance
 
     shards, rows = provenance.merge(out)
-    typer.echo(f"{out / provenance.MANIFEST}: {rows} rows, {shards} shards merged")
+    echo(f"{out / provenance.MANIFEST}: {rows} rows, {shards} shards merged")

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import typer
-
-from archivecolor.cli.console import progress_bar
+from archivecolor.cli.console import echo, progress_bar
 from archivecolor.cli.from_options import takes_options
 from archivecolor.options import PreviewOptions
 
@@ -21,4 +19,4 @@ def train_preview(options: PreviewOptions) -> None:
     with progress_bar() as bar:
         task = bar.add_task("reading", total=None, note="")
         count = preview.preview(options, read_rgb, lambda n: bar.update(task, completed=n))
-    typer.echo(f"{options.out}: {count} photographs in true colours, in grey, and aged {options.times} times")
+    echo(f"{options.out}: {count} photographs in true colours, in grey, and aged {options.times} times")

@@ -23,6 +23,7 @@ from rich.table import Table
 from archivecolor import provenance
 from archivecolor.errors import INTERRUPTED, PictureError
 from archivecolor.execution import log
+from archivecolor.files import printable
 from archivecolor.options import RunOptions
 from archivecolor.pipeline import rates
 from archivecolor.pipeline.inputs import SYSTEM_FOLDERS
@@ -182,7 +183,7 @@ class TerminalObserver(RunObserver):
 
     def film_progress(self, name: str, progress: FilmProgress) -> None:
         if name not in self.films:
-            self.films[name] = self.bar.add_task(escape(name), speed="")
+            self.films[name] = self.bar.add_task(escape(printable(name)), speed="")
         minutes, seconds = divmod(progress.seconds, 60)
         self.bar.update(
             self.films[name],
@@ -196,7 +197,7 @@ class TerminalObserver(RunObserver):
 
     def say(self, text: str) -> None:
         """One line as it is, however long: whoever greps a log wants whole lines."""
-        self.console.print(text, markup=False, highlight=False, soft_wrap=True)
+        self.console.print(printable(text), markup=False, highlight=False, soft_wrap=True)
 
     def shares(self) -> str:
         """How the working time of all threads divides among the stages; waiting for others is none."""
@@ -242,7 +243,7 @@ class TerminalObserver(RunObserver):
         for heading in ("", "pictures", "reason"):
             table.add_column(heading, justify="right" if heading == "pictures" else "left", overflow="fold")
         for (status, reason), count in sorted(totals.items()):
-            table.add_row(status, str(count), escape(reason))
+            table.add_row(status, str(count), escape(printable(reason)))
         self.console.print(table)
         shares = self.shares()
         if shares:

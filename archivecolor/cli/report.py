@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import typer
-
-from archivecolor.cli.console import progress_bar
+from archivecolor.cli.console import echo, progress_bar
 from archivecolor.cli.from_options import takes_options
 from archivecolor.options import ReportOptions
 
@@ -17,9 +15,13 @@ def report(options: ReportOptions) -> None:
 
     Example: archivecolor report ./color --to ./color-report
     """
+    from archivecolor.provenance import locks
     from archivecolor.review import report as pages
 
+    running = locks.is_running(options.out)
     with progress_bar() as bar:
         task = bar.add_task("reducing", total=None, note="")
         index = pages.report(options, lambda done, total: bar.update(task, completed=done, total=total))
-    typer.echo(index)
+    echo(index)
+    if running:
+        echo(pages.RUNNING, err=True)

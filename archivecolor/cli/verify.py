@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from archivecolor.cli.console import print_table, progress_bar
+from archivecolor.cli.console import echo, print_table, progress_bar
 from archivecolor.errors import PictureError
 
 
@@ -35,7 +35,7 @@ def verify(
             print_table([["what", "name", "detail"], *([f.what, f.name, f.detail] for f in report.findings)])
         exact = [measured.max_delta_l for measured in report.measured if not measured.lossy]
         mean = [measured.mean_delta_l for measured in report.measured if measured.lossy]
-        typer.echo(
+        echo(
             f"{report.pictures} pictures and {report.sources} sources hashed, {len(report.measured)} measured"
             + (f"; largest |ΔL*| {max(exact):.3f} where nothing is lossy" if exact else "")
             + (f"; mean |ΔL*| at most {max(mean):.2f} where compression is" if mean else "")

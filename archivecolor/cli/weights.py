@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from archivecolor.cli.console import print_table
+from archivecolor.cli.console import echo, print_table
 
 app = typer.Typer(
     add_completion=False,
@@ -61,7 +61,7 @@ def weights_check(
 
     for folder in [weights.find(model) for model in models] if models else weights.available():
         _, card = weights.load(folder)
-        typer.echo(f"{card.name}: sound ({card.network}, sha256 {card.sha256[:16]}…)")
+        echo(f"{card.name}: sound ({card.network}, sha256 {card.sha256[:16]}…)")
 
 
 @app.command("mix")
@@ -78,7 +78,7 @@ def weights_mix(
     from archivecolor import weights
 
     card = weights.mix(weights.find(first), weights.find(second), share, out)
-    typer.echo(f"{out}: {card.network}, sha256 {card.sha256[:16]}…; use it with --model {out}")
+    echo(f"{out}: {card.network}, sha256 {card.sha256[:16]}…; use it with --model {out}")
 
 
 @app.command("import")
@@ -93,4 +93,4 @@ def weights_import(
     from archivecolor import weights
 
     card = weights.import_checkpoint(file, out)
-    typer.echo(f"{out}: {card.network}, sha256 {card.sha256[:16]}…; use it with --model {out}")
+    echo(f"{out}: {card.network}, sha256 {card.sha256[:16]}…; use it with --model {out}")

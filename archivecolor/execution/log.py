@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from archivecolor.errors import OutputError
+from archivecolor.files import printable
 
 ROOT = logging.getLogger("archivecolor")
 _FORMAT = "%(asctime)s %(levelname)s %(process)d %(name)s: %(message)s"
@@ -43,7 +44,7 @@ def start(print_line: Callable[[str], None], verbosity: int = 0, file: Path | No
             handlers.append(logging.FileHandler(file, encoding="utf-8", errors="surrogateescape"))
         except OSError as error:
             raise OutputError(f"--log-file {file}: cannot be written ({error.strerror})") from error
-        handlers[-1].setFormatter(logging.Formatter(_FORMAT))
+        handlers[-1].setFormatter(_PlainFormatter(_FORMAT))
         level = min(level, logging.INFO)
     for handler in _Destinations.handlers:
         ROOT.removeHandler(handler)
@@ -103,6 +104,13 @@ def collected(level: int) -> Iterator[list[logging.LogRecord]]:
         ROOT.removeHandler(handler)
 
 
+class _PlainFormatter(logging.Formatter):
+    """One line for each message, whatever file names it holds; a traceback follows on lines of its own."""
+
+    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802  (the name of the library)
+        return printable(super().formatMessage(record))
+
+
 class _LineHandler(logging.Handler):
     """Shows each record as one line on the terminal. Tracebacks are shown only at level DEBUG, and so are the records
     that have one: the row of the picture, or the last line of the program, tells the user of the same error."""
@@ -110,11 +118,13 @@ class _LineHandler(logging.Handler):
     def __init__(self, print_line: Callable[[str], None], level: int) -> None:
         super().__init__(level)
         self.print_line = print_line
+        self.setFormatter(_PlainFormatter())
 
     def emit(self, record: logging.LogRecord) -> None:
         if (record.exc_info or record.exc_text) and self.level > logging.DEBUG:
             return
-        self.print_line(self.format(record))
+        for line in self.format(record).split("\n"):
+            self.print_line(line)
 
 
 class _ForwardingHandler(logging.Handler):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import tempfile
 import threading
 from collections.abc import Iterator, Sequence
@@ -12,6 +11,7 @@ from dataclasses import dataclass, field, replace
 
 from archivecolor.execution.supervise import parent
 from archivecolor.options import RunOptions, Shard
+from archivecolor.pipeline.inputs import read_stdin
 from archivecolor.pipeline.observer import FilmProgress, ForwardingObserver, RunObserver, WithoutIgnoredFiles
 from archivecolor.provenance import Record, Totals, merge
 from archivecolor.provenance.shards import unmerged
@@ -102,6 +102,6 @@ def _inputs_for_all(options: RunOptions) -> Iterator[tuple[str, ...]]:
         yield options.inputs
         return
     with tempfile.NamedTemporaryFile(prefix="archivecolor-list-") as listed:
-        listed.write(sys.stdin.buffer.read())
+        listed.write(read_stdin())
         listed.flush()
         yield tuple(f"@{listed.name}" if text == "-" else text for text in options.inputs)

@@ -6,7 +6,6 @@ import logging
 from base64 import b64encode
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
 
 from archivecolor import files, provenance
 from archivecolor.errors import MissingDependencyError, PictureError, UnreadableError
@@ -112,7 +111,7 @@ class Attempt:
             "device": str(colorizer.device),
             "precision": colorizer.precision,
             "begun": self.timer.started_at.isoformat(timespec="seconds"),
-            "finished": datetime.now(UTC).isoformat(timespec="seconds"),
+            "finished": self.timer.now().isoformat(timespec="seconds"),
         }
         if damaged_xmp:
             facts["source_xmp_base64"] = [b64encode(packet).decode() for packet in damaged_xmp]

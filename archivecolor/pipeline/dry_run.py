@@ -98,7 +98,7 @@ def print_dry_run(options: RunOptions, as_json: bool, verbosity: int = 0) -> int
             sys.stdout.write(json.dumps(line) + "\n")
             continue
         if verbosity:
-            sys.stdout.write(f"{action}: {job.source} -> {target}\n")
+            sys.stdout.write(files.printable(f"{action}: {job.source} -> {target}") + "\n")
         estimate.add(job, action, options)
     if not as_json:
         sys.stdout.write("\n".join(estimate.lines(options)) + "\n")

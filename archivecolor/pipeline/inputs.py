@@ -207,7 +207,7 @@ def _input_lines(inputs: Iterable[str]) -> Iterator[tuple[str, bool]]:
     """The inputs, with each list replaced by its entries, and whether each comes from a list."""
     for text in inputs:
         if text == "-":
-            content = sys.stdin.buffer.read()
+            content = read_stdin()
             if b"\0" in content:  # which no name contains
                 raise NoInputError("-: standard input is no list of names; for a picture, name a file or - as --out")
             yield from ((line, True) for line in _list_entries(content))
@@ -219,6 +219,20 @@ def _input_lines(inputs: Iterable[str]) -> Iterator[tuple[str, bool]]:
             yield from ((line, True) for line in _list_entries(content))
         else:
             yield text, False
+
+
+def read_stdin() -> bytes:
+    """All of standard input.
+
+    Raises:
+        NoInputError: it is closed, or cannot be read.
+    """
+    if sys.stdin is None or sys.stdin.closed:
+        raise NoInputError("-: standard input is closed; give a list on it, or name the inputs")
+    try:
+        return sys.stdin.buffer.read()
+    except OSError as error:
+        raise NoInputError(f"-: standard input cannot be read ({error.strerror})") from error
 
 
 def _list_entries(content: bytes) -> list[str]:

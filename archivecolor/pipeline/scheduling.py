@@ -8,7 +8,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Generic, TypeVar
 
 _T = TypeVar("_T")
@@ -20,6 +20,11 @@ class StageTimer:
     def __init__(self) -> None:
         self.seconds: dict[str, float] = {}
         self.started_at = datetime.now(UTC)
+        self._started = time.monotonic()
+
+    def now(self) -> datetime:
+        """The time of day, never before `started_at`: it does not follow a clock that is set meanwhile."""
+        return self.started_at + timedelta(seconds=time.monotonic() - self._started)
 
     def add(self, seconds: dict[str, float]) -> None:
         """Adds seconds by stage."""

@@ -14,13 +14,14 @@ from archivecolor import __version__, files
 from archivecolor.errors import NoInputError, OutputError
 from archivecolor.film.thumbnails import COUNT
 from archivecolor.options import FilmOptions, ReportOptions
-from archivecolor.provenance import MANIFEST, TERMS, Record, read_rows
+from archivecolor.provenance import MANIFEST, TERMS, Record, locks, read_rows
 from archivecolor.review import page_data, speed_curves, thumbnails
 from archivecolor.review.thumbnails import ThumbnailRequest
 
 MARK = "archivecolor-report.json"
 """Says that a folder is a report, which the next one may replace."""
 ASSETS = Path(__file__).with_name("assets")
+RUNNING = "a run is writing here now, so some of it is unfinished; make the report again after it"
 COPIED = ("report.css", "report.js", "img-comparison-slider")
 
 
@@ -147,6 +148,7 @@ def page(options: ReportOptions, rows: list[Record], desk: bool = False) -> str:
         version=__version__,
         source_types=sorted({TERMS + r.source_type for r in rows if r.source_type}),
         films=any(r.film for r in rows),
+        running=RUNNING if locks.is_running(options.out) else "",
         rated=any(r.confidence is not None for r in rows),
         readable=readable,
         figure=figure,

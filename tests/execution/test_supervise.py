@@ -280,7 +280,7 @@ def at_work(options: RunOptions, **popen: Any) -> Iterator[subprocess.Popen[byte
         parent.kill()
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
 @pytest.mark.parametrize("whom", ["parent", "group"])
 def test_a_first_signal_finishes_what_is_in_hand(
     options: RunOptions, src: Path, out: Path, number: signal.Signals, whom: str

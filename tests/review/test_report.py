@@ -16,8 +16,9 @@ from support.doubles import colour, contents, grey
 from support.needs import needs
 from support.observers import Recorder
 from support.review_data import Links, decide, options, rows_of
+from typer.testing import CliRunner
 
-from archivecolor import photo, provenance
+from archivecolor import cli, photo, provenance
 from archivecolor.errors import NoInputError, OutputError
 from archivecolor.film import dpx
 from archivecolor.film.thumbnails import COUNT
@@ -39,6 +40,20 @@ def test_a_report_lies_beside_the_outputs_and_leaves_them_alone(reviewed: Path, 
     index = report.report(ReportOptions(out=reviewed))
     assert index == reviewed.with_name("out-report") / "index.html"
     assert (contents(reviewed), contents(src)) == before
+
+
+def test_a_report_that_is_made_during_a_run_says_so(reviewed: Path) -> None:
+    result = CliRunner().invoke(cli.app, ["report", str(reviewed)])
+    assert result.exit_code == 0
+    assert report.RUNNING not in result.stderr
+    with provenance.Manifest(reviewed):
+        result = CliRunner().invoke(cli.app, ["report", str(reviewed)])
+    assert report.RUNNING in result.stderr
+    assert result.stdout.strip().endswith("index.html")
+    index = reviewed.with_name("out-report") / "index.html"
+    assert report.RUNNING in index.read_text(encoding="utf-8")
+    report.report(ReportOptions(out=reviewed))
+    assert report.RUNNING not in index.read_text(encoding="utf-8")
 
 
 def test_everything_the_page_names_is_in_the_folder(reviewed: Path) -> None:

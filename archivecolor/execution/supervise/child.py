@@ -37,7 +37,8 @@ _log = logging.getLogger("archivecolor.execution.supervise.child")
 
 def main(number: int) -> None:
     """Reads the request from the socket, colours, and reports on the socket."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent receives Ctrl-C as well, and passes it on as SIGTERM
+    for terminal in (signal.SIGINT, signal.SIGHUP):  # the parent receives them as well, and passes them on as SIGTERM
+        signal.signal(terminal, signal.SIG_IGN)
     os.set_inheritable(number, False)
     parent: Connection[Any, Any] = Connection(number)
     request: RunRequest = parent.recv()

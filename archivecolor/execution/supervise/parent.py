@@ -32,6 +32,7 @@ from archivecolor.execution.supervise.messages import (
     RunRequest,
 )
 from archivecolor.options import RunOptions
+from archivecolor.pipeline.inputs import read_stdin
 from archivecolor.pipeline.observer import RunObserver, WithoutIgnoredFiles
 from archivecolor.provenance import CrashReport, Totals
 
@@ -109,7 +110,7 @@ def _run_child(
     connection, child_end = Pipe()
     if not isinstance(stdin, int):
         stdin.seek(0)
-    with _ctrl_c_ignored():  # the child inherits this, so it ignores Ctrl-C from its first moment
+    with _terminal_signals_ignored():  # the child inherits this, so it ignores them from its first moment
         process = subprocess.Popen([*command, str(child_end.fileno())], stdin=stdin, pass_fds=[child_end.fileno()])
     child_end.close()
     try:
@@ -231,18 +232,20 @@ def _replayable_stdin(options: RunOptions) -> Iterator[IO[bytes] | int]:
         yield subprocess.DEVNULL
         return
     with tempfile.TemporaryFile() as copy:
-        copy.write(sys.stdin.buffer.read())
+        copy.write(read_stdin())
         copy.flush()
         yield copy
 
 
 @contextmanager
-def _ctrl_c_ignored() -> Iterator[None]:
+def _terminal_signals_ignored() -> Iterator[None]:
+    """Within the block Ctrl-C and the end of the terminal have no effect."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    before = {number: signal.signal(number, signal.SIG_IGN) for number in (signal.SIGINT, signal.SIGHUP)}
     try:
         yield
     finally:
-        signal.signal(signal.SIGINT, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
