@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import hashlib
+import itertools
 import os
 import re
 import stat
@@ -11,6 +12,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 from archivecolor import sequences
@@ -112,10 +114,26 @@ def make_folders(folder: Path) -> None:
     Raises:
         OSError: one cannot be made.
     """
-    new = [each for each in (folder, *folder.parents) if not each.exists()]
-    folder.mkdir(parents=True, exist_ok=True)
-    for each in new:
+    new = list(itertools.takewhile(lambda each: not each.exists(), (folder, *folder.parents)))
+    for each in reversed(new):  # one by one: `parents=True` recurses, and folders may be nested deeper than the stack
+        each.mkdir(exist_ok=True)
         fsync_folder(each.parent)
+    folder.mkdir(exist_ok=True)  # raises where a file has the name
+
+
+def walk(folder: Path) -> Iterator[Path]:
+    """Everything below a folder, in the order of the names, without recursion. Folders that cannot be read are left
+    out, and links are not followed."""
+    pending = [folder]
+    while pending:
+        try:
+            with os.scandir(pending.pop()) as listing:
+                entries = sorted(listing, key=lambda entry: entry.name)
+        except OSError:
+            continue
+        for entry in entries:
+            yield Path(entry.path)
+        pending += [Path(entry.path) for entry in reversed(entries) if entry.is_dir(follow_symlinks=False)]
 
 
 def write_error(path: Path, error: OSError) -> ArchivecolorError:
@@ -179,19 +197,42 @@ def sha256(path: Path) -> str:
         if not found:
             raise FileNotFoundError(errno.ENOENT, "there is no file of this number pattern", str(path))
         return hashlib.sha256(b"".join(_listed(each) for each in found)).hexdigest()
-    if is_special(path):
-        raise OSError(errno.EINVAL, "a device or pipe, not a file", str(path))
+    check_regular(path)
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
+def check_regular(path: Path) -> None:
+    """Must be called before a file is opened that somebody else has named or made: to open a pipe waits for ever, to
+    read a device or a file of the kernel may never end.
+
+    Raises:
+        OSError: it is a device, a pipe, a socket, or a file of /proc or /sys. A missing file and a folder pass: opening
+            them says what they are.
+    """
+    if is_special(path):
+        raise OSError(errno.EINVAL, "a device or pipe, not a file", str(path))
+
+
 def is_special(path: Path) -> bool:
-    """Whether a path is a device, a pipe or a socket. Such a thing must not be opened: that may wait for ever."""
+    """Whether a path is a device, a pipe, a socket, or a file of /proc or /sys."""
     try:
-        mode = path.stat().st_mode
+        status = path.stat()
     except OSError:
         return False
-    return not (stat.S_ISREG(mode) or stat.S_ISDIR(mode))
+    if stat.S_ISDIR(status.st_mode):
+        return False
+    return not stat.S_ISREG(status.st_mode) or is_kernel_device(status.st_dev)
+
+
+def is_kernel_device(device: int) -> bool:
+    """Whether `st_dev` is that of /proc or /sys, whose files are views into the running system."""
+    return device in _kernel_devices()
+
+
+@cache
+def _kernel_devices() -> frozenset[int]:
+    return frozenset(os.stat(place).st_dev for place in ("/proc", "/sys") if os.path.ismount(place))  # noqa: PTH116
 
 
 def _listed(path: Path) -> bytes:

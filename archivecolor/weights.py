@@ -92,6 +92,7 @@ def read_card(folder: Path) -> Card:
     """
     path = folder / CARD
     try:
+        files.check_regular(path)
         values = json.loads(path.read_text(encoding="utf-8"))
         card = Card(**{key: value for key, value in values.items() if key in _CARD_TYPES})
         for key, expected in _CARD_TYPES.items():

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from archivecolor import sequences
+from archivecolor import files, sequences
 from archivecolor.photo.kinds import HEAD_BYTES, is_transport_stream, kind_of
 
 SUFFIXES = frozenset(
@@ -36,6 +36,7 @@ def is_film(path: Path) -> bool:
     if is_numbered(path):
         return True
     try:
+        files.check_regular(path)
         with path.open("rb") as file:
             return is_film_content(path, file.read(HEAD_BYTES))
     except OSError:

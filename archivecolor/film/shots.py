@@ -10,6 +10,7 @@ from typing import Any
 
 import cv2
 
+from archivecolor import files
 from archivecolor.errors import MissingDependencyError, UsageError
 from archivecolor.imaging.arrays import ByteArray
 
@@ -57,6 +58,7 @@ def read_cuts(path: Path) -> list[int]:
         UsageError: the file cannot be read or holds something else.
     """
     try:
+        files.check_regular(path)
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise UsageError(f"--cuts {path}: cannot be read ({error})") from error

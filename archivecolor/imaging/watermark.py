@@ -9,6 +9,7 @@ import cv2
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
+from archivecolor import files
 from archivecolor.errors import UsageError
 from archivecolor.imaging.arrays import AnyFloatArray, BoolArray, FloatArray, Samples
 from archivecolor.imaging.orientation import to_upright
@@ -42,6 +43,8 @@ def title_card_text(card: str) -> str:
 def check_font(text: str, font: Path | None, flag: str = "--mark") -> None:
     """Raises UsageError when the font cannot be read or lacks a letter of the text."""
     try:
+        if font:
+            files.check_regular(font)
         typeface = _font(font, 24)
     except OSError as error:
         raise UsageError(f"--mark-font {font}: cannot be read as a font ({error})") from error

@@ -8,6 +8,7 @@ from typing import BinaryIO
 
 from PIL import Image
 
+from archivecolor import files
 from archivecolor.errors import UnsupportedError
 from archivecolor.options import Strips
 from archivecolor.photo.kinds import HEAD_BYTES, kind_of
@@ -36,6 +37,7 @@ def is_picture(path: Path) -> bool:
     if path.suffix.lower() in SUFFIXES:
         return True
     try:
+        files.check_regular(path)
         with path.open("rb") as file:
             return is_picture_content(file.read(HEAD_BYTES))
     except OSError:

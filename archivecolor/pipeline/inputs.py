@@ -14,7 +14,7 @@ from pathlib import Path, PurePath
 
 from archivecolor import sequences
 from archivecolor.errors import NoInputError, OutputError, StoppedError
-from archivecolor.files import is_special
+from archivecolor.files import check_regular, is_kernel_device, is_special
 
 
 class SourceKind(StrEnum):
@@ -213,9 +213,11 @@ def _input_lines(inputs: Iterable[str]) -> Iterator[tuple[str, bool]]:
             yield from ((line, True) for line in _list_entries(content))
         elif text.startswith("@") and not os.path.lexists(text):
             try:
+                check_regular(Path(text[1:]))
                 content = Path(text[1:]).read_bytes()
             except OSError as error:
-                raise NoInputError(f"{text[1:]}: the list cannot be read ({error.strerror})") from error
+                hint = "; give it on standard input: ... run -" if is_special(Path(text[1:])) else ""
+                raise NoInputError(f"{text[1:]}: the list cannot be read ({error.strerror}){hint}") from error
             yield from ((line, True) for line in _list_entries(content))
         else:
             yield text, False
@@ -297,6 +299,9 @@ def _walk(root: Path, search: Search) -> Iterator[Path]:
         identity = (status.st_dev, status.st_ino)
         if identity in parents:
             continue
+        if is_kernel_device(status.st_dev):
+            search.ignored(folder)
+            continue
         for entry in entries:
             path = Path(entry.path)
             if entry.name.startswith("."):
@@ -321,7 +326,7 @@ def _is_folder(entry: os.DirEntry[str]) -> bool:
 def _is_special(entry: os.DirEntry[str]) -> bool:
     """Whether a directory entry is a device, a pipe or a socket. Costs nothing for a regular file."""
     try:
-        return not entry.is_file() and is_special(Path(entry.path))
+        return (entry.is_symlink() or not entry.is_file()) and is_special(Path(entry.path))
     except OSError:  # a link to itself
         return False
 

@@ -90,9 +90,10 @@ def _checked(folder: Path, out: Path) -> list[str]:
         raise OutputError(f"--out {out}: is inside the folder that goes into the bag; choose another")
     if (folder / LOCK).exists():
         raise OutputError(f"{folder}: a run is writing here, or was killed; let it finish, or run it again, first")
-    if unfinished := next(folder.rglob(f"*{FOLDER_SUFFIX}"), None):
+    paths = sorted(files.walk(folder))
+    if unfinished := next((path for path in paths if path.name.endswith(FOLDER_SUFFIX)), None):
         raise OutputError(f"{unfinished}: pieces of a film that is not finished; run again first")
-    names = [path.relative_to(folder).as_posix() for path in sorted(folder.rglob("*")) if path.is_file()]
+    names = [path.relative_to(folder).as_posix() for path in paths if path.is_file()]
     for name in names:
         try:
             name.encode("utf-8")

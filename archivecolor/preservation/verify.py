@@ -148,9 +148,10 @@ def _check_sidecar(out: Path, row: Record) -> Iterator[Finding]:
             yield Finding(MISSING, path.relative_to(out).as_posix(), "the sidecar is not there")
         return
     try:
+        files.check_regular(path)
         sidecar = json.loads(path.read_text(encoding="utf-8"))
         agrees = (sidecar["output"]["sha256"], sidecar["source"]["sha256"]) == (row.output_sha256, row.source_sha256)
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
         agrees = False
     if not agrees:
         yield Finding(CHANGED, path.relative_to(out).as_posix(), "the sidecar is not that of this output")
@@ -162,7 +163,7 @@ def _extra(out: Path, rows: dict[str, Record]) -> Iterator[Finding]:
     known = {out / name for name in (MANIFEST, LOCK, DECISIONS)}
     known |= {path for name in outputs for path in sequences.frame_paths(out / name)}
     known |= {provenance.sidecar_of(out / name) for name in outputs}
-    for path in sorted(out.rglob("*")):
+    for path in sorted(files.walk(out)):
         if path.is_dir():
             if path.name.endswith(FOLDER_SUFFIX):
                 yield Finding(

@@ -94,6 +94,7 @@ def _signer(library: Any, pair: str) -> Any:
 
 def _pem(path: Path) -> bytes:
     try:
+        files.check_regular(path)
         return path.read_bytes()
     except OSError as error:
         raise UsageError(f"--c2pa: {path} cannot be read ({error.strerror})") from error

@@ -40,13 +40,14 @@ def read(path: Path, flag: str) -> dict[str, Decision]:
         UsageError: the file cannot be read, or contains no decisions.
     """
     try:
+        files.check_regular(path)
         content = json.loads(path.read_text(encoding="utf-8"))
         if content["format"] != FORMAT:
             raise ValueError(f"its format is {content['format']!r}, not {FORMAT!r}")
         made = [_decision(values) for values in content["decisions"]]
     except OSError as error:
         raise UsageError(f"{flag} {path}: cannot be read ({error.strerror}); save it from the review page") from error
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
         reason = f"no {error}" if isinstance(error, KeyError) else error
         raise UsageError(f"{flag} {path}: not the decisions of a review page ({reason}); save them again") from error
     return {decision.input: decision for decision in made}

@@ -8,6 +8,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import IO
 
+from archivecolor import files
 from archivecolor.errors import OutputError
 
 LOCK = ".archivecolor.lock"
@@ -49,6 +50,7 @@ class Lock:
         new = not self.path.exists()
         if self.path.is_symlink():
             raise OutputError(f"{self.path}: is a link, perhaps to a source; remove it")
+        files.check_regular(self.path)
         file = self.path.open("a+", encoding="ascii")
         try:
             _lock_now(file.fileno(), self.shared)
@@ -90,6 +92,7 @@ class Lock:
 def is_running(folder: Path) -> bool:
     """Whether a run is writing into an output folder now."""
     try:
+        files.check_regular(folder / LOCK)
         with (folder / LOCK).open("r", encoding="ascii") as file:
             _lock_now(file.fileno(), shared=False)  # closing the file releases it
     except FileNotFoundError:

@@ -198,11 +198,11 @@ class Manifest:
         output = target.relative_to(self.folder).as_posix()
         made_before = row is not None and output in (row.output, *row.earlier)
         pattern = frames and sequences.is_pattern(target)
-        there = sequences.exists(target) if pattern else target.is_file()
+        there = sequences.exists(target) if pattern else os.path.lexists(target)
         ours = [(target, pattern, there and not made_before)]
         if self.sidecars:
             beside = sidecar_of(target)
-            ours.append((beside, False, beside.is_file() and not is_sidecar(beside)))
+            ours.append((beside, False, os.path.lexists(beside) and not is_sidecar(beside)))
         for path, is_pattern, strange in ours:
             with self._turn:
                 owner = self._claimed(path.relative_to(self.folder).as_posix(), name, is_pattern)
@@ -297,10 +297,13 @@ def _left_parts(folder: Path) -> list[Path]:
         OutputError: the output folder of another run lies inside, whose half-written files may be in work now.
     """
     parts: list[Path] = []
-    for place, _, names in os.walk(folder):
-        if MANIFEST in names and Path(place) != folder and is_manifest(Path(place) / MANIFEST):
-            raise OutputError(f"{folder}: contains {place}, the output folder of another run; choose another --out")
-        parts += [Path(place) / name for name in names if name.startswith(".") and name.endswith(files.PART_SUFFIX)]
+    for path in files.walk(folder):
+        if path.name == MANIFEST and path.parent != folder and is_manifest(path):
+            raise OutputError(
+                f"{folder}: contains {path.parent}, the output folder of another run; choose another --out"
+            )
+        if path.name.startswith(".") and path.name.endswith(files.PART_SUFFIX) and not path.is_dir():
+            parts.append(path)
     return parts
 
 

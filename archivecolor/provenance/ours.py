@@ -24,7 +24,7 @@ def is_ours(path: Path) -> bool:
             stated = json.loads(sidecar.read_text(encoding="utf-8"))["output"]["sha256"]
             return bool(stated == files.sha256(path))
         return _mentions(path, NAMESPACE.encode())
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return False
 
 

@@ -13,6 +13,7 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from archivecolor import files
 from archivecolor.errors import OutputError
 from archivecolor.provenance.records import Record
 
@@ -24,13 +25,20 @@ class RowIndex(Mapping[str, Record]):
     def __init__(self, path: Path) -> None:
         self.path = path
         self._begins: dict[str, int] = {}
-        if path.exists():
-            with path.open("rb") as lines:
-                at = 0
-                for line in lines:
-                    if values := _row(line):
-                        self._begins[values["input"]] = at
-                    at += len(line)
+        try:
+            if path.exists():
+                self._scan()
+        except OSError as error:
+            raise OutputError(f"{path}: cannot be read ({error.strerror or error}); see what it is") from error
+
+    def _scan(self) -> None:
+        files.check_regular(self.path)
+        with self.path.open("rb") as lines:
+            at = 0
+            for line in lines:
+                if values := _row(line):
+                    self._begins[values["input"]] = at
+                at += len(line)
 
     def note(self, name: str, at: int) -> None:
         """The newest row of this input begins at byte `at`."""
@@ -113,6 +121,7 @@ _ANY = (str, int, float, bool, list, dict, type(None))
 def is_manifest(path: Path) -> bool:
     """Whether a file begins with a row of this program."""
     try:
+        files.check_regular(path)
         with path.open("rb") as file:
             return _row(file.readline(1 << 20)) is not None
     except OSError:

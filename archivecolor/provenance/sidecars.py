@@ -50,6 +50,7 @@ def sidecar_of(output: Path) -> Path:
 def is_sidecar(path: Path) -> bool:
     """Whether a file is a sidecar that this program wrote."""
     try:
+        files.check_regular(path)
         with path.open("rb") as file:
             return file.read(len(_OPENING)) == _OPENING.encode()
     except OSError:
