@@ -13,6 +13,7 @@ from pathlib import Path
 from archivecolor import files, provenance
 from archivecolor.errors import NoInputError, OutputError, PictureError, UsageError
 from archivecolor.options import OutputFormat, RunOptions
+from archivecolor.pipeline.inputs import read_stdin
 from archivecolor.pipeline.observer import RunObserver
 from archivecolor.provenance import DONE, SKIPPED, Record, Totals
 
@@ -144,7 +145,7 @@ def _source_file(text: str) -> Iterator[Path]:
         return
     from archivecolor import film, photo
 
-    content = sys.stdin.buffer.read()
+    content = read_stdin()
     if not photo.is_picture_content(content[: photo.HEAD_BYTES]):
         kind = "a film" if film.is_film_content(Path("stdin"), content[: photo.HEAD_BYTES]) else "a list of names"
         said = f"standard input holds {kind}" if content else "standard input is empty"
