@@ -7,10 +7,12 @@ import hashlib
 import itertools
 import os
 import re
+import secrets
 import stat
 import time
+import unicodedata
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -106,6 +108,47 @@ def fsync_folder(folder: Path) -> None:
             raise
     finally:
         os.close(handle)
+
+
+@dataclass(frozen=True)
+class NameRules:
+    """Which different names a file system takes for the same file; none, usually, on Linux."""
+
+    fold_case: bool = False
+    """`Photo.JPG` and `photo.jpg`: exFAT, NTFS, SMB, most disks of Windows and macOS."""
+    fold_form: bool = False
+    """The composed and the decomposed form of an accented letter (Unicode NFC and NFD): disks of macOS."""
+
+    def __bool__(self) -> bool:
+        return self.fold_case or self.fold_form
+
+    def key(self, name: str) -> str:
+        """The same text for names that are the same file."""
+        if self.fold_form:
+            name = unicodedata.normalize("NFD", name)
+        return name.casefold() if self.fold_case else name
+
+
+def name_rules(folder: Path) -> NameRules:
+    """Tries out the file system of a folder, in the folder itself or the nearest one above it that exists."""
+    place = next(each for each in (folder, *folder.parents) if each.is_dir())
+    name = f"{secrets.token_hex(4)}{PART_SUFFIX}"  # a run removes it, if a kill leaves it
+    return NameRules(
+        _is_one_file(place / f".a{name}", place / f".A{name}"),
+        _is_one_file(place / f".\u00e9{name}", place / f".e\u0301{name}"),
+    )
+
+
+def _is_one_file(path: Path, other: Path) -> bool:
+    """Whether a new file has another name as well. False where none can be made: whoever writes there will say so."""
+    try:
+        path.touch(exist_ok=False)
+        return os.path.lexists(other)
+    except OSError:
+        return False
+    finally:
+        with suppress(OSError):
+            path.unlink()
 
 
 def make_folders(folder: Path) -> None:

@@ -6,6 +6,8 @@ import logging
 from base64 import b64encode
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
+from pathlib import Path
 
 from archivecolor import files, provenance
 from archivecolor.errors import MissingDependencyError, PictureError, UnreadableError
@@ -38,7 +40,7 @@ class Attempt:
         card, options = context.colorizer.card, context.options
         self.job, self.context, self.timer = job, context, StageTimer()
         self.snapshot: files.SourceSnapshot | None = None
-        self.identity = Identity(card.sha256, options_digest(job, options))
+        self.identity = identity_of(job, card.sha256, options)
         self.row = Record(
             job.name,
             str(job.source),
@@ -118,7 +120,31 @@ class Attempt:
         provenance.write_sidecar(options.out, row, options, facts)
 
 
-def options_digest(job: Job, options: RunOptions) -> str:
+def identity_of(job: Job, weights_sha256: str, options: RunOptions) -> Identity:
+    """What decides the output of a job. The font of the mark counts by its content, not by its path."""
+    font = options.disclosure.mark_font
+    former = _digest(job, options)
+    try:
+        status = font.stat() if font else None
+    except OSError:  # the check before the first picture says so
+        status = None
+    if font is None or status is None:
+        return Identity(weights_sha256, former)
+    content = Path(f"sha256:{_font_sha256(font, status.st_size, status.st_mtime_ns)}")
+    by_content = replace(options, disclosure=replace(options.disclosure, mark_font=content))
+    digest = _digest(job, by_content)
+    if digest == former:  # there is neither a mark nor a title card
+        return Identity(weights_sha256, former)
+    return Identity(weights_sha256, digest, former, status.st_mtime)
+
+
+@lru_cache(maxsize=8)
+def _font_sha256(font: Path, size: int, mtime_ns: int) -> str:
+    """The hash of a font file, read again when its size or its time has changed."""
+    return files.sha256(font)
+
+
+def _digest(job: Job, options: RunOptions) -> str:
     """The digest of the options that decide the output of a job."""
     if job.kind is SourceKind.PHOTO:
         return options.digest()

@@ -14,7 +14,7 @@ from archivecolor import files, photo, provenance, weights
 from archivecolor.options import OutputFormat, RunOptions
 from archivecolor.pipeline import film as film_pipeline
 from archivecolor.pipeline import rates
-from archivecolor.pipeline.attempt import options_digest
+from archivecolor.pipeline.attempt import identity_of
 from archivecolor.pipeline.inputs import Job
 from archivecolor.pipeline.jobs import find_jobs
 from archivecolor.pipeline.runner import check_files
@@ -92,7 +92,7 @@ def print_dry_run(options: RunOptions, as_json: bool, verbosity: int = 0) -> int
     estimate = Estimate()
     for job in find_jobs(options):
         target = film_pipeline.film_target(job, card, options) if job.kind.is_film else job.target
-        action = _action(job, rows.get(job.name), Identity(card.sha256, options_digest(job, options)), options)
+        action = _action(job, rows.get(job.name), identity_of(job, card.sha256, options), options)
         if as_json:
             line = {"input": job.name, "source": str(job.source), "target": str(target), "would": action}
             sys.stdout.write(json.dumps(line) + "\n")

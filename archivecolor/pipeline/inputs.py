@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import sys
 from collections import Counter
@@ -14,7 +15,7 @@ from pathlib import Path, PurePath
 
 from archivecolor import sequences
 from archivecolor.errors import NoInputError, OutputError, StoppedError
-from archivecolor.files import check_regular, is_kernel_device, is_special
+from archivecolor.files import NameRules, check_regular, is_kernel_device, is_special, name_rules
 
 
 class SourceKind(StrEnum):
@@ -40,6 +41,10 @@ SYSTEM_FOLDERS = frozenset(
     )
 )
 """Folders in which systems keep thumbnails, deleted files and notes of their own. They are skipped unless included."""
+
+
+NO_RULES = NameRules()
+"""Different names are different files."""
 
 
 @dataclass(frozen=True)
@@ -92,6 +97,8 @@ class Job:
     target: Path
     """Where the output goes if its format is what the file suffix says."""
     kind: SourceKind = SourceKind.PHOTO
+    tag: str = ""
+    """Part of the output's name where the output folder's file system would take it for that of another source."""
     rejected: str = ""
     """SHA-256 of the output that a person rejected, if that is why the job is done again."""
 
@@ -135,7 +142,7 @@ def find_inputs(
     sources = _merge_frames(sources, search.is_frame)
     if not sources:
         raise NoInputError(f"no pictures in {', '.join(map(str, inputs))}")
-    jobs = _jobs(sources, out, suffix, new_suffix)
+    jobs = _jobs(sources, out, suffix, new_suffix, _rules_for(sources, out))
     _check_beside_no_source(files, out, jobs)
     return jobs
 
@@ -218,6 +225,8 @@ def _input_lines(inputs: Iterable[str]) -> Iterator[tuple[str, bool]]:
             except OSError as error:
                 hint = "; give it on standard input: ... run -" if is_special(Path(text[1:])) else ""
                 raise NoInputError(f"{text[1:]}: the list cannot be read ({error.strerror}){hint}") from error
+            if b"\0" in content:
+                raise NoInputError(f"{text[1:]}: no list of names: it holds a byte that no name has")
             yield from ((line, True) for line in _list_entries(content))
         else:
             yield text, False
@@ -343,28 +352,48 @@ def _common_parent(paths: list[Path]) -> Path | None:
     return Path(os.path.commonpath([path.parent for path in paths])) if paths else None
 
 
-def _jobs(sources: dict[str, Path], out: Path, suffix: str, new_suffix: str) -> list[Job]:
+def _rules_for(sources: Iterable[str], out: Path) -> NameRules:
+    """The rules of the output folder's file system, which is tried out only if some names differ in case or form."""
+    stems = {str(PurePath(name).with_suffix("")) for name in sources}
+    strictest = NameRules(fold_case=True, fold_form=True)
+    return name_rules(out) if len({strictest.key(stem) for stem in stems}) < len(stems) else NameRules()
+
+
+def _tags(names: Iterable[str], rules: NameRules) -> dict[str, str]:
+    """A tag for each name that the file system takes for another one. It depends on the name alone, so pictures that
+    are added later change no tag."""
+    count = Counter(map(rules.key, names)) if rules else Counter[str]()
+    shared = (name for name in names if count[rules.key(name)] > 1)
+    return {name: f"~{hashlib.sha256(os.fsencode(name)).hexdigest()[:8]}" for name in shared}
+
+
+def _jobs(sources: dict[str, Path], out: Path, suffix: str, new_suffix: str, rules: NameRules = NO_RULES) -> list[Job]:
     """Gives each name a target of its own: `a.jpg` and `a.tif`, both turned into PNG, become `a.jpg.png` and
-    `a.tif.png`. Image sequences keep their targets, and photographs give way: a new format is for photographs only."""
+    `a.tif.png`. Image sequences keep their targets, and photographs give way: a new format is for photographs only.
+
+    Where the file system takes `Photo.JPG` and `photo.jpg` for the same file, each gets a tag.
+    """
     patterns = {name for name, source in sources.items() if sequences.is_pattern(source)}
+    tags = _tags(sources, rules)
 
     def short_target(name: str) -> Path:
         path = PurePath(name)
         own = path.suffix if name in patterns else new_suffix or path.suffix
-        return out / path.with_name(f"{path.stem}{suffix}{own}")
+        return out / path.with_name(f"{path.stem}{tags.get(name, '')}{suffix}{own}")
 
     targets = {name: short_target(name) for name in sources}
     settled = set(patterns)
-    while conflicts := _conflicts(targets, patterns) - settled:
+    while conflicts := _conflicts(targets, patterns, rules) - settled:
         settled |= conflicts  # each gets its full name below; full names differ, so the loop ends
-        targets |= {name: out / f"{name}{suffix}{new_suffix}" for name in conflicts}
-    return [Job(source, name, targets[name]) for name, source in sources.items()]
+        targets |= {name: out / f"{name}{tags.get(name, '')}{suffix}{new_suffix}" for name in conflicts}
+    return [Job(source, name, targets[name], tag=tags.get(name, "")) for name, source in sources.items()]
 
 
-def _conflicts(targets: dict[str, Path], patterns: set[str]) -> set[str]:
+def _conflicts(targets: dict[str, Path], patterns: set[str], rules: NameRules) -> set[str]:
     """The names whose target is also that of another name, or one of the files of a number pattern."""
-    count = Counter(targets.values())
-    shared = {name for name, target in targets.items() if count[target] > 1}
+    keys = {name: rules.key(str(target)) if rules else str(target) for name, target in targets.items()}
+    count = Counter(keys.values())
+    shared = {name for name in targets if count[keys[name]] > 1}
     pattern_names: dict[Path, list[str]] = {}
     for name in patterns:
         pattern_names.setdefault(targets[name].parent, []).append(targets[name].name)

@@ -30,7 +30,7 @@ def target_of(job: Job, format: str, options: RunOptions) -> Path:
         true_suffix = photo.suffix_for(format, "")
         infixes = itertools.chain(("", ".color"), (f".color{n}" for n in itertools.count(2)))
         stem = next(source.name + infix for infix in infixes if _is_free(source, infix, true_suffix))
-        target = target.with_name(f"{stem}{options.suffix}{true_suffix}")
+        target = target.with_name(f"{stem}{job.tag}{options.suffix}{true_suffix}")
     if (length := len(os.fsencode(target.name))) > files.LONGEST_NAME:
         raise PictureError(
             f"its output's name would have {length} bytes, and {files.LONGEST_NAME} are allowed; use a shorter "

@@ -176,4 +176,10 @@ def _plain(name: str) -> str:
 def _sidecar_values(output: Path) -> dict[str, Any]:
     """The values of the sidecar; {} without one."""
     path = provenance.sidecar_of(output)
-    return json.loads(path.read_text(encoding="utf-8")) if provenance.is_sidecar(path) else {}
+    if not provenance.is_sidecar(path):
+        return {}
+    try:
+        values = json.loads(path.read_text(encoding="utf-8"))
+        return {key: value for key, value in values.items() if isinstance(value, str)}
+    except (ValueError, AttributeError, RecursionError) as error:
+        raise OutputError(f"{path}: damaged ({error}); see what archivecolor verify says") from error

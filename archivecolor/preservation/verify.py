@@ -163,13 +163,25 @@ def _extra(out: Path, rows: dict[str, Record]) -> Iterator[Finding]:
     known = {out / name for name in (MANIFEST, LOCK, DECISIONS)}
     known |= {path for name in outputs for path in sequences.frame_paths(out / name)}
     known |= {provenance.sidecar_of(out / name) for name in outputs}
+    folding = files.NameRules(fold_case=True, fold_form=True)
+    by_key: dict[str, Path] = {}
+
+    def is_known(path: Path) -> bool:
+        """Also under a name that this file system takes for the same, such as that of a folder in other letters."""
+        if path in known:
+            return True
+        if not by_key:
+            by_key.update((folding.key(str(each)), each) for each in known)
+        like = by_key.get(folding.key(str(path)))
+        return like is not None and like.exists() and path.samefile(like)
+
     for path in sorted(files.walk(out)):
         if path.is_dir():
             if path.name.endswith(FOLDER_SUFFIX):
                 yield Finding(
                     EXTRA, path.relative_to(out).as_posix(), "pieces of a film that is not finished; run again"
                 )
-        elif path not in known and not any(above.name.endswith(FOLDER_SUFFIX) for above in path.parents):
+        elif not is_known(path) and not any(above.name.endswith(FOLDER_SUFFIX) for above in path.parents):
             yield Finding(EXTRA, path.relative_to(out).as_posix(), "no row of the manifest names it")
 
 

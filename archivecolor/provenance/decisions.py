@@ -47,7 +47,7 @@ def read(path: Path, flag: str) -> dict[str, Decision]:
         made = [_decision(values) for values in content["decisions"]]
     except OSError as error:
         raise UsageError(f"{flag} {path}: cannot be read ({error.strerror}); save it from the review page") from error
-    except (ValueError, KeyError, TypeError, RecursionError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         reason = f"no {error}" if isinstance(error, KeyError) else error
         raise UsageError(f"{flag} {path}: not the decisions of a review page ({reason}); save them again") from error
     return {decision.input: decision for decision in made}

@@ -69,6 +69,8 @@ class Manifest:
         """Finished rows of inputs that are done again now."""
         self._begun: dict[str, str] = {}
         self._begun_patterns: dict[str, str] = {}
+        self._output_owners: dict[str, list[str]] | None = None
+        """Output, as the file system sees its name -> inputs; only where different names are the same file."""
         with ExitStack() as undo:
             try:
                 _refuse_outer_run(folder)
@@ -86,11 +88,12 @@ class Manifest:
                     )
                 self._cut_torn_line()
                 self._own = RowIndex(self.path)
-                self.rows: Mapping[str, Record] = (
+                self.rows: RowIndex | LayeredRows = (
                     LayeredRows(self._own, RowIndex(folder / MANIFEST)) if shard else self._own
                 )
                 if shard:
                     self._remove_own_parts()
+                self._names = files.name_rules(folder)
                 new = not self.path.exists()
                 self._file = self.path.open("ab")
                 if new:
@@ -206,6 +209,8 @@ class Manifest:
         for path, is_pattern, strange in ours:
             with self._turn:
                 owner = self._claimed(path.relative_to(self.folder).as_posix(), name, is_pattern)
+            if owner == name and strange:
+                owner = self._holder(output, name) or name
             if owner != name:
                 raise PictureError(
                     f"its output {path} is already that of {owner}; colour it with another --out or --suffix"
@@ -220,6 +225,7 @@ class Manifest:
     def _claimed(self, output: str, name: str, is_pattern: bool) -> str:
         """The input that an output belongs to from now on: the first one that claims it, or a name that overlaps with
         it."""
+        output = self._names.key(output)
         folder, _, own = output.rpartition("/")
 
         def others(claims: dict[str, str], shares: Callable[[str], bool]) -> Iterator[str]:
@@ -233,6 +239,36 @@ class Manifest:
         if owner == name:
             owner = (self._begun_patterns if is_pattern else self._begun).setdefault(output, name)
         return owner
+
+    def _sharing(self, output: str, name: str) -> list[Record]:
+        """The finished rows of other inputs whose output the file system takes for this one."""
+        if not self._names:
+            return []
+        with self._turn:
+            if self._output_owners is None:
+                self._output_owners = {}
+                for row in self.rows.newest():
+                    if row.output:
+                        self._output_owners.setdefault(self._names.key(row.output), []).append(row.input)
+            others = [other for other in self._output_owners.get(self._names.key(output), ()) if other != name]
+        return [row for row in map(self.rows.get, others) if row and row.status == DONE and row.output != output]
+
+    def _holder(self, output: str, name: str) -> str | None:
+        """The other input whose finished output is the very file that `output` names, if there is one."""
+        others = self._sharing(output, name)
+        path = self.folder / output
+        now = files.sha256(path) if others and path.is_file() else ""
+        return next((row.input for row in others if row.output_sha256 == now), None)
+
+    def _is_overwritten(self, row: Record) -> bool:
+        """Whether the output of a finished row was lost to that of another input, whose name differs only in case. An
+        earlier version of this program did so."""
+        output = str(row.output)
+        return bool(
+            self._sharing(output, row.input)
+            and output_exists(self.folder, row)
+            and files.sha256(self.folder / output) != row.output_sha256
+        )
 
     def refuse_another_collection(self, sources: Mapping[str, Path]) -> None:
         """Raises OutputError where an output here is that of a different, still existing picture of the same name.
@@ -254,6 +290,8 @@ class Manifest:
     ) -> Settled:
         """Whether a run leaves this input as it is, and why; see `check_settled`."""
         row = self.rows.get(name)
+        if row and row.status == DONE and not rejected and self._is_overwritten(row):
+            return Settled(False, "colour again (another output has taken its place)")
         settled = check_settled(row, lambda: source_sha256, identity, self.folder, self.sidecars, rejected, overwrite)
         if settled and row and row.problem:
             self._add(replace(row, problem=""))

@@ -87,6 +87,10 @@ class Identity:
 
     weights_sha256: str
     options: str
+    former_options: str = ""
+    """The digest that earlier versions gave these options: it named the font of the mark by its path."""
+    former_until: float = 0.0
+    """When the font was last changed, seconds since 1970: the former digest is valid for outputs written since then."""
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import os
 from collections.abc import Iterator, Mapping
 from dataclasses import fields
 from pathlib import Path
@@ -15,7 +16,7 @@ from typing import Any, BinaryIO
 
 from archivecolor import files
 from archivecolor.errors import OutputError
-from archivecolor.provenance.records import Record
+from archivecolor.provenance.records import DONE, FAILED, SKIPPED, STARTED, Record
 
 
 class RowIndex(Mapping[str, Record]):
@@ -91,6 +92,10 @@ class LayeredRows(Mapping[str, Record]):
                 return layer[name]
         raise KeyError(name)
 
+    def newest(self) -> Iterator[Record]:
+        """The rows of all layers, also those that do not count."""
+        return itertools.chain.from_iterable(layer.newest() for layer in self.layers)
+
     def __iter__(self) -> Iterator[str]:
         return iter(dict.fromkeys(itertools.chain(*reversed(self.layers))))
 
@@ -114,6 +119,11 @@ _TYPES: dict[str, tuple[type, ...]] = {
     "output": (str, type(None)),
 }
 """The JSON types of the fields of `Record`."""
+_STATUSES = (DONE, SKIPPED, FAILED, STARTED)
+_MOST = 1 << 53
+"""Larger numbers are no counts, and overflow where they are multiplied."""
+_COUNTS = ("width", "height", "pages", "depth")
+_FILM_COUNTS = ("frames", "bad_frames", "shots", "first", "missing", "deinterlaced", "seen")
 _ANY = (str, int, float, bool, list, dict, type(None))
 """The types of fields that only another version of this program knows."""
 
@@ -138,10 +148,7 @@ def _row(line: bytes) -> dict[str, Any] | None:
         for key, value in values.items():
             if type(value) not in _TYPES.get(key, _ANY):
                 return None
-        output = values["output"]
-        if output is not None and not _is_inside(output):
-            return None
-        if "earlier" in values and not all(type(name) is str and _is_inside(name) for name in values["earlier"]):
+        if not _is_sane(values):
             return None
     except (ValueError, AttributeError, RecursionError):
         return None
@@ -149,11 +156,56 @@ def _row(line: bytes) -> dict[str, Any] | None:
     return row
 
 
+def _is_sane(values: dict[str, Any]) -> bool:
+    """Whether values of the right types can be those of a row: what reads rows need not check them again."""
+    output, get = values["output"], values.get
+    return (
+        values["status"] in _STATUSES
+        and (output is None or _is_inside(output))
+        and all(type(name) is str and _is_inside(name) for name in get("earlier", ()))
+        and all(type(text) is str for key in ("notes", "guidance") for text in get(key, ()))
+        and all(0 <= get(key, 0) < _MOST for key in _COUNTS)
+        and all(_is_number(get(key, 0)) for key in ("max_delta_l", "confidence"))
+        and all(_is_number(value) for value in get("seconds", {}).values())
+        and _is_name(values["input"])
+        and _is_name(values["source"])
+        and ("film" not in values or _is_film(values["film"]))
+    )
+
+
+def _is_film(facts: dict[str, Any]) -> bool:
+    """Whether the facts of a film have the types that `Record.film` names; others may come from a later version."""
+    card, numbers = facts.get("title_card", {}), facts.get("numbers", [])
+    return (
+        all(type(facts.get(key, 0)) is int and 0 <= facts.get(key, 0) < _MOST for key in _FILM_COUNTS)
+        and all(_is_number(facts.get(key, 0)) for key in ("fps", "duration", "reuse_error", "reuse_worst"))
+        and all(type(facts.get(key, [])) is list for key in ("stills", "still_numbers"))
+        and all(_is_number(time) for key in ("stills", "still_numbers") for time in facts.get(key, []))
+        and type(facts.get("curve", "")) is str
+        and type(numbers) is list
+        and all(type(pair) is list and [type(number) for number in pair] == [int, int] for pair in numbers)
+        and type(card) is dict
+        and _is_number(card.get("seconds", 0))
+    )
+
+
+def _is_number(value: object) -> bool:
+    """Whether it is a finite number of a sensible size; None counts."""
+    return value is None or (type(value) in (int, float) and -_MOST < value < _MOST)  # type: ignore[operator]
+
+
+def _is_name(name: str) -> bool:
+    """Whether a file can have the name."""
+    if "\0" in name:
+        return False
+    return name.isascii() or bool(os.fsencode(name))  # ValueError: surrogates that stand for no byte
+
+
 def _is_inside(name: str) -> bool:
-    """Whether a name stays inside the output folder."""
+    """Whether a name is that of a file inside the output folder."""
     if ".." in name and ".." in name.replace("\\", "/").split("/"):
         return False
-    return name[:1] not in ("/", "\\")
+    return name.strip("./\\") != "" and name[:1] not in ("/", "\\") and _is_name(name)
 
 
 def _values(line: bytes) -> dict[str, Any] | None:

@@ -62,13 +62,23 @@ def check_settled(
     chosen = row.redone and not rejected
     if row.weights_sha256 != identity.weights_sha256 and not chosen:
         return Settled(False, "colour again (other weights)")
-    if row.options != identity.options and not chosen:
+    if row.options != identity.options and not chosen and not _has_former_options(row, identity, folder):
         return Settled(False, "colour again (other options)")
     if row.status == DONE and not output_exists(folder, row):
         return Settled(False, "colour again (the output is gone)")
     if row.status == DONE and sidecars and not is_sidecar(sidecar_of(folder / str(row.output))):
         return Settled(False, "colour again (the sidecar is gone)")
     return Settled(True, f"leave as it is ({row.reason or row.status})")
+
+
+def _has_former_options(row: Record, identity: Identity, folder: Path) -> bool:
+    """Whether a row of an earlier version has these options, and the font is the one that its mark was drawn with."""
+    if not identity.former_options or row.options != identity.former_options:
+        return False
+    if row.output is None:
+        return True
+    written = [path.stat().st_mtime for path in sequences.frame_paths(folder / row.output) if path.exists()]
+    return not written or min(written) >= identity.former_until
 
 
 def output_exists(folder: Path, row: Record) -> bool:

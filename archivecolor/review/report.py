@@ -81,7 +81,7 @@ def mark(target: Path, out: Path) -> str:
     path = target / MARK
     try:
         collection = str(json.loads(path.read_text(encoding="utf-8"))["collection"])
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
         collection = hashlib.sha256(os.fsencode(out.resolve())).hexdigest()[:16]
     write(path, json.dumps({"made by": f"archivecolor {__version__}", "collection": collection}) + "\n")
     return collection

@@ -71,6 +71,18 @@ def test_the_answer_and_its_reason(
     assert answer(row, out, **more) == expected
 
 
+@pytest.mark.parametrize(
+    ("until", "options", "expected"),
+    [(-10, "options", True), (10, "options", False), (-10, "others", False)],
+    ids=["the font is older", "the font is newer", "other options"],
+)
+def test_a_row_that_named_the_font_by_its_path(out: Path, until: float, options: str, expected: bool) -> None:
+    written = (out / "a.png").stat().st_mtime
+    me = Identity("weights", "by content", "options", written + until)
+    assert answer(replace(ROW, options=options), out, identity=me)[0] is expected
+    assert answer(replace(ROW, options="by content"), out, identity=me)[0]
+
+
 def test_a_missing_sidecar_counts_where_sidecars_are_written(out: Path) -> None:
     sidecar_of(out / "a.png").unlink()
     assert answer(ROW, out) == (False, "colour again (the sidecar is gone)")

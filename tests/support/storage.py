@@ -122,10 +122,10 @@ def journal_of(src: Path, out: Path, ink: Path, journal: Path, options: Mapping[
         _library().storage_journal(b"", b"")
 
 
-def run_folded(src: Path, out: Path, ink: Path, options: Mapping[str, Any]) -> Outcome:
-    """A run into a folder in which names that differ only in case are one name."""
+def folded(out: Path, function: Callable[..., T], *given: Any) -> T:
+    """Calls a function while names below `out` that differ only in case are one name."""
     _library().storage_fold(os.fsencode(out))
     try:
-        return run_with("", src, out, ink, options)
+        return function(*given)
     finally:
         _library().storage_fold(b"")

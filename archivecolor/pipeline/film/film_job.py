@@ -85,7 +85,7 @@ def _color_to_output(
     # The work folder is named after the source. A run with another --suffix or --codec thus replaces what an
     # interrupted run left.
     key = f"{row.source_sha256} {row.weights_sha256} {row.options} {TOOL} {sink.settings}"
-    work = WorkFolder(job.target.with_name(job.source.name), key)
+    work = WorkFolder(job.target.with_name(f"{job.tag}{job.source.name}"), key)
     survey = survey_film(film, options, work, observer)
     row = replace(row, film=_survey_facts(film, survey))
     if not options.recolor and survey.coloured > 0.5:
@@ -148,13 +148,14 @@ def _check_sound(film: Film, options: FilmOptions) -> None:
 
 def _gif_target(film: Film, job: Job, suffix: str) -> Path:
     source = job.source
-    return job.target.with_name(f"{_stem(film, source, source.suffix == '.gif')}{suffix}.gif")
+    return job.target.with_name(f"{_stem(film, source, source.suffix == '.gif')}{job.tag}{suffix}.gif")
 
 
 def _container_target(job: Job, coding: Coding, suffix: str) -> Path:
     """The source's own name. Where the container must be another one, its suffix follows the whole name."""
     source = job.source
-    return job.target.with_name(f"{_stem(coding.film, source, coding.suffix == source.suffix)}{suffix}{coding.suffix}")
+    stem = _stem(coding.film, source, coding.suffix == source.suffix)
+    return job.target.with_name(f"{stem}{job.tag}{suffix}{coding.suffix}")
 
 
 def _stem(film: Film, source: Path, same_suffix: bool) -> str:
@@ -179,7 +180,7 @@ def _frames_target(film: Film, job: Job, kind: str, suffix: str) -> Path:
     own = ".dpx" if kind == "dpx" else photo.suffix_for(kind, source.suffix)
     if not isinstance(film, ImageSequence):
         plain = source.stem.replace("%", "_")
-        return job.target.with_name(f"{source.name}_frames") / f"{plain}{suffix}_%06d{own}"
+        return job.target.with_name(f"{source.name}{job.tag}_frames") / f"{plain}{suffix}_%06d{own}"
     if source.suffix and (kind == film.codec or own == source.suffix):
         return job.target.with_name(f"{source.stem}{suffix}{source.suffix}")
     if not sequences.is_pattern(source):
