@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -11,6 +12,8 @@ from typing import Any
 import pytest
 from PIL import Image
 from support.doubles import colour, contents, grey, save_grey_tree
+from support.observers import Recorder, drive
+from support.runs import options_of
 from support.storage import Outcome, run_with
 
 from archivecolor import files
@@ -201,6 +204,24 @@ def test_an_output_drive_that_is_pulled_ends_the_run_and_nothing_is_lost(
         assert isinstance(outcome.error, OutputError)
         assert outcome.error.exit_code == 5
     assert statuses(faulty()) == [DONE] * 3
+    assert verify(out).sound
+
+
+@pytest.mark.parametrize("way", ["removed", "renamed"])
+def test_an_output_folder_that_goes_during_the_run_ends_it(
+    scans: list[Path], src: Path, out: Path, ink: Path, way: str
+) -> None:
+    def go_away(*_: object) -> None:
+        if out.exists():
+            shutil.rmtree(out) if way == "removed" else out.rename(out.with_name("elsewhere"))
+
+    with pytest.raises(OutputError) as caught:
+        drive(options_of(src, out, ink, workers=1), Recorder(go_away))
+    assert caught.value.exit_code == 5
+    if way == "renamed":
+        shutil.rmtree(out, ignore_errors=True)
+        out.with_name("elsewhere").rename(out)
+    assert {row.status for row in colour(src, out=out, model=ink)} == {DONE}
     assert verify(out).sound
 
 

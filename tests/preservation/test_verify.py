@@ -19,7 +19,7 @@ from archivecolor import files
 from archivecolor.errors import NoInputError
 from archivecolor.options import Disclosure
 from archivecolor.preservation.verify import CHANGED, EXTRA, LUMINANCE, MISSING, VerifyReport, verify
-from archivecolor.provenance import MANIFEST
+from archivecolor.provenance import MANIFEST, Manifest
 
 
 def found(verdict: VerifyReport) -> set[tuple[str, str]]:
@@ -34,6 +34,13 @@ def test_a_finished_folder_is_sound(finished: Path) -> None:
     for measured in verdict.measured:
         assert measured.max_delta_l == pytest.approx(measured.recorded, abs=0.01)
         assert measured.max_delta_l > 0
+
+
+def test_a_run_that_is_on_is_told(finished: Path) -> None:
+    with Manifest(finished):
+        assert verify(finished).running
+        assert "a run is writing here now" in call("verify", str(finished)).output
+    assert not verify(finished).running
 
 
 def test_everything_that_can_have_happened_is_found(finished: Path, src: Path) -> None:
