@@ -54,7 +54,9 @@ def lines(folder: Path) -> list[dict[str, object]]:
 
 LETTERS = st.characters(exclude_categories=("Cs",)) | st.sampled_from("\udc80\udcff")  # with bytes that are not UTF-8
 TEXT = st.text(LETTERS, min_size=1, max_size=12)
-OUTPUT = TEXT.filter(lambda name: name[0] not in "/\\" and ".." not in name)
+NAME = TEXT.filter(lambda name: "\0" not in name)
+"""A file can have it."""
+OUTPUT = NAME.filter(lambda name: name[0] not in "/\\" and ".." not in name and name.strip("./\\"))
 """Stays inside the output folder."""
 
 
@@ -62,7 +64,7 @@ OUTPUT = TEXT.filter(lambda name: name[0] not in "/\\" and ".." not in name)
 @given(
     rows=st.lists(
         st.builds(
-            Record, input=TEXT, source=TEXT, output=st.none() | OUTPUT, status=st.sampled_from([DONE, FAILED, SKIPPED]),
+            Record, input=NAME, source=NAME, output=st.none() | OUTPUT, status=st.sampled_from([DONE, FAILED, SKIPPED]),
             reason=TEXT, notes=st.lists(TEXT, max_size=2).map(tuple), max_delta_l=st.none() | st.floats(0, 1),
             width=st.integers(0, 9), seconds=st.dictionaries(st.just("decode"), st.floats(0, 9)),
         ),
