@@ -66,8 +66,11 @@ class Scan:
     width: int
     has_alpha: bool
     bands: Callable[[], Iterator[tuple[Samples, Samples | None]]]
-    """Reads the page again and yields (samples, alpha), as in `Page`, for BAND_ROWS rows at a time from the top; the
-    last band may have fewer. Raises PictureError."""
+    """Reads the page again and yields (samples, further channels), for BAND_ROWS rows at a time from the top; the last
+    band may have fewer. The further channels are the alpha, (h, W), or it and those of `extra`, (h, W, n), or None.
+    Raises PictureError."""
+    extra_channels: int = 0
+    """How many channels of `Page.extra` there are."""
 
 
 @dataclass(frozen=True)
@@ -93,6 +96,8 @@ class Page:
     """The ICC profile of the samples; None is sRGB, or grey with the sRGB curve."""
     alpha: Samples | None = None
     """(H, W), same dtype, not premultiplied."""
+    extra: Samples | None = None
+    """(H, W, n), same dtype: channels of a TIFF that are no colour and no transparency, such as infrared and masks."""
     orientation: int = 1
     """EXIF orientation, 1 to 8."""
     dpi: tuple[float, float] | None = None

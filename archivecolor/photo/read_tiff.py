@@ -115,26 +115,27 @@ def _read_page_in_bands(path: Path, tif: tifffile.TiffFile, one: Directory, shor
     """The page as a reduced copy of itself and a `Scan`."""
     page = one.page
     height, width = page.imagelength, page.imagewidth
-    reduced, has_alpha = Reduced(height, width, short_side), False
+    reduced, has_alpha, extra_channels = Reduced(height, width, short_side), False, 0
     notes = dict.fromkeys(one.notes)
     for decoded in bands(page, tif):
-        colour, alpha, said = _to_page_samples(decoded, page)
+        colour, alpha, extra, said = _to_page_samples(decoded, page)
         reduced.add(colour)
         notes |= dict.fromkeys(said)
-        has_alpha = alpha is not None
+        has_alpha, extra_channels = alpha is not None, 0 if extra is None else extra.shape[2]
 
     def again() -> Iterator[tuple[Samples, Samples | None]]:
         try:
             with tifffile.TiffFile(path) as tif:
                 same_page = directories(tif)[one.index].page
                 for decoded in bands(same_page, tif):
-                    yield _to_page_samples(decoded, same_page)[:2]
+                    colour, *others, _ = _to_page_samples(decoded, same_page)
+                    yield colour, convert.stacked(*others)
         except (PictureError, GeneratorExit):
             raise
         except Exception as error:
             raise limits.as_picture_error(error) from error
 
-    copy = Page(reduced.samples(), notes=tuple(notes), scan=Scan(height, width, has_alpha, again))
+    copy = Page(reduced.samples(), notes=tuple(notes), scan=Scan(height, width, has_alpha, again, extra_channels))
     return with_metadata(copy, tif, page)
 
 
@@ -142,21 +143,25 @@ def _read_page(tif: tifffile.TiffFile, one: Directory) -> Page:
     page = one.page
     if page.photometric is None or int(page.photometric) not in _COLOR_CHANNELS:
         raise UnsupportedError("stored in an unusual colour system: save it as RGB or grey TIFF first")
-    colour, alpha, notes = _to_page_samples(_decoded(tif, page), page)
-    return with_metadata(Page(colour, alpha=alpha, notes=one.notes + notes), tif, page)
+    colour, alpha, extra, notes = _to_page_samples(_decoded(tif, page), page)
+    return with_metadata(Page(colour, alpha=alpha, extra=extra, notes=one.notes + notes), tif, page)
 
 
-def _to_page_samples(decoded: Samples, page: tifffile.TiffPage) -> tuple[Samples, Samples | None, tuple[str, ...]]:
-    """Rows in the file's own numbers -> grey or RGB samples, their alpha, and notes on what was changed."""
-    colour, extra, notes = _split_channels(decoded, page)
+def _to_page_samples(
+    decoded: Samples, page: tifffile.TiffPage
+) -> tuple[Samples, Samples | None, Samples | None, tuple[str, ...]]:
+    """Rows in the file's own numbers -> grey or RGB samples, their alpha, further channels (H, W, n), and notes on
+    what was changed."""
+    colour, alpha, extra, notes = _split_channels(decoded, page)
     colour, depth_notes = _to_depth(colour, page, stated_range(page))
     colour, colour_notes = _to_rgb(colour, page)
-    alpha, alpha_notes = _alpha(extra, page, colour)
+    alpha, alpha_notes = _in_depth(alpha, page, colour, "transparency")
+    extra, extra_notes = _in_depth(extra, page, colour, "infrared or masks")
     associated = next((kind for kind in _extra_kinds(page) if kind in _TRANSPARENT), None) == _ASSOCIATED
     if alpha is not None and associated and alpha.min() < np.iinfo(alpha.dtype).max:
         colour = convert.unpremultiply(colour, alpha)
         alpha_notes += ("colours divided by their transparency",)
-    return colour, alpha, notes + depth_notes + colour_notes + alpha_notes
+    return colour, alpha, extra, notes + depth_notes + colour_notes + alpha_notes + extra_notes
 
 
 def _decoded(tif: tifffile.TiffFile, page: tifffile.TiffPage) -> Samples:
@@ -176,8 +181,10 @@ def _extra_kinds(page: tifffile.TiffPage) -> tuple[int, ...]:
     return tuple(int(kind) for kind in page.extrasamples or ())
 
 
-def _split_channels(samples: Samples, page: tifffile.TiffPage) -> tuple[Samples, Samples | None, tuple[str, ...]]:
-    """The colour channels, the transparency (H, W), and a note on the others."""
+def _split_channels(
+    samples: Samples, page: tifffile.TiffPage
+) -> tuple[Samples, Samples | None, Samples | None, tuple[str, ...]]:
+    """The colour channels, the transparency (H, W), the others (H, W, n), and a note on these."""
     channels = 1 if samples.ndim == 2 else samples.shape[2]
     wanted = _COLOR_CHANNELS[int(page.photometric)]
     if int(page.photometric) in (CIELAB, ICCLAB) and channels - len(_extra_kinds(page)) == 1:
@@ -188,15 +195,14 @@ def _split_channels(samples: Samples, page: tifffile.TiffPage) -> tuple[Samples,
             f"{channels} channels of unknown meaning, as in microscopy or remote sensing: export grey or RGB TIFF"
         )
     if samples.ndim == 2:
-        return samples, None, ()
+        return samples, None, None, ()
     colour = samples[..., 0] if wanted == 1 else samples[..., :wanted]
-    at = next((i for i, kind in enumerate(_extra_kinds(page)[:spare]) if kind in _TRANSPARENT), None)
-    extra = None if at is None else samples[..., wanted + at]
-    left_out = spare - (at is not None)
-    notes: tuple[str, ...] = (f"{left_out} extra channels left out",) if left_out else ()
-    if left_out == 1:
-        notes = ("1 extra channel (infrared or mask) left out",)
-    return np.ascontiguousarray(colour), extra, notes
+    transparent = [wanted + i for i, kind in enumerate(_extra_kinds(page)[:spare]) if kind in _TRANSPARENT][:1]
+    others = [i for i in range(wanted, channels) if i not in transparent]
+    alpha = samples[..., transparent[0]] if transparent else None
+    count = "1 extra channel" if len(others) == 1 else f"{len(others)} extra channels"
+    notes = (f"{count} (infrared or mask), not coloured",) if others else ()
+    return np.ascontiguousarray(colour), alpha, samples[..., others] if others else None, notes
 
 
 def _has_masks(page: tifffile.TiffPage, spare: int) -> bool:
@@ -259,10 +265,13 @@ def _apply_palette(indices: Samples, page: tifffile.TiffPage) -> Samples:
     return np.ascontiguousarray(eight.astype(np.uint8).T[where])
 
 
-def _alpha(extra: Samples | None, page: tifffile.TiffPage, colour: Samples) -> tuple[Samples | None, tuple[str, ...]]:
-    if extra is None:
+def _in_depth(
+    channels: Samples | None, page: tifffile.TiffPage, colour: Samples, name: str
+) -> tuple[Samples | None, tuple[str, ...]]:
+    """Channels that are no colours in the depth of the colours, or a note."""
+    if channels is None:
         return None, ()
-    depth, _ = _to_depth(np.ascontiguousarray(extra), page)
+    depth, _ = _to_depth(np.ascontiguousarray(channels), page)
     if depth.dtype != colour.dtype:
-        return None, ("transparency of another depth left out",)
+        return None, (f"{name} of another depth left out",)
     return depth, ()

@@ -91,6 +91,14 @@ def split_alpha(samples: Samples) -> tuple[Samples, Samples | None]:
     return np.ascontiguousarray(colour), alpha
 
 
+def stacked(*channels: Samples | None) -> Samples | None:
+    """Channels (H, W) and (H, W, n) as one array: (H, W) for a single one, else (H, W, all); None for none."""
+    there = [part for part in channels if part is not None]
+    if not there:
+        return None
+    return np.ascontiguousarray(there[0] if len(there) == 1 else np.dstack(there))
+
+
 def invert(samples: Samples) -> Samples:
     """White is zero -> black is zero."""
     return np.asarray(np.iinfo(samples.dtype).max - samples, samples.dtype)

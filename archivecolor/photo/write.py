@@ -133,9 +133,11 @@ def _with_valid_profile(page: Page, xmp: bytes | None) -> Page:
 
 
 def _tiff_only_notes(photo: Photo, format: str) -> tuple[str, ...]:
-    """Notes on pages that only TIFF can contain."""
-    lost = format != "tiff" and any(page.is_plate for page in photo.pages)
-    return (f"infrared page not carried by {format.upper()}",) if lost else ()
+    """Notes on pages and channels that only TIFF can contain."""
+    plates = any(page.is_plate for page in photo.pages)
+    extra = any(page.extra is not None or (page.scan and page.scan.extra_channels) for page in photo.pages)
+    lost = {"infrared page": plates, "infrared or mask channel": extra} if format != "tiff" else {}
+    return tuple(f"{part} not carried by {format.upper()}" for part, present in lost.items() if present)
 
 
 def _check_fits(photo: Photo, format: str) -> None:

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 import tifffile
 
-from archivecolor.imaging.arrays import Samples
 from archivecolor.photo import exif, exiftool, tiff_tags
+from archivecolor.photo import samples as convert
 from archivecolor.photo.page import BAND_ROWS, Page, Photo, Scan
 from archivecolor.photo.strips import tiled
 
@@ -56,20 +56,22 @@ def _has_alpha(page: Page) -> bool:
     return page.scan.has_alpha if page.scan else page.alpha is not None
 
 
+def _extra_channels(page: Page) -> int:
+    if page.scan:
+        return page.scan.extra_channels
+    return 0 if page.extra is None else int(page.extra.shape[2])
+
+
 def _channels(page: Page) -> int:
-    return (3 if page.samples.ndim == 3 else 1) + _has_alpha(page)
-
-
-def _stacked(samples: Samples, alpha: Samples | None) -> Samples:
-    return np.ascontiguousarray(samples if alpha is None else np.dstack([samples, alpha]))
+    return (3 if page.samples.ndim == 3 else 1) + _has_alpha(page) + _extra_channels(page)
 
 
 def _pixels(page: Page) -> dict[str, Any]:
     """What tifffile writes: the samples, or for a scan its tiles, which are computed one by one."""
     scan: Scan | None = page.scan
     if scan is None:
-        return {"data": _stacked(page.samples, page.alpha)}
-    rows = (_stacked(*band) for band in scan.bands())
+        return {"data": convert.stacked(page.samples, page.alpha, page.extra)}
+    rows = (np.ascontiguousarray(convert.stacked(*band)) for band in scan.bands())
     shape = (scan.height, scan.width, *([_channels(page)] if _channels(page) > 1 else []))
     return {
         "data": tiled(rows, scan.width),
@@ -86,7 +88,7 @@ def _write_page(tif: tifffile.TiffWriter, page: Page, software: str, packed: boo
         photometric="rgb" if page.samples.ndim == 3 else "minisblack",
         subfiletype=1 if page.subfiletype else 0,  # tifffile writes no masks of more than one bit
         planarconfig="contig" if _channels(page) > 1 else None,
-        extrasamples=["unassalpha"] if _has_alpha(page) else None,
+        extrasamples=["unassalpha"] * _has_alpha(page) + ["unspecified"] * _extra_channels(page) or None,
         compression="zlib" if packed else None,
         predictor=2 if packed else None,
         resolution=page.dpi or page.density,

@@ -168,19 +168,36 @@ def test_grey_with_saved_selections_is_read(tmp_path: Path, masks: int) -> None:
     tags = grey_tags(samples) | {262: (SHORT, (1,)), 338: (SHORT, (0,) * masks)}
     [page] = pages(write_tiff(tmp_path / "a.tif", tags, samples.tobytes()))
     np.testing.assert_array_equal(page.samples, grey())
-    words = "1 extra channel (infrared or mask)" if masks == 1 else f"{masks} extra channels"
-    assert page.notes == (f"{words} left out",) and page.alpha is None
+    words = "1 extra channel" if masks == 1 else f"{masks} extra channels"
+    assert page.notes == (f"{words} (infrared or mask), not coloured",) and page.alpha is None
     if masks > 1:
         with pytest.raises(UnsupportedError, match="remote sensing"):
             pages(write_tiff(tmp_path / "a.tif", tags | {33550: (SHORT, (1,))}, samples.tobytes()))
 
 
-def test_transparency_behind_a_mask_is_kept(tmp_path: Path) -> None:
-    samples = np.dstack([grey(seed=i) for i in range(5)])
-    tags = grey_tags(samples) | {262: (SHORT, (2,)), 338: (SHORT, (0, 2))}
-    [page] = pages(write_tiff(tmp_path / "a.tif", tags, samples.tobytes()))
-    np.testing.assert_array_equal(page.alpha, samples[..., 4])
-    assert page.notes == ("1 extra channel (infrared or mask) left out",)
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+@pytest.mark.parametrize("strips", [100.0, 0.001], ids=["whole", "strip by strip"])
+@pytest.mark.parametrize("kinds", [(0,), (0, 2), (2, 0, 0)])
+def test_infrared_and_masks_beside_the_colours_are_kept(
+    src: Path, out: Path, ink: Path, kinds: tuple[int, ...], strips: float, dtype: Any
+) -> None:
+    samples = np.dstack([*[grey(dtype=dtype)] * 3, *(grey(dtype=dtype, seed=i + 1) for i in range(len(kinds)))])
+    tags = grey_tags(samples) | {262: (SHORT, (2,)), 338: (SHORT, kinds)}
+    write_tiff(src / "a.tif", tags, samples.tobytes())
+    [row] = colour(src, out=out, model=ink, strips_above=strips)
+    count = kinds.count(0)
+    words = "1 extra channel" if count == 1 else f"{count} extra channels"
+    assert (row.status, row.notes) == ("done", (f"{words} (infrared or mask), not coloured",))
+    page = photo.read(out / "a.tif").pages[0]
+    np.testing.assert_array_equal(page.extra, samples[..., [3 + i for i, kind in enumerate(kinds) if kind == 0]])
+    assert (page.alpha is not None) == (2 in kinds)
+    if page.alpha is not None:
+        np.testing.assert_array_equal(page.alpha, samples[..., 3 + kinds.index(2)])
+    assert np.abs(lightness(page.samples) - lightness(samples[..., 0])).max() < 0.3
+    with tifffile.TiffFile(out / "a.tif") as tif:
+        assert sorted(map(int, tif.pages[0].aspage().extrasamples)) == sorted(kinds)
+    note = "infrared or mask channel not carried by PNG"
+    assert photo.write(out / "b.png", photo.Photo("tiff", (page,)), "png") == (note,)
 
 
 SLIDE = colourful(60, 80).astype(np.uint16) * 257

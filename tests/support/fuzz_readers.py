@@ -203,7 +203,7 @@ def is_page(page: Page) -> bool:
         samples.dtype in (np.uint8, np.uint16)
         and samples.size > 0
         and (samples.ndim == 2 or samples.shape[2:] == (3,))
-        and (alpha is None or (alpha.dtype == samples.dtype and alpha.shape == samples.shape[:2]))
+        and (alpha is None or (alpha.dtype == samples.dtype and alpha.shape[:2] == samples.shape[:2]))
         for samples, alpha in parts
     )
 
