@@ -21,6 +21,7 @@ from archivecolor import sequences
 from archivecolor.errors import ArchivecolorError, OutputError, PictureError, SourceReadError
 
 PART_SUFFIX = ".archivecolor-part"
+_PROBE = ".name-probe-"
 LONGEST_NAME = 255
 """Bytes that a file system allows a name, nearly everywhere."""
 _JUST_NOW_S = 2.0
@@ -62,6 +63,11 @@ _FILE_REMEDIES = {
     errno.EISDIR: _NAME_TAKEN,
 }
 """Errors of one file, and what to do about them."""
+
+
+def is_leftover(name: str) -> bool:
+    """Whether a file of this name in an output folder is one of ours that a kill has left half-way."""
+    return name.startswith(_PROBE) or (name.startswith(".") and name.endswith(PART_SUFFIX))
 
 
 def part_path(target: Path) -> Path:
@@ -130,13 +136,23 @@ class NameRules:
 
 
 def name_rules(folder: Path) -> NameRules:
-    """Tries out the file system of a folder, in the folder itself or the nearest one above it that exists."""
-    place = next(each for each in (folder, *folder.parents) if each.is_dir())
-    name = f"{secrets.token_hex(4)}{PART_SUFFIX}"  # a run removes it, if a kill leaves it
-    return NameRules(
-        _is_one_file(place / f".a{name}", place / f".A{name}"),
-        _is_one_file(place / f".\u00e9{name}", place / f".e\u0301{name}"),
-    )
+    """Tries out the file system of a folder, in the folder itself; one that does not exist is made for the moment."""
+    probe = f"{_PROBE}{secrets.token_hex(4)}"
+    made: list[Path] = []
+    try:
+        for each in reversed(list(itertools.takewhile(lambda each: not each.exists(), (folder, *folder.parents)))):
+            each.mkdir()
+            made.append(each)
+        return NameRules(
+            _is_one_file(folder / f"{probe}-a", folder / f"{probe}-A"),
+            _is_one_file(folder / f"{probe}-\u00e9", folder / f"{probe}-e\u0301"),
+        )
+    except OSError:
+        return NameRules()
+    finally:
+        for each in reversed(made):
+            with suppress(OSError):
+                each.rmdir()
 
 
 def _is_one_file(path: Path, other: Path) -> bool:

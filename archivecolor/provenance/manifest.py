@@ -340,7 +340,7 @@ def _left_parts(folder: Path) -> list[Path]:
             raise OutputError(
                 f"{folder}: contains {path.parent}, the output folder of another run; choose another --out"
             )
-        if path.name.startswith(".") and path.name.endswith(files.PART_SUFFIX) and not path.is_dir():
+        if files.is_leftover(path.name) and not path.is_dir():
             parts.append(path)
     return parts
 

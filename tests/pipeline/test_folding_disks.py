@@ -41,8 +41,6 @@ def scans(src: Path) -> list[str]:
 
 @pytest.fixture
 def go(misbehaving: Callable[..., Any], src: Path, out: Path, ink: Path) -> Callable[..., Outcome]:
-    out.mkdir()  # the whole disk, with nothing above it
-
     def run(**options: Any) -> Outcome:
         outcome: Outcome = misbehaving(folded, out, run_with, "", src, out, ink, options)
         return outcome
@@ -77,7 +75,6 @@ def test_what_an_earlier_version_overwrote_is_made_again(
     go: Callable[..., Outcome], misbehaving: Callable[..., Any], scans: list[str], src: Path, out: Path, ink: Path
 ) -> None:
     """It gave both the same file, and both rows said `done`."""
-    shutil.rmtree(out)
     colour(src, out=out, model=ink, disclosure=Disclosure())
     for loser in ("Photo.JPG", "Photo.JPG.json", "Box/a.png", "Box/a.png.json", "SCAN.gif.png", "SCAN.gif.png.json"):
         (out / loser).unlink()
