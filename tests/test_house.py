@@ -28,7 +28,8 @@ FLOORS = (
     ("inference",),
     ("pipeline", "training"),
     ("evaluation", "execution", "preservation"),
-    ("bench", "review"),
+    ("review",),
+    ("bench",),
     ("cli",),
     ("__main__",),
 )

@@ -1,7 +1,7 @@
 """Measures the speed on this machine and these pictures. All published numbers about speed come from here.
 
 `stages` measures each stage alone and the whole pipeline; `claims` compares models, precisions, scikit-image and
-start-up; `long_run` colours many small files; `draw` draws the PNGs.
+start-up; `long_run` colours many small files; `desk` opens the review desk; `draw` draws the PNGs.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from archivecolor.bench.claims import Claim, all_claims, at_most
+from archivecolor.bench.desk import DeskCost, measure_desk
 from archivecolor.bench.draw import chart, edges
 from archivecolor.bench.long_run import LongRunCost, measure_long_run
 from archivecolor.bench.pictures import own_or_synthetic_pictures
@@ -19,7 +20,7 @@ from archivecolor.bench.stages import STAGES, Measured, measure
 from archivecolor.inference import malloc
 from archivecolor.options import BenchOptions
 
-__all__ = ["STAGES", "Claim", "LongRunCost", "Measured", "Report", "bench"]
+__all__ = ["STAGES", "Claim", "DeskCost", "LongRunCost", "Measured", "Report", "bench"]
 
 
 @dataclass(frozen=True)
@@ -29,6 +30,7 @@ class Report:
     measured: list[Measured]
     claims: list[Claim]
     flat: LongRunCost | None = None
+    desk: DeskCost | None = None
 
 
 def bench(options: BenchOptions, say: Callable[[str], None] = lambda what: None) -> Report:
@@ -44,6 +46,10 @@ def bench(options: BenchOptions, say: Callable[[str], None] = lambda what: None)
             say(f"colouring {options.flat} small files, opening a manifest of {100 * options.flat} rows")
             cost = measure_long_run(options.flat, 100 * options.flat, options.models[0], options.device, work)
             return Report([], _long_run_claims(cost), cost)
+        if options.desk:
+            say(f"opening a desk over {options.desk} rows, pinning colours in a scan of 12 megapixels")
+            desk = measure_desk(options.desk, options.models[0], options.device, work)
+            return Report([], _desk_claims(desk), desk=desk)
         measured: list[Measured] = []
         groups = own_or_synthetic_pictures(options.folder, options.pictures, options.megapixels, work)
         for group, paths in groups.items():
@@ -59,6 +65,13 @@ def bench(options: BenchOptions, say: Callable[[str], None] = lambda what: None)
             ours, bilinear = edges(options.edges)
             results.append(at_most("colour error at edges ÷ that of bilinear enlargement", ours / bilinear, 1))
         return Report(measured, results)
+
+
+def _desk_claims(cost: DeskCost) -> list[Claim]:
+    return [
+        at_most(f"seconds to open the desk over {cost.rows} pictures", cost.open_s, 2),
+        at_most(f"seconds until a pinned colour is seen, {cost.megapixels:.0f} MP", cost.preview_s, 0.3),
+    ]
 
 
 def _long_run_claims(cost: LongRunCost) -> list[Claim]:

@@ -72,6 +72,18 @@ def measure_long_run(count: int, rows: int, model: str, device: str, folder: Pat
 
 def open_long_manifest(rows: int, folder: Path) -> tuple[float, float]:
     """The seconds and megabytes that it takes to open a manifest of so many rows, as a run writes them."""
+    write_long_manifest(rows, folder)
+    reset_peak()
+    before, started = current_megabytes(), time.process_time()
+    with Manifest(folder) as manifest:
+        seconds = time.process_time() - started
+        if len(manifest.rows) != rows:
+            raise AssertionError(f"{len(manifest.rows)} of {rows} rows were read")
+        return seconds, peak_megabytes() - before
+
+
+def write_long_manifest(rows: int, folder: Path) -> None:
+    """Writes a manifest of so many finished rows into a new folder."""
     folder.mkdir(parents=True)
     row = Record(
         "",
@@ -96,10 +108,3 @@ def open_long_manifest(rows: int, folder: Path) -> tuple[float, float]:
         for i in range(rows):
             name = f"{i // 1000:04}/{i:09}.jpg"
             file.write(json.dumps(values | {"input": name, "source": f"/scans/{name}", "output": name}) + "\n")
-    reset_peak()
-    before, started = current_megabytes(), time.process_time()
-    with Manifest(folder) as manifest:
-        seconds = time.process_time() - started
-        if len(manifest.rows) != rows:
-            raise AssertionError(f"{len(manifest.rows)} of {rows} rows were read")
-        return seconds, peak_megabytes() - before

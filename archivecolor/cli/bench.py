@@ -52,6 +52,7 @@ def _plain(report: Report) -> dict[str, object]:
         "measured": rows,
         "claims": [asdict(claim) for claim in report.claims],
         "flat": asdict(report.flat) if report.flat else None,
+        "desk": asdict(report.desk) if report.desk else None,
     }
 
 

@@ -40,6 +40,15 @@ class BenchOptions(DeviceOptions):
         ),
     ] = 0
 
+    desk: Annotated[
+        int,
+        Option(
+            "Instead, open the desk of review over a manifest of this many rows, and pin colours in a scan of 12 "
+            "megapixels.",
+            check=at_least(10).or_zero("for none"),
+        ),
+    ] = 0
+
     def __post_init__(self) -> None:
         super().__post_init__()
         require(bool(self.models), "--model: name at least one")

@@ -130,9 +130,9 @@ def _in_files(row: Record) -> bool:
 
 def _first_of(row: Record) -> str:
     """The output, or the first of its files."""
-    output = Path(row.output or "")
     if not _in_files(row):
-        return output.as_posix()
+        return row.output or ""
+    output = Path(row.output or "")
     return output.with_name(sequences.frame_name(output, row.film.get("first", 0))).as_posix()
 
 

@@ -70,7 +70,7 @@ def refuse(target: Path, out: Path, rows: list[Record]) -> None:
     if place.is_relative_to(results) or results.is_relative_to(place):
         raise OutputError(f"--to {target}: must not overlap with {out}; choose another folder")
     above = {place, *place.parents} - set(results.parents)  # what the outputs lie in, too, was allowed to the run
-    if among := above & {Path(row.source).parent for row in rows}:
+    if among := above & {Path(folder) for folder in {row.source.rpartition(os.sep)[0] for row in rows}}:
         raise OutputError(f"--to {target}: lies in the source folder {min(among)}, which is never written to")
     if target.is_dir() and any(target.iterdir()) and not (target / MARK).is_file():
         raise OutputError(f"--to {target}: contains something that is not a report; choose another folder")

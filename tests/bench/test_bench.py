@@ -186,6 +186,7 @@ FLAGS: dict[str, tuple[str, Any]] = {
     "--chart": ("a.png", Path("a.png")),
     "--edges": ("b.png", Path("b.png")),
     "--flat": ("20", 20),
+    "--desk": ("20", 20),
 }
 
 

@@ -7,7 +7,7 @@ import json
 import socket
 import threading
 from collections import Counter
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import asdict, replace
 from functools import partial
@@ -36,6 +36,8 @@ if TYPE_CHECKING:
 
 SCRIPTS = ("report.css", "report.js", "desk.css", "desk.js", "viewer.js")
 Body = Mapping[str, object]
+_SHA256_PART = 26
+"""Digits in the names of reduced pictures; see `thumbnails.file_name`."""
 
 
 class Desk:
@@ -61,7 +63,9 @@ class Desk:
         self.pictures = OpenPictures()
         self.workshop = Workshop(options.device)
         self.tasks = Tasks(self.collection)
-        self._requests = {sha256: one for row in rows for sha256, one in self._thumbnails_of(row)}
+        self._shown: dict[str, str] = {}
+        """The name of the input that has a picture, by the part of its SHA-256 that names its reduced copy."""
+        self._note_shown(rows)
 
     def warm_up(self) -> None:
         """Loads the weights that most pictures were coloured with."""
@@ -102,13 +106,13 @@ class Desk:
         path = self.folder / name
         if path.is_file() and path.stat().st_size:
             return path
-        start = name.removeprefix(f"{thumbnails.PICTURES}/").replace("/", "")[:26]
-        found = next((one for sha256, one in self._requests.items() if sha256.startswith(start)), None)
-        if found is None or len(start) < 26:
-            raise PictureError("no such picture")
-        reasons = thumbnails.make([found], self.folder, 1)
+        start = name.removeprefix(f"{thumbnails.PICTURES}/").replace("/", "")[:_SHA256_PART]
+        row = self.collection.row(self._shown.get(start, ""))
+        both = (thumbnails.THUMB, self.options.view)
+        wanted = [one for one in report.wanted_of(row, self.report_options) if one.sha256.startswith(start)]
+        reasons = thumbnails.make([replace(one, sides=both) for one in wanted], self.folder, 1)
         if not path.is_file():
-            raise PictureError(reasons.get(found.sha256, "no such picture"))
+            raise PictureError(next(iter(reasons.values()), "no such picture"))
         return path
 
     def output(self, name: str) -> Path:
@@ -126,8 +130,7 @@ class Desk:
         """What other windows and runs changed since."""
         last, names = self.collection.changes(since)
         rows = [self.collection.row(name) for name in names]
-        for row in rows:
-            self._requests |= dict(self._thumbnails_of(row))
+        self._note_shown(rows)
         decisions = self.collection.decisions
         return {
             "change": last,
@@ -179,7 +182,7 @@ class Desk:
         row = self.collection.row(_text(body, "input"))
         picture = self.pictures.get(_text(body, "key"))
         made = self.workshop.keep(row, picture, Correction.of(body), self.collection)
-        self._requests |= dict(self._thumbnails_of(made))
+        self._note_shown([made])
         return {"input": made.input, "output_sha256": made.output_sha256}
 
     # --- tasks -------------------------------------------------------------------------------------------------------
@@ -216,9 +219,8 @@ class Desk:
         whole = self.options.out.resolve()
         return self.options.export_to or whole.with_name(f"{whole.name}-accepted")
 
-    def _thumbnails_of(self, row: Record) -> list[tuple[str, thumbnails.ThumbnailRequest]]:
-        both = (thumbnails.THUMB, self.options.view)
-        return [(one.sha256, replace(one, sides=both)) for one in report.wanted_of(row, self.report_options)]
+    def _note_shown(self, rows: Iterable[Record]) -> None:
+        self._shown |= {sha256[:_SHA256_PART]: row.input for row in rows for sha256 in page_data.shown(row) if sha256}
 
 
 # --- requests --------------------------------------------------------------------------------------------------------
