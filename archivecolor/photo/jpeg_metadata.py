@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
 import imagecodecs
 
 from archivecolor.photo import exif, extended_xmp, kinds, photoshop, profiles
-from archivecolor.photo.jpeg_segments import APP0, APP1, APP2, APP13, COMMENT, Jpeg
-from archivecolor.photo.page import Page
+from archivecolor.photo.jpeg_segments import APP0, APP1, APP2, APP13, COMMENT, Jpeg, segment
+from archivecolor.photo.page import Extra, Page
 
 EXIF, ICC, JFIF, MPF = b"Exif\0", b"ICC_PROFILE\0", b"JFIF\0", b"MPF\0"
 _GAIN_MAP, _GAIN_MAP_XMP = b"urn:iso:std:iso:ts:21496:-1\0", b"http://ns.adobe.com/hdr-gain-map/"
-_APP11, _APP12, _APP14 = 0xEB, 0xEC, 0xEE
+_APP10, _APP11, _APP12, _APP14, _APP15 = 0xEA, 0xEB, 0xEC, 0xEE, 0xEF
 _CARRIED = (
     (APP0, JFIF),
     (APP0, b"JFXX\0"),  # a small copy of the old picture
@@ -29,6 +29,8 @@ _CARRIED = (
     (_APP14, b"Adobe"),
 )
 """Segments that are read, and those about the encoding."""
+_TEXTS = ((_APP12, b"[picture info]"), (_APP10, b"UNICODE\0"), (_APP15, b"TEXT\0"))
+"""Segments of text, which a JPEG made from this one can have as well."""
 _DUCKY_QUALITY_ONLY = 15
 """Bytes of a Ducky segment that has the encoder's quality, and neither comment nor copyright."""
 _CREDENTIALS = "content credentials of the source (C2PA; with --c2pa kept as the parent's)"
@@ -59,6 +61,7 @@ def with_metadata(page: Page, jpeg: Jpeg, is_converted: bool) -> Page:
         xmp=xmp,
         iptc=iptc,
         photoshop=photoshop.carried(resources),
+        extras=tuple(_texts(jpeg)),
         comments=tuple(content for marker, content in jpeg.metadata if marker == COMMENT and content),
         notes=(*page.notes, *notes, *photoshop_notes, *iptc_notes, *xmp_notes, *_left_out_notes(jpeg, xmp)),
     )
@@ -138,11 +141,24 @@ def _left_out_notes(jpeg: Jpeg, xmp: bytes | None) -> tuple[str, ...]:
     labels = dict.fromkeys(
         _label(marker, content)
         for marker, content in jpeg.metadata
-        if marker != COMMENT and not any((marker, content[: len(head)]) == (kind, head) for kind, head in _CARRIED)
+        if marker != COMMENT
+        and not _is_text(marker, content)
+        and not any((marker, content[: len(head)]) == (kind, head) for kind, head in _CARRIED)
     )
     labels.pop("", None)
     notes = [f"JPEG segments not carried: {', '.join(labels)}"] if labels else []
     return (*notes, *_trailer_notes(jpeg, xmp))
+
+
+def _is_text(marker: int, content: bytes) -> bool:
+    """Whether a segment has words of a camera or a program without offsets: Picture Info, and comments in Unicode."""
+    return any(kind == marker and word in content[:64] for kind, word in _TEXTS)
+
+
+def _texts(jpeg: Jpeg) -> Iterator[Extra]:
+    for marker, content in jpeg.metadata:
+        if _is_text(marker, content):
+            yield Extra("jpeg", _label(marker, content), segment(marker, content))
 
 
 def _label(marker: int, content: bytes) -> str:

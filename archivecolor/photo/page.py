@@ -78,11 +78,11 @@ class Extra:
     """A part of a file that only its own format can hold."""
 
     format: str
-    """png or jp2."""
+    """jpeg, png or jp2."""
     label: str
     """What it is, for notes: `Creation Time`, `tIME`. Empty where the page has the same in another field."""
     content: bytes
-    """The whole chunk or box, as it is written."""
+    """The whole segment, chunk or box, as it is written."""
 
 
 @dataclass(frozen=True)

@@ -83,7 +83,7 @@ def _deep_page(jpeg: Jpeg, frame: Frame) -> Page:
     if decoded.shape[:2] != (frame.height, frame.width):
         raise UnreadableError(limits.DAMAGED)
     samples, notes = convert.to_full_range(decoded, frame.bits)
-    return jpeg_metadata.with_metadata(Page(samples, notes=notes), jpeg, is_converted=False)
+    return jpeg_metadata.with_metadata(Page(samples, notes=notes, bits=frame.bits), jpeg, is_converted=False)
 
 
 def _with_damage_note(page: Page) -> Page:

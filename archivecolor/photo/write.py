@@ -2,39 +2,42 @@
 
 from __future__ import annotations
 
-import io
 import struct
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from fractions import Fraction
 from pathlib import Path
-from typing import Any
 
 import imagecodecs
 import numpy as np
-from PIL import Image
 
 from archivecolor.errors import UnsupportedError, listed
 from archivecolor.files import atomic_write, make_folders, write_error
-from archivecolor.imaging.arrays import Samples
-from archivecolor.imaging.orientation import to_upright
-from archivecolor.photo import containers, exif, extended_xmp, jpeg_segments, photoshop
-from archivecolor.photo import samples as convert
+from archivecolor.photo import containers, exif
+from archivecolor.photo.encoding import (
+    Encoded,
+    dropped_notes,
+    encode_with_pillow,
+    exif_block,
+    image,
+    photoshop_block,
+    stacked,
+    to_8_bit,
+    turn_upright,
+    whole_numbers,
+    without_a_place,
+)
 from archivecolor.photo.page import FORMAT_SUFFIXES, SRGB_ICC, Page, Photo
+from archivecolor.photo.write_jpeg import encode_jpeg
 from archivecolor.photo.write_tiff import write_tiff
 
 _LOSSY_SOURCES = {"heic", "pcd", "mpo"}
 _SIDE_LIMITS = {"jpeg": 65_500, "webp": 16_383, "avif": 65_535}
-_SEGMENT = 65_500  # a JPEG segment holds 65533 bytes with its heading
-_JFIF_UNIT = 13  # the place of the unit of the resolution, in a file that begins with JFIF's segment
 _PNG_KEYWORDS = {315: b"Author", 33432: b"Copyright", 269: b"Title"}
 
 _UPRIGHT_FORMATS = frozenset(("avif", "bmp", "jp2"))
 """Formats whose orientation viewers ignore: pictures are turned upright before they are written."""
 _SELF_ORIENTED = frozenset(("avif", "heic", "jxl"))
 """Formats whose container has the orientation; what EXIF and XMP say of it does not count."""
-
-Encoded = tuple[bytes, tuple[str, ...]]
 
 
 def writable_format(photo: Photo, requested: str) -> str:
@@ -153,146 +156,6 @@ def _check_fits(photo: Photo, format: str) -> None:
             )
 
 
-def _stacked(page: Page) -> Samples:
-    """Samples with alpha as their last channel."""
-    if page.alpha is None:
-        return np.ascontiguousarray(page.samples)
-    return np.ascontiguousarray(np.dstack([page.samples, page.alpha]))
-
-
-def _to_8_bit(page: Page, name: str) -> tuple[Page, tuple[str, ...]]:
-    if page.samples.dtype == np.uint8:
-        return page, ()
-    alpha = None if page.alpha is None else convert.to_8_bit(page.alpha)
-    return replace(page, samples=convert.to_8_bit(page.samples), alpha=alpha), (
-        f"{page.bits or 16} bit written as 8 bit {name}",
-    )
-
-
-def _dropped_notes(page: Page, name: str, **lost: object) -> tuple[str, ...]:
-    """A note for each named metadata part of the page that the format cannot contain."""
-    return tuple(f"{part} not carried by {name}" for part, present in lost.items() if present is not None)
-
-
-def _without_a_place(page: Page) -> dict[str, object]:
-    """The parts of a page for which few formats have a place."""
-    return {"comment": page.comments or None, "Photoshop data (paths, rights)": page.photoshop}
-
-
-def exif_block(
-    page: Page, software: str, with_dpi: bool = False, for_jpeg: bool = False
-) -> tuple[bytes | None, tuple[str, ...]]:
-    """The page's EXIF with orientation, caption and tags; None if it would be empty.
-
-    Args:
-        with_dpi: also write the resolution there, for formats that have no other place for it.
-        for_jpeg: a new block gets the tags that EXIF requires in a JPEG (EXIF 2.32, 4.6.8).
-    """
-    known = exif.main_tags(page.exif)
-    changes: dict[int, exif.Value] = {exif.ORIENTATION: page.orientation} if _orientation_differs(page) else {}
-    if page.description and not exif.text(page.exif, exif.DESCRIPTION):  # scanners write blank text
-        changes[exif.DESCRIPTION] = page.description.encode()
-    words = [tag for tag in page.tags if tag[0] not in known and (tag[1] == "s" or tag[0] in exif.WORDS)]
-    changes |= {code: exif.Entry(exif.BYTE, n, value) if kind == "B" else value for code, kind, n, value, _ in words}
-    if with_dpi and exif.X_RESOLUTION not in known:
-        changes |= _resolution_tags(page)
-    if page.exif is None and not changes:
-        return None, ()
-    if page.exif is None and for_jpeg:
-        square: dict[int, exif.Value] = {exif.X_RESOLUTION: (1.0,), exif.Y_RESOLUTION: (1.0,), exif.RESOLUTION_UNIT: 1}
-        changes |= {**(_resolution_tags(page) or square), exif.YCBCR_POSITIONING: 1}
-    try:
-        return exif.with_tags(page.exif or exif.EMPTY, {**changes, exif.SOFTWARE: software.encode()}), ()
-    except ValueError:
-        fresh = exif.with_tags(exif.EMPTY, changes) if changes else None
-        return fresh, ("damaged EXIF not carried",)
-
-
-def _resolution_tags(page: Page) -> dict[int, exif.Value]:
-    """Resolution in inches, or the shape of the pixels without a unit."""
-    pair = page.dpi or page.density
-    if pair is None:
-        return {}
-    unit = exif.INCH if page.dpi else exif.NO_UNIT
-    return {exif.X_RESOLUTION: pair[:1], exif.Y_RESOLUTION: pair[1:], exif.RESOLUTION_UNIT: unit}
-
-
-def _windows_word(value: int | bytes) -> exif.Value:
-    return exif.Entry(1, len(value), value) if isinstance(value, bytes) else value
-
-
-def _orientation_differs(page: Page) -> bool:
-    return exif.orientation(page.exif) != page.orientation
-
-
-def _image(page: Page) -> Image.Image:
-    return Image.fromarray(_stacked(page))
-
-
-def _encode_with_pillow(image: Image.Image, format: str, options: dict[str, Any]) -> bytes:
-    out = io.BytesIO()
-    image.save(out, format, **{name: value for name, value in options.items() if value is not None})
-    return out.getvalue()
-
-
-def _jpeg(page: Page, photo: Photo, quality: int, software: str) -> Encoded:
-    page, notes = _to_8_bit(page, "JPEG")
-    notes += _dropped_notes(page, "JPEG", transparency=page.alpha)
-    block, more = exif_block(page, software, for_jpeg=True)
-    exif_pieces = _pieces(b"Exif\0\0", block or b"")
-    if len(exif_pieces) > 1:
-        more += ("EXIF of over 64 KiB written in several segments, which few programs read",)
-    comments = [comment for comment in page.comments if len(comment) <= _SEGMENT]
-    if len(comments) < len(page.comments):
-        more += ("comment not carried by JPEG: over 64 KiB",)
-    xmp, packets, xmp_notes = _jpeg_xmp(page.xmp)
-    extra = (
-        *((jpeg_segments.APP1, piece) for piece in exif_pieces[1:]),
-        *((jpeg_segments.APP13, piece) for piece in _pieces(photoshop.HEADING, _photoshop_block(page))),
-        *((jpeg_segments.APP1, packet) for packet in packets),
-        *((jpeg_segments.COMMENT, comment) for comment in comments[:-1]),
-    )
-    options = {  # optimal Huffman tables would make a slightly smaller file, and encoding much slower
-        "quality": quality,
-        "subsampling": 0,  # chroma at full size, because the colour is what is new in the picture
-        "dpi": page.dpi or (_whole_numbers(page.density) if page.density else None),
-        "exif": next(iter(exif_pieces), None),
-        "xmp": xmp,
-        "icc_profile": page.icc,
-        "comment": next(reversed(comments), None),
-        "extra": b"".join(jpeg_segments.segment(*part) for part in extra) or None,
-    }
-    data = _encode_with_pillow(_image(replace(page, alpha=None)), "JPEG", options)
-    if page.density and not page.dpi:
-        data = data[:_JFIF_UNIT] + b"\0" + data[_JFIF_UNIT + 1 :]
-    return data, notes + more + xmp_notes
-
-
-def _pieces(heading: bytes, content: bytes) -> list[bytes]:
-    """The contents of the segments for a block, each with its heading."""
-    return [heading + content[at : at + _SEGMENT] for at in range(0, len(content), _SEGMENT)]
-
-
-def _photoshop_block(page: Page) -> bytes:
-    return photoshop.block(page.iptc, page.photoshop)
-
-
-def _jpeg_xmp(packet: bytes | None) -> tuple[bytes | None, list[bytes], tuple[str, ...]]:
-    """A packet that fits into one segment; else the contents of the segments for it, and notes."""
-    if packet is None or len(packet) <= _SEGMENT:
-        return packet, [], ()
-    parts = extended_xmp.split(packet, _SEGMENT)
-    if parts is None:
-        return None, [], ("XMP not carried by JPEG: over 64 KiB",)
-    first, extension = parts
-    return None, [extended_xmp.XMP + first, *extended_xmp.pieces_of(extension)], ()
-
-
-def _whole_numbers(density: tuple[float, float]) -> tuple[int, int]:
-    """The same ratio in whole numbers."""
-    return Fraction(density[0] / density[1]).limit_denominator(1000).as_integer_ratio()
-
-
 def _png(page: Page, photo: Photo, quality: int, software: str) -> Encoded:
     block, notes = exif_block(page, software)
     parts = []
@@ -301,12 +164,12 @@ def _png(page: Page, photo: Photo, quality: int, software: str) -> Encoded:
     if page.dpi is not None:
         parts.append(containers.png_chunk(b"pHYs", struct.pack(">IIB", *(round(v / 0.0254) for v in page.dpi), 1)))
     elif page.density is not None:
-        parts.append(containers.png_chunk(b"pHYs", struct.pack(">IIB", *_whole_numbers(page.density), 0)))
+        parts.append(containers.png_chunk(b"pHYs", struct.pack(">IIB", *whole_numbers(page.density), 0)))
     if block is not None:
         parts.append(containers.png_chunk(b"eXIf", block))
     if page.xmp is not None:
         parts.append(containers.png_text(containers.XMP_KEYWORD, page.xmp))
-    resources = _photoshop_block(page)
+    resources = photoshop_block(page)
     if resources:
         parts.append(containers.png_raw_profile(b"iptc", resources))
     chunks = [each.content for each in page.extras if each.format == "png"]
@@ -314,7 +177,7 @@ def _png(page: Page, photo: Photo, quality: int, software: str) -> Encoded:
     # readers that want one Software take the last, and it must say who made the colours
     parts += [containers.png_text(key, text) for key, text in _png_texts(page, software, _keywords(chunks))]
     # the header chunk must come first; text chunks may stand anywhere
-    return containers.png_spliced(bytes(imagecodecs.png_encode(_stacked(page), level=6)), b"".join(parts)), notes
+    return containers.png_spliced(bytes(imagecodecs.png_encode(stacked(page), level=6)), b"".join(parts)), notes
 
 
 def _keywords(chunks: list[bytes]) -> frozenset[bytes]:
@@ -337,7 +200,7 @@ def _png_texts(page: Page, software: str, present: frozenset[bytes]) -> list[tup
 
 
 def _webp(page: Page, photo: Photo, quality: int, software: str) -> Encoded:
-    page, notes = _to_8_bit(page, "WebP")
+    page, notes = to_8_bit(page, "WebP")
     block, more = exif_block(page, software, with_dpi=True)
     lossless = quality >= 100 or (photo.format == "webp" and photo.lossless)
     options = {
@@ -349,12 +212,12 @@ def _webp(page: Page, photo: Photo, quality: int, software: str) -> Encoded:
         "xmp": page.xmp,
         "icc_profile": page.icc,
     }
-    notes += more + _dropped_notes(page, "WebP", IPTC=page.iptc, **_without_a_place(page))
-    return _encode_with_pillow(_image(page), "WEBP", options), notes
+    notes += more + dropped_notes(page, "WebP", IPTC=page.iptc, **without_a_place(page))
+    return encode_with_pillow(image(page), "WEBP", options), notes
 
 
 def _avif(page: Page, photo: Photo, quality: int, software: str) -> Encoded:
-    page, notes = _to_8_bit(_turn_upright(page), "AVIF")
+    page, notes = to_8_bit(turn_upright(page), "AVIF")
     block, more = exif_block(page, software, with_dpi=True)
     # Pillow rewrites a block that names an orientation, and loses what is not ASCII in it
     block = exif.with_tags(block, {}, dropped=exif.ORIENTATION) if block else None
@@ -366,23 +229,12 @@ def _avif(page: Page, photo: Photo, quality: int, software: str) -> Encoded:
         "xmp": page.xmp,
         "icc_profile": page.icc,
     }
-    notes += more + _dropped_notes(page, "AVIF", IPTC=page.iptc, **_without_a_place(page))
-    return _encode_with_pillow(_image(page), "AVIF", options), notes
-
-
-def _turn_upright(page: Page) -> Page:
-    """The page turned upright, for formats whose orientation viewers ignore."""
-    if page.orientation == 1:
-        return page
-    dpi, density = (pair[::-1] if pair and page.orientation >= 5 else pair for pair in (page.dpi, page.density))
-    alpha = None if page.alpha is None else _upright(page.alpha, page.orientation)
-    return replace(
-        page, samples=_upright(page.samples, page.orientation), alpha=alpha, dpi=dpi, density=density, orientation=1
-    )
+    notes += more + dropped_notes(page, "AVIF", IPTC=page.iptc, **without_a_place(page))
+    return encode_with_pillow(image(page), "AVIF", options), notes
 
 
 def _bmp(page: Page, photo: Photo, quality: int, software: str) -> Encoded:
-    page, notes = _to_8_bit(_turn_upright(page), "BMP")
+    page, notes = to_8_bit(turn_upright(page), "BMP")
     foreign = page.icc if page.icc != SRGB_ICC else None
     lost: dict[str, object] = {
         "colour profile": foreign,
@@ -391,23 +243,23 @@ def _bmp(page: Page, photo: Photo, quality: int, software: str) -> Encoded:
         "XMP": page.xmp,
     }
     lost |= {"IPTC": page.iptc, "caption": page.description, "shape of the pixels": page.density}
-    notes += _dropped_notes(page, "BMP", **lost, **_without_a_place(page))
-    return _encode_with_pillow(_image(replace(page, alpha=None)), "BMP", {"dpi": page.dpi}), notes
+    notes += dropped_notes(page, "BMP", **lost, **without_a_place(page))
+    return encode_with_pillow(image(replace(page, alpha=None)), "BMP", {"dpi": page.dpi}), notes
 
 
 def _jp2(page: Page, photo: Photo, quality: int, software: str) -> Encoded:
-    page = _turn_upright(page)
+    page = turn_upright(page)
     block, notes = exif_block(page, software, with_dpi=page.dpi is None)
-    notes += _dropped_notes(page, "JP2", **_without_a_place(page))
-    stacked = _stacked(page)
-    data = imagecodecs.jpeg2k_encode(stacked, level=0, codecformat="jp2", reversible=True)
+    notes += dropped_notes(page, "JP2", **without_a_place(page))
+    samples = stacked(page)
+    data = imagecodecs.jpeg2k_encode(samples, level=0, codecformat="jp2", reversible=True)
     packets = [(containers.UUID_EXIF, block), (containers.UUID_XMP, page.xmp), (containers.UUID_IPTC, page.iptc)]
     tail = b"".join(containers.box(b"uuid", name + packet) for name, packet in packets if packet)
     tail += b"".join(each.content for each in page.extras if each.format == "jp2")
-    return _with_jp2_header(bytes(data), page, stacked) + tail, notes
+    return _with_jp2_header(bytes(data), page, samples.shape) + tail, notes
 
 
-def _with_jp2_header(data: bytes, page: Page, stacked: Samples) -> bytes:
+def _with_jp2_header(data: bytes, page: Page, shape: tuple[int, ...]) -> bytes:
     """The JP2 with profile, alpha and resolution in its header box."""
     _, start, end = next(box for box in containers.boxes(data) if box[0] == b"jp2h")
     parts = b"".join(
@@ -417,7 +269,7 @@ def _with_jp2_header(data: bytes, page: Page, stacked: Samples) -> bytes:
     colr = b"\2\0\0" + page.icc if page.icc is not None else struct.pack(">BBBI", 1, 0, 0, enumerated)
     parts += containers.box(b"colr", colr)
     if page.alpha is not None:
-        colours = stacked.shape[2] - 1
+        colours = shape[2] - 1
         rows = [(i, 0, i + 1) for i in range(colours)] + [(colours, 1, 0)]
         parts += containers.box(
             b"cdef", struct.pack(">H", len(rows)) + b"".join(struct.pack(">3H", *row) for row in rows)
@@ -428,14 +280,10 @@ def _with_jp2_header(data: bytes, page: Page, stacked: Samples) -> bytes:
 
 
 _ENCODERS: dict[str, Callable[[Page, Photo, int, str], Encoded]] = {
-    "jpeg": _jpeg,
+    "jpeg": encode_jpeg,
     "png": _png,
     "webp": _webp,
     "avif": _avif,
     "bmp": _bmp,
     "jp2": _jp2,
 }
-
-
-def _upright(samples: Samples, orientation: int) -> Samples:
-    return np.ascontiguousarray(to_upright(samples, orientation, axes=(0, 1)))

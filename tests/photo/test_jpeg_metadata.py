@@ -244,7 +244,7 @@ def test_padding_behind_the_picture_is_no_loss(tail: bytes) -> None:
 
 def test_segments_that_are_not_carried_are_named() -> None:
     page = page_of(
-        (0xEC, b"[picture info]\r\nDateTimeOriginal=1999"),
+        (0xE1, b"http://example.org/own\0content"),
         (0xEB, b"JP\0\1\0\0\0\1\0\0\0\x20jumb....c2pa"),
         (0xE3, b"Meta\0\0II*\0"),
         (0xE3, b"Meta\0\0more"),
@@ -252,8 +252,18 @@ def test_segments_that_are_not_carried_are_named() -> None:
         (0xEC, b"Ducky\0\1\0\4\0\0\0\x50\0\0"),
     )
     assert page.notes == (
-        "JPEG segments not carried: APP12 [picture info], "
+        "JPEG segments not carried: APP1 http://example.org/own, "
         "content credentials of the source (C2PA; with --c2pa kept as the parent's), APP3 Meta",
+    )
+
+
+def test_segments_of_text_stay_in_a_jpeg_and_are_named_elsewhere(tmp_path: Path) -> None:
+    info = (0xEC, b"OLYMPUS\0\0[picture info]\r\nDateTimeOriginal=1999")
+    page = page_of(info, (0xEA, b"UNICODE\0\0N\0e\0g"))
+    assert page.notes == ()
+    assert again(tmp_path, page, "jpeg").extras == page.extras
+    assert photo.write(tmp_path / "x.tif", Photo("jpeg", (page,)), "tiff") == (
+        "JPEG: APP12 OLYMPUS, APP10 UNICODE not carried by TIFF",
     )
 
 
@@ -270,7 +280,7 @@ def test_a_jpeg_of_12_bits_keeps_its_envelope() -> None:
         picture=deep,
         tail=plain(),
     )
-    assert page.samples.dtype == np.uint16
+    assert (page.samples.dtype, page.bits) == (np.uint16, 12)
     assert (page.orientation, page.description, page.iptc) == (6, "Muehle", RECORDS)
     assert b"Box 7" in (page.xmp or b"")
     assert "1 further picture in the file left out" in page.notes
@@ -478,12 +488,12 @@ def test_a_new_block_has_what_exif_requires(tmp_path: Path, needs_exiftool: None
 def test_a_coloured_jpeg_has_all_of_this_and_its_row_says_the_rest(src: Path, out: Path, ink: Path) -> None:
     two_views = (jpeg_segments.APP2, mpf(0x030000, 0x020002))
     segments = [*extended(list(extended_xmp.pieces_of(EXTENSION))), *cut(PATH + resource(photoshop.IPTC, RECORDS))]
-    segments += [(COMMENT, b"Negative 12"), (COMMENT, b"scanned 2003"), (0xEC, b"[picture info]\r\n"), two_views]
+    segments += [(COMMENT, b"Negative 12"), (COMMENT, b"scanned 2003"), (0xE3, b"Meta\0"), two_views]
     gray = plain(samples=smooth(16, 24)[..., 0])
     (src / "a.jpg").write_bytes(jpeg(*segments, picture=gray, tail=gray))
     [row] = colour(src, out=out, model=ink)
     assert row.notes == (
-        "JPEG segments not carried: APP12 [picture info]",
+        "JPEG segments not carried: APP3 Meta",
         "1 further picture in the file left out",
     )
     page = photo.read(out / "a.jpg").pages[0]
