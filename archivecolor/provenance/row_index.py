@@ -150,6 +150,8 @@ def _row(line: bytes) -> dict[str, Any] | None:
                 return None
         if not _is_sane(values):
             return None
+        if "\\u" in text:  # a surrogate that stands for no byte of a name can come from an escape only
+            os.fsencode(json.dumps(values, ensure_ascii=False))
     except (ValueError, AttributeError, RecursionError):
         return None
     row: dict[str, Any] = values
@@ -165,10 +167,10 @@ def _is_sane(values: dict[str, Any]) -> bool:
         and all(type(name) is str and _is_inside(name) for name in get("earlier", ()))
         and all(type(text) is str for key in ("notes", "guidance") for text in get(key, ()))
         and all(0 <= get(key, 0) < _MOST for key in _COUNTS)
-        and all(_is_number(get(key, 0)) for key in ("max_delta_l", "confidence"))
+        and all(get(key) is None or _is_number(get(key)) for key in ("max_delta_l", "confidence"))
         and all(_is_number(value) for value in get("seconds", {}).values())
-        and _is_name(values["input"])
-        and _is_name(values["source"])
+        and "\0" not in values["input"]
+        and "\0" not in values["source"]
         and ("film" not in values or _is_film(values["film"]))
     )
 
@@ -178,7 +180,8 @@ def _is_film(facts: dict[str, Any]) -> bool:
     card, numbers = facts.get("title_card", {}), facts.get("numbers", [])
     return (
         all(type(facts.get(key, 0)) is int and 0 <= facts.get(key, 0) < _MOST for key in _FILM_COUNTS)
-        and all(_is_number(facts.get(key, 0)) for key in ("fps", "duration", "reuse_error", "reuse_worst"))
+        and all(_is_number(facts.get(key, 0)) for key in ("fps", "duration"))
+        and all(facts.get(key) is None or _is_number(facts[key]) for key in ("reuse_error", "reuse_worst"))
         and all(type(facts.get(key, [])) is list for key in ("stills", "still_numbers"))
         and all(_is_number(time) for key in ("stills", "still_numbers") for time in facts.get(key, []))
         and type(facts.get("curve", "")) is str
@@ -190,22 +193,15 @@ def _is_film(facts: dict[str, Any]) -> bool:
 
 
 def _is_number(value: object) -> bool:
-    """Whether it is a finite number of a sensible size; None counts."""
-    return value is None or (type(value) in (int, float) and -_MOST < value < _MOST)  # type: ignore[operator]
-
-
-def _is_name(name: str) -> bool:
-    """Whether a file can have the name."""
-    if "\0" in name:
-        return False
-    return name.isascii() or bool(os.fsencode(name))  # ValueError: surrogates that stand for no byte
+    """Whether it is a finite number of a sensible size."""
+    return type(value) in (int, float) and -_MOST < value < _MOST  # type: ignore[operator]
 
 
 def _is_inside(name: str) -> bool:
     """Whether a name is that of a file inside the output folder."""
     if ".." in name and ".." in name.replace("\\", "/").split("/"):
         return False
-    return name.strip("./\\") != "" and name[:1] not in ("/", "\\") and _is_name(name)
+    return name.strip("./\\") != "" and name[:1] not in ("/", "\\") and "\0" not in name
 
 
 def _values(line: bytes) -> dict[str, Any] | None:
