@@ -101,6 +101,23 @@ def atomic_write(target: Path, durable: bool = True) -> Iterator[Path]:
         part.unlink(missing_ok=True)
 
 
+def check_writable(target: Path) -> None:
+    """Checks, before long work, that a file can be written at a path; its folder is made.
+
+    Raises:
+        OutputError: it cannot.
+    """
+    part = part_path(target)
+    try:
+        make_folders(target.parent)
+        if target.is_dir():
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(target))
+        part.touch()
+        part.unlink()
+    except OSError as error:
+        raise OutputError(f"{target}: cannot be written ({error.strerror or error}); choose another place") from error
+
+
 def fsync_folder(folder: Path) -> None:
     """Makes new names in a folder survive a power cut, where the system and its file system can (CIFS and some FUSE
     file systems cannot)."""

@@ -6,14 +6,14 @@ Loading checks the hash, every key, every shape, and that the weights are finite
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_origin, get_type_hints
 
 from archivecolor import files
-from archivecolor.errors import WeightsError
+from archivecolor.errors import UsageError, WeightsError
 from archivecolor.options import DEFAULT_MODEL as DEFAULT_MODEL
 from archivecolor.options import require
 from archivecolor.options.table import did_you_mean
@@ -21,6 +21,8 @@ from archivecolor.options.table import did_you_mean
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
+LARGEST_CARD = 2**26
+"""Bytes; of a card and of the header of a safetensors file."""
 TENSORS, CARD, CARD_TEXT, FAILURES = "model.safetensors", "card.json", "CARD.md", "failures.png"
 
 
@@ -63,6 +65,12 @@ def available() -> list[Path]:
     return sorted(path.parent for path in shipped_folder().glob(f"*/{CARD}"))
 
 
+def own(folder: Path = Path("weights")) -> list[Path]:
+    """The weights folders below a folder, at most two levels deep, without those that come with the program."""
+    found = sorted(path.parent for pattern in (f"*/{CARD}", f"*/*/{CARD}") for path in folder.glob(pattern))
+    return [each for each in found if not is_shipped(each)]
+
+
 def is_shipped(folder: Path) -> bool:
     """Whether a weights folder is one of those that come with the program."""
     return folder.resolve().parent == shipped_folder().resolve()
@@ -75,8 +83,10 @@ def find(model: str) -> Path:
         WeightsError: there is no such folder; the message lists the known ones.
     """
     for folder in (shipped_folder() / model, Path(model)):
-        if (folder / CARD).is_file():
-            return folder
+        with suppress(OSError):  # a name that no file system takes
+            if (folder / CARD).is_file():
+                return folder
+    model = model if len(model) <= files.LONGEST_NAME else model[:40] + "…"
     names = ", ".join(path.name for path in available()) or "none"
     raise WeightsError(
         f"no weights called {model!r}: neither shipped ({names}) nor a folder with {CARD} in it"
@@ -92,19 +102,56 @@ def read_card(folder: Path) -> Card:
     """
     path = folder / CARD
     try:
-        files.check_regular(path)
-        values = json.loads(path.read_text(encoding="utf-8"))
+        values = json.loads(_read(path, LARGEST_CARD))
         card = Card(**{key: value for key, value in values.items() if key in _CARD_TYPES})
-        for key, expected in _CARD_TYPES.items():
-            if type(getattr(card, key)) is not expected:
-                raise ValueError(f"{key} must be {_TYPE_NAMES[expected]}")
-        if not card.name.isprintable():
-            raise ValueError("name contains control characters")
+        _check_values(card)
         return card
     except FileNotFoundError:
         raise WeightsError(f"{folder}: no {CARD}; this is not a weights folder") from None
     except (OSError, ValueError, TypeError, AttributeError, RecursionError) as error:
         raise WeightsError(f"{path}: not a valid card ({error}); restore the folder from where it came") from error
+
+
+def _check_values(card: Card) -> None:
+    """Raises ValueError if a field has the wrong type, or text that would change a terminal on which it is printed."""
+    for key, expected in _CARD_TYPES.items():
+        if type(getattr(card, key)) is not expected:
+            raise ValueError(f"{key} must be {_TYPE_NAMES[expected]}")
+    for key in ("history", "known_failures"):
+        if not all(isinstance(each, str) for each in getattr(card, key)):
+            raise ValueError(f"{key} must be a list of texts")
+    if not 0 < card.size <= 2**16:
+        raise ValueError(f"size {card.size} is not the side of a picture")
+    for key in ("name", "network", "sha256", "stage"):
+        if not getattr(card, key).isprintable():
+            raise ValueError(f"{key} contains control characters")
+    for text in _texts(asdict(card)):
+        if not text.replace("\n", " ").replace("\t", " ").isprintable():
+            raise ValueError(f"{text[:40]!r} contains control characters")
+
+
+def _texts(value: object) -> Iterator[str]:
+    """All texts in a JSON value, keys included."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, dict):
+        yield from _texts([*value, *value.values()])
+    elif isinstance(value, list):
+        for each in value:
+            yield from _texts(each)
+
+
+def _read(path: Path, limit: int) -> bytes:
+    """The content of a file.
+
+    Raises:
+        OSError: it cannot be read, or is a device or a pipe.
+        ValueError: it has more than `limit` bytes.
+    """
+    files.check_regular(path)
+    if path.stat().st_size > limit:
+        raise ValueError(f"{path.stat().st_size / 1e6:.0f} MB, where at most {limit / 1e6:.0f} MB are expected")
+    return path.read_bytes()
 
 
 def check(folder: Path) -> Card:
@@ -118,28 +165,55 @@ def check(folder: Path) -> Card:
     try:
         actual = files.sha256(path)
     except OSError as error:
-        raise WeightsError(f"{path}: cannot be read ({error.strerror}); restore it from where it came") from error
-    if actual != card.sha256:
-        raise WeightsError(
-            f"{path}: damaged or changed: its SHA-256 is {actual[:16]}…, the card says {card.sha256[:16]}…; "
-            "restore the folder from where it came"
-        )
+        raise _unreadable(path, error) from error
+    _compare_hash(path, actual, card)
     return card
 
 
 def load(folder: Path) -> tuple[nn.Module, Card]:
     """The network in evaluation mode, float32, on the CPU, and its card.
 
+    The file is read once, so what is loaded is what was hashed.
+
     Raises:
         WeightsError: something in the folder is not as its card says, or a weight is not a finite number.
     """
-    import torch
+    import hashlib
 
-    card = check(folder)
+    import torch
+    from safetensors import SafetensorError
+    from safetensors.torch import load as parse
+
+    card, path = read_card(folder), folder / TENSORS
     with torch.device("meta"):  # random initial values would take longer than reading the file
         network = build(card.network, folder)
-    fill(network, read_tensors(folder / TENSORS), folder / TENSORS)
+    largest = 8 * sum(value.numel() for value in network.state_dict().values()) + LARGEST_CARD
+    try:
+        content = _read(path, largest)
+    except OSError as error:
+        raise _unreadable(path, error) from error
+    except ValueError as error:
+        raise WeightsError(f"{path}: does not fit the network of its card: {error}") from error
+    _compare_hash(path, hashlib.sha256(content).hexdigest(), card)
+    try:
+        tensors = parse(content)
+    except SafetensorError as error:
+        raise WeightsError(f"{path}: not a safetensors file ({error})") from error
+    fill(network, tensors, path)
     return network.eval(), card
+
+
+def _unreadable(path: Path, error: OSError) -> WeightsError:
+    return WeightsError(f"{path}: cannot be read ({error.strerror}); restore it from where it came")
+
+
+def _compare_hash(path: Path, actual: str, card: Card) -> None:
+    """Raises WeightsError if a file does not have the hash of its card."""
+    if actual != card.sha256:
+        raise WeightsError(
+            f"{path}: damaged or changed: its SHA-256 is {actual[:16]}…, the card says {card.sha256[:16]}…; "
+            "restore the folder from where it came"
+        )
 
 
 def note(model: str, key: str, values: dict[str, Any]) -> None:
@@ -222,7 +296,7 @@ def save(folder: Path, network: nn.Module, card: dict[str, Any]) -> Card:
     """Writes `model.safetensors` (filters in float16, vectors in float32) and the card with its hash.
 
     Norm statistics stay in float32: a variance under 6e-5 would lose precision in float16. If the folder has these very
-    weights already, their card keeps the numbers that were measured since.
+    weights already, their card keeps the numbers that were measured since, and what people write (`weights edit`).
 
     Raises:
         WeightsError: a weight is not a finite number. Nothing is written.
@@ -242,7 +316,13 @@ def save(folder: Path, network: nn.Module, card: dict[str, Any]) -> Card:
     with suppress(WeightsError):
         before = read_card(folder)
         if before.sha256 == full.sha256:
-            full = replace(full, numbers={**before.numbers, **full.numbers})
+            full = replace(
+                full,
+                name=before.name,
+                licence=before.licence,
+                known_failures=before.known_failures,
+                numbers={**before.numbers, **full.numbers},
+            )
     write_card(folder, full)
     return full
 
@@ -291,6 +371,24 @@ def _listed(values: dict[str, Any], indent: str = "") -> list[str]:
     return lines
 
 
+def edit(folder: Path, **changes: object) -> Card:
+    """Changes fields of a card that people write: `name`, `licence`, `known_failures`.
+
+    Raises:
+        WeightsError: the card is damaged, or comes with the program.
+        UsageError: a value is not allowed on a card.
+    """
+    if is_shipped(folder):
+        raise WeightsError(f"{folder}: comes with the program; edit the card of your own weights")
+    card = replace(read_card(folder), **changes)  # type: ignore[arg-type]
+    try:
+        _check_values(card)
+    except ValueError as error:
+        raise UsageError(f"{folder}: {error}") from error
+    write_card(folder, card)
+    return card
+
+
 def mix(first: Path, second: Path, share: float, out: Path) -> Card:
     """Interpolates between two networks, weight by weight: (1 - share)·first + share·second.
 
@@ -335,78 +433,3 @@ def mix(first: Path, second: Path, share: float, out: Path) -> Card:
         "known_failures": [],
     }
     return save(out, network, about)
-
-
-def import_checkpoint(path: Path, out: Path) -> Card:
-    """Turns a checkpoint of another program into a weights folder. The network is recognized by its keys.
-
-    It may be the state dict of the tutorial's generator or of its whole GAN, what fastai's `Learner.save` or Lightning
-    write around it, or a safetensors file. torch's weights-only reader reads it, which runs no code from the file.
-
-    Raises:
-        WeightsError: it is not such a checkpoint, or a weight is not a finite number.
-    """
-    if (out / CARD).exists():
-        raise WeightsError(f"{out}: contains weights already; choose another --out")
-    state = _without_prefixes(_state_dict(path))
-    name = next((name for name, key in _TELLING_KEYS.items() if key in state), None)
-    if name is None:
-        raise WeightsError(f"{path}: its keys are neither those of the ResNet18 U-Net nor of the pix2pix U-Net")
-    network = build(name, path)
-    fill(network, state, path)
-    about = {
-        "name": out.name,
-        "network": name,
-        "sha256": "",
-        "stage": "imported",
-        "recipe": {"from": path.name},
-        "licence": "unknown: that of the checkpoint",
-    }
-    return save(out, network, about)
-
-
-def _state_dict(path: Path) -> dict[str, Tensor]:
-    """The tensors of a checkpoint by their keys."""
-    import pickle
-
-    import torch
-
-    if not path.is_file():
-        raise WeightsError(f"{path}: no such file")
-    if path.suffix == ".safetensors":
-        return read_tensors(path)
-    try:
-        state = torch.load(path, weights_only=True, map_location="cpu")
-    except (OSError, RuntimeError, EOFError, ValueError, KeyError, AttributeError, pickle.UnpicklingError) as error:
-        raise WeightsError(
-            f"{path}: not a PyTorch checkpoint, or it contains more than tensors; save it with "
-            "torch.save(model.state_dict(), ...)"
-        ) from error
-    for wrapper in _WRAPPERS:
-        if isinstance(state, dict) and isinstance(state.get(wrapper), dict):
-            state = state[wrapper]
-    if not isinstance(state, dict) or not all(
-        isinstance(key, str) and isinstance(value, torch.Tensor) for key, value in state.items()
-    ):
-        raise WeightsError(f"{path}: not a state dict; save it with torch.save(model.state_dict(), ...)")
-    return state
-
-
-def _without_prefixes(state: dict[str, Tensor]) -> dict[str, Tensor]:
-    """The generator's tensors under their own keys."""
-    for prefix in _PREFIXES:
-        if any(key.startswith(prefix) for key in state):
-            state = {key.removeprefix(prefix): value for key, value in state.items() if key.startswith(prefix)}
-    return state
-
-
-_WRAPPERS = ("model", "state_dict", "model_state_dict")
-"""Keys under which fastai's `Learner.save`, Lightning and other programs keep the state dict."""
-_PREFIXES = ("module.", "_orig_mod.", "net_G.")
-"""Of `DataParallel`, of `torch.compile`, and of the generator in the tutorial's whole GAN, from the outside inwards."""
-_TELLING_KEYS = {
-    "resnet18": "layers.0.0.weight",
-    "pix2pix": "model.model.0.weight",
-    "lite": "layers.0.conv_stem.weight",
-    "slim": "encoder.conv_stem.weight",
-}

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import pickle
+import shutil
+import zipfile
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,9 +15,12 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 from torch import nn
+from typer.testing import CliRunner
 
 from archivecolor import files, networks, weights
+from archivecolor.cli import app
 from archivecolor.errors import UsageError, WeightsError
+from archivecolor.training import weights_exchange
 
 
 class Small(nn.Module):
@@ -313,7 +319,7 @@ def test_spoiled_weights_are_neither_mixed_nor_imported(folder: Path, tmp_path: 
     state["model.model.0.weight"] = state["model.model.0.weight"] * float("nan")
     torch.save(state, tmp_path / "spoiled.pt")
     with pytest.raises(WeightsError, match=r"model\.model\.0\.weight"):
-        weights.import_checkpoint(tmp_path / "spoiled.pt", tmp_path / "imported")
+        weights_exchange.import_checkpoint(tmp_path / "spoiled.pt", tmp_path / "imported")
     assert not (tmp_path / "imported").exists()
 
 
@@ -327,46 +333,6 @@ def test_the_same_weights_saved_again_keep_what_was_measured(folder: Path) -> No
         network.conv.weight.mul_(2)
     weights.save(folder, network, about)
     assert weights.read_card(folder).numbers == {"training": {"pictures": 4}}
-
-
-# --- import -----------------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    "wrap",
-    [
-        lambda state: {"model": state, "opt": {"lr": 1e-3}},
-        lambda state: {"state_dict": {f"net_G.{key}": value for key, value in state.items()}, "epoch": 3},
-        lambda state: {"model_state_dict": {f"module.{key}": value for key, value in state.items()}},
-        lambda state: {f"_orig_mod.{key}": value for key, value in state.items()},
-        lambda state: {f"module.net_G.{key}": value for key, value in state.items()},
-    ],
-)
-def test_checkpoints_of_other_programs_are_imported(tmp_path: Path, wrap: Any) -> None:
-    network = networks.Pix2PixUnet()
-    torch.save(wrap(network.state_dict()), tmp_path / "other.pt")
-    card = weights.import_checkpoint(tmp_path / "other.pt", tmp_path / "imported")
-    assert card.network == "pix2pix"
-    loaded, _ = weights.load(tmp_path / "imported")
-    for key, value in network.state_dict().items():
-        assert torch.allclose(loaded.state_dict()[key].float(), value.float(), atol=1e-3), key
-
-
-def test_safetensors_are_imported(tmp_path: Path) -> None:
-    save_file(networks.Pix2PixUnet().state_dict(), tmp_path / "other.safetensors")
-    assert weights.import_checkpoint(tmp_path / "other.safetensors", tmp_path / "imported").network == "pix2pix"
-
-
-@pytest.mark.parametrize("content", [b"", b"hello " * 100])
-def test_what_is_no_checkpoint_is_not_imported(tmp_path: Path, content: bytes) -> None:
-    (tmp_path / "text.pt").write_bytes(content)
-    with pytest.raises(WeightsError, match="not a PyTorch checkpoint"):
-        weights.import_checkpoint(tmp_path / "text.pt", tmp_path / "imported")
-    with pytest.raises(WeightsError, match="no such file"):
-        weights.import_checkpoint(tmp_path / "nowhere.pt", tmp_path / "imported")
-    torch.save({1: torch.zeros(2)}, tmp_path / "numbers.pt")
-    with pytest.raises(WeightsError, match="not a state dict"):
-        weights.import_checkpoint(tmp_path / "numbers.pt", tmp_path / "imported")
 
 
 # --- the card ---------------------------------------------------------------------------------------------------------
@@ -389,3 +355,118 @@ def test_a_name_with_control_characters_is_refused(folder: Path) -> None:
 def test_a_card_of_endless_brackets_is_refused(folder: Path) -> None:
     (folder / weights.CARD).write_text("[" * 100_000)
     assert "not a valid card" in refusal(folder)
+
+
+@pytest.mark.parametrize(
+    ("values", "why"),
+    [
+        ({"history": [1]}, "history must be a list of texts"),
+        ({"known_failures": [{}]}, "known_failures must be a list of texts"),
+        ({"size": 0}, "size 0 is not"),
+        ({"size": True}, "size must be a whole number"),
+        ({"stage": "gan\u001b]0;"}, "stage contains control characters"),
+        ({"licence": "free\u009b2J"}, "contains control characters"),
+        ({"recipe": {"from": ["\u001b[31m"]}}, "contains control characters"),
+        ({"numbers": {"a\u0007": 1}}, "contains control characters"),
+    ],
+)
+def test_what_a_card_may_not_say_is_refused(folder: Path, values: dict[str, object], why: str) -> None:
+    edit_card(folder, **values)
+    assert why in refusal(folder)
+
+
+def test_a_card_may_have_lines(folder: Path) -> None:
+    edit_card(folder, licence="CC-BY-4.0\nby the town’s archive\tof Nîmes")
+    weights.load(folder)
+
+
+# --- files that are none ----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no named pipes")
+@pytest.mark.parametrize("name", [weights.TENSORS, weights.CARD])
+def test_a_pipe_in_a_weights_folder_is_not_opened(folder: Path, name: str) -> None:
+    (folder / name).unlink()
+    os.mkfifo(folder / name)
+    assert "device or pipe" in refusal(folder)
+
+
+def test_a_file_far_too_large_is_not_read(folder: Path) -> None:
+    with (folder / weights.TENSORS).open("r+b") as file:
+        file.truncate(2**33)
+    assert "8590 MB, where at most 67 MB are expected" in refusal(folder)
+
+
+def test_what_was_hashed_is_what_is_loaded(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The file is replaced as soon as it was read once."""
+    before, _ = weights.load(folder)
+    read = Path.read_bytes
+
+    def read_and_replace(path: Path) -> bytes:
+        content = read(path)
+        if path.name == weights.TENSORS:
+            path.write_bytes(b"other weights")
+        return content
+
+    monkeypatch.setattr(Path, "read_bytes", read_and_replace)
+    after, card = weights.load(folder)
+    assert files.sha256(folder / weights.TENSORS) != card.sha256
+    for key, value in before.state_dict().items():
+        assert torch.equal(value, after.state_dict()[key])
+
+
+def test_a_name_that_no_file_system_takes_is_unknown(folder: Path) -> None:
+    with pytest.raises(WeightsError, match="no weights called 'xxxx") as caught:
+        weights.find("x" * 5000)
+    assert len(str(caught.value)) < 400
+
+
+# --- in and out -------------------------------------------------------------------------------------------------------
+
+
+def test_own_weights_are_listed(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(folder.parent)
+    for place in ("weights/one", "weights/all/gan", "weights/a/b/deep"):
+        shutil.copytree(folder, place)
+    shutil.copytree(folder, "weights/torn")
+    Path("weights/torn", weights.CARD).write_text("{")
+    listed = CliRunner().invoke(app, ["weights"], env={"COLUMNS": "200"}, catch_exceptions=False).stdout
+    assert all(text in listed for text in ("weights/one", "weights/all/gan", "damaged card", "lite (default)"))
+    assert "deep" not in listed
+
+
+def test_a_pack_has_what_run_needs(folder: Path, tmp_path: Path) -> None:
+    for name in ("checkpoint.safetensors", "split.json", "samples.png"):
+        (folder / name).write_bytes(b"x")
+    words = ["weights", "pack", str(folder), "--out", str(tmp_path / "mine.zip")]
+    CliRunner().invoke(app, words, catch_exceptions=False)
+    with zipfile.ZipFile(tmp_path / "mine.zip") as archive:
+        archive.extractall(tmp_path / "elsewhere")
+    assert {path.name for path in (tmp_path / "elsewhere/mine").iterdir()} == {
+        weights.TENSORS,
+        weights.CARD,
+        weights.CARD_TEXT,
+    }
+    assert weights.load(tmp_path / "elsewhere/mine")[1] == weights.read_card(folder)
+    assert isinstance(CliRunner().invoke(app, words).exception, UsageError), "it exists already"
+    edit_tensors(folder, {"conv.bias": torch.tensor([0.0, float("nan")])})
+    with pytest.raises(WeightsError, match="NaN"):
+        weights_exchange.pack(folder, tmp_path / "spoiled.zip")
+    assert not (tmp_path / "spoiled.zip").exists()
+
+
+def test_an_edit_changes_card_and_text_and_outlives_a_repeated_training(folder: Path) -> None:
+    words = ["weights", "edit", str(folder), "--name", "town", "--licence", "CC-BY-4.0", "--failure", "Red roofs fade."]
+    CliRunner().invoke(app, words, catch_exceptions=False)
+    card, text = weights.read_card(folder), (folder / weights.CARD_TEXT).read_text()
+    assert (card.name, card.licence, card.known_failures) == ("town", "CC-BY-4.0", ["Red roofs fade."])
+    assert all(part in text for part in ("# town", "CC-BY-4.0", "- Red roofs fade."))
+    network, _ = weights.load(folder)
+    weights.save(folder, network, {"name": "mine", "network": "small", "stage": "pretrain"})
+    assert weights.read_card(folder) == card
+    for wrong, why in (
+        (["edit", str(folder)], "--name, --licence or --failure"),
+        (["edit", str(folder), "--licence", "a\x1b"], "control characters"),
+        (["edit", "lite", "--licence", "x"], "comes with the program"),
+    ):
+        assert why in str(CliRunner().invoke(app, ["weights", *wrong]).exception)

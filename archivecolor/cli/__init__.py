@@ -32,8 +32,8 @@ VERBS = {
     "evaluate": "Measure models on colour photographs made grey.",
     "bench": "Measure the speed on this machine.",
     "manifest": "The manifest of an output folder.",
-    "train": "Make the weights: L1 pre-training, GAN, pix2pix.",
-    "weights": "List, show, check, mix and import weights.",
+    "train": "Make the weights: on your own archive (mine), or from the beginning.",
+    "weights": "List, show, check, mix, import, pack and edit weights.",
 }
 """Each verb with its line in the help. It lives in the module of its name, as a function of its name or as an `app`."""
 

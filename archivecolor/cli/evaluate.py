@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING
 
 import typer
 
+from archivecolor import files
 from archivecolor.cli.console import echo, print_table, progress_bar
 from archivecolor.cli.from_options import takes_options
 from archivecolor.errors import UsageError
-from archivecolor.options import ColorizerOptions, EvaluationOptions, EvaluationRequest
+from archivecolor.options import DEFAULT_SHEET, ColorizerOptions, EvaluationOptions, EvaluationRequest
 
 if TYPE_CHECKING:
     import torch
@@ -30,6 +31,9 @@ def evaluate(request: EvaluationRequest) -> None:
 
     Example: archivecolor evaluate --data ./colour_photos --model lite --model ./weights/mine --sheet ./compare.png
     """
+    sheet = request.sheet or (DEFAULT_SHEET if request.compare else None)
+    for path in filter(None, (sheet, request.csv, request.plot)):
+        files.check_writable(path)
     if request.film:
         _evaluate_film(request, request.film)
         return

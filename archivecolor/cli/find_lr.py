@@ -14,7 +14,9 @@ from archivecolor.options import LrSearchOptions
 
 @takes_options(LrSearchOptions)
 def train_find_lr(options: LrSearchOptions) -> None:
-    """Suggest a peak learning rate for `train pretrain`, by fastai's finder: a short training at growing rates.
+    """Suggest a peak learning rate for `train pretrain` or, with --from, for `train mine`.
+
+    By fastai's finder: a short training at growing rates.
 
     Example: archivecolor train find-lr --data ./colour_photos --model lite --plot ./rates.png
     """
@@ -34,3 +36,8 @@ def train_find_lr(options: LrSearchOptions) -> None:
         typer.echo(json.dumps(report))
     else:
         typer.echo(f"--lr {report['valley']} (valley); the loss falls fastest at {report['steep']}")
+        if not curve.has_valley():
+            typer.echo(
+                f"the loss falls by {max(0.0, curve.fall):.1%} only: the curve has no valley, and these rates mean "
+                "little. For finished weights 1e-4 is a fair start"
+            )

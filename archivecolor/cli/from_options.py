@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import inspect
 from collections.abc import Callable, Iterable
+from contextvars import ContextVar
 from dataclasses import MISSING
 from enum import Enum
 from typing import Annotated, Any, Optional, get_args
@@ -15,6 +16,8 @@ from archivecolor.cli.help import show_all
 from archivecolor.errors import UsageError
 from archivecolor.options import Options, build, config, leaves
 from archivecolor.options.table import Leaf
+
+_given: ContextVar[set[str]] = ContextVar("given", default=set())  # noqa: B039  (never changed in place)
 
 
 def takes_options(
@@ -29,9 +32,10 @@ def takes_options(
     def decorate(verb: Callable[..., None]) -> Callable[..., None]:
         @functools.wraps(verb)
         def command(context: typer.Context, **flags: object) -> None:
+            _given.set({name for name in flags if _is_given(context, name)})
             values = {name: value for name, value in flags.items() if value is not None}
             if in_file:
-                own = {name: value for name, value in values.items() if _is_given(context, name)}
+                own = {name: value for name, value in values.items() if name in _given.get()}
                 values |= config.merged(own, in_file) | own
                 _check_required(values, in_file)
             verb(*(build(table, values) for table in tables))
@@ -57,6 +61,11 @@ _HELP_ALL = inspect.Parameter(
         typer.Option("--help-all", is_eager=True, callback=show_all, help="Show every option, the rare ones too."),
     ],
 )
+
+
+def given_on_command_line() -> set[str]:
+    """The names of the options that the user has written in the command that runs now."""
+    return _given.get()
 
 
 def _is_given(context: typer.Context, name: str) -> bool:

@@ -2,29 +2,54 @@
 
 from __future__ import annotations
 
+from dataclasses import fields, replace
+from pathlib import Path
+from typing import TypeVar
+
 import typer
 
-from archivecolor.cli import find_lr, preview, train_all
-from archivecolor.cli.from_options import takes_options
+from archivecolor.cli import find_lr, preview, train_all, train_mine
+from archivecolor.cli.from_options import given_on_command_line, takes_options
 from archivecolor.cli.training_session import training_session
 from archivecolor.errors import UsageError
-from archivecolor.options import Baseline, Finetuning, Pretraining, TrainingRequest
+from archivecolor.options import Baseline, Finetuning, Pretraining, StageRecipe, TrainingRequest
+from archivecolor.training import recipe as recipes
 from archivecolor.training.recipe import Recipe, as_toml
 
 app = typer.Typer(
     add_completion=False,
     no_args_is_help=True,
     rich_markup_mode=None,
-    help="Make the weights: L1 pre-training, GAN, pix2pix.",
+    help="Make the weights: on your own archive (mine), or from the beginning.",
 )
+app.command("mine")(train_mine.train_mine)
 app.command("all")(train_all.train_all)
 app.command("preview")(preview.train_preview)
 app.command("find-lr")(find_lr.train_find_lr)
 
 
+Stage = TypeVar("Stage", Pretraining, Finetuning, Baseline)
+
+
+def _on_recipe(path: Path | None, table: str, options: Stage) -> Stage:
+    """The options of a recipe's table, changed by those that the command line has.
+
+    Raises:
+        UsageError: the recipe cannot be read, or has no such table.
+    """
+    if path is None:
+        return options
+    base = getattr(recipes.read(path), table)
+    if base is None:
+        raise UsageError(f"--recipe {path}: has no [{table}]; name another recipe, or leave it out")
+    given = given_on_command_line()
+    changes = {field.name: getattr(options, field.name) for field in fields(options) if field.name in given}
+    return replace(base, **changes)
+
+
 @app.command("pretrain")
-@takes_options(TrainingRequest, Pretraining)
-def train_pretrain(request: TrainingRequest, options: Pretraining) -> None:
+@takes_options(TrainingRequest, Pretraining, StageRecipe)
+def train_pretrain(request: TrainingRequest, options: Pretraining, base: StageRecipe) -> None:
     """L1 pre-training of a U-Net. Ctrl-C saves; the same command goes on where it stopped.
 
     The taught encoder is left in OUT/encoder, where --encoder can take it from. Several GPUs, here as in all stages:
@@ -34,13 +59,14 @@ def train_pretrain(request: TrainingRequest, options: Pretraining) -> None:
     """
     from archivecolor.training import trainer
 
+    options = _on_recipe(base.recipe, "pretrain", options)
     recipe = Recipe(as_toml(options, "archivecolor train pretrain"), pretrain=options)
     training_session(request, recipe, lambda context: trainer.pretrain(options, request.out, recipe.text, context))
 
 
 @app.command("gan")
-@takes_options(TrainingRequest, Finetuning)
-def train_gan(request: TrainingRequest, options: Finetuning) -> None:
+@takes_options(TrainingRequest, Finetuning, StageRecipe)
+def train_gan(request: TrainingRequest, options: Finetuning, base: StageRecipe) -> None:
     """Adversarial fine-tuning: truer and surer colours than L1 alone brings. Ctrl-C saves; the same command goes on.
 
     OUT gets the best average: least val_l1 ÷ the start's + 0.45 · |1 - colourfulness ÷ truth's| of all validations
@@ -52,6 +78,7 @@ def train_gan(request: TrainingRequest, options: Finetuning) -> None:
     """
     from archivecolor.training import trainer
 
+    options = _on_recipe(base.recipe, "gan", options)
     if not options.origin:
         raise UsageError("--from: name the weights to start from")
     recipe = Recipe(as_toml(options, "archivecolor train gan"), gan=options)
@@ -59,8 +86,8 @@ def train_gan(request: TrainingRequest, options: Finetuning) -> None:
 
 
 @app.command("baseline")
-@takes_options(TrainingRequest, Baseline)
-def train_baseline(request: TrainingRequest, options: Baseline) -> None:
+@takes_options(TrainingRequest, Baseline, StageRecipe)
+def train_baseline(request: TrainingRequest, options: Baseline, base: StageRecipe) -> None:
     """pix2pix from nothing, to compare with: its U-Net and PatchGAN at 256 pixels, both learning from the start.
 
     As in the paper, but for batches of 16, crops of 65 to 100 % of the short side, the cycle of the learning rate,
@@ -70,5 +97,6 @@ def train_baseline(request: TrainingRequest, options: Baseline) -> None:
     """
     from archivecolor.training import trainer
 
+    options = _on_recipe(base.recipe, "baseline", options)
     recipe = Recipe(as_toml(options, "archivecolor train baseline"), baseline=options)
     training_session(request, recipe, lambda context: trainer.baseline(options, request.out, recipe.text, context))

@@ -6,15 +6,20 @@ import functools
 import json
 import logging
 import os
-from collections.abc import Callable, Iterator
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import typer
+from rich.console import Console, RenderableType
+from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.text import Text
 from safetensors import SafetensorError
 
-from archivecolor.cli.console import catch_interrupts, progress_bar
+from archivecolor.cli.console import catch_interrupts
 from archivecolor.errors import INTERRUPTED, OutputError, StoppedError, UsageError
 from archivecolor.execution import log
 from archivecolor.options import TrainingRequest
@@ -23,7 +28,6 @@ from archivecolor.training.recipe import Recipe
 
 if TYPE_CHECKING:
     import torch
-    from rich.progress import Progress
 
     from archivecolor.training.loop import TrainingProgress
     from archivecolor.training.photographs import Photographs
@@ -41,15 +45,19 @@ def local_device(device_name: str) -> torch.device:
     return devices.choose_device(f"cuda:{local}") if local and str(device) == "cuda" else device
 
 
-def training_session(request: TrainingRequest, recipe: Recipe, train: Callable[[TrainingContext], object]) -> None:
+def training_session(
+    request: TrainingRequest, recipe: Recipe, train: Callable[[TrainingContext], object], held_out: int | None = None
+) -> None:
     """Runs a training with a progress bar, alone or as one of the processes that `torchrun` started. Ctrl-C asks it to
     save and stop.
 
     Args:
         recipe: its largest crop decides how large the photographs are kept.
         train: runs the training; its result is the last report.
+        held_out: at least so many photographs are held out, if that is no more than a fifth of all. None: as many as
+            in all trainings.
     """
-    from archivecolor.training import distributed, figures, trainer
+    from archivecolor.training import dataset, distributed, figures, photo_cache, trainer
     from archivecolor.training.photographs import load_photographs
 
     figures.require_matplotlib()
@@ -58,7 +66,7 @@ def training_session(request: TrainingRequest, recipe: Recipe, train: Callable[[
     device, stop = local_device(request.device), catch_interrupts()
     with (
         distributed.initialize(int(os.environ.get("WORLD_SIZE", "1")), device),
-        progress_bar(distributed.is_main_process()) as bar,
+        TrainingBar(distributed.is_main_process()) as bar,
     ):
         is_main = distributed.is_main_process()
         report = Report(bar, as_json=request.as_json and is_main, quiet=not is_main)
@@ -71,13 +79,17 @@ def training_session(request: TrainingRequest, recipe: Recipe, train: Callable[[
                     raise StoppedError("interrupted while photographs were read")
                 report.reading(what, done, total)
 
-            loaded = load_photographs(request.data, request.val, recipe.longest_side(), reading)
+            least = dataset.MIN_VALIDATION if held_out is None else held_out
+            side = recipe.longest_side()
+            loaded = load_photographs(request.data, request.val, side, reading, request.out, least)
             report.photographs(loaded)
             return loaded
 
         context = trainer.TrainingContext(photographs, device, report.step, report.stopping(stop), report.say)
         with _exclusive(request.out) if is_main else nullcontext(), _output_errors(request.out):
             numbers = train(context)
+            if not stop():
+                photo_cache.remove(request.out)
         report.event("interrupted" if stop() else "end", {"numbers": numbers})
     if stop():
         raise SystemExit(INTERRUPTED)
@@ -111,6 +123,31 @@ def _output_errors(out: Path) -> Iterator[None]:
         ) from error
 
 
+LINE_SECONDS = 30.0
+"""Without a terminal, the progress is a line each so many seconds."""
+
+
+class TrainingBar(Progress):
+    """A progress bar on stderr that begins with the remaining time, and a line of numbers below it. Nothing is drawn
+    where stderr is no terminal."""
+
+    def __init__(self, shown: bool) -> None:
+        self.numbers = ""  # read while the base class is made
+        console = Console(stderr=True)
+        columns = (
+            TextColumn("{task.description}"),
+            TimeRemainingColumn(),
+            BarColumn(bar_width=24),
+            TextColumn("{task.fields[note]}"),
+        )
+        super().__init__(*columns, console=console, refresh_per_second=1, disable=not (shown and console.is_terminal))
+
+    def get_renderables(self) -> Iterator[RenderableType]:
+        yield from super().get_renderables()
+        if self.numbers:
+            yield Text(self.numbers, no_wrap=True, overflow="ellipsis")
+
+
 class Report:
     """Shows people on stderr, and programs on stdout if they want it, how far a training is.
 
@@ -120,9 +157,10 @@ class Report:
         quiet: print nothing above the bar.
     """
 
-    def __init__(self, bar: Progress, as_json: bool, quiet: bool = False) -> None:
+    def __init__(self, bar: TrainingBar, as_json: bool, quiet: bool = False) -> None:
         self.bar, self.as_json, self.quiet = bar, as_json, quiet
         self.task = bar.add_task("training", total=None, note="")
+        self._line_at = time.monotonic()
 
     def event(self, name: str, about: dict[str, object]) -> None:
         """One line of JSON, if wanted."""
@@ -156,22 +194,49 @@ class Report:
 
     def reading(self, what: str, done: int, total: int) -> None:
         self.bar.update(self.task, description=what, total=total, completed=done)
+        self._line(f"{what}: {done} of {total}")
 
     def photographs(self, loaded: Photographs) -> None:
         """How many photographs there are, and how many were left out, and why."""
         self.event("photographs", loaded.counts())
-        reasons = [f"{n} {why}" for side in loaded.left_out().values() for why, n in side.items()]
-        text = f"{len(loaded.train)} photographs to learn from, {len(loaded.validation)} held out; left out: "
-        self.say(text + (", ".join(reasons) or "none"))
+        reasons: Counter[str] = Counter()
+        for side in loaded.left_out().values():
+            reasons.update(side)
+        left_out = ", ".join(f"{count} {why}" for why, count in reasons.most_common())
+        left_out += ", by name in split.json" if left_out else "none"
+        self.say(
+            f"{len(loaded.train)} photographs to learn from, {len(loaded.validation)} held out; left out: {left_out}"
+        )
         if loaded.overlap:
             self.say(f"{loaded.overlap} of the held-out photographs are also learnt from; their numbers look too good")
 
     def step(self, p: TrainingProgress) -> None:
         """After each step and each validation. The bar shows the step; a validation leaves a line."""
-        numbers = " ".join(f"{k} {v:.4g}" for k, v in p.numbers.items())
-        note = f"{p.pictures}/{p.total} at {p.size} px, {p.per_second:.1f}/s, {numbers}"
-        self.bar.update(self.task, description=p.stage, total=p.total, completed=p.pictures, note=note)
+        validation = _listed({name: value for name, value in p.numbers.items() if name.startswith("val_")})
         if p.validated:
-            self.say(f"{p.stage}: {p.pictures}/{p.total}, validated at {p.size} px: {numbers}")
+            kept = f", best at {p.numbers['kept_at']:.0f}" if "kept_at" in p.numbers else ""
+            self.say(f"{p.stage}: {p.pictures}/{p.total}, validated at {p.size} px: {validation}{kept}")
             about = {"stage": p.stage, "pictures": p.pictures, "total": p.total, "size": p.size}
             self.event("validation", {**about, "per_second": round(p.per_second, 2), **p.numbers})
+            return
+        note = f"{p.pictures}/{p.total} at {p.size} px, {p.per_second:.1f}/s"
+        losses = "weighted losses: " + _listed({n: v for n, v in p.numbers.items() if not _is_validation(n)})
+        self.bar.numbers = f"{losses}; last validation: {validation}"
+        self.bar.update(self.task, description=p.stage, total=p.total, completed=p.pictures, note=note)
+        minutes = (p.total - p.pictures) / max(p.per_second, 1e-9) / 60
+        self._line(f"{p.stage}: about {minutes:.0f} minutes left, {note}; {losses}")
+
+    def _line(self, text: str) -> None:
+        """Where no bar is drawn, a line with the time of day, from time to time."""
+        if self.bar.console.is_terminal or time.monotonic() - self._line_at < LINE_SECONDS:
+            return
+        self._line_at = time.monotonic()
+        self.say(f"{time.strftime('%H:%M:%S')} {text}")
+
+
+def _listed(numbers: Mapping[str, float]) -> str:
+    return ", ".join(f"{name} {value:.4g}" for name, value in numbers.items())
+
+
+def _is_validation(name: str) -> bool:
+    return name.startswith("val_") or name == "kept_at"

@@ -1,4 +1,4 @@
-"""`archivecolor weights`: list, show, check, mix, import."""
+"""`archivecolor weights`: list, show, check, mix, import, pack, edit."""
 
 from __future__ import annotations
 
@@ -15,23 +15,28 @@ app = typer.Typer(
     no_args_is_help=False,
     invoke_without_command=True,
     rich_markup_mode=None,
-    help="List, show, check, mix and import weights.",
+    help="List, show, check, mix, import, pack and edit weights.",
 )
 
 
 @app.callback()
 def weights_list(context: typer.Context) -> None:
-    """List the weights that come with the program.
+    """List the weights that come with the program, and those below ./weights.
 
     Example: archivecolor weights
     """
     if context.invoked_subcommand is None:
         from archivecolor import weights
+        from archivecolor.errors import WeightsError
 
         rows = [["name", "network", "stage", "sha256", "folder"]]
-        for folder in weights.available():
-            card = weights.read_card(folder)
-            mark = " (default)" if card.name == weights.DEFAULT_MODEL else ""
+        for folder in [*weights.available(), *weights.own()]:
+            try:
+                card = weights.read_card(folder)
+            except WeightsError:
+                rows.append([folder.name, "", "damaged card", "", str(folder)])
+                continue
+            mark = " (default)" if weights.is_shipped(folder) and card.name == weights.DEFAULT_MODEL else ""
             rows.append([card.name + mark, card.network, card.stage, card.sha256[:16], str(folder)])
         print_table(rows)
 
@@ -46,7 +51,7 @@ def weights_show(model: Annotated[str, typer.Argument(help="A name or a folder."
 
     from archivecolor import weights
 
-    typer.echo(json.dumps(asdict(weights.read_card(weights.find(model))), indent=1, ensure_ascii=False))
+    echo(json.dumps(asdict(weights.read_card(weights.find(model))), indent=1, ensure_ascii=False))
 
 
 @app.command("check")
@@ -90,7 +95,48 @@ def weights_import(
 
     Example: archivecolor weights import final_model_weights.pt --out ./weights/tutorial
     """
-    from archivecolor import weights
+    from archivecolor.training import weights_exchange
 
-    card = weights.import_checkpoint(file, out)
+    card = weights_exchange.import_checkpoint(file, out)
     echo(f"{out}: {card.network}, sha256 {card.sha256[:16]}…; use it with --model {out}")
+
+
+@app.command("pack")
+def weights_pack(
+    model: Annotated[str, typer.Argument(help="A name or a folder.")],
+    out: Annotated[Path, typer.Option(help="ZIP file to write; unpacked, it is a folder for --model.")],
+) -> None:
+    """Put what others need to use some weights into a ZIP: the tensors and the card, without the training's state.
+
+    Example: archivecolor weights pack ./weights/mine --out mine.zip
+    """
+    from archivecolor import weights
+    from archivecolor.training import weights_exchange
+
+    card = weights_exchange.pack(weights.find(model), out)
+    echo(f"{out}: {card.name} ({card.network}), {out.stat().st_size / 1e6:.1f} MB")
+
+
+@app.command("edit")
+def weights_edit(
+    model: Annotated[str, typer.Argument(help="A weights folder of your own.")],
+    name: Annotated[str | None, typer.Option(help="The name on the card.")] = None,
+    licence: Annotated[str | None, typer.Option(help="The licence of the weights.")] = None,
+    failure: Annotated[
+        list[str] | None,
+        typer.Option(help="A sentence about what they do wrong. May be repeated; replaces all earlier ones."),
+    ] = None,
+) -> None:
+    """Change what people write on a card: its name, its licence, and the known failures.
+
+    Example: archivecolor weights edit ./weights/mine --licence CC-BY-4.0 --failure "Uniforms come out brown."
+    """
+    from archivecolor import weights
+    from archivecolor.errors import UsageError
+
+    changes = {"name": name, "licence": licence, "known_failures": failure or None}
+    changes = {key: value for key, value in changes.items() if value is not None}
+    if not changes:
+        raise UsageError("name what to change: --name, --licence or --failure")
+    card = weights.edit(weights.find(model), **changes)
+    echo(f"{card.name}: {card.licence}, {len(card.known_failures)} known failures")

@@ -25,7 +25,7 @@ from archivecolor.imaging.arrays import ByteArray, FloatArray
 from archivecolor.networks import STRIDES
 from archivecolor.networks.encoders import Lite0Classifier, imagenet_lite0
 from archivecolor.options import EvaluationOptions
-from archivecolor.training import dataset, figures
+from archivecolor.training import checkpoint, copies, dataset, figures, split
 from archivecolor.training.dataset import Batch
 from archivecolor.training.encoder_weights import lite0_checkpoint
 from archivecolor.training.validation import predict
@@ -192,9 +192,12 @@ def load_networks(models: Sequence[str], size: int, device: torch.device) -> dic
 
     Raises:
         WeightsError: one is missing or damaged.
-        UsageError: one does not take pictures of this size.
+        UsageError: one does not take pictures of this size, or two are the same.
     """
     networks: dict[str, nn.Module] = {}
+    folders = [weights.find(model).resolve() for model in models]
+    if len(set(folders)) < len(folders):
+        raise UsageError(f"--model: two of {', '.join(models)} are the same weights; name others")
     for model in models:
         network, card = weights.load(weights.find(model))
         stride = STRIDES[card.network]
@@ -226,7 +229,9 @@ def evaluate(
     networks = load_networks(options.models, options.size, device)
     paths = sample_paths(options)
     left_out: Counter[str] = Counter()
+    enlarged: list[str] = []
     names: list[str] = []
+    fingerprints: list[str] = []
 
     def pictures() -> Iterator[tuple[int, ByteArray]]:
         for place, (path, rgb, reason) in enumerate(dataset.stream(paths, read, options.size)):
@@ -234,6 +239,9 @@ def evaluate(
                 left_out[reason] += 1
             else:
                 names.append(dataset.relative_name(path, options.data))
+                fingerprints.append(copies.fingerprint(rgb))
+                if min(rgb.shape[:2]) < options.size:
+                    enlarged.append(names[-1])
                 yield place, dataset.centre_crop(rgb, options.size)
             on_progress(place + 1, len(paths))
 
@@ -259,8 +267,9 @@ def evaluate(
         grey,
         truth,
         tuple(models),
-        learnt_pictures(options.models, names),
+        learnt_pictures(options.models, names, fingerprints),
         tuple(itertools.chain.from_iterable(picture_scores(model, names, rows) for model in options.models)),
+        len(enlarged),
     )
 
 
@@ -273,7 +282,7 @@ def sample_paths(options: EvaluationOptions) -> list[Path]:
     """
     if options.held is None:
         return dataset.find_sample(options.data, options.limit)
-    held = set(dataset.read_split(options.held)["val"]["pictures"])
+    held = set(split.read(options.held).val.pictures)
     paths = [path for path in dataset.find(options.data) if dataset.relative_name(path, options.data) in held]
     if not paths:
         raise NoInputError(
@@ -283,14 +292,24 @@ def sample_paths(options: EvaluationOptions) -> list[Path]:
     return dataset.sample(paths, options.limit)
 
 
-def learnt_pictures(models: Sequence[str], names: Sequence[str]) -> dict[str, int]:
-    """How many of the pictures each model was trained on, by their names; models without any are left out."""
+def learnt_pictures(models: Sequence[str], names: Sequence[str], fingerprints: Sequence[str]) -> dict[str, int]:
+    """How many of the pictures each model was trained on, by their names and by their content; models without any are
+    left out.
+
+    Raises:
+        WeightsError: the record of a training is damaged.
+    """
     counts = {}
     for model in models:
         folder = weights.find(model)
         if (folder / dataset.SPLIT).exists():
-            trained = set(dataset.read_split(folder)["train"]["pictures"])
-            counts[model] = sum(name in trained for name in names)
+            trained = split.read(folder).train
+            known = set(trained.pictures)
+            with checkpoint.damaged_file(folder / dataset.SPLIT):
+                same = copies.with_copies_in(fingerprints, trained.fingerprints)
+            # A name says nothing against other content.
+            by_name = [not trained.fingerprints and name in known for name in names]
+            counts[model] = sum(a or b for a, b in zip(by_name, same, strict=True))
     return {model: count for model, count in counts.items() if count}
 
 

@@ -58,8 +58,10 @@ class Evaluated:
     truth: Scores
     models: tuple[Scores, ...]
     learnt: dict[str, int] = field(default_factory=dict)
-    """How many of the pictures each model was trained on, by their names; models without any are left out."""
+    """How many of the pictures each model was trained on, by name or content; models without any are left out."""
     per_picture: tuple[PictureScores, ...] = ()
+    enlarged: int = 0
+    """Pictures smaller than `size`."""
 
     def values(self, model: str, measure: str) -> list[float]:
         """One measure of every picture, in order: `psnr_db`, `ciede2000`, ..."""
@@ -157,6 +159,11 @@ def remarks(result: Evaluated) -> list[str]:
             )
     for model, count in result.learnt.items():
         lines.append(f"{model} was trained on {count} of these pictures: its numbers look too good")
+    if result.enlarged:
+        lines.append(
+            f"{result.enlarged} of {result.pictures} pictures are smaller than {result.size} px and were enlarged: "
+            "their numbers are those of blurred pictures; lower --size"
+        )
     if result.pictures < FEW_PICTURES:
         lines.append(f"{result.pictures} pictures are few: small differences are chance")
     return lines

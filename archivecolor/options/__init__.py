@@ -6,8 +6,9 @@ from archivecolor.options.bench import MEGAPIXELS, BenchOptions
 from archivecolor.options.colour import ColorOptions, Hint, Palette, ReferenceOptions, Tiles, parse_hint
 from archivecolor.options.compute import ColorizerOptions, DeviceOptions, Engine, Precision
 from archivecolor.options.disclosure import OTHER_SOURCE_TYPES, Disclosure, SourceType
-from archivecolor.options.evaluation import EvaluationOptions, EvaluationRequest
+from archivecolor.options.evaluation import DEFAULT_SHEET, EvaluationOptions, EvaluationRequest
 from archivecolor.options.film import STILL_CODECS, Codec, DpxCurve, FilmOptions, OnBadFrame
+from archivecolor.options.own_archive import OwnArchive
 from archivecolor.options.require import require
 from archivecolor.options.review import CandidateOptions, ReportOptions, ReviewOptions
 from archivecolor.options.run import DEFAULT_MODEL, OutputFormat, Place, RunOptions, Shard, Strips, parse_shard
@@ -17,6 +18,7 @@ from archivecolor.options.stages import (
     LrSearchOptions,
     Pretraining,
     PreviewOptions,
+    StageRecipe,
     TrainingRequest,
 )
 from archivecolor.options.table import Digest, Option, Options, build, leaves, refuse_unknown
@@ -37,6 +39,7 @@ from archivecolor.options.training import (
 
 __all__ = [
     "DEFAULT_MODEL",
+    "DEFAULT_SHEET",
     "DISCRIMINATORS",
     "GANS",
     "LARGEST_VALIDATION",
@@ -68,6 +71,7 @@ __all__ = [
     "Option",
     "Options",
     "OutputFormat",
+    "OwnArchive",
     "Palette",
     "Place",
     "Precision",
@@ -80,6 +84,7 @@ __all__ = [
     "Shard",
     "SourceType",
     "StageOptions",
+    "StageRecipe",
     "StopWhen",
     "Strips",
     "Tiles",

@@ -11,6 +11,10 @@ from archivecolor.options.compute import DeviceOptions
 from archivecolor.options.require import require
 from archivecolor.options.run import DEFAULT_MODEL
 from archivecolor.options.table import Option, Options, at_least, ends_in
+from archivecolor.options.training import LARGEST_SIDE
+
+DEFAULT_SHEET = Path("compare.png")
+"""Where --compare draws its sheet."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,6 +35,7 @@ class SampleOptions(Options):
     def __post_init__(self) -> None:
         super().__post_init__()
         require(self.size >= 64 and self.size % 32 == 0, f"--size {self.size}: must be a multiple of 32 from 64 on")
+        require(self.size <= LARGEST_SIDE, f"--size {self.size}: must be at most {LARGEST_SIDE}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -148,7 +153,7 @@ class EvaluationRequest(SampleOptions, DeviceOptions):
             models=self.named_models,
             size=self.size,
             limit=self.limit,
-            sheet=self.sheet or (Path("compare.png") if self.compare else None),
+            sheet=self.sheet or (DEFAULT_SHEET if self.compare else None),
             compare=self.compare is not None,
             held=self.held,
             precision=precision,

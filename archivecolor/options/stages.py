@@ -11,7 +11,7 @@ from typing import Annotated
 
 from archivecolor.errors import UsageError
 from archivecolor.options.require import require
-from archivecolor.options.table import Option, Options, at_least, between, ends_in
+from archivecolor.options.table import Option, Options, at_least, between, ends_in, with_defaults
 from archivecolor.options.training import (
     AdversarialOptions,
     AppearanceOptions,
@@ -36,13 +36,6 @@ _PICTURES = Option("How many pictures to see: each photograph many times, in new
 _BATCH = Option("Pictures per step, of all processes together.")
 _AGING = Option("Share of the pictures that are made to look old, 0 to 1.")
 _CHROMA_WEIGHT = Option("How much more a colourful pixel counts in L1; 0 is plain L1.")
-_FEATURE_WEIGHT = Option(
-    "Weight, beside L1, of the difference that EfficientNet-Lite0 sees between the colorized and the true picture."
-)
-_PSNR_WEIGHT = Option("Weight of each dB of the picture's PSNR; 0.02 times L1's makes it the main loss.")
-_CIEDE2000_WEIGHT = Option("Weight of each unit of the mean CIEDE2000 difference; 0.01 times L1's counts like L1.")
-_COLOUR_WEIGHT = Option("Weight of the squared shortfall of colourfulness below --colour-target, beside L1.")
-_COLOUR_TARGET = Option("Wanted colourfulness, as a share of the true pictures'.")
 _GAN = Option("The loss: vanilla, lsgan or hinge.")
 _VALIDATE_EVERY = Option("Pictures between validations.")
 _SEED = Option("Order, crops and aging depend on it alone.")
@@ -71,24 +64,92 @@ class TrainingRequest(Options):
     ] = None
 
 
-def appearance_options(stage: Pretraining | Finetuning) -> AppearanceOptions:
-    """The losses of the colorized picture that a stage has beside L1."""
-    return AppearanceOptions(**{part.name: getattr(stage, part.name) for part in fields(AppearanceOptions)})
-
-
 def resolve_sizes(sizes: str, default: str, model: str) -> tuple[tuple[int, float], ...]:
     """The sides of the crops and their shares. `auto` is the default; pix2pix takes only one side."""
     return parse_sizes(sizes if sizes != "auto" else "256" if model == "pix2pix" else default)
 
 
 @dataclass(frozen=True, kw_only=True)
-class Pretraining(Options):
-    """`archivecolor train pretrain`."""
+class StageRecipe(Options):
+    """Where the options of one stage come from, besides the command line."""
 
-    model: Annotated[str, _MODEL] = "lite"
+    recipe: Annotated[
+        Path | None,
+        Option(
+            "TOML file with this stage's table, as every training leaves in its OUT; other flags override its keys."
+        ),
+    ] = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class LoopOptions(Options):
+    """The course of a training: where it starts, how long it takes, and when it ends."""
+
     origin: Annotated[
         str, Option("Weights to start from, a name or a folder; their network is the model.", flag="--from")
     ] = ""
+    pictures: Annotated[int, _PICTURES] = 160_000
+    sizes: Annotated[
+        str,
+        Option(
+            f"side:share pairs, small sides first, multiples of 32, or one side; auto: {SIZES}, of fine-tunings "
+            f"{FINETUNING_SIZES}, pix2pix 256."
+        ),
+    ] = "auto"
+    batch: Annotated[int, _BATCH] = 32
+    lr: Annotated[float, Option("Peak learning rate of the U-Net; `train find-lr` suggests one.")] = 6e-4
+    aging: Annotated[float, _AGING] = 0.4
+    chroma_weight: Annotated[float, _CHROMA_WEIGHT] = 0.5
+    validate_every: Annotated[int, _VALIDATE_EVERY] = 8_000
+    rounds: Annotated[
+        int,
+        Option(
+            "How often the cycle of the learning rate is repeated, each time over twice as many pictures.",
+            check=between(1, 10),
+        ),
+    ] = 1
+    patience: Annotated[
+        int,
+        Option(
+            "Ends the training when so many validations in a row, or with --rounds so many rounds, were no better than "
+            "the best one; 0: never.",
+            check=at_least(0),
+        ),
+    ] = 0
+    minutes: Annotated[
+        float,
+        Option("Ends the training after so many minutes, those before a resume included; 0: never.", check=at_least(0)),
+    ] = 0.0
+    stop_when: Annotated[
+        str,
+        Option(
+            "Ends a collapsed training, and keeps no average outside these limits: L1 and wild pixels above so many "
+            "times the start's, fine chroma contrast below that share of it, or colourfulness outside, twice in a row "
+            "(too little counts once there was a tenth more); or never."
+        ),
+    ] = "never"
+    seed: Annotated[int, _SEED] = 0
+    precision: Annotated[str, _PRECISION] = "auto"
+
+    def ending_settings(self) -> dict[str, float | str]:
+        """For the recipe on the card: rounds and the limits of patience and time, if there are any."""
+        values = {"rounds": self.rounds if self.rounds > 1 else 0, "patience": self.patience, "minutes": self.minutes}
+        return {name: value for name, value in values.items() if value}
+
+
+@dataclass(frozen=True, kw_only=True)
+class UnetTraining(AppearanceOptions, LoopOptions):
+    """What the stages have in common that train a U-Net: `train pretrain` and `train gan`."""
+
+    def losses_beside_l1(self) -> AppearanceOptions:
+        return AppearanceOptions(**{part.name: getattr(self, part.name) for part in fields(AppearanceOptions)})
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pretraining(UnetTraining):
+    """`archivecolor train pretrain`."""
+
+    model: Annotated[str, _MODEL] = "lite"
     encoder: Annotated[str, _ENCODER] = "auto"
     teacher: Annotated[
         str, Option("lite0: the encoder is first trained with EfficientNet-Lite0 (ImageNet) as its teacher; or none.")
@@ -103,25 +164,9 @@ class Pretraining(Options):
         str, Option("Finished weights whose colours are a second target beside the true ones; or nothing.")
     ] = ""
     soft_weight: Annotated[float, Option("Share of the soft target in the loss.")] = 0.5
-    feature_weight: Annotated[float, _FEATURE_WEIGHT] = 0.0
-    psnr_weight: Annotated[float, _PSNR_WEIGHT] = 0.0
-    ciede2000_weight: Annotated[float, _CIEDE2000_WEIGHT] = 0.0
-    colour_weight: Annotated[float, _COLOUR_WEIGHT] = 0.0
-    colour_target: Annotated[float, _COLOUR_TARGET] = 0.9
-    pictures: Annotated[int, _PICTURES] = 160_000
-    sizes: Annotated[
-        str,
-        Option(
-            f"side:share pairs, small sides first, multiples of 32, or one side; auto: {SIZES}, pix2pix 256.",
-        ),
-    ] = "auto"
-    batch: Annotated[int, _BATCH] = 32
-    lr: Annotated[float, Option("Peak learning rate; `train find-lr` suggests one.")] = 6e-4
     decoder_lr_ratio: Annotated[
         float, Option("The learning rate of everything but the encoder, as a multiple of --lr.")
     ] = 1.0
-    aging: Annotated[float, _AGING] = 0.4
-    chroma_weight: Annotated[float, _CHROMA_WEIGHT] = 0.5
     norms: Annotated[
         str,
         Option(
@@ -129,9 +174,6 @@ class Pretraining(Options):
             "finished weights (--from) whose encoder is not taught anew."
         ),
     ] = "auto"
-    validate_every: Annotated[int, _VALIDATE_EVERY] = 8_000
-    seed: Annotated[int, _SEED] = 0
-    precision: Annotated[str, _PRECISION] = "auto"
 
     def resolve_norms(self) -> str:
         """`frozen` or `learnt`.
@@ -181,7 +223,7 @@ class Pretraining(Options):
         Raises:
             UsageError: they cannot be combined with the teacher's.
         """
-        options = appearance_options(self)
+        options = self.losses_beside_l1()
         if options.needed and self.teacher_weight:
             raise UsageError(
                 "--teacher-weight: cannot be combined with --feature-weight, --psnr-weight, --ciede2000-weight or "
@@ -207,11 +249,15 @@ class Pretraining(Options):
             precision=precision,
             validate_every=self.validate_every,
             validation_size=validation_side(self.model, sizes),
+            rounds=self.rounds,
+            minutes=self.minutes,
             settings={
                 "encoder": self.resolve_encoder(),
                 **({"decoder_lr_ratio": self.decoder_lr_ratio} if self.decoder_lr_ratio != 1 else {}),
                 "chroma_weight": self.chroma_weight,
                 "norms": self.resolve_norms(),
+                **({"stop_when": self.stop_when} if self.stop_when != "never" else {}),
+                **self.ending_settings(),
                 **self.distillation_options().settings(),
                 **self.appearance_options().settings(),
             },
@@ -219,22 +265,25 @@ class Pretraining(Options):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Finetuning(Options):
-    """`archivecolor train gan`.
+@with_defaults(
+    feature_weight=6.0,
+    psnr_weight=2.0,
+    colour_weight=20.0,
+    pictures=1_120,
+    batch=16,
+    lr=1e-4,
+    aging=0.3,
+    validate_every=320,
+    stop_when="l1:1.2,colour:0.4-1.15",
+)
+class Finetuning(UnetTraining):
+    """`archivecolor train gan`. --from is required; in a recipe, the default is the result of `[pretrain]`.
 
     The defaults were the best ones for a few hundred photographs of one archive (weights/LOG.md, run 19).
     """
 
-    origin: Annotated[str, Option("Weights to start from: a name or a folder. Required.", flag="--from")] = ""
-    """In a recipe, the default is the result of `[pretrain]`."""
     gan: Annotated[str, _GAN] = "vanilla"
     l1_weight: Annotated[float, Option("Weight of L1 beside it; less gives more colour.")] = 100.0
-    chroma_weight: Annotated[float, _CHROMA_WEIGHT] = 0.5
-    feature_weight: Annotated[float, _FEATURE_WEIGHT] = 6.0
-    psnr_weight: Annotated[float, _PSNR_WEIGHT] = 2.0
-    ciede2000_weight: Annotated[float, _CIEDE2000_WEIGHT] = 0.0
-    colour_weight: Annotated[float, _COLOUR_WEIGHT] = 20.0
-    colour_target: Annotated[float, _COLOUR_TARGET] = 0.9
     discriminator: Annotated[
         str,
         Option(
@@ -243,31 +292,11 @@ class Finetuning(Options):
         ),
     ] = "spectral"
     warmup: Annotated[int, Option("Pictures from which the discriminator alone learns at first.")] = 160
-    pictures: Annotated[int, _PICTURES] = 1_120
-    sizes: Annotated[
-        str,
-        Option(
-            f"side:share pairs, small sides first, multiples of 32, or one side; auto: {FINETUNING_SIZES}, pix2pix 256."
-        ),
-    ] = "auto"
-    batch: Annotated[int, _BATCH] = 16
-    lr: Annotated[float, Option("Peak learning rate of the U-Net.")] = 1e-4
     lr_d: Annotated[float, Option("Peak learning rate of the discriminator.")] = 4e-4
-    aging: Annotated[float, _AGING] = 0.3
     norms: Annotated[
         str, Option("Batch norms of the U-Net: frozen (they keep their statistics) or learnt (those of each batch).")
     ] = "frozen"
     ema: Annotated[float, Option("Decay of the average that is validated and published.")] = 0.999
-    stop_when: Annotated[
-        str,
-        Option(
-            "Ends a collapsed training: L1 above so many times the start's, or colourfulness outside, twice in a row "
-            "(too little counts once there was a tenth more); or never."
-        ),
-    ] = "l1:1.2,colour:0.4-1.15"
-    validate_every: Annotated[int, _VALIDATE_EVERY] = 320
-    seed: Annotated[int, _SEED] = 0
-    precision: Annotated[str, _PRECISION] = "auto"
 
     def adversarial_options(self) -> AdversarialOptions:
         return AdversarialOptions(
@@ -278,7 +307,7 @@ class Finetuning(Options):
             warmup=self.warmup,
             discriminator=self.discriminator,
             stop_when=parse_stop_when(self.stop_when),
-            appearance=appearance_options(self),
+            appearance=self.losses_beside_l1(),
         )
 
     def stage(self, model: str, out: Path, precision: str) -> StageOptions:
@@ -303,7 +332,9 @@ class Finetuning(Options):
             precision=precision,
             validate_every=self.validate_every,
             validation_size=validation_side(model, sizes),
-            settings={"norms": self.norms, **self.adversarial_options().settings()},
+            rounds=self.rounds,
+            minutes=self.minutes,
+            settings={"norms": self.norms, **self.adversarial_options().settings(), **self.ending_settings()},
         )
 
 
@@ -350,6 +381,9 @@ class LrSearchOptions(Options):
     """`archivecolor train find-lr`: a search for the learning rate of a pre-training."""
 
     data: Annotated[Path, _DATA]
+    origin: Annotated[
+        str, Option("Weights to start from, a name or a folder; their network is the model.", flag="--from")
+    ] = ""
     model: Annotated[str, _MODEL] = "lite"
     encoder: Annotated[str, _ENCODER] = "auto"
     size: Annotated[int, Option("Side of the crops in pixels; pix2pix needs 256.")] = 128
@@ -366,6 +400,7 @@ class LrSearchOptions(Options):
     def pretraining(self) -> Pretraining:
         """The pre-training whose learning rate is searched for."""
         return Pretraining(
+            origin=self.origin,
             model=self.model,
             encoder=self.encoder,
             sizes=str(self.size),

@@ -196,6 +196,19 @@ class Options:
 Table = TypeVar("Table", bound=Options)
 
 
+def with_defaults(**values: object) -> Callable[[type[Table]], type[Table]]:
+    """Decorates a table, below `@dataclass`: options that it inherits get other defaults, and keep all else."""
+
+    def decorate(table: type[Table]) -> type[Table]:
+        hints = get_type_hints(table, include_extras=True)
+        for name, value in values.items():
+            table.__annotations__[name] = hints[name]
+            setattr(table, name, value)
+        return table
+
+    return decorate
+
+
 @dataclass(frozen=True)
 class _Contents:
     leaves: tuple[Leaf, ...]

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import re
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
+from typing import Annotated
 
 from archivecolor.errors import UsageError
 from archivecolor.options.require import require
+from archivecolor.options.table import Option, Options, above, at_least
+
+LARGEST_SIDE = 4096
+"""In pixels; no memory holds a training or an evaluation of larger squares."""
 
 
 @dataclass(frozen=True)
@@ -33,6 +38,10 @@ class StageOptions:
     validate_every: int = 8_000
     validation_pictures: int = 256
     validation_size: int = 128
+    rounds: int = 1
+    """How often the learning rate's cycle is repeated, each time over twice as many pictures as before."""
+    minutes: float = 0.0
+    """The most time that the stage may take, those before a resume included; 0: no limit."""
     checkpoint_minutes: float = 4.0
     settings: dict[str, float | str] = field(default_factory=dict)
     """Options that only this kind of stage has, for the card."""
@@ -45,31 +54,47 @@ class StageOptions:
         require(0 <= self.aging <= 1, f"--aging {self.aging}: must be from 0 to 1")
         require(0 <= self.ema < 1, f"--ema {self.ema}: must be from 0 to below 1")
         require(self.validate_every > 0, f"--validate-every {self.validate_every}: must be at least 1")
+        require(self.rounds > 0, f"--rounds {self.rounds}: must be at least 1")
         stride = 256 if self.model == "pix2pix" else 32
         for side, share in self.sizes:
             require(side > 0 and side % stride == 0, f"--sizes {side}: {self.model} needs multiples of {stride}")
+            require(side <= LARGEST_SIDE, f"--sizes {side}: must be at most {LARGEST_SIDE}")
             require(share > 0, f"--sizes {side}:{share}: the share must be above 0")
 
+    def round_ends(self) -> tuple[float, ...]:
+        """The share of the training that is done at the end of each round: 1/7, 3/7 and 1 for three rounds."""
+        return tuple((2**i - 1) / (2**self.rounds - 1) for i in range(1, self.rounds + 1))
 
-@dataclass(frozen=True)
-class AppearanceOptions:
+
+@dataclass(frozen=True, kw_only=True)
+class AppearanceOptions(Options):
     """Losses of the colorized picture beside L1 on ab (`training.appearance_loss`); one of weight 0 is left out."""
 
-    feature_weight: float = 0.0
-    """Of the distances between what EfficientNet-Lite0 sees in the painted and in the true picture."""
-    psnr_weight: float = 0.0
-    """Of each dB of PSNR; 0.01 of L1, in the network's range, is about worth one."""
-    ciede2000_weight: float = 0.0
-    """Of each unit of the mean CIEDE2000 difference; with 0.01 of L1's, both count about alike."""
-    colour_weight: float = 0.0
-    """Of the squared shortfall of colourfulness below `colour_target`."""
-    colour_target: float = 0.9
-    """Colourfulness ÷ the truth's."""
-
-    def __post_init__(self) -> None:
-        for name, value in self._weights().items():
-            require(value >= 0, f"--{name.replace('_', '-')} {value:g}: must be 0 or more")
-        require(0 < self.colour_target <= 1.5, f"--colour-target {self.colour_target:g}: must be above 0, at most 1.5")
+    feature_weight: Annotated[
+        float,
+        Option(
+            "Weight, beside L1, of the difference that EfficientNet-Lite0 sees between the colorized and the true "
+            "picture.",
+            check=at_least(0),
+        ),
+    ] = 0.0
+    psnr_weight: Annotated[
+        float,
+        Option("Weight of each dB of the picture's PSNR; 0.02 times L1's makes it the main loss.", check=at_least(0)),
+    ] = 0.0
+    ciede2000_weight: Annotated[
+        float,
+        Option(
+            "Weight of each unit of the mean CIEDE2000 difference; 0.01 times L1's counts like L1.", check=at_least(0)
+        ),
+    ] = 0.0
+    colour_weight: Annotated[
+        float,
+        Option("Weight of the squared shortfall of colourfulness below --colour-target, beside L1.", check=at_least(0)),
+    ] = 0.0
+    colour_target: Annotated[
+        float, Option("Wanted colourfulness, as a share of the true pictures'.", check=above(0, 1.5))
+    ] = 0.9
 
     @property
     def needs_lite0(self) -> bool:
@@ -116,6 +141,7 @@ class DistillationOptions:
         require(self.weight >= 0, f"--teacher-weight {self.weight}: must be 0 or more")
         for side, _ in self.sizes:
             require(side > 0 and side % 32 == 0, f"--teacher-sizes {side}: the encoders need multiples of 32")
+            require(side <= LARGEST_SIDE, f"--teacher-sizes {side}: must be at most {LARGEST_SIDE}")
         require(0 < self.soft_weight <= 1, f"--soft-weight {self.soft_weight}: must be above 0 and at most 1")
         both = bool(self.weight and self.soft_target)
         require(not both, "--teacher-weight: does not go with --soft-target; leave one of them out")
@@ -151,11 +177,24 @@ class StopWhen:
     colour_low: float = 0.6
     """The least that colourfulness ÷ truth's may be, once it was well above (`training.early_stopping`)."""
     colour_high: float = 1.15
+    wild: float = 2.0
+    """The most that the share of wild pixels may be, as a multiple of the start's."""
+    fine: float = 0.5
+    """The least that fine chroma contrast may be, as a share of the start's."""
 
     def __post_init__(self) -> None:
         require(self.l1 > 1, f"--stop-when l1:{self.l1:g}: must be above 1")
         low, high = self.colour_low, self.colour_high
         require(0 <= low < high, f"--stop-when colour:{low:g}-{high:g}: must be LOW-HIGH with 0 <= LOW < HIGH")
+        require(self.wild > 1, f"--stop-when wild:{self.wild:g}: must be above 1")
+        require(0 <= self.fine < 1, f"--stop-when fine:{self.fine:g}: must be from 0 to below 1")
+
+    def text(self) -> str:
+        """As `parse_stop_when` reads it. Limits that are newer than finished cards appear only if they differ."""
+        parts = [f"l1:{self.l1:g}", f"colour:{self.colour_low:g}-{self.colour_high:g}"]
+        parts += [f"wild:{self.wild:g}"] if self.wild != StopWhen.wild else []
+        parts += [f"fine:{self.fine:g}"] if self.fine != StopWhen.fine else []
+        return ",".join(parts)
 
 
 @dataclass(frozen=True)
@@ -195,8 +234,6 @@ class AdversarialOptions:
 
     def settings(self) -> dict[str, float | str]:
         """For the recipe on the card."""
-        stop = self.stop_when
-        limits = f"l1:{stop.l1:g},colour:{stop.colour_low:g}-{stop.colour_high:g}" if stop else "never"
         return {
             "gan": self.gan,
             "l1_weight": self.l1_weight,
@@ -204,7 +241,7 @@ class AdversarialOptions:
             "lr_d": self.lr_d,
             "warmup": self.warmup,
             "discriminator": self.discriminator,
-            "stop_when": limits,
+            "stop_when": self.stop_when.text() if self.stop_when else "never",
             **self.appearance.settings(),
         }
 
@@ -225,19 +262,26 @@ def validation_side(model: str, sizes: tuple[tuple[int, float], ...] = ()) -> in
 
 
 def parse_stop_when(text: str) -> StopWhen | None:
-    """`l1:1.2,colour:0.6-1.15` -> StopWhen(1.2, 0.6, 1.15); `never` -> None.
+    """`l1:1.2,colour:0.6-1.15,wild:2,fine:0.5` -> StopWhen(1.2, 0.6, 1.15, 2.0, 0.5); `never` -> None.
+
+    `wild` and `fine` may be left out.
 
     Raises:
         UsageError: it is not of this form.
     """
     if text == "never":
         return None
-    form = re.fullmatch(r"l1:([\d.]+),colour:([\d.]+)-([\d.]+)", text)
+    number = r"([\d.]+)"
+    form = re.fullmatch(f"l1:{number},colour:{number}-{number}(?:,wild:{number})?(?:,fine:{number})?", text)
     try:
-        l1, low, high = (float(number) for number in (form.groups() if form else ()))
+        l1, low, high = (float(part) for part in (form.groups()[:3] if form else ()))
+        wild, fine = (float(part) if part else None for part in (form.groups()[3:] if form else ()))
     except ValueError:
-        raise UsageError(f"--stop-when {text!r}: write never, or for example l1:1.2,colour:0.6-1.15") from None
-    return StopWhen(l1, low, high)
+        raise UsageError(
+            f"--stop-when {text!r}: write never, or for example l1:1.2,colour:0.6-1.15,wild:2,fine:0.5"
+        ) from None
+    limits = StopWhen(l1, low, high)
+    return replace(limits, wild=limits.wild if wild is None else wild, fine=limits.fine if fine is None else fine)
 
 
 def parse_sizes(text: str, flag: str = "--sizes") -> tuple[tuple[int, float], ...]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -15,7 +16,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from archivecolor import files, weights
-from archivecolor.errors import UsageError, WeightsError
+from archivecolor.errors import OutputError, UsageError, WeightsError
 from archivecolor.options import StageOptions
 from archivecolor.training.dataset import Batch
 
@@ -140,6 +141,51 @@ def read_about(stage: StageOptions) -> JsonObject | None:
     return about
 
 
+def check_fits(stage: StageOptions, step: Step) -> None:
+    """Checks, before anything is written, that the checkpoint in `stage.out` has the modules of this step.
+
+    Raises:
+        UsageError: it has others, or belongs to another model or stage.
+    """
+    if read_about(stage) is None:
+        return
+    path = stage.out / FILE
+    with safe_open(path, framework="pt") as file:
+        keys = set(file.keys())
+    for name, module in step.modules().items():
+        own = {f"module/{name}/{key}" for key in module.state_dict()}
+        saved = {key for key in keys if key.startswith(f"module/{name}/")}
+        if own != saved and not (name == BEST and not saved):
+            raise _other_modules(path, name)
+
+
+def check_free_space(folder: Path, step: Step) -> None:
+    """Checks, before hours of training, that the disk has room for the state: the old one and a new one beside it.
+
+    Raises:
+        OutputError: it has not.
+    """
+    size = sum(value.nbytes for module in step.modules().values() for value in module.state_dict().values())
+    # The average, and two moments of each parameter.
+    size += sum(value.nbytes for value in step.network.state_dict().values())
+    size += 2 * sum(p.nbytes for module in step.modules().values() for p in module.parameters() if p.requires_grad)
+    existing = next(each for each in (folder, *folder.absolute().parents) if each.is_dir())
+    present = (folder / FILE).stat().st_size if (folder / FILE).exists() else 0
+    needed, free = 2 * size - present, shutil.disk_usage(existing).free
+    if free < needed:
+        raise OutputError(
+            f"{folder}: the training needs about {needed / 1e6:.0f} MB there, and {free / 1e6:.0f} MB are free; make "
+            "room, or choose another --out"
+        )
+
+
+def _other_modules(path: Path, name: str) -> UsageError:
+    return UsageError(
+        f"{path}: does not contain the {name} of this training (another --teacher-weight, --discriminator or "
+        "--precision?); repeat the first command, or choose another --out"
+    )
+
+
 def restore(stage: StageOptions, step: Step, average: Average) -> TrainingState:
     """Fills `step` and `average` from the checkpoint in `stage.out`, if there is one.
 
@@ -159,10 +205,7 @@ def restore(stage: StageOptions, step: Step, average: Average) -> TrainingState:
         try:
             module.load_state_dict(values)
         except RuntimeError as error:
-            raise UsageError(
-                f"{path}: does not contain the {name} of this training (another --teacher-weight, "
-                "--discriminator or --precision?); repeat the first command, or choose another --out"
-            ) from error
+            raise _other_modules(path, name) from error
     for name, optimizer in step.optimizers().items():
         slots: dict[int, dict[str, Tensor]] = {}
         for key, value in _strip_prefix(tensors, f"optimizer/{name}/").items():

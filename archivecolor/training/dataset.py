@@ -5,14 +5,13 @@ Batch number k is a pure function of (seed, k), so a resumed training sees the s
 
 from __future__ import annotations
 
+import functools
 import hashlib
-import json
 from collections import Counter, deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import cv2
 import joblib
@@ -21,9 +20,10 @@ import torch
 from torch import Tensor
 
 from archivecolor import photo
-from archivecolor.errors import MachineColoredError, NoInputError, PictureError, UsageError
+from archivecolor.errors import MachineColoredError, NoInputError, PictureError
 from archivecolor.imaging import lab
 from archivecolor.imaging.arrays import ByteArray
+from archivecolor.training import copies
 from archivecolor.training.aging import age_batch
 from archivecolor.training.damage import margin
 
@@ -94,16 +94,26 @@ def read_list(file: Path) -> list[Path]:
     return list(dict.fromkeys(file.parent / Path(name).expanduser() for name in unquoted))
 
 
-def split_train_validation(paths: Sequence[Path], root: Path) -> tuple[list[Path], list[Path]]:
+def split_train_validation(
+    paths: Sequence[Path], root: Path, first_copies: Sequence[int] | None = None, minimum: int = MIN_VALIDATION
+) -> tuple[list[Path], list[Path]]:
     """Splits pictures into training and validation pictures. Each side keeps the order.
 
     A hash of the picture's name below `root` decides, so pictures that are added later move no other picture. If there
-    are few pictures, `VALIDATION_SHARE` gives less than `MIN_VALIDATION` (or less than a fifth, if that is less). Then
-    the pictures with the smallest hashes are validation pictures.
+    are few pictures, `VALIDATION_SHARE` gives less than `minimum` (or less than a fifth, if that is less). Then the
+    pictures with the smallest hashes are validation pictures.
+
+    Args:
+        first_copies: for each picture the number of the first one that it is a copy of (`copies.first_copies`). Copies
+            fall on the side of the first.
+        minimum: at least so many validation pictures, if that is no more than a fifth of all.
     """
-    hashes = [int(hashlib.sha256(relative_name(path, root).encode()).hexdigest()[:8], 16) for path in paths]
-    smallest = sorted(hashes)[: max(min(MIN_VALIDATION, len(paths) // 5), int(len(paths) > 1))]
+    own = [int(hashlib.sha256(relative_name(path, root).encode()).hexdigest()[:8], 16) for path in paths]
+    hashes = [own[first] for first in first_copies] if first_copies else own
+    smallest = sorted(hashes)[: max(min(minimum, len(paths) // 5), int(len(paths) > 1))]
     limit = max([int(VALIDATION_SHARE * 2**32) - 1, *smallest])
+    if hashes and limit >= max(hashes):  # something must be left to learn from
+        limit = max((number for number in hashes if number < max(hashes)), default=-1)
     return (
         [p for p, number in zip(paths, hashes, strict=True) if number > limit],
         [p for p, number in zip(paths, hashes, strict=True) if number <= limit],
@@ -114,6 +124,17 @@ def relative_name(path: Path, root: Path) -> str:
     """The path below `root`, or below the folder of the list `root`, if it is there; else the whole path."""
     root = root.parent if root.is_file() else root
     return path.relative_to(root).as_posix() if path.is_relative_to(root) else path.as_posix()
+
+
+def first(photos: PhotoSet, count: int) -> PhotoSet:
+    """The first pictures of a set."""
+    return PhotoSet(photos.pictures[:count], photos.names[:count], {})
+
+
+def paths_of(photos: PhotoSet, root: Path) -> list[Path]:
+    """The paths of the pictures of a set; the inverse of `relative_name`."""
+    folder = root.parent if root.is_file() else root
+    return [folder / name for name in photos.names]
 
 
 def rejection_reason(rgb: ByteArray) -> str | None:
@@ -142,6 +163,11 @@ class PhotoSet:
     reasons: dict[str, str]
     """Why pictures of the source are not in the set, by name."""
 
+    @functools.cached_property
+    def fingerprints(self) -> list[str]:
+        """Of each picture; see `copies.fingerprint`."""
+        return [copies.fingerprint(rgb) for rgb in self.pictures]
+
     def __len__(self) -> int:
         return len(self.pictures)
 
@@ -149,22 +175,6 @@ class PhotoSet:
     def left_out(self) -> dict[str, int]:
         """How many pictures of the source are not in the set, for each reason."""
         return dict(Counter(self.reasons.values()))
-
-
-def read_split(folder: Path) -> dict[str, dict[str, Any]]:
-    """Which pictures a training used and held out: `train` and `val`, each with `pictures` (names) and `left_out`.
-
-    Raises:
-        UsageError: the folder has no record of it, or a damaged one.
-    """
-    path = folder / SPLIT
-    try:
-        split = json.loads(path.read_text(encoding="utf-8"))
-        for side in ("train", "val"):
-            split[side]["pictures"], split[side]["left_out"]  # KeyError if one is missing
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise UsageError(f"{path}: cannot be read as the split of a training ({error})") from error
-    return split
 
 
 def evenly_spaced(count: int, limit: int) -> list[int]:
@@ -199,7 +209,13 @@ def decode(path: Path, read: ReadRgb, short_side: int) -> tuple[ByteArray | None
     return rgb, ""
 
 
-def stream(paths: Sequence[Path], read: ReadRgb, short_side: int) -> Iterator[tuple[Path, ByteArray | None, str]]:
+Decode = Callable[[Path, ReadRgb, int], tuple[ByteArray | None, str]]
+"""`decode`, or one that remembers."""
+
+
+def stream(
+    paths: Sequence[Path], read: ReadRgb, short_side: int, decode: Decode = decode
+) -> Iterator[tuple[Path, ByteArray | None, str]]:
     """Decodes pictures in threads, in order, a few ahead of the consumer. See `decode`."""
     threads = joblib.cpu_count()
     pending: deque[tuple[Path, Future[tuple[ByteArray | None, str]]]] = deque()
@@ -220,18 +236,20 @@ def load(
     short_side: int,
     root: Path = Path(),
     on_decoded: Callable[[int], None] = lambda count: None,
+    decode: Decode = decode,
 ) -> PhotoSet:
     """Decodes all pictures into memory, reduced to at most `short_side` pixels.
 
     Args:
         root: pictures are named by their paths below it.
         on_decoded: called with the number of pictures decoded so far.
+        decode: how one picture is decoded.
 
     Raises:
         NoInputError: all pictures were rejected.
     """
     photos = PhotoSet([], [], {})
-    for i, (path, rgb, reason) in enumerate(stream(paths, read, short_side)):
+    for i, (path, rgb, reason) in enumerate(stream(paths, read, short_side, decode)):
         name = relative_name(path, root)
         if rgb is None:
             photos.reasons[name] = reason

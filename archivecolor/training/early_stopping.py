@@ -5,10 +5,11 @@ from __future__ import annotations
 import copy
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -17,6 +18,7 @@ from archivecolor.options import StageOptions, StopWhen
 from archivecolor.training import checkpoint, figures, loop
 from archivecolor.training.checkpoint import Average, JsonObject, Step
 from archivecolor.training.dataset import Batch, PhotoSet
+from archivecolor.training.validation import measure, summary
 
 COLOURFULNESS_COST = 0.45
 """The cost of one per cent of colourfulness, in per cent of L1.
@@ -24,6 +26,8 @@ COLOURFULNESS_COST = 0.45
 A network that becomes bolder without knowing more pays about this much L1 (weights/LOG.md, run 18). With a higher cost,
 the boldest average always wins. The most accurate one, at the end of the learning rate's cycle, never does.
 """
+LEAST_WILD = 0.02
+"""A share of wild pixels under this counts as this much: twice almost nothing is no harm."""
 
 
 def validation_cost(numbers: dict[str, float], start_l1: float) -> float:
@@ -33,6 +37,34 @@ def validation_cost(numbers: dict[str, float], start_l1: float) -> float:
         start_l1: val_l1 of the weights that the training started from.
     """
     return numbers["val_l1"] / start_l1 + COLOURFULNESS_COST * abs(1 - numbers["val_colour"])
+
+
+CostParts = list[list[float]]
+"""Of each validation picture: L1, colourfulness, and that of the true picture."""
+
+
+def measure_average(
+    network: nn.Module, average: Average, validation: PhotoSet, stage: StageOptions
+) -> tuple[dict[str, float], CostParts | None]:
+    """The numbers of a validation, and what its cost consists of."""
+    rows = measure(network, average.values, validation, stage)
+    return summary(rows), [[row.l1, row.colour, row.true_colour] for row in rows]
+
+
+def gain_error(start: CostParts, average: CostParts) -> float:
+    """Standard error of the difference in `validation_cost` between two networks on the same pictures.
+
+    By the jackknife (Efron and Tibshirani 1993, chapter 11), because the cost is no mean over pictures. 0 for a single
+    picture, which has no spread.
+    """
+    n = len(start)
+    if n < 2:
+        return 0.0
+    # Sums over all pictures but one: (n, 3) each.
+    before, after = (parts.sum(axis=0) - parts for parts in (np.array(start), np.array(average)))
+    shortfall = [np.abs(1 - sums[:, 1] / np.maximum(sums[:, 2], 1e-9)) for sums in (before, after)]
+    difference = after[:, 0] / np.maximum(before[:, 0], 1e-9) + COLOURFULNESS_COST * (shortfall[1] - shortfall[0])
+    return float(np.sqrt((n - 1) * difference.var()))
 
 
 @dataclass(frozen=True)
@@ -53,32 +85,74 @@ class StoppingState:
     """Whether the lower limit of colourfulness applies already."""
     strikes: int = 0
     """Validations outside the limits in a row."""
+    since_best: int = 0
+    """Validations in a row that were no better than the best one."""
+    start_wild: float | None = None
+    start_fine: float | None = None
+    """val_wild and val_fine of the start; None in checkpoints of older versions, as is the next one."""
+    start_parts: CostParts | None = None
 
 
 class EarlyStopping(nn.Module):
-    """Keeps the best average, and decides when the training has collapsed.
+    """Keeps the best average, and decides when the training has collapsed or gains nothing more.
 
     The cost of an average is val_l1 / the start's val_l1 + `COLOURFULNESS_COST` · |1 - colourfulness / truth's|. The
     average of least cost within the limits (`StopWhen`) is kept; at first it is the start. After two validations in a
     row outside the limits the training ends. One alone may come from the jolt after the warm-up.
 
+    Finished weights are replaced only by an average whose cost is less by more than the standard error of that
+    difference. With a dozen validation pictures anything less is chance.
+
     The start may be less colourful than the lower limit, and a good training may waver around it on its way up. So that
     limit applies only after it was exceeded by a tenth.
 
     It is a module so that the checkpoint contains it.
+
+    Args:
+        limits: None: the training never collapses.
+        parent: the SHA-256 of the weights that it starts from; empty if it starts from nothing.
+        patience: after so many validations in a row without a better average the training ends; 0: never. In a training
+            of several rounds those at the ends of rounds count, and a round counts as better if any average in it was.
+        round_ends: pictures seen at the ends of the rounds; empty where there is one round.
     """
 
     MAX_STRIKES = 2
     EXCEEDED = 1.1
 
-    def __init__(self, network: nn.Module, limits: StopWhen | None, parent: str) -> None:
+    def __init__(
+        self,
+        network: nn.Module,
+        limits: StopWhen | None,
+        parent: str,
+        patience: int = 0,
+        round_ends: Sequence[int] = (),
+    ) -> None:
         super().__init__()
         self.best = copy.deepcopy(network).requires_grad_(False)
-        self.limits, self.parent, self.state = limits, parent, StoppingState()
+        self.limits, self.parent, self.patience, self.round_ends = limits, parent, patience, round_ends
+        self.state = StoppingState()
 
     @property
     def should_stop(self) -> bool:
+        return bool(self.reason())
+
+    @property
+    def has_collapsed(self) -> bool:
         return self.state.strikes >= self.MAX_STRIKES
+
+    def reason(self) -> str:
+        """Why the training ends early; empty if it does not."""
+        if self.has_collapsed:
+            return f"{self.MAX_STRIKES} validations in a row were outside the limits"
+        if self.patience and self.state.since_best >= self.patience:
+            what = "round" if self.round_ends else "validation"
+            many = (
+                f"{self.state.since_best} {what}s in a row were"
+                if self.state.since_best > 1
+                else f"the last {what} was"
+            )
+            return f"{many} no better than the best one"
+        return ""
 
     def is_outside_limits(self, numbers: dict[str, float], start_l1: float) -> bool:
         """Whether a validation is outside the limits."""
@@ -88,28 +162,55 @@ class EarlyStopping(nn.Module):
         if not (math.isfinite(l1) and math.isfinite(colour)):
             return True
         pale = self.state.coloured and colour < self.limits.colour_low
-        return l1 > self.limits.l1 * start_l1 or colour > self.limits.colour_high or pale
+        return l1 > self.limits.l1 * start_l1 or colour > self.limits.colour_high or pale or self._looks_worse(numbers)
+
+    def _looks_worse(self, numbers: dict[str, float]) -> bool:
+        """Whether the pictures have far more wild pixels, or far less fine colour, than the start's."""
+        limits, state = self.limits, self.state
+        if limits is None or state.start_wild is None or state.start_fine is None:
+            return False
+        wild, fine = numbers["val_wild"], numbers["val_fine"]
+        return wild > limits.wild * max(state.start_wild, LEAST_WILD) or fine < limits.fine * state.start_fine
 
     def has_only_untrained(self) -> bool:
         """Whether the best average so far is that of a network from before its first step."""
         return not self.parent and self.state.kept_at == 0
 
-    def is_better(self, numbers: dict[str, float]) -> bool:
-        """Whether the average of this validation is better than the best one so far."""
+    def is_better(self, numbers: dict[str, float], parts: CostParts | None = None) -> bool:
+        """Whether the average of this validation is better than the best one so far.
+
+        Args:
+            parts: what its cost consists of, see `measure_average`.
+        """
         state = self.state
         if not state.numbers:
             return True
         cost = validation_cost(numbers, state.start_l1)  # if it is not a number, the comparison is false
-        return cost < state.cost and not self.is_outside_limits(numbers, state.start_l1)
+        least_gain = 0.0
+        if self.parent and state.kept_at == 0 and state.start_parts and parts:
+            least_gain = gain_error(state.start_parts, parts)
+        return cost < state.cost - least_gain and not self.is_outside_limits(numbers, state.start_l1)
 
-    def update(self, pictures: int, numbers: dict[str, float], values: Mapping[str, Tensor]) -> None:
+    def update(
+        self,
+        pictures: int,
+        numbers: dict[str, float],
+        values: Mapping[str, Tensor],
+        parts: CostParts | None = None,
+    ) -> None:
         """Counts a validation of the average `values`. The same validation again changes nothing."""
         state = self.state
         if pictures <= state.judged_at:
             return
-        start_l1 = state.start_l1 if state.numbers else numbers["val_l1"]
+        if state.numbers:
+            start_l1 = state.start_l1
+        else:
+            start_l1 = numbers["val_l1"]
+            state = replace(
+                state, start_wild=numbers.get("val_wild"), start_fine=numbers.get("val_fine"), start_parts=parts
+            )
         outside = self.is_outside_limits(numbers, start_l1)
-        if self.is_better(numbers):
+        if self.is_better(numbers, parts):
             cost = validation_cost(numbers, start_l1)
             state = replace(state, cost=cost, kept_at=pictures, numbers=numbers)
             self.best.load_state_dict(values)
@@ -120,7 +221,18 @@ class EarlyStopping(nn.Module):
             start_l1=start_l1,
             coloured=state.coloured or coloured,
             strikes=state.strikes + 1 if outside else 0,
+            since_best=self._count_since_best(pictures, state),
         )
+
+    def _count_since_best(self, pictures: int, state: StoppingState) -> int:
+        """Validations, or rounds, in a row without a better average, after the validation at so many pictures."""
+        ended = [end for end in self.round_ends if end <= pictures]
+        if not self.round_ends:
+            return 0 if state.kept_at == pictures else state.since_best + 1
+        if not ended or ended[-1] <= state.judged_at:  # in the middle of a round
+            return state.since_best
+        begun = ended[-2] if len(ended) > 1 else 0
+        return 0 if state.kept_at > begun else state.since_best + 1
 
     def get_extra_state(self) -> Tensor:
         """State and parent as JSON in bytes, because a checkpoint contains tensors only."""
@@ -152,13 +264,21 @@ class BestAverageStep:
 
     Args:
         step: how the network learns.
-        limits: see `EarlyStopping`; None: the training never ends early.
-        parent: the SHA-256 of the weights that it starts from; empty if it starts from nothing.
+        limits, parent, patience, round_ends: see `EarlyStopping`.
     """
 
-    def __init__(self, step: Step, limits: StopWhen | None, parent: str) -> None:
+    def __init__(
+        self,
+        step: Step,
+        limits: StopWhen | None,
+        parent: str,
+        patience: int = 0,
+        round_ends: Sequence[int] = (),
+    ) -> None:
         self.step = step
-        self.early_stopping = EarlyStopping(step.network, limits, parent)
+        self.early_stopping = EarlyStopping(step.network, limits, parent, patience, round_ends)
+        self.start = checkpoint.copy_values(step.network) if parent else None
+        """The weights that it starts from."""
         self._uncounted: StoppingState | None = None
         """The validation that Ctrl-C caused, if its average is better than all that count."""
         self._uncounted_values: dict[str, Tensor] = {}
@@ -198,25 +318,25 @@ class BestAverageStep:
         it. Else the best average would depend on where the training was interrupted. It is published all the same if
         the only other average is that of an untrained network.
         """
-        numbers = loop.validate(network, average, validation, stage, pictures)
+        numbers, parts = measure_average(network, average, validation, stage)
         self._uncounted = None
         if pictures % stage.validate_every < stage.batch or pictures >= stage.pictures:
-            self.early_stopping.update(pictures, numbers, average.values)
+            self.early_stopping.update(pictures, numbers, average.values, parts)
         elif self.early_stopping.has_only_untrained() and self.early_stopping.is_better(numbers):
             self._uncounted = replace(self.early_stopping.state, kept_at=pictures, numbers=numbers)
             self._uncounted_values = {key: value.clone() for key, value in average.values.items()}
         return {**numbers, "kept_at": self.best.kept_at}
 
     def write_samples(self, folder: Path, network: nn.Module, _: dict[str, Tensor], validation: PhotoSet) -> None:
-        """Writes sample pictures of the best average."""
-        figures.write_samples(folder, network, self.best_values(), validation)
+        """Writes sample pictures of the best average, below those of the weights that the training started from."""
+        figures.write_samples(folder, network, self.best_values(), validation, self.start)
 
     def publish(self, folder: Path, network: nn.Module, _: Mapping[str, Tensor], card: JsonObject) -> None:
         """Writes the best average as a weights folder, with its own numbers on the card."""
         best = self.best
         training = card["numbers"]["training"] | {"validation": best.numbers, "kept_at": best.kept_at}
-        if self.early_stopping.should_stop:
-            training["stopped"] = f"{EarlyStopping.MAX_STRIKES} validations in a row were outside the limits"
+        if reason := self.early_stopping.reason():
+            training["stopped"] = reason
         if self.is_unchanged():
             training["unchanged"] = "no average was better than the weights it began from"
         checkpoint.publish(folder, network, self.best_values(), {**card, "numbers": {"training": training}})

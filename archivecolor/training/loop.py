@@ -17,7 +17,9 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
+from statistics import fmean
 
 import torch
 from torch import Tensor, nn
@@ -50,13 +52,15 @@ OnProgress = Callable[[TrainingProgress], None]
 ShouldStop = Callable[[], bool]
 
 
-def learning_rate(done: float, peak: float) -> float:
-    """One cycle: linear warm-up over the first 4 %, then a cosine down to a hundredth.
+def learning_rate(done: float, peak: float, round_ends: tuple[float, ...] = (1.0,)) -> float:
+    """One cycle in each round: linear warm-up over the first 4 %, then a cosine down to a hundredth.
 
     Args:
         done: the share of the training that is done, in [0, 1].
+        round_ends: that share at the end of each round (warm restarts, Loshchilov and Hutter 2017).
     """
-    warm = 0.04
+    start, end = next(((a, b) for a, b in pairwise((0.0, *round_ends)) if done < b - 1e-9), (0.0, 1.0))
+    done, warm = (done - start) / (end - start), 0.04
     if done < warm:
         return peak * (0.05 + 0.95 * done / warm)
     return peak * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * min(1.0, (done - warm) / (1 - warm)))))
@@ -132,7 +136,9 @@ def _train(training: _Training, photos: PhotoSet, on_progress: OnProgress, shoul
     # At the same pictures as in an unbroken training, so that the curves of a resumed one have the same points.
     next_validation = (training.state.validated_at // stage.validate_every + 1) * stage.validate_every
     with _BatchPrefetcher(photos, stage, first) as batches:
-        while training.state.pictures < stage.pictures and not distributed.any_process(should_stop()):
+        while training.state.pictures < stage.pictures:
+            if distributed.any_process(should_stop() or training.is_out_of_time()):
+                break
             if training.state.pictures >= next_validation:
                 training.validate(on_progress)
                 next_validation += stage.validate_every
@@ -157,21 +163,31 @@ class _Training:
         distributed.broadcast_parameters(step.modules().values())
         self.seconds_before, self.started = self.state.seconds, time.monotonic()
         self.saved_at = self.started
+        self.losses: list[dict[str, float]] = []
+        """Of each step since the last validation."""
 
     def _set_state(self, pictures: int, numbers: dict[str, float], validated_at: int) -> None:
         seconds = self.seconds_before + time.monotonic() - self.started
         self.state = TrainingState(pictures, numbers, seconds, validated_at)
 
+    def is_out_of_time(self) -> bool:
+        return self.stage.minutes > 0 and self.state.seconds >= 60 * self.stage.minutes
+
     def unsaved_seconds(self) -> float:
         return time.monotonic() - self.saved_at
+
+    def _learning_rate(self) -> float:
+        stage = self.stage
+        return learning_rate(self.state.pictures / stage.pictures, stage.lr, stage.round_ends())
 
     def train_step(self, batch: Batch) -> dict[str, float]:
         """One step. Returns its losses."""
         pictures = self.state.pictures
         # Dropout depends only on the place in the training, so a resumed training draws the same.
         torch.manual_seed(self.stage.seed * 1_000_003 + pictures + distributed.rank())
-        lr = learning_rate(pictures / self.stage.pictures, self.stage.lr)
+        lr = self._learning_rate()
         losses = distributed.mean_of_each(self.step(batch, lr))
+        self.losses.append(losses)
         self.average.update(self.step.network)
         self._set_state(pictures + self.stage.batch, self.state.numbers, self.state.validated_at)
         return losses
@@ -185,10 +201,18 @@ class _Training:
         on_progress(TrainingProgress(stage.name, pictures, stage.pictures, stage.validation_size, numbers, rate, True))
         if not distributed.is_main_process():
             return
-        row = {"pictures": pictures, "seconds": round(self.state.seconds), **numbers}
+        row = {"pictures": pictures, "seconds": round(self.state.seconds), **numbers, **self._mean_losses()}
         figures.append_history(stage.out, row)
         figures.plot_curves(stage.out)
         self.validator.write_samples(stage.out, self.step.network, self.average.values, self.validation)
+
+    def _mean_losses(self) -> dict[str, float]:
+        """Means of the losses since the last validation, or since the training resumed, and the learning rate now."""
+        names = dict.fromkeys(name for losses in self.losses for name in losses)
+        means = {f"loss_{name}": fmean(row[name] for row in self.losses if name in row) for name in names}
+        self.losses.clear()
+        lr = self._learning_rate()
+        return {key: float(f"{value:.4g}") for key, value in {**means, "lr": lr}.items()}
 
     def save(self) -> None:
         if distributed.is_main_process():

@@ -20,9 +20,12 @@ from archivecolor.errors import MissingDependencyError, UsageError
 from archivecolor.options import StageOptions
 from archivecolor.training.compute import autocast, to_device
 from archivecolor.training.dataset import PhotoSet, training_batch
+from archivecolor.training.optim_step import set_train_mode
 from archivecolor.training.pretrain import chroma_weighted_l1
 
 LOWEST, HIGHEST = 1e-6, 1.0
+LEAST_FALL = 0.05
+"""A loss that falls less than this has no valley: batches differ by as much."""
 
 
 @dataclass(frozen=True)
@@ -36,6 +39,15 @@ class LrCurve:
     """The suggested rate: two thirds down the longest valley of the curve."""
     steep: float
     """The rate at which the loss falls fastest."""
+
+    @property
+    def fall(self) -> float:
+        """How far the loss falls below that at the lowest rates, as a share of it."""
+        return 1 - min(self.losses) / self.losses[0]
+
+    def has_valley(self) -> bool:
+        """Whether the loss falls enough for the suggestions to mean anything. Of finished weights it often does not."""
+        return self.fall >= LEAST_FALL
 
 
 class BatchLoader:
@@ -60,19 +72,28 @@ class BatchLoader:
 class MixedPrecision(nn.Module):
     """The network in the stage's precision, with float32 output."""
 
-    def __init__(self, network: nn.Module, precision: str, device: torch.device) -> None:
+    def __init__(self, network: nn.Module, precision: str, device: torch.device, norms_frozen: bool) -> None:
         super().__init__()
+        self.norms_frozen = norms_frozen
         self.network = to_device(network, device)
         self.precision, self.device = precision, device
 
     def forward(self, l_net: Tensor) -> Tensor:
+        if self.training:
+            set_train_mode(self.network, self.norms_frozen)
         with autocast(self.precision, self.device):
             ab_net: Tensor = self.network(to_device(l_net, self.device))
         return ab_net.float()
 
 
 def find(
-    network: nn.Module, photos: PhotoSet, stage: StageOptions, chroma_weight: float, steps: int, device: torch.device
+    network: nn.Module,
+    photos: PhotoSet,
+    stage: StageOptions,
+    chroma_weight: float,
+    steps: int,
+    device: torch.device,
+    norms_frozen: bool = False,
 ) -> LrCurve:
     """Trains the network for at most `steps` steps at rates from 1e-6 to 1. Stops at four times the least loss.
 
@@ -94,7 +115,7 @@ def find(
     with tempfile.TemporaryDirectory() as scratch:
         learner = Learner(
             DataLoaders(batches, batches, device=device),
-            MixedPrecision(network, stage.precision, device),
+            MixedPrecision(network, stage.precision, device, norms_frozen),
             loss_func=functools.partial(chroma_weighted_l1, chroma_weight=chroma_weight),
             opt_func=adamw,  # type: ignore[arg-type]
             wd=1e-2,
@@ -132,11 +153,12 @@ def plot(curve: LrCurve, path: Path) -> None:
     pyplot.close(figure)
 
 
-def report(curve: LrCurve) -> dict[str, float]:
+def report(curve: LrCurve) -> dict[str, float | bool]:
     """The suggestions, rounded, as the command prints them."""
     return {
         "valley": float(f"{curve.valley:.2g}"),
         "steep": float(f"{curve.steep:.2g}"),
         "steps": len(curve.rates),
         "least_loss": round(min(curve.losses), 4),
+        "has_valley": curve.has_valley(),
     }

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,13 +9,13 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from archivecolor import files, photo, provenance
-from archivecolor.errors import MachineColoredError, UsageError
+from archivecolor import photo, provenance
+from archivecolor.errors import MachineColoredError, NoInputError
 from archivecolor.imaging import luminance
 from archivecolor.imaging.arrays import ByteArray
 from archivecolor.imaging.orientation import to_upright
 from archivecolor.options import LARGEST_VALIDATION, StageOptions
-from archivecolor.training import checkpoint, dataset, distributed
+from archivecolor.training import copies, dataset, distributed, photo_cache, split
 from archivecolor.training.dataset import PhotoSet
 
 OnRead = Callable[[str, int, int], None]
@@ -64,39 +63,92 @@ def decoded_side(crop: int) -> int:
 
 
 def load_photographs(
-    data: Path, val: Path | None, crop: int, on_read: OnRead = lambda what, done, total: None
+    data: Path,
+    val: Path | None,
+    crop: int,
+    on_read: OnRead = lambda what, done, total: None,
+    out: Path | None = None,
+    minimum: int = dataset.MIN_VALIDATION,
 ) -> Photographs:
     """Decodes the photographs of `data`. The validation pictures are those of `val`, or a fixed part of `data`.
 
+    That part is chosen when all are decoded, so what cannot be used does not count, and copies of one photograph are
+    on one side.
+
     Args:
         crop: the side of the largest crops, in pixels.
+        out: the folder of the training. One that is resumed keeps its split. Decoded photographs are kept there.
+        minimum: see `dataset.split_train_validation`.
 
     Raises:
         NoInputError: there are no training or no validation pictures.
+        WeightsError: the split of the training in `out` is damaged.
     """
     cv2.setNumThreads(1)
-    train_paths = dataset.find(data)
+    before = None if val else split.previous(out)
+    paths = dataset.find(data)
+
+    cache = photo_cache.PhotoCache(out) if out else None
+    decode = cache.decode if cache else dataset.decode
+
+    def load(what: str, paths: list[Path], side: int, root: Path) -> PhotoSet:
+        return dataset.load(paths, read_rgb, side, root, lambda done: on_read(what, done, len(paths)), decode)
+
+    decoded = load("reading photographs", paths, decoded_side(crop), data)
     if val:
-        validation_paths = dataset.find(val)
+        train, root, validation_paths = decoded, val, dataset.find(val)
     else:
-        train_paths, validation_paths = dataset.split_train_validation(train_paths, data)
-    limit, root = StageOptions.validation_pictures, val or data
+        train, validation_paths = _hold_out(decoded, data, before, minimum)
+        root = data
+    limit = StageOptions.validation_pictures
     used_paths = [validation_paths[i] for i in dataset.evenly_spaced(len(validation_paths), limit)]
-    unused_paths = set(validation_paths) - set(used_paths)
+    unused = {dataset.relative_name(path, root) for path in validation_paths} - {
+        dataset.relative_name(path, root) for path in used_paths
+    }
+    validation = load("reading validation photographs", used_paths, LARGEST_VALIDATION, root)
+    validation.reasons.update(dict.fromkeys(sorted(unused), f"beyond the {limit} that validations look at"))
+    if before:
+        validation.reasons.update(before.val.left_out)
+    if cache and distributed.is_main_process():
+        cache.save()
+    overlap = _count_overlap(train, data, validation, root) if val else 0
+    return Photographs(data.name, train, validation, overlap)
 
-    def counter(what: str, total: int) -> Callable[[int], None]:
-        return lambda done: on_read(what, done, total)
 
-    train_counter = counter("reading photographs", len(train_paths))
-    train = dataset.load(train_paths, read_rgb, decoded_side(crop), data, train_counter)
-    validation_counter = counter("reading validation photographs", len(used_paths))
-    validation = dataset.load(used_paths, read_rgb, LARGEST_VALIDATION, root, validation_counter)
-    reason = f"beyond the {limit} that validations look at"
-    validation.reasons.update(
-        {dataset.relative_name(path, root): reason for path in validation_paths if path in unused_paths}
-    )
-    overlap = {path.resolve() for path in train_paths} & {path.resolve() for path in used_paths}
-    return Photographs(data.name, train, validation, len(overlap))
+def _hold_out(decoded: PhotoSet, data: Path, before: split.Split | None, minimum: int) -> tuple[PhotoSet, list[Path]]:
+    """Divides decoded photographs into the training pictures, and the paths of those that are held out.
+
+    Raises:
+        NoInputError: one side would have no picture.
+    """
+    usable = dataset.paths_of(decoded, data)
+    if len(usable) < 2:
+        raise NoInputError(
+            f"{data}: one photograph that can teach colour is too few; give more, or name others with --val"
+        )
+    firsts = copies.first_copies(decoded.fingerprints)
+    _, held = dataset.split_train_validation(usable, data, firsts, minimum)
+    if before:
+        known = {*before.train.pictures, *before.val.pictures, *before.val.left_out}
+        new = {path for path in held if dataset.relative_name(path, data) not in known}
+        held = [path for path in usable if path in new or dataset.relative_name(path, data) in before.val.pictures]
+    elif not held:
+        raise NoInputError(
+            f"{data}: all {len(usable)} photographs are copies of one; give others, or name some with --val"
+        )
+    apart = {dataset.relative_name(path, data) for path in held}
+    apart |= set(before.val.left_out) if before else set()
+    kept = [i for i, name in enumerate(decoded.names) if name not in apart]
+    reasons = {name: reason for name, reason in decoded.reasons.items() if name not in apart}
+    return PhotoSet([decoded.pictures[i] for i in kept], [decoded.names[i] for i in kept], reasons), held
+
+
+def _count_overlap(train: PhotoSet, data: Path, validation: PhotoSet, root: Path) -> int:
+    """How many of the validation pictures are training pictures as well, by path or by content."""
+    trained = {path.resolve() for path in dataset.paths_of(train, data)}
+    same_path = [path.resolve() in trained for path in dataset.paths_of(validation, root)]
+    same_content = copies.with_copies_in(validation.fingerprints, train.fingerprints)
+    return sum(path or content for path, content in zip(same_path, same_content, strict=True))
 
 
 def save_split(out: Path, photographs: Photographs, resumed: bool) -> None:
@@ -106,27 +158,11 @@ def save_split(out: Path, photographs: Photographs, resumed: bool) -> None:
         resumed: whether the folder contains a training that is to be resumed.
 
     Raises:
-        UsageError: that training has other pictures. It cannot be resumed, because the order of its pictures depends on
-            all of them.
+        UsageError: that training has other pictures.
         WeightsError: the file is damaged.
     """
-    sets = {"train": photographs.train, "val": photographs.validation}
-    split = {name: {"pictures": photos.names, "left_out": photos.reasons} for name, photos in sets.items()}
-    path = out / dataset.SPLIT
-    if path.exists() and resumed:
-        with checkpoint.damaged_file(path):
-            before = json.loads(path.read_text(encoding="utf-8"))
-            names_before = {name: set(before[name]["pictures"]) for name in sets}
-        for name, photos in sets.items():
-            old, new = names_before[name], set(photos.names)
-            gone, added = old - new, new - old
-            if gone or added:
-                example = sorted(gone | added)[0]
-                raise UsageError(
-                    f"{out}: this training began with other photographs: of those for {name}, {len(gone)} are gone and "
-                    f"{len(added)} new ({example}, …); restore them, or choose another --out"
-                )
+    now = split.Split(split.Side.of(photographs.train), split.Side.of(photographs.validation))
+    if resumed and (out / dataset.SPLIT).exists():
+        split.check_same(out, split.read(out), now)
     if distributed.is_main_process():
-        out.mkdir(parents=True, exist_ok=True)
-        with files.atomic_write(path) as part:
-            part.write_text(json.dumps(split, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+        split.save(out, now)

@@ -3,19 +3,27 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from archivecolor import files, weights
 from archivecolor.errors import UsageError
 from archivecolor.inference import devices
 from archivecolor.networks import NETWORKS
-from archivecolor.options import Baseline, Finetuning, LrSearchOptions, Pretraining, StageOptions, require
-from archivecolor.training import checkpoint, dataset, distillation, distributed, loop, lr_finder, recipe
+from archivecolor.options import (
+    Baseline,
+    Finetuning,
+    LrSearchOptions,
+    Pretraining,
+    StageOptions,
+    parse_stop_when,
+    require,
+)
+from archivecolor.training import checkpoint, dataset, distillation, distributed, figures, loop, lr_finder, recipe
 from archivecolor.training.checkpoint import JsonObject
 from archivecolor.training.dataset import PhotoSet
 from archivecolor.training.early_stopping import BestAverageStep
@@ -58,19 +66,23 @@ def pretrain(options: Pretraining, out: Path, recipe_text: str, context: Trainin
     lite0 = Lite0(stage.precision, context.device) if needs_lite0 else None
     soft_network, soft_card = weights.load(weights.find(options.soft_target)) if options.soft_target else (None, None)
     photographs = context.load_photographs()
-    card = start_stage(stage, photographs, recipe_text, context.say, parent)
+
+    def build_step() -> BestAverageStep:
+        step = build_pretrain_step(options, stage.precision, network, context.device, lite0, soft_network)
+        limits = parse_stop_when(options.stop_when)
+        return BestAverageStep(step, limits, parent.sha256 if parent else "", options.patience, _round_ends(stage))
+
+    distils = lite0 is not None and options.teacher != "none" and options.teacher_pictures > 0
+    # Where the encoder is still to be taught, the step comes after that, so that it draws the same random numbers.
+    step = build_step() if not distils or (out / checkpoint.FILE).exists() else None
+    card = start_stage(stage, photographs, recipe_text, context.say, parent, step)
     if soft_card:
         card["recipe"]["soft_target_sha256"] = soft_card.sha256
-    if lite0 and options.teacher != "none" and options.teacher_pictures:
+    if lite0 and distils:
         _distil(options, stage, network, lite0, photographs, card, context)
         if distributed.any_process(context.should_stop()):
             return {}
-    start = checkpoint.copy_values(network) if parent else None
-    pretrain_step = _pretrain_step(options, stage.precision, network, lite0, soft_network, context.device)
-    step = BestAverageStep(pretrain_step, None, parent.sha256 if parent else "")
-    sets = (photographs.train, photographs.validation)
-    loop.run(stage, step, *sets, card, context.on_progress, context.should_stop, step.validator())
-    return report_best(step, start, photographs.validation, stage, context.say)
+    return _run_best(step or build_step(), stage, photographs, card, context)
 
 
 def _distil(
@@ -98,14 +110,20 @@ def _distil(
         card["recipe"]["taught"] = taught
 
 
-def _pretrain_step(
+def build_pretrain_step(
     options: Pretraining,
     precision: str,
     network: nn.Module,
-    lite0: Lite0 | None,
-    soft_network: nn.Module | None,
     device: torch.device,
+    lite0: Lite0 | None,
+    soft_network: nn.Module | None = None,
 ) -> PretrainStep:
+    """How a network learns in a pre-training.
+
+    Args:
+        lite0: needed for the features loss and for a teacher beside L1.
+        soft_network: see `SoftTarget`.
+    """
     norms_frozen = options.resolve_norms() == "frozen"
     if lite0 and options.teacher_weight:
         return distillation.DistilledPretrainStep(
@@ -133,23 +151,38 @@ def gan(options: Finetuning, out: Path, recipe_text: str, context: TrainingConte
     check_output(stage)
     torch.manual_seed(stage.seed)
     adversarial, norms_frozen = options.adversarial_options(), options.norms == "frozen"
-    start = checkpoint.copy_values(network)
     gan_step = GanStep(network, adversarial, stage.lr, stage.precision, context.device, norms_frozen)
-    step = BestAverageStep(gan_step, adversarial.stop_when, parent.sha256)
-    early_stopping = step.early_stopping
+    step = BestAverageStep(gan_step, adversarial.stop_when, parent.sha256, options.patience, _round_ends(stage))
     photographs = context.load_photographs()
-    card = start_stage(stage, photographs, recipe_text, context.say, parent)
+    card = start_stage(stage, photographs, recipe_text, context.say, parent, step)
+    return _run_best(step, stage, photographs, card, context)
+
+
+def _round_ends(stage: StageOptions) -> list[int]:
+    """Pictures seen at the ends of the rounds; empty where there is one round."""
+    return [round(share * stage.pictures) for share in stage.round_ends()] if stage.rounds > 1 else []
+
+
+def _run_best(
+    step: BestAverageStep, stage: StageOptions, photographs: Photographs, card: JsonObject, context: TrainingContext
+) -> dict[str, float]:
+    """Trains until the end, or until early stopping or the time limit ends it. Returns the best average's numbers."""
 
     def should_stop() -> bool:
-        return context.should_stop() or early_stopping.should_stop
+        return context.should_stop() or step.early_stopping.should_stop
 
     sets = (photographs.train, photographs.validation)
     loop.run(stage, step, *sets, card, context.on_progress, should_stop, step.validator())
-    if early_stopping.should_stop:
+    about = checkpoint.read_about(stage)
+    if step.early_stopping.should_stop:
+        flag = "--stop-when" if step.early_stopping.has_collapsed else "--patience"
+        context.say(f"{flag}: ended, since {step.early_stopping.reason()}")
+    elif about and about["pictures"] < stage.pictures and 0 < 60 * stage.minutes <= about["seconds"]:
         context.say(
-            f"--stop-when: ended, since {early_stopping.MAX_STRIKES} validations in a row were outside the limits"
+            f"--minutes {stage.minutes:g}: the time is over, at picture {about['pictures']} of {stage.pictures}; with "
+            "more minutes, the same command continues"
         )
-    return report_best(step, start, photographs.validation, stage, context.say)
+    return report_best(step, photographs.validation, stage, context)
 
 
 def baseline(options: Baseline, out: Path, recipe_text: str, context: TrainingContext) -> dict[str, float]:
@@ -160,7 +193,7 @@ def baseline(options: Baseline, out: Path, recipe_text: str, context: TrainingCo
     network = weights.build(stage.model, stage.out)
     step = GanStep(network, options.adversarial_options(), stage.lr, stage.precision, context.device)
     photographs = context.load_photographs()
-    card = start_stage(stage, photographs, recipe_text, context.say)
+    card = start_stage(stage, photographs, recipe_text, context.say, step=step)
     numbers = loop.run(
         stage, step, photographs.train, photographs.validation, card, context.on_progress, context.should_stop
     )
@@ -205,17 +238,20 @@ def train_all(all_stages: Recipe, out: Path, context: TrainingContext) -> dict[s
 def find_lr(options: LrSearchOptions, device: torch.device, on_read: OnRead) -> lr_finder.LrCurve:
     """Searches for the learning rate of a pre-training; see `archivecolor train find-lr --help`."""
     pretraining = options.pretraining()
+    network, parent = weights.load(weights.find(options.origin)) if options.origin else (None, None)
+    pretraining = replace(pretraining, model=parent.network) if parent else pretraining
     stage = pretraining.stage(Path(), devices.choose_precision(options.precision, device))
     torch.manual_seed(stage.seed)
-    network = weights.build(stage.model)
+    network = weights.build(stage.model) if network is None else network
     initialize_encoder(network, pretraining.resolve_encoder())
+    norms_frozen = pretraining.resolve_norms() == "frozen"
     paths = dataset.find_sample(options.data, options.steps * stage.batch)
     side = decoded_side(options.size)
     photos = dataset.load(
         paths, read_rgb, side, options.data, lambda done: on_read("reading photographs", done, len(paths))
     )
     on_read("trying rates", 0, options.steps)
-    return lr_finder.find(network, photos, stage, options.chroma_weight, options.steps, device)
+    return lr_finder.find(network, photos, stage, options.chroma_weight, options.steps, device, norms_frozen)
 
 
 # Checks before a stage starts
@@ -278,16 +314,31 @@ def start_stage(
     recipe_text: str,
     say: Say,
     parent: weights.Card | None = None,
+    step: checkpoint.Step | None = None,
 ) -> JsonObject:
     """Writes split and recipe into the folder of a stage. Returns what the card says from the start.
 
     Args:
-        say: called if the training resumes with other options than before. The recipe keeps both.
+        say: called if the training resumes with other options than before, or has nothing left to learn. The recipe
+            keeps both options.
         parent: the card of the weights that it starts from.
+        step: what will be trained. A folder with a training of other modules is refused before it is changed.
 
     Raises:
         UsageError: the folder contains another training.
     """
+    if step:
+        checkpoint.check_fits(stage, step)
+        checkpoint.check_free_space(stage.out, step)
+    if stage.batch > len(photographs.train):
+        times = stage.batch / len(photographs.train)
+        say(f"--batch {stage.batch}: each step sees each of the {len(photographs.train)} photographs {times:.1f} times")
+    about = checkpoint.read_about(stage)
+    if about and about["pictures"] >= stage.pictures:
+        say(
+            f"{stage.out}: has seen {about['pictures']} pictures, and --pictures asks for {stage.pictures}: nothing is "
+            "trained"
+        )
     pictures, path = resumed_pictures(stage), stage.out / recipe.FILE
     save_split(stage.out, photographs, bool(pictures))
     changed: list[str] = []
@@ -363,21 +414,31 @@ def resumed_pictures(stage: StageOptions) -> str:
 
 
 def report_best(
-    step: BestAverageStep, start: Mapping[str, Tensor] | None, validation: PhotoSet, stage: StageOptions, say: Say
+    step: BestAverageStep, validation: PhotoSet, stage: StageOptions, context: TrainingContext
 ) -> dict[str, float]:
     """Says which weights a stage has published, and whether they are better than those that it started from.
 
-    Args:
-        start: the parameters and buffers of the weights that it started from; None if it started from nothing.
-
     Returns:
-        The numbers of the published average.
+        The numbers of the published average, and how its PSNR compares with the start's.
     """
-    best = step.best_numbers()
+    best, say = step.best_numbers(), context.say
+    gained: dict[str, float] = {}
     if step.is_unchanged():
         say(f"no average was better than the weights it began from, so {stage.out} contains those")
-    elif start is not None and distributed.is_main_process():
-        before, after = (measure(step.network, values, validation, stage) for values in (start, step.best_values()))
-        say(compare(before, after).sentence())
+    elif step.start is not None and best["kept_at"] == 0:
+        say(f"ended before the first validation: {stage.out} contains the weights that it began from")
+    elif step.start is not None and distributed.is_main_process():
+        before, after = (
+            measure(step.network, values, validation, stage) for values in (step.start, step.best_values())
+        )
+        comparison = compare(before, after)
+        for line in comparison.lines():
+            say(line)
+        sheet = figures.write_before_after(
+            stage.out, step.network, (step.start, step.best_values()), validation, comparison.gains
+        )
+        say(f"{sheet}: held-out photographs, from the largest loss to the largest gain")
+        gain = comparison.gain
+        gained = {"gain_db": gain.mean, "gain_error_db": gain.error, "better_on": gain.increased, "of": gain.pictures}
     say(f"{stage.out}: the weights, as they were at picture {best['kept_at']}; archivecolor run --model {stage.out}")
-    return best
+    return best | {name: round(value, 3) for name, value in gained.items()}

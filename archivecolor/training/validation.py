@@ -95,13 +95,21 @@ def summary(rows: list[PictureNumbers]) -> dict[str, float]:
     }
 
 
+FEW_PICTURES = 30
+"""With fewer held-out photographs, only large differences are more than chance."""
+
+
 @dataclass(frozen=True)
 class Comparison:
-    """PSNR above grey of two networks on the same held-out photographs, in dB."""
+    """PSNR above grey of two networks on the same held-out photographs, in dB, and the other measures of both."""
 
     before: float
     after: float
     gain: PairedDifference
+    numbers: tuple[dict[str, float], dict[str, float]] = ({}, {})
+    """The summaries of both, see `summary`."""
+    gains: tuple[float, ...] = ()
+    """Of each picture, in dB."""
 
     def sentence(self) -> str:
         """The comparison for a person."""
@@ -113,8 +121,31 @@ class Comparison:
             f"dB now ({gain.mean:+.2f} ± {gain.error:.2f}, better on {better}): {verdict}"
         )
 
+    def lines(self) -> list[str]:
+        """The comparison for a person, with a table of all measures."""
+        one, other = self.numbers
+        rows = [f"{'':30}{'before':>9}{'now':>9}"]
+        rows += [f"{label:30}{one[key]:9.{digits}f}{other[key]:9.{digits}f}" for key, (label, digits) in LABELS.items()]
+        few = (
+            f"{self.gain.pictures} held-out photographs are few, and they chose the average too: only a large gain "
+            "means anything. More --data, or photographs of your own choice with --val, judge better"
+        )
+        return [*rows, self.sentence(), *([few] if self.gain.pictures < FEW_PICTURES else [])]
+
+
+LABELS = {
+    "val_psnr_gain": ("PSNR above grey, dB (more)", 2),
+    "val_l1": ("L1 of ab (less)", 4),
+    "val_colour": ("colourfulness ÷ truth (1)", 2),
+    "val_fine": ("fine contrast ÷ truth (1)", 2),
+    "val_wild": ("wild pixels, share (less)", 3),
+}
+"""The name of each number in a table, which direction is better, and its number of digits."""
+
 
 def compare(before: list[PictureNumbers], after: list[PictureNumbers]) -> Comparison:
     """Compares two networks by their measures of the same pictures."""
     first, second = ([row.psnr_gain for row in rows] for rows in (before, after))
-    return Comparison(fmean(first), fmean(second), PairedDifference.of(first, second))
+    numbers = (summary(before), summary(after))
+    gains = tuple(b - a for a, b in zip(first, second, strict=True))
+    return Comparison(fmean(first), fmean(second), PairedDifference.of(first, second), numbers, gains)

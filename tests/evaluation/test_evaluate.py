@@ -8,6 +8,7 @@ import shutil
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from PIL import Image
@@ -18,11 +19,11 @@ from typer.testing import CliRunner
 
 from archivecolor import weights
 from archivecolor.cli import app
-from archivecolor.errors import NoInputError, UsageError
+from archivecolor.errors import NoInputError, OutputError, UsageError
 from archivecolor.evaluation import evaluate, scoring
 from archivecolor.networks import NETWORKS
 from archivecolor.options import EvaluationOptions
-from archivecolor.training import dataset, figures
+from archivecolor.training import copies, dataset, figures
 from archivecolor.training.photographs import read_rgb
 
 
@@ -196,6 +197,11 @@ def test_only_held_out_photographs_are_measured(trained: tuple[Path, Path], tmp_
     assert all(float(row["psnr_db"]) > 5 for row in rows)
     told = " ".join(CliRunner().invoke(app, words.split(), catch_exceptions=False).stdout.split())
     assert "was trained on 1 of these pictures" in told
+    prints = [copies.fingerprint(np.asarray(Image.open(photos / names[1])))]
+    sides["train"] = {"pictures": ["under_another_name.png"], "left_out": {}, "fingerprints": prints}
+    (tmp_path / "mine" / dataset.SPLIT).write_text(json.dumps(sides))
+    told = " ".join(CliRunner().invoke(app, words.split(), catch_exceptions=False).stdout.split())
+    assert "was trained on 1 of these pictures" in told
     (tmp_path / "other").mkdir()
     Image.fromarray(photo_set(1).pictures[0]).save(tmp_path / "other/else.png")
     options = EvaluationOptions(data=tmp_path / "other", models=("lite",), size=64, held=tmp_path / "mine")
@@ -229,3 +235,25 @@ def test_the_published_numbers_are_not_overwritten_by_accident(trained: tuple[Pa
     assert isinstance(result.exception, UsageError)
     assert "--force" in str(result.exception)
     assert weights.read_card(weights.find("lite")) == before
+
+
+def test_what_cannot_be_written_is_told_before_anything_is_measured(trained: tuple[Path, Path], tmp_path: Path):
+    photos, folder = trained
+    (tmp_path / "file").write_text("")
+    (tmp_path / "sheet.png").mkdir()
+    for words in (["--sheet", "file/a.png"], ["--csv", "file/a.csv"], ["--sheet", "sheet.png"]):
+        words = [words[0], str(tmp_path / words[1])]
+        result = CliRunner().invoke(app, ["evaluate", "--data", str(photos), "--model", str(folder), *words])
+        assert isinstance(result.exception, OutputError)
+        assert "colouring" not in result.output
+
+
+def test_enlarged_pictures_and_the_same_weights_twice_are_said(trained: tuple[Path, Path]):
+    photos, folder = trained
+    words = f"evaluate --data {photos} --model {folder} --size 96"
+    told = " ".join(CliRunner().invoke(app, words.split(), catch_exceptions=False).stdout.split())
+    assert "3 of 3 pictures are smaller than 96 px and were enlarged" in told
+    with pytest.raises(UsageError, match="are the same weights"):
+        evaluate.load_networks(("lite", str(weights.find("lite"))), 64, torch.device("cpu"))
+    with pytest.raises(UsageError, match="--size 2048000: must be at most 4096"):
+        EvaluationOptions(data=photos, models=("lite",), size=2048000)

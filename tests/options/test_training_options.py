@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
 from pathlib import Path
 
 import pytest
 
 from archivecolor.errors import UsageError
-from archivecolor.options import AppearanceOptions, Pretraining, parse_sizes, validation_side
+from archivecolor.options import AppearanceOptions, Finetuning, Pretraining, leaves, parse_sizes, validation_side
 
 
 def test_validations_look_at_the_largest_side_that_is_trained_at():
@@ -27,3 +28,20 @@ def test_what_is_said_of_the_painted_picture_is_checked():
     assert AppearanceOptions(ciede2000_weight=0.01).settings() == {"ciede2000_weight": 0.01}
     assert AppearanceOptions(psnr_weight=0.02).settings() == {"psnr_weight": 0.02}
     assert AppearanceOptions(colour_weight=0.3).settings() == {"colour_weight": 0.3, "colour_target": 0.9}
+
+
+def test_the_stages_share_their_options_and_differ_in_defaults():
+    """As they were before they were declared once."""
+    pretraining, finetuning = ({leaf.name: leaf for leaf in leaves(table)} for table in (Pretraining, Finetuning))
+    shared = {each.name for each in fields(AppearanceOptions)} | {"pictures", "batch", "lr", "aging", "seed", "sizes"}
+    assert all(pretraining[name].option.help == finetuning[name].option.help for name in shared)
+    weights = ("feature_weight", "psnr_weight", "ciede2000_weight", "colour_weight", "colour_target")
+    assert [getattr(Pretraining(), name) for name in weights] == [0, 0, 0, 0, 0.9]
+    assert [getattr(Finetuning(), name) for name in weights] == [6, 2, 0, 20, 0.9]
+    assert (Finetuning().pictures, Finetuning().batch, Finetuning().lr, Finetuning().aging) == (1_120, 16, 1e-4, 0.3)
+    assert (Pretraining().pictures, Pretraining().batch, Pretraining().lr, Pretraining().aging) == (
+        160_000,
+        32,
+        6e-4,
+        0.4,
+    )

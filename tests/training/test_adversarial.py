@@ -31,7 +31,7 @@ from archivecolor.errors import UsageError
 from archivecolor.networks.feature_discriminator import FeatureDiscriminator
 from archivecolor.networks.patchgan import PatchDiscriminator
 from archivecolor.options import AdversarialOptions, AppearanceOptions, StageOptions
-from archivecolor.training import dataset, figures, loop
+from archivecolor.training import dataset, early_stopping, figures, loop
 from archivecolor.training.appearance_loss import Prediction, appearance_losses
 from archivecolor.training.early_stopping import BestAverageStep
 from archivecolor.training.gan import GanStep, discriminator_loss, generator_loss
@@ -356,7 +356,7 @@ def test_where_no_average_is_better_the_start_is_published_and_it_is_said(
 ):
     photos, folder, _ = parent
     worse = iter(0.1 + 0.01 * i for i in range(9))
-    monkeypatch.setattr(loop, "validate", lambda *args: numbers(next(worse), 0.8))
+    monkeypatch.setattr(early_stopping, "measure_average", lambda *args: (numbers(next(worse), 0.8), None))
     output = output_of(
         f"train gan --from {folder} --data {photos} --val {photos} --out {tmp_path}/mine --sizes 64 --pictures 8 "
         "--batch 2 --warmup 4 --validate-every 4 --stop-when l1:1.01,colour:0-2 --precision fp32"

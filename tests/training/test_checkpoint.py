@@ -116,6 +116,8 @@ def test_a_training_leaves_history_curves_samples_and_card(unbroken: tuple[Path,
     assert {"val_l1", "val_psnr_gain", "val_colour"} <= set(rows[-1])
     for name in ("curves.png", "samples.png"):
         Image.open(out / name).verify()
+    assert {"loss_l1", "lr"} <= set(rows[1])
+    assert 0 < rows[2]["lr"] < rows[1]["lr"]
     card = weights.check(out)
     assert card.numbers["training"]["pictures"] == 24
     assert card.numbers["training"]["validation"]["val_l1"] == rows[-1]["val_l1"]
@@ -301,3 +303,44 @@ def test_a_folder_with_another_training_is_refused(unbroken: tuple[Path, list[fl
         losses_of(tiny_stage(out, name="gan"), tiny_step(0))
     with pytest.raises(UsageError, match="another --out"):
         losses_of(tiny_stage(out, model="resnet18"), tiny_step(0))
+
+
+@needs("matplotlib")
+def test_a_training_ends_when_its_minutes_are_over(tmp_path: Path):
+    """Those before a resume count as well."""
+    stage = tiny_stage(tmp_path, minutes=1e-6)
+    assert len(losses_of(stage, tiny_step(0))) == 1
+    assert losses_of(stage, tiny_step(0)) == []
+    assert len(losses_of(tiny_stage(tmp_path), tiny_step(0))) == 5
+
+
+def test_curves_show_start_published_point_and_direction(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    package("matplotlib")
+    import matplotlib
+
+    matplotlib.use("agg")
+    from matplotlib import pyplot
+
+    for pictures, l1 in ((0, 0.1), (8, 0.09), (16, 0.11)):
+        figures.append_history(tmp_path, {"pictures": pictures, "val_l1": l1, "kept_at": 8, "loss_l1": l1, "lr": 1e-4})
+    drawn = []
+    monkeypatch.setattr(pyplot, "close", drawn.append)
+    figures.plot_curves(tmp_path)
+    axes = {axis.get_title(): axis for axis in drawn[0].axes}
+    assert {"val_l1", "loss_l1", "lr"} <= set(axes)
+    assert "kept_at" not in axes
+    assert "lower is better" in axes["val_l1"].get_ylabel()
+    start, published = axes["val_l1"].get_lines()[1:]
+    assert (start.get_linestyle(), start.get_ydata()[0]) == ("--", 0.1)
+    assert (published.get_xdata()[0], published.get_ydata()[0]) == (8, 0.09)
+
+
+@needs("matplotlib")
+def test_other_modules_are_refused_before_anything_is_written(tmp_path: Path, unbroken: tuple[Path, list[float]]):
+    out, _ = unbroken
+    step = tiny_step(0)
+    checkpoint.check_fits(tiny_stage(out), step)
+    monkeypatched = {**step.modules(), "teacher": torch.nn.Linear(1, 1)}
+    step.modules = lambda: monkeypatched  # type: ignore[method-assign]
+    with pytest.raises(UsageError, match="does not contain the teacher of this training"):
+        checkpoint.check_fits(tiny_stage(out), step)

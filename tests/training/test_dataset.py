@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from pathlib import Path
 
+import cv2
 import joblib
 import numpy as np
 import pytest
@@ -12,10 +15,10 @@ from PIL import Image
 from support.tiny_training import colour_picture, photo_set
 
 from archivecolor import provenance
-from archivecolor.errors import NoInputError
+from archivecolor.errors import NoInputError, UsageError
 from archivecolor.imaging import lab
 from archivecolor.options import StageOptions
-from archivecolor.training import dataset, photographs
+from archivecolor.training import copies, dataset, photo_cache, photographs
 
 # What goes in
 
@@ -185,3 +188,127 @@ def test_evaluation_holds_no_more_pictures_than_it_works_on(tmp_path: Path):
 def test_a_sample_is_spaced_evenly_and_fixed():
     assert dataset.evenly_spaced(5, 12) == [0, 1, 2, 3, 4]
     assert dataset.evenly_spaced(100, 4) == [0, 25, 50, 75]
+
+
+# Held out after reading, and copies on one side
+
+
+def test_copies_of_a_photograph_are_recognized_by_content():
+    originals = [colour_picture(i, 144, 192) for i in range(6)]
+    smaller = cv2.resize(originals[2], (96, 72), interpolation=cv2.INTER_AREA)
+    stored = cv2.imdecode(cv2.imencode(".jpg", originals[4], [cv2.IMWRITE_JPEG_QUALITY, 30])[1], cv2.IMREAD_COLOR)
+    prints = [copies.fingerprint(rgb) for rgb in [*originals, smaller, stored]]
+    assert copies.first_copies(prints) == [0, 1, 2, 3, 4, 5, 2, 4]
+    assert copies.with_copies_in(prints[6:], prints[:4]) == [True, False]
+    assert copies.with_copies_in(prints[:2], []) == [False, False]
+
+
+def test_copies_fall_on_one_side(tmp_path: Path):
+    """Each of ten photographs under four names: without it, some name of most is held out."""
+    for i in range(10):
+        for j in range(4):
+            Image.fromarray(colour_picture(i)).save(tmp_path / f"{j}{i}.{('png', 'jpg')[j % 2]}")
+    loaded = photographs.load_photographs(tmp_path, None, 64)
+    sides = [{name[1] for name in photos.names} for photos in (loaded.train, loaded.validation)]
+    assert not sides[0] & sides[1]
+    assert len(loaded.train) + len(loaded.validation) == 40
+    assert 8 <= len(loaded.validation) <= 12
+
+
+def test_only_what_can_be_used_is_held_out(tmp_path: Path):
+    """The name that would be held out first is not a picture."""
+    names = sorted((f"{i}.png" for i in range(7)), key=lambda name: hashlib.sha256(name.encode()).hexdigest())
+    (tmp_path / names[0]).write_bytes(b"no picture")
+    for i, name in enumerate(names[1:]):
+        Image.fromarray(colour_picture(i)).save(tmp_path / name)
+    loaded = photographs.load_photographs(tmp_path, None, 64)
+    assert loaded.validation.names == [names[1]]
+    assert loaded.left_out() == {"train": {"unreadable": 1}, "val": {}}
+
+
+def test_one_photograph_or_one_in_many_copies_is_too_little(tmp_path: Path):
+    Image.fromarray(colour_picture(0)).save(tmp_path / "0.png")
+    with pytest.raises(NoInputError, match="one photograph that can teach colour is too few"):
+        photographs.load_photographs(tmp_path, None, 64)
+    Image.fromarray(colour_picture(0)).save(tmp_path / "1.png")
+    with pytest.raises(NoInputError, match="all 2 photographs are copies of one"):
+        photographs.load_photographs(tmp_path, None, 64)
+
+
+def test_a_resumed_training_keeps_the_split_of_an_older_version(tmp_path: Path):
+    """It chose by name alone, before reading: here a copy on the other side, and a broken one that is held out."""
+    data, out = tmp_path / "data", tmp_path / "out"
+    data.mkdir()
+    for i in range(6):
+        Image.fromarray(colour_picture(max(i, 1))).save(data / f"{i}.png")
+    (data / "broken.png").write_bytes(b"no picture")
+    old = {
+        "train": {"pictures": ["0.png", "2.png", "3.png", "4.png"], "left_out": {}},
+        "val": {"pictures": ["1.png", "5.png"], "left_out": {"broken.png": "unreadable"}},
+    }
+    out.mkdir()
+    (out / dataset.SPLIT).write_text(json.dumps(old))
+    loaded = photographs.load_photographs(data, None, 64, out=out)
+    assert (loaded.train.names, loaded.validation.names) == (old["train"]["pictures"], old["val"]["pictures"])
+    assert loaded.left_out() == {"train": {}, "val": {"unreadable": 1}}
+    photographs.save_split(out, loaded, resumed=True)
+    Image.fromarray(colour_picture(9)).save(data / "new.png")
+    with pytest.raises(UsageError, match=r"1 new \(new\.png"):
+        photographs.save_split(out, photographs.load_photographs(data, None, 64, out=out), resumed=True)
+
+
+def test_held_out_photographs_that_are_copies_are_counted(tmp_path: Path):
+    for folder, seeds in (("train", (0, 1, 2)), ("val", (2, 3))):
+        (tmp_path / folder).mkdir()
+        for seed in seeds:
+            Image.fromarray(colour_picture(seed)).save(tmp_path / folder / f"{folder}_{seed}.png")
+    loaded = photographs.load_photographs(tmp_path / "train", tmp_path / "val", 64)
+    assert loaded.overlap == 1
+
+
+# Decoded photographs are kept
+
+
+def test_a_resumed_training_decodes_only_what_changed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(photo_cache, "WORTH_SECONDS", 0.0)
+    data, out = tmp_path / "data", tmp_path / "out"
+    for folder in (data, out):
+        folder.mkdir()
+    for i in range(5):
+        Image.fromarray(colour_picture(i, 100, 120)).save(data / f"{i}.png")
+    Image.fromarray(np.full((80, 80, 3), 90, np.uint8)).save(data / "grey.png")
+    (data / "broken.png").write_bytes(b"no picture")
+    read: list[str] = []
+    read_rgb = photographs.read_rgb
+    monkeypatch.setattr(photographs, "read_rgb", lambda path: read.append(path.name) or read_rgb(path))
+
+    def load() -> photographs.Photographs:
+        read.clear()
+        return photographs.load_photographs(data, None, 64, out=out)
+
+    first = load()
+    assert len(read) == 8, "one is held out, and read in its two sizes"
+    again = load()
+    assert read == ["broken.png"], "that may have been the disk"
+    for one, other in ((first.train, again.train), (first.validation, again.validation)):
+        assert one.names == other.names
+        assert all(np.array_equal(a, b) for a, b in zip(one.pictures, other.pictures, strict=True))
+        assert one.reasons == other.reasons
+    batches = [dataset.training_batch(photos.train, 0, 4, 32, 0.5, 0) for photos in (first, again)]
+    assert torch.equal(batches[0].l_net, batches[1].l_net)
+    changed = next(name for name in first.train.names)
+    Image.fromarray(colour_picture(9, 100, 120)).save(data / changed)
+    assert not np.array_equal(load().train.pictures[0], first.train.pictures[0])
+    assert sorted(read) == sorted(["broken.png", changed])
+    for damage in (b"", b"x" * 40):
+        (out / photo_cache.PIXELS).write_bytes(damage)
+        load()
+        assert len(read) == 8
+    monkeypatch.setattr(photo_cache, "LARGEST_BYTES", 3 * 78 * 94 * 3)
+    photo_cache.remove(out)
+    load()
+    assert (out / photo_cache.PIXELS).stat().st_size <= photo_cache.LARGEST_BYTES
+    load()
+    assert 1 < len(read) < 8
+    photo_cache.remove(out)
+    assert list(out.iterdir()) == []

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from support.pocket_gan import CARD, numbers, photo_set, pocket_stage, snapshot, stoppable_step
 from torch import Tensor, nn
 
 from archivecolor import weights
-from archivecolor.options import StopWhen
-from archivecolor.training import loop
-from archivecolor.training.early_stopping import BestAverageStep, EarlyStopping
+from archivecolor.errors import UsageError
+from archivecolor.options import StopWhen, parse_stop_when
+from archivecolor.training import early_stopping, loop
+from archivecolor.training.early_stopping import BestAverageStep, EarlyStopping, gain_error
 
 pytestmark = pytest.mark.usefixtures("pocket_networks")
 
@@ -73,11 +76,11 @@ def test_a_collapsed_training_stops_and_leaves_the_best_average(tmp_path: Path, 
     results = iter([(0.10, 0.5), (0.10, 0.8), (0.13, 0.9), (0.14, 0.9)] + [(0.09, 1.0)] * 9)
     averages: list[dict[str, Tensor]] = []
 
-    def validate(network: nn.Module, average, photos, stage, pictures) -> dict[str, float]:
+    def measure_average(network: nn.Module, average, photos, stage) -> tuple[dict[str, float], None]:
         averages.append({key: value.clone() for key, value in average.values.items()})
-        return numbers(*next(results))
+        return numbers(*next(results)), None
 
-    monkeypatch.setattr(loop, "validate", validate)
+    monkeypatch.setattr(early_stopping, "measure_average", measure_average)
     step, seen = stoppable_step(warmup=0), []
     stage = pocket_stage(tmp_path / "a", pictures=400)
 
@@ -105,3 +108,98 @@ def test_a_collapsed_training_stops_and_leaves_the_best_average(tmp_path: Path, 
     run(stoppable_step(1, warmup=0))
     assert len(seen) == 7
     assert (stage.out / weights.TENSORS).read_bytes() == before
+
+
+def test_weights_are_replaced_only_by_a_gain_beyond_its_own_error():
+    """Twelve pictures gain 1 % in the mean: once some gain and some lose 10 %, once all gain the same."""
+    start = [[0.1, 20.0, 40.0] for _ in range(12)]
+    noisy = [[0.1 * (0.99 + 0.1 * (-1) ** i), 20.0, 40.0] for i in range(12)]
+    steady = [[0.099, 20.0, 40.0] for _ in range(12)]
+    assert gain_error(start, steady) < 1e-9 < 0.02 < gain_error(start, noisy) < 0.05
+    for parts, kept_at in ((noisy, 0), (steady, 100)):
+        stopping = EarlyStopping(nn.Linear(1, 1), None, "ab" * 32)
+        stopping.update(0, numbers(0.1, 0.5), snapshot(stopping.best), start)
+        stopping.update(100, numbers(0.099, 0.5), snapshot(stopping.best), parts)
+        assert stopping.state.kept_at == kept_at
+    untrained = EarlyStopping(nn.Linear(1, 1), None, "")
+    untrained.update(0, numbers(0.1, 0.5), snapshot(untrained.best), start)
+    untrained.update(100, numbers(0.099, 0.5), snapshot(untrained.best), noisy)
+    assert untrained.state.kept_at == 100, "what is not finished has nothing to keep"
+
+
+def test_the_error_of_a_gain_is_that_of_the_cost():
+    """Where colourfulness is the truth's, the cost is a ratio of mean L1; the jackknife equals its usual error."""
+    rng = np.random.default_rng(0)
+    before, after = 0.1 + 0.01 * rng.random(200), 0.09 + 0.01 * rng.random(200)
+    one, other = ([[float(l1), 30.0, 30.0] for l1 in values] for values in (before, after))
+    ratio = after.mean() / before.mean()
+    delta = (after - ratio * before) / before.mean()
+    assert gain_error(one, other) == pytest.approx(delta.std(ddof=1) / np.sqrt(200), rel=0.02)
+
+
+@pytest.mark.parametrize(("wild", "fine", "worse"), [(0.05, 0.5, False), (0.07, 0.5, True), (0.05, 0.2, True)])
+def test_an_average_with_far_more_wild_pixels_or_far_less_fine_colour_is_not_kept(
+    wild: float, fine: float, worse: bool
+):
+    stopping = EarlyStopping(nn.Linear(1, 1), StopWhen(), "ab" * 32)
+    for pictures, row in ((0, (0.10, 0.03, 0.5)), (100, (0.05, wild, fine)), (200, (0.05, wild, fine))):
+        l1, val_wild, val_fine = row
+        measured = {**numbers(l1, 0.7), "val_wild": val_wild, "val_fine": val_fine}
+        stopping.update(pictures, measured, snapshot(stopping.best))
+    assert (stopping.state.kept_at == 0, stopping.should_stop) == (worse, worse)
+
+
+def test_a_training_that_gains_nothing_more_ends_by_patience():
+    stopping = EarlyStopping(nn.Linear(1, 1), None, "ab" * 32, patience=2)
+    for pictures, l1 in ((0, 0.10), (100, 0.11), (200, 0.09), (300, 0.095)):
+        stopping.update(pictures, numbers(l1, 0.5), snapshot(stopping.best))
+        assert not stopping.should_stop
+    stopping.update(400, numbers(0.091, 0.5), snapshot(stopping.best))
+    assert "2 validations in a row were no better" in stopping.reason()
+    resumed = EarlyStopping(nn.Linear(1, 1), None, "ab" * 32, patience=3)
+    resumed.load_state_dict(stopping.state_dict())
+    assert resumed.state == stopping.state
+    assert not resumed.should_stop, "a higher --patience continues"
+
+
+def test_rounds_are_judged_at_their_ends():
+    """The middle of a cycle is worse than its end: only a round that gained nothing at all ends the training."""
+    stage = pocket_stage(Path(), pictures=700, batch=100, rounds=3)
+    ends = [round(share * 700) for share in stage.round_ends()]
+    assert ends == [100, 300, 700]
+    rates = [loop.learning_rate(done / 700, 1.0, stage.round_ends()) for done in (0, 50, 99, 100, 120, 299, 300, 699)]
+    assert [rate > 0.04 for rate in rates] == [True, True, False, True, True, False, True, False]
+    assert loop.learning_rate(0.37, 2e-4) == loop.learning_rate(0.37, 2e-4, (1.0,))
+    stopping = EarlyStopping(nn.Linear(1, 1), None, "ab" * 32, 1, ends)
+    measured = {0: 0.10, 100: 0.09, 200: 0.12, 300: 0.08, 400: 0.12, 500: 0.11, 600: 0.09, 700: 0.085}
+    stops = []
+    for pictures, l1 in measured.items():
+        stopping.update(pictures, numbers(l1, 0.5), snapshot(stopping.best))
+        stops.append(stopping.should_stop)
+    assert stops == [False] * 7 + [True]
+    assert "the last round was no better" in stopping.reason()
+    early = EarlyStopping(nn.Linear(1, 1), None, "ab" * 32, 1, ends)
+    for pictures, l1 in {0: 0.10, 100: 0.11}.items():
+        early.update(pictures, numbers(l1, 0.5), snapshot(early.best))
+    assert early.should_stop, "the short first round gained nothing"
+
+
+def test_a_checkpoint_of_an_older_version_is_judged_as_before():
+    old = {"judged_at": 0, "start_l1": 0.1, "cost": 1.225, "kept_at": 0, "numbers": numbers(0.1, 0.5)}
+    text = json.dumps({"parent": "ab" * 32, "standing": {**old, "coloured": False, "strikes": 0}})
+    stopping = EarlyStopping(nn.Linear(1, 1), StopWhen(), "ab" * 32)
+    stopping.set_extra_state(torch.tensor(list(text.encode()), dtype=torch.uint8))
+    measured = {**numbers(0.0999, 0.5), "val_wild": 0.9, "val_fine": 0.0}
+    stopping.update(100, measured, snapshot(stopping.best), [[0.1, 20.0, 40.0], [0.2, 20.0, 40.0]])
+    assert stopping.state.kept_at == 100
+
+
+def test_limits_are_read_and_written():
+    assert parse_stop_when("l1:1.2,colour:0.6-1.15") == StopWhen()
+    assert parse_stop_when("l1:1.3,colour:0.6-1.15,wild:3,fine:0.4") == StopWhen(1.3, wild=3.0, fine=0.4)
+    for text in ("l1:1.2,colour:0.6-1.15", "l1:1.2,colour:0.6-1.15,wild:3", "l1:1.2,colour:0.6-1.15,fine:0.25"):
+        limits = parse_stop_when(text)
+        assert limits is not None
+        assert limits.text() == text
+    with pytest.raises(UsageError, match="wild:1: must be above 1"):
+        parse_stop_when("l1:1.2,colour:0.6-1.15,wild:1")

