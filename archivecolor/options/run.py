@@ -145,6 +145,10 @@ class RunOptions(ColorizerOptions):
     overwrite: Annotated[
         bool, Option("Colour everything again, and replace files that this program did not make.", rare=True)
     ] = False
+    copy_xmp: Annotated[
+        bool,
+        Option("Copy the .xmp file beside a picture (photo.xmp, photo.jpg.xmp) beside its output.", rare=True),
+    ] = False
     shard: Annotated[
         Shard | None,
         Option(

@@ -13,9 +13,10 @@ from archivecolor import files, provenance
 from archivecolor.errors import MissingDependencyError, PictureError, UnreadableError
 from archivecolor.inference.colorizer import Colorizer
 from archivecolor.options import RunOptions
+from archivecolor.pipeline import source_xmp
 from archivecolor.pipeline.inputs import Job, SourceKind
 from archivecolor.pipeline.scheduling import Budgets, StageTimer
-from archivecolor.provenance import FAILED, SKIPPED, UNEXPECTED, Identity, ManifestWriter, Record
+from archivecolor.provenance import DONE, FAILED, SKIPPED, UNEXPECTED, Identity, ManifestWriter, Record
 
 _log = logging.getLogger(__name__)
 ALREADY_COLOUR = "already colour"
@@ -68,6 +69,12 @@ class Attempt:
         sha256, rejected = self.row.source_sha256, self.job.rejected
         manifest, overwrite = self.context.manifest, self.context.options.overwrite
         return bool(manifest.settled(self.job.name, sha256, self.identity, rejected, overwrite))
+
+    def copy_missing_xmp(self) -> None:
+        """Copies the .xmp files of a finished source that an earlier run, without --copy-xmp, left where they are."""
+        row, options = self.context.manifest.row(self.job.name), self.context.options
+        if options.copy_xmp and row and row.status == DONE and row.output:
+            source_xmp.carry(self.job.source, options.out / row.output, options)
 
     def check_unchanged(self) -> None:
         """Raises UnreadableError if the source no longer holds the bytes that were hashed."""

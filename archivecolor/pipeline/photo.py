@@ -18,6 +18,7 @@ from archivecolor.inference.colorizer import ColorizedImage, Colorizer
 from archivecolor.options import Disclosure
 from archivecolor.photo import Page, Photo, Scan
 from archivecolor.pipeline import film as film_pipeline
+from archivecolor.pipeline import source_xmp
 from archivecolor.pipeline.attempt import Attempt, RunContext
 from archivecolor.pipeline.disclosure import TOOL, disclosed_page
 from archivecolor.pipeline.inputs import Job
@@ -37,6 +38,7 @@ def color_one(job: Job, context: RunContext, observer: FilmObserver) -> Record |
     try:
         attempt.take_snapshot()
         if attempt.is_settled():
+            attempt.copy_missing_xmp()
             return None
         if job.kind.is_film:
             return film_pipeline.color_film_job(attempt, observer)
@@ -115,7 +117,7 @@ def _write(attempt: Attempt, source: Photo, result: Photo, target: Path, format:
                 f"SHA-256 {attempt.row.source_sha256}, digital source type {stated_source_type(source) or 'not stated'}"
             )
             notes += provenance.sign(target, format, job.source, source.format, origin, options.disclosure, TOOL)
-    return notes
+    return notes + source_xmp.carry(job.source, target, options)
 
 
 def _record(

@@ -127,6 +127,9 @@ def _publish(output: Path, destination: Path) -> None:
             values["output"]["name"], values["options"]["out"] = destination.name, str(destination.parent)
             sidecar.write_text(json.dumps(values, indent=1) + "\n", encoding="utf-8")
             sidecar.replace(provenance.sidecar_of(destination))
+        for made, place in zip(provenance.xmp_files_of(output), provenance.xmp_files_of(destination), strict=True):
+            if made.exists() and not place.exists():
+                made.replace(place)
         output.replace(destination)
         files.fsync_folder(destination.resolve().parent)
     except OSError as error:

@@ -163,6 +163,7 @@ def _extra(out: Path, rows: dict[str, Record]) -> Iterator[Finding]:
     known = {out / name for name in (MANIFEST, LOCK, DECISIONS)}
     known |= {path for name in outputs for path in sequences.frame_paths(out / name)}
     known |= {provenance.sidecar_of(out / name) for name in outputs}
+    known |= {path for name in outputs for path in provenance.xmp_files_of(out / name)}
     folding = files.NameRules(fold_case=True, fold_form=True)
     by_key: dict[str, Path] = {}
 

@@ -33,7 +33,7 @@ from archivecolor.provenance.records import (
 from archivecolor.provenance.row_index import RowIndex
 from archivecolor.provenance.settled import Settled, check_settled, output_exists
 from archivecolor.provenance.shards import known_rows, manifest_of, read_rows, unmerged
-from archivecolor.provenance.sidecars import is_sidecar, sidecar_of, write_sidecar
+from archivecolor.provenance.sidecars import is_sidecar, sidecar_of, write_sidecar, xmp_files_of
 from archivecolor.provenance.stale_xmp import without_stale
 from archivecolor.provenance.xmp import faults_of
 
@@ -78,4 +78,5 @@ __all__ = [
     "unmerged",
     "without_stale",
     "write_sidecar",
+    "xmp_files_of",
 ]

@@ -27,6 +27,7 @@ _NOT_IN_SIDECARS = (
     "decode_timeout",
     "overwrite",
     "redo",
+    "copy_xmp",
     "confidence",
     "shard",
     "on",
@@ -45,6 +46,11 @@ def sidecar_of(output: Path) -> Path:
         kept = os.fsencode(output.name)[: files.LONGEST_NAME - len(unique) - len(SUFFIX) - 1]
         name = f"{kept.decode('utf-8', 'ignore')}~{unique}{SUFFIX}"
     return output.with_name(name)
+
+
+def xmp_files_of(picture: Path) -> tuple[Path, Path]:
+    """Where programs keep XMP beside a picture: `a.xmp` or `a.jpg.xmp` for `a.jpg`."""
+    return picture.with_suffix(".xmp"), picture.with_name(f"{picture.name}.xmp")
 
 
 def is_sidecar(path: Path) -> bool:

@@ -15,6 +15,7 @@ from archivecolor.film.thumbnails import representative_frames
 from archivecolor.film.work_folder import WorkFolder
 from archivecolor.imaging import watermark
 from archivecolor.options import STILL_CODECS, FilmOptions, RunOptions
+from archivecolor.pipeline import source_xmp
 from archivecolor.pipeline.attempt import ALREADY_COLOUR, Attempt
 from archivecolor.pipeline.disclosure import TOOL
 from archivecolor.pipeline.film.color_film import (
@@ -106,7 +107,12 @@ def _color_to_output(
         max_delta_l=result.max_delta_l,
         mark=watermark.mark_text(disclosure.mark),
         mark_font=str(disclosure.mark_font or ""),
-        notes=(*_survey_notes(film, survey), *result.notes, *_ignored_options(options)),
+        notes=(
+            *_survey_notes(film, survey),
+            *result.notes,
+            *_ignored_options(options),
+            *source_xmp.carry(job.source, sink.target, options),
+        ),
         guidance=(),
         sidecar=disclosure.sidecar,
         source_type=disclosure.source_type,
