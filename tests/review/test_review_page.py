@@ -58,6 +58,35 @@ def test_filters_choose_and_sort(page: Any, reported: Path) -> None:
     assert page.input_value("select[name=sort]") == "delta", "the address keeps what was chosen"
 
 
+def test_all_listed_are_accepted_undone_and_passed_on(page: Any, reported: Path) -> None:
+    visit(page, reported)
+    page.fill("input[name=text]", "o")
+    page.click("#accept-all")
+    assert "6 of 8 pictures · 4 accepted, 0 rejected, 2 undecided" in page.inner_text("#counts"), (
+        "what is listed and done"
+    )
+    page.fill("input[name=text]", "")
+    page.keyboard.press("Control+z")
+    assert "0 accepted" in page.inner_text("#counts")
+    card(page, "two.png").locator("button").click()
+    page.check("#advance")
+    before = page.inner_text("#name")
+    page.locator("[data-do=accept]").click()
+    assert page.inner_text("#name") != before, "the next picture"
+    assert "1 accepted" in page.inner_text("#counts")
+
+
+def test_a_click_gives_the_flag_that_pins_a_colour(page: Any, reported: Path) -> None:
+    visit(page, reported)
+    card(page, "two.png").locator("button").click()
+    page.wait_for_selector("img-comparison-slider.rendered")
+    page.locator("#hint summary").click()
+    place = page.locator("img-comparison-slider").bounding_box()
+    page.mouse.click(place["x"] + place["width"] * 0.25, place["y"] + place["height"] * 0.5)
+    x, y, colour = page.input_value("#hint-flag").removeprefix("--hint '").removesuffix("'").split(",")
+    assert (abs(int(x) - 40) <= 2, abs(int(y) - 60) <= 2, colour) == (True, True, "#4d5d53")
+
+
 def test_the_divider_slides_by_mouse_and_keys_and_space_toggles(page: Any, reported: Path) -> None:
     visit(page, reported)
     card(page, "two.png").locator("button").click()

@@ -337,6 +337,7 @@
     $("moving").replaceChildren(...moving(row));
     showDecision(row);
     $("note").value = noteOf(row);
+    if ($("hint")) { $("hint").hidden = Boolean(row.film) || !row.after; $("hint-flag").value = ""; $("hint-copy").disabled = true; }
     $("disclosed").textContent = row.status === "done" ? disclosure(row) : "";
     $("facts").replaceChildren(...facts(row));
     if (!dialog.open) dialog.showModal();
@@ -367,8 +368,28 @@
     slider.addEventListener("slide", () => tell(slider));
     tell(slider);
     const pair = make("div", undefined, "pair");
+    pair.addEventListener("click", (event) => pinAt(row, second, event));
     pair.append(slider, make("span", "original", "side left"), make("span", "colour by AI", "side right"));
     return [pair];
+  }
+
+  // The flag that pins a colour where the picture was clicked, in pixels of the upright picture at full size.
+  function pinAt(row, image, event) {
+    if (!$("hint")?.open || row.film) return;
+    const box = image.getBoundingClientRect();
+    const isTurned = image.naturalWidth > image.naturalHeight !== row.width > row.height;
+    const [width, height] = isTurned ? [row.height, row.width] : [row.width, row.height];
+    const pixel = (at, size) => Math.min(Math.max(Math.floor(at * size), 0), size - 1);
+    const x = pixel((event.clientX - box.left) / box.width, width), y = pixel((event.clientY - box.top) / box.height, height);
+    $("hint-flag").value = `--hint '${x},${y},${$("hint-colour").value}'`;
+    $("hint-copy").disabled = false;
+    say($("hint-flag").value);
+  }
+
+  function copyHint() {
+    $("hint-flag").select();
+    document.execCommand("copy"); // the newer way is not allowed to pages from a disk
+    say("copied");
   }
 
   // The coloured film itself, where the browser knows how to play it: not numbered files.
@@ -479,7 +500,7 @@
   }
 
   function keysOnOne(event) {
-    if (event.target !== $("note") && event.target.closest("#correct, canvas")) return; // fields with keys of their own
+    if (event.target !== $("note") && event.target.closest("#correct, #hint, canvas")) return; // fields with keys of their own
     if (event.target === $("note")) {
       if (event.key === "Escape") { event.preventDefault(); $("name").focus(); }
       return;
@@ -551,6 +572,7 @@
   $("save").addEventListener("click", save);
   $("load").addEventListener("change", (event) => { if (event.target.files[0]) load(event.target.files[0]); event.target.value = ""; });
   $("print").addEventListener("click", () => window.print());
+  $("hint-copy")?.addEventListener("click", copyHint);
   $("undo").addEventListener("click", undo);
   $("accept-all").addEventListener("click", acceptAll);
   $("help").addEventListener("click", () => $("keys").showModal());
