@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from archivecolor.film.header import Film, ImageSequence
+from archivecolor.film.header import Film, ImageSequence, has_luma
 from archivecolor.film.planes import LAYOUTS, Tags
+from archivecolor.film.read import plane_samples
 from archivecolor.imaging.arrays import Samples
+
+if TYPE_CHECKING:
+    from av.video import VideoFrame
 
 _CONTAINERS = {"mov": "mov", "mp4": "mp4", "m4v": "mp4", "qt": "mov", "3gp": "mp4", "3g2": "mp4"}
 """File suffix -> container, among the heirs of QuickTime."""
@@ -122,6 +127,22 @@ def luma_as_written(luma: Samples, coding: Coding) -> Samples:
     black, white = coding.tags.luma_range(coding.depth)
     scaled = luma.astype(np.float32) * np.float32((white - black) / ((1 << film.depth) - 1)) + np.float32(black)
     return np.rint(scaled).astype(np.uint16)
+
+
+def own_chroma(picture: VideoFrame, coding: Coding) -> list[Samples]:
+    """The planes Cb and Cr of a frame as decoded, in the output's format: copied where it is the source's own."""
+    own, tags = coding.film.tags, coding.tags
+    same_format = picture.format.name.replace("yuvj", "yuv") == coding.pix_fmt
+    if not (same_format and own.full_range == tags.full_range):
+        matrix = 5 if tags.matrix == 6 else tags.matrix  # FFmpeg's scaler has one number for both BT.601
+        picture = picture.reformat(
+            format=coding.pix_fmt,
+            src_colorspace=matrix if has_luma(picture.format) else None,
+            dst_colorspace=matrix,
+            src_color_range=2 if own.full_range or not has_luma(picture.format) else 1,
+            dst_color_range=2 if tags.full_range else 1,
+        )
+    return [plane_samples(picture, 1), plane_samples(picture, 2)]
 
 
 def range_notes(coding: Coding) -> list[str]:

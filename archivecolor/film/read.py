@@ -56,7 +56,7 @@ def luma_of(frame: VideoFrame) -> Samples:
         frame = frame.reformat(format="yuv444p16le" if wide else "yuv444p", dst_colorspace=1, dst_color_range=1)
     elif not name.startswith(_PLANAR) or name.startswith(("yuyv", "yuva")) or name.endswith("be"):
         frame = frame.reformat(format=_planar_format(frame.format))
-    return _plane(frame)
+    return plane_samples(frame, 0)
 
 
 def _planar_format(pix_fmt: VideoFormat) -> str:
@@ -71,8 +71,9 @@ def _planar_format(pix_fmt: VideoFormat) -> str:
     return f"yuv{layout or '422'}p{f'{bits}le' if bits > 8 else ''}"
 
 
-def _plane(frame: VideoFrame) -> Samples:
-    plane = frame.planes[0]
+def plane_samples(frame: VideoFrame, number: int) -> Samples:
+    """A copy of a plane (h, w) of a planar little-endian frame, uint8 or uint16."""
+    plane = frame.planes[number]
     dtype = np.uint8 if frame.format.components[0].bits == 8 else np.dtype("<u2")
     rows = np.frombuffer(memoryview(plane), dtype).reshape(plane.height, -1)
     return rows[:, : plane.width].astype(np.uint8 if dtype == np.uint8 else np.uint16, copy=True)

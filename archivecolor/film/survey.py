@@ -8,23 +8,16 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from fractions import Fraction
-from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
 
+from archivecolor.film.colour_sections import ColourDetector
 from archivecolor.film.header import ContainerFilm, Film, ImageSequence
 from archivecolor.film.planes import lightness_table
 from archivecolor.film.shots import DETECT_HEIGHT, ShotDetector, shots
 from archivecolor.film.source import FrameSource, read_frames
-from archivecolor.imaging import luminance
 from archivecolor.imaging.arrays import Samples
-
-if TYPE_CHECKING:
-    from av.video import VideoFrame
-
-COLOUR_EVERY = 24
-"""Every 24th frame is examined for colour."""
 
 
 @dataclass(frozen=True)
@@ -65,6 +58,8 @@ class Survey:
     """Ticks that the last frame stays, where these are more than a frame; else 0."""
     breaks: int = 0
     """Places where time went back or jumped, and was made continuous."""
+    sections: list[tuple[int, int]] = field(default_factory=list)
+    """First frame and end of every part in colour. Such a part begins and ends a shot."""
 
     def end(self, film: Film) -> int:
         """When the last frame ends, in ticks of the time base."""
@@ -72,7 +67,11 @@ class Survey:
 
     def shots(self) -> list[tuple[int, int]]:
         """First frame and end (one past the last) of every shot."""
-        return shots(self.cuts, len(self.pts))
+        return shots([*self.cuts, *(bound for section in self.sections for bound in section)], len(self.pts))
+
+    def is_in_colour(self, segment: Segment) -> bool:
+        """Whether the frames of a segment have colours of their own."""
+        return any(first <= segment.start < end for first, end in self.sections)
 
     def segments(self, longest: int, step: int) -> list[Segment]:
         """Every shot in segments of at most `longest` frames. All lengths but the last of a shot are multiples of
@@ -111,7 +110,7 @@ def survey_frames(
         None when it was stopped.
     """
     detector = ShotDetector(film.rate) if cuts is None else None
-    result, examined, source = Survey(), list[bool](), read_frames(film, on_bad_frame)
+    result, colours, source = Survey(), ColourDetector(), read_frames(film, on_bad_frame)
     table = lightness_table(film.tags, film.depth)
     for frame in source:
         if progress(frame.index, frame.pts):
@@ -124,12 +123,14 @@ def survey_frames(
             result.bad.append(frame.index)
         if detector:
             detector.add(frame.index, np.rint(lightness * 2.55).astype(np.uint8))
-        if frame.index % COLOUR_EVERY == 0 and frame.picture is not None:
-            examined.append(has_colour(frame.picture))
+        colours.add(frame.picture)
+    found_cuts = detector.cuts if detector else cuts or []
+    sections = colours.sections(found_cuts)
     result = replace(
         result,
-        cuts=detector.cuts if detector else cuts or [],
-        coloured=sum(examined) / len(examined) if examined else 0.0,
+        cuts=found_cuts,
+        coloured=sum(end - first for first, end in sections) / len(result.pts) if result.pts else 0.0,
+        sections=sections,
         deinterlaced=source.deinterlaced,
         breaks=source.breaks,
     )
@@ -142,14 +143,6 @@ def _reduced(luma: Samples) -> Samples:
     height = min(DETECT_HEIGHT, luma.shape[0])
     width = max(1, round(luma.shape[1] * height / luma.shape[0]))
     return cv2.resize(luma, (width, height), interpolation=cv2.INTER_AREA)
-
-
-def has_colour(picture: VideoFrame) -> bool:
-    """Whether a frame holds the colours of things, beyond a tint."""
-    width = max(16, 160 * picture.width // max(picture.width, picture.height))
-    height = max(16, 160 * picture.height // max(picture.width, picture.height))
-    rgb = picture.reformat(width, height, "rgb24").to_ndarray()
-    return luminance.residual_chroma(rgb) >= luminance.MONOCHROME_CHROMA
 
 
 def _held_ticks(film: Film, source: FrameSource, survey: Survey) -> int:

@@ -7,7 +7,7 @@ on one segment while the network works on the next; no more than these two are i
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -149,10 +149,14 @@ def _color_segments(
     state: ShotState | None = work.state(segments[first - 1]) if resumes_shot else None
     with ThreadPoolExecutor(1, "archivecolor-encoder", torch.set_num_threads, (1,)) as encoder:
         writing: Future[None] | None = None
-        for segment, frames, thumbnails in segment_windows(film, segments[first:], sampler, options.film.on_bad_frame):
+        windows = segment_windows(film, segments[first:], sampler, options.film.on_bad_frame, survey.is_in_colour)
+        for segment, frames, thumbnails in windows:
             if segment.start == segment.shot_start:
                 state = None
-            chroma, state = keyframes.colorize(segment, thumbnails, state)
+            if survey.is_in_colour(segment):
+                chroma, state = keyframes.skip(segment)
+            else:
+                chroma, state = keyframes.colorize(segment, thumbnails, state)
             if writing:
                 writing.result()
             seconds = float((survey.pts[segment.start] - survey.pts[0]) * film.time_base)
@@ -171,11 +175,18 @@ def _color_segments(
 
 
 def segment_windows(
-    film: Film, segments: list[Segment], sampler: FrameSampler, on_bad_frame: str
+    film: Film,
+    segments: list[Segment],
+    sampler: FrameSampler,
+    on_bad_frame: str,
+    keeps_colour: Callable[[Segment], bool] = lambda segment: False,
 ) -> Iterator[tuple[Segment, list[Frame], list[FrameThumbnail]]]:
     """Each segment with its frames, and the thumbnails of its frames and of up to `LOOKAHEAD` frames after it.
 
     What comes before the first of these segments is decoded and skipped, since not every container seeks exactly.
+
+    Args:
+        keeps_colour: whether the frames of a segment keep their own colours, and so their `picture`.
 
     Raises:
         PictureError: the film has fewer frames than its survey found.
@@ -184,13 +195,14 @@ def segment_windows(
     thumbnails: dict[int, FrameThumbnail] = {}
     source = iter(read_frames(film, on_bad_frame, segments[0].start))
     for segment in segments:
+        in_colour = keeps_colour(segment)
         end = segment.window_end(LOOKAHEAD)
         while end - 1 not in frames:
             frame = next(source, None)
             if frame is None:
                 raise PictureError("changed while it was being coloured; colour it again")
             if frame.index >= segment.start:
-                frames[frame.index] = replace(frame, picture=None)
+                frames[frame.index] = frame if in_colour else replace(frame, picture=None)
                 thumbnails[frame.index] = sampler.thumbnail(frame.index, frame.luma)
         own = range(segment.start, segment.end)
         yield segment, [frames[i] for i in own], [thumbnails[i] for i in range(segment.start, end)]

@@ -23,6 +23,7 @@ class ContainerSink:
     """See `FrameSink`."""
 
     one_file_per_frame = False
+    keeps_own_colour = True
 
     def __init__(self, coding: Coding, target: Path, output: OutputInfo) -> None:
         self.coding, self.target, self._output = coding, target, output

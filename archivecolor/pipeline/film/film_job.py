@@ -92,6 +92,8 @@ def _color_to_output(
     if not options.recolor and survey.coloured > 0.5:
         work.remove()
         return replace(row, status=SKIPPED, reason=ALREADY_COLOUR)
+    if options.recolor or not sink.keeps_own_colour or isinstance(film, ImageSequence):
+        survey = replace(survey, sections=[])
     sink.prepare(survey, before)
     make_folder(sink.target.parent, options.out)
     context.manifest.begin(job.name, row.source, sink.target, options.overwrite, frames=sink.one_file_per_frame)
@@ -250,7 +252,10 @@ def _survey_notes(film: Film, survey: Survey) -> tuple[str, ...]:
         notes.append(f"its time goes back or jumps at {places}, as in joined recordings; the output goes straight on")
     if film.deinterlaced and not survey.deinterlaced:
         notes.append("--deinterlace: no frame says that it is interlaced; all are left as they are")
-    if 0 < survey.coloured <= 0.5:
+    if survey.sections:
+        spans = ", ".join(f"{first}-{end - 1}" for first, end in survey.sections[:20])
+        notes.append(f"in colour and left as they are: frames {spans}{', …' if survey.sections[20:] else ''}")
+    elif 0 < survey.coloured <= 0.5:
         notes.append(f"{survey.coloured:.0%} of the frames looked at were in colour and were coloured like the rest")
     if film.pix_fmt.startswith(("rgb", "bgr", "gbr", "pal", "argb", "abgr")):
         notes.append(f"{film.pix_fmt} has no luma of its own; it was computed (BT.709)")

@@ -32,15 +32,27 @@ class ColoredSegment:
     thumbnails: list[FrameThumbnail]
     """Of the frames, and of more frames after them."""
     chroma: list[FloatArray]
-    """ab (2, h, w) of each frame, in Lab units."""
+    """ab (2, h, w) of each frame, in Lab units; empty for frames that keep their own colours."""
 
     def planes(self, output: coding.Coding) -> Iterator[tuple[int, list[Samples]]]:
         """(pts, planes Y, Cb, Cr) of each frame; Y is as it was read."""
+        if not self.chroma:
+            yield from self._planes_in_own_colour(output)
+            return
         interlaced = output.film.interlaced
         for frame, chroma in self.upsampled(*output.chroma_size):
             luma = coding.luma_as_written(frame.luma, output)
             cb, cr = planes.chroma_planes(luma, chroma, output.tags, output.depth, output.layout, interlaced)
             yield frame.pts, [luma, cb, cr]
+
+    def _planes_in_own_colour(self, output: coding.Coding) -> Iterator[tuple[int, list[Samples]]]:
+        """A frame that could not be decoded gets the colours of the frame before."""
+        own: list[Samples] | None = None
+        for frame in self.frames:
+            own = coding.own_chroma(frame.picture, output) if frame.picture is not None else own
+            luma = coding.luma_as_written(frame.luma, output)
+            neutral = np.full(output.chroma_size, output.tags.chroma_range(output.depth)[0], luma.dtype)
+            yield frame.pts, [luma, *(own or [neutral, neutral])]
 
     def upsampled(self, height: int, width: int) -> Iterator[tuple[Frame, guided_filter.UpsampledChroma]]:
         """Each frame with its chroma, upsampled to planes of this size."""
@@ -81,6 +93,8 @@ class FrameSink(Protocol):
     target: Path
     one_file_per_frame: bool
     """Whether `target` may be a number pattern."""
+    keeps_own_colour: bool
+    """Whether parts of a film that are in colour can keep it."""
 
     @property
     def settings(self) -> str:

@@ -25,6 +25,7 @@ class GifSink:
     """See `FrameSink`."""
 
     one_file_per_frame = False
+    keeps_own_colour = False
 
     def __init__(self, film: Film, target: Path, output: OutputInfo) -> None:
         self.film, self.target, self._output = film, target, output

@@ -45,6 +45,7 @@ class ImageSequenceSink:
     """
 
     one_file_per_frame = True
+    keeps_own_colour = False
 
     def __init__(self, film: Film, kind: str, target: Path, output: OutputInfo) -> None:
         self.film, self.kind, self.target, self._output = film, kind, target, output

@@ -143,6 +143,13 @@ class KeyframeColorizer:
         self.stats.keyframes = sum(ab is not None for ab in keyframe_ab[:count])
         return chroma, ShotState(seen=even[count - 1], colour=last.colour, weight=last.weight)
 
+    def skip(self, segment: Segment) -> tuple[list[FloatArray], ShotState]:
+        """What `colorize` returns for a segment whose frames keep their own colours: no chroma, and an empty state."""
+        self.stats = SegmentStats()
+        self._forget(segment.end)
+        nothing = np.zeros((0, 0), np.float32)
+        return [], ShotState(seen=nothing, colour=nothing, weight=nothing)
+
     def _flow_links(self, start: int, even: Sequence[FloatArray], previous: FloatArray | None) -> list[FlowLink | None]:
         """For each frame, the link from the frame before; None for the first of a shot."""
         links: list[FlowLink | None] = []
