@@ -100,10 +100,16 @@ def read_jp2(data: bytes, max_megapixels: float) -> Photo:
     bits = _check_codestream(codestream, max_megapixels)
     if end > len(data):
         raise UnreadableError(limits.TRUNCATED)
-    space = int.from_bytes(header.get(b"colr", b"")[3:7], "big") if header.get(b"colr", b"")[:1] == b"\1" else 0
+    colr = header.get(b"colr", b"")
+    icc = colr[3:] if colr[:1] in (b"\2", b"\3") else None
+    space = int.from_bytes(colr[3:7], "big") if colr[:1] == b"\1" else 0
+    if icc is not None and icc[16:20] == b"CMYK" and int.from_bytes(codestream[40:42], "big") == 4:
+        space = _CMYK
     # imagecodecs applies an embedded profile itself, so it gets the file only to undo sYCC or a palette
     whole = space == _SYCC or b"pclr" in header
-    page = _jp2_page(imagecodecs.jpeg2k_decode(data if whole else codestream), 8 if b"pclr" in header else bits, space)
+    decoded = imagecodecs.jpeg2k_decode(data if whole else codestream)
+    page = _jp2_page(decoded, 8 if b"pclr" in header else bits, space, icc)
+    page = page if space == _CMYK else profiles.with_profile(page, icc)
     page = _with_other_boxes(_jp2_with_metadata(page, data, top_level, header), data, top_level)
     reversible = codestream[: codestream.find(b"\xff\x90")].partition(b"\xff\x52")[2][11:12] == b"\1"
     return Photo("jp2", (page,), lossless=reversible)
@@ -121,10 +127,10 @@ def _check_codestream(codestream: bytes, max_megapixels: float) -> int:
     return (depth & 0x7F) + 1
 
 
-def _jp2_page(samples: Samples, bits: int, space: int) -> Page:
+def _jp2_page(samples: Samples, bits: int, space: int, icc: bytes | None) -> Page:
     samples, notes = convert.to_full_range(samples, bits)
     if space == _CMYK and samples.ndim == 3 and samples.shape[2] == 4:
-        rgb, note = convert.rgb_from_cmyk(samples, None)
+        rgb, note = convert.rgb_from_cmyk(samples, icc)
         return Page(rgb, notes=(*notes, note))
     if samples.ndim == 3 and samples.shape[2] > 4:
         raise UnsupportedError(f"{samples.shape[2]} channels: not a photograph in grey or RGB; export those as TIFF")
@@ -139,7 +145,7 @@ def _jp2_with_metadata(
     block = uuids.get(containers.UUID_EXIF, b"").removeprefix(b"Exif\0\0") or None
     block = block if block and block[:4] in (b"II*\0", b"MM\0*") else None
     dpi = _jp2_dpi(header.get(b"res ", b"")) or exif.dpi(block)
-    page = replace(
+    return replace(
         page,
         exif=block,
         orientation=exif.orientation(block),
@@ -149,8 +155,6 @@ def _jp2_with_metadata(
         density=None if dpi else exif.density(block),
         description=exif.text(block, exif.DESCRIPTION),
     )
-    colr = header.get(b"colr", b"")
-    return profiles.with_profile(page, colr[3:] if colr[:1] in (b"\2", b"\3") else None)
 
 
 def _with_other_boxes(page: Page, data: bytes, top_level: list[tuple[bytes, int, int]]) -> Page:

@@ -131,3 +131,15 @@ def test_cmyk_with_any_profile_is_converted(icc: bytes | None) -> None:
     rgb, note = convert.rgb_from_cmyk(ink, icc)
     assert rgb[:, 0].tolist() == [[255] * 3, [0] * 3]
     assert note == "CMYK without a usable profile converted to sRGB by the plain formula"
+
+
+def test_jp2_of_four_channels_with_a_cmyk_profile_is_cmyk(tmp_path: Path) -> None:
+    ink = np.zeros((16, 16, 4), np.uint8)
+    ink[8:, :, 3] = 255
+    photo.write(
+        tmp_path / "a.jp2", Photo("jp2", (Page(ink[..., :3], alpha=ink[..., 3], icc=of_space(b"CMYK")),)), "jp2"
+    )
+    page = photo.read(tmp_path / "a.jp2").pages[0]
+    assert page.samples[[0, -1], 0].tolist() == [[255] * 3, [0] * 3]
+    assert (page.alpha, page.icc) == (None, None)
+    assert page.notes == ("CMYK without a usable profile converted to sRGB by the plain formula",)
