@@ -47,7 +47,11 @@ def test_no_verb_prints_a_name_raw(terminal_run: Callable[..., Any], src: Path, 
     (src / f"notes.txt{EVIL[:9]}").write_text("no picture")
     evil_out = tmp_path / f"copy{EVIL}"
     log = tmp_path / "log"
-    results = [terminal_run("--dry-run"), terminal_run("-vv", "--log-file", str(log)), terminal_run("-v", "--json")]
+    results = [
+        terminal_run("--dry-run", "-v"),
+        terminal_run("-vv", "--log-file", str(log)),
+        terminal_run("-v", "--json"),
+    ]
     (name, row) = next((name, row) for name, row in read_rows(out).items() if row.output)
     made = [{"input": each, "decision": "accepted", "output_sha256": row.output_sha256} for each in (name, f"x{EVIL}")]
     (tmp_path / "d.json").write_text(json.dumps({"format": decisions.FORMAT, "decisions": made}))

@@ -175,7 +175,7 @@ def test_a_rehearsal_knows_what_shards_have_done(src: Path, out: Path, ink: Path
     said = CliRunner().invoke(
         cli.app,
         ["run", str(src), "--out", str(out), "--model", str(ink), "--size", "64", "--precision", "fp32",
-         "--no-sidecar", "--dry-run"],
+         "--no-sidecar", "--dry-run", "--json"],
     )  # fmt: skip
     assert said.stdout.count("leave as it is (done)") == len(done)
     assert said.stdout.count("colour (new)") == 6 - len(done)

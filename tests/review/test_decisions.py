@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -55,10 +56,10 @@ def test_a_rehearsal_of_redo_names_the_rejected(
     reviewed: Path, src: Path, ink: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     chosen = decide(tmp_path / "d.json", reviewed, **{"02": "rejected"})
-    planning.print_dry_run(options(src, reviewed, ink, chosen, 0.5), False)
+    planning.print_dry_run(options(src, reviewed, ink, chosen, 0.5), False, 1)
     assert capsys.readouterr().out.startswith("colour again (other options): ")
     drive(options(src, reviewed, ink, chosen, 0.5))
-    planning.print_dry_run(options(src, reviewed, ink), False)
+    planning.print_dry_run(options(src, reviewed, ink), False, 1)
     assert "other options" not in capsys.readouterr().out
 
 
@@ -68,9 +69,9 @@ def test_a_decision_that_was_overtaken_is_told_and_not_obeyed(
     old = decide(tmp_path / "old.json", reviewed, **{"00": "rejected", "02": "rejected"})
     drive(options(src, reviewed, ink, decide(tmp_path / "new.json", reviewed, **{"02": "rejected"}), 0.5))
     by_hand = provenance.read_rows(reviewed)["box0/02.png"]
-    planning.print_dry_run(options(src, reviewed, ink, old, 1.5), False)
+    planning.print_dry_run(options(src, reviewed, ink, old, 1.5), True)
     said = capsys.readouterr().out.splitlines()
-    assert [line.split(":")[0] for line in said] == [
+    assert [json.loads(line)["would"] for line in said] == [
         "colour again (other options)", "leave as it is (done again since it was rejected; decide anew)",
     ]  # fmt: skip
     for overwrite in (False, True):
