@@ -124,6 +124,26 @@ MONOCHROME_CHROMA = 2.0
 scans reach 1.75, the palest of 792 colour photographs starts at 2.15."""
 
 
+def small_lab(samples: Samples, side: int, icc: bytes | None = None) -> FloatArray:
+    """Lab (3, h, w) of a copy of RGB samples with a long side of at most `side` pixels.
+
+    Args:
+        icc: the profile of the samples; None means sRGB. The numbers of a wide-gamut profile (ProPhoto) lie close
+            together: read as sRGB, a colour photograph would look nearly grey.
+
+    Raises:
+        UnreadableError: the profile cannot be used.
+    """
+    height, width = samples.shape[:2]
+    scale = min(1.0, side / max(height, width))
+    size = (max(1, round(width * scale)), max(1, round(height * scale)))
+    top = np.float32(level_count(samples.dtype) - 1)
+    small = cv2.resize(samples, size, interpolation=cv2.INTER_AREA).astype(np.float32) / top
+    if icc is not None and not _is_srgb(icc):
+        small = lab.srgb_from_linear(torch.from_numpy(_linear_through(icc, small))).numpy()
+    return lab.lab_from_srgb(torch.from_numpy(small).permute(2, 0, 1)).numpy()
+
+
 def residual_chroma(samples: Samples, icc: bytes | None = None) -> float:
     """How much colour a picture has beyond one tint per tone, in Lab units: 0 for grey, sepia and toned prints.
 
@@ -139,17 +159,10 @@ def residual_chroma(samples: Samples, icc: bytes | None = None) -> float:
     """
     if samples.ndim == 2:
         return 0.0
-    height, width = samples.shape[:2]
-    scale = min(1.0, 96 / max(height, width))
-    size = (max(1, round(width * scale)), max(1, round(height * scale)))
-    top = np.float32(level_count(samples.dtype) - 1)
-    small = cv2.resize(samples, size, interpolation=cv2.INTER_AREA).astype(np.float32) / top
-    if icc is not None and not _is_srgb(icc):
-        small = lab.srgb_from_linear(torch.from_numpy(_linear_through(icc, small))).numpy()
-    lightness, a, b = lab.lab_from_srgb(torch.from_numpy(small).permute(2, 0, 1)).numpy().reshape(3, -1)
-    y, x = (
-        axis.ravel() for axis in np.meshgrid(np.linspace(-1, 1, size[1]), np.linspace(-1, 1, size[0]), indexing="ij")
-    )
+    planes = small_lab(samples, 96, icc)
+    height, width = planes.shape[1:]
+    lightness, a, b = planes.reshape(3, -1)
+    y, x = (axis.ravel() for axis in np.meshgrid(np.linspace(-1, 1, height), np.linspace(-1, 1, width), indexing="ij"))
     t = lightness / 50 - 1
     terms = np.stack([np.ones_like(t), t, t**2, t**3, x, y, x * y, x**2, y**2, t * x, t * y], axis=1)
     target = np.stack([a, b], axis=1)

@@ -11,9 +11,10 @@ from typing import BinaryIO
 
 from archivecolor import files, photo, provenance
 from archivecolor.errors import OutputError
-from archivecolor.imaging import luminance, watermark
+from archivecolor.imaging import watermark
 from archivecolor.imaging.arrays import Samples
 from archivecolor.imaging.merge import LuminanceMerge
+from archivecolor.imaging.monochrome import ColourFound, find_colour
 from archivecolor.inference.colorizer import ColorizedImage, Colorizer
 from archivecolor.options import Disclosure
 from archivecolor.photo import Page, Photo, Scan
@@ -92,11 +93,19 @@ def _colorize_pages(attempt: Attempt, source: Photo) -> list[ColorizedPage | Non
     recolor, colorizer = attempt.context.options.recolor, attempt.context.colorizer
     # All pages are judged first: a file whose pages are all in colour never meets the network.
     photographs = {i for i, page in enumerate(source.pages) if not page.is_plate}
-    to_colorize = {i for i in photographs if recolor or is_monochrome(source.pages[i])}
+    found = {} if recolor else {i: find_colour(source.pages[i].samples, source.pages[i].icc) for i in photographs}
+    to_colorize = {i for i in photographs if recolor or found[i].is_monochrome}
+    attempt.row = replace(attempt.row, notes=_colour_notes(found))
     pages = [colorize_page(page, colorizer) if i in to_colorize else None for i, page in enumerate(source.pages)]
     for page in pages:
         attempt.timer.add(page.seconds if page else {})
     return pages
+
+
+def _colour_notes(found: dict[int, ColourFound]) -> tuple[str, ...]:
+    """What colour the pages have, for the row. The numbers of pages count from 1, and are left out of a single page."""
+    words = {page: colour.words() for page, colour in sorted(found.items())}
+    return tuple(f"page {page + 1}: {text}" if len(found) > 1 else text for page, text in words.items() if text)
 
 
 def _write(attempt: Attempt, source: Photo, result: Photo, target: Path, format: str) -> tuple[str, ...]:
@@ -139,7 +148,7 @@ def _record(
         sidecar=options.disclosure.sidecar,
         confidence=round(min(confidences), 4) if confidences else None,  # that of the least certain page
         source_type=options.disclosure.source_type,
-        notes=notes,
+        notes=(*attempt.row.notes, *notes),
     )
     if options.disclosure.sidecar:
         damaged = [page.xmp for page in source.pages if page.xmp and provenance.faults_of(page.xmp)]
@@ -149,7 +158,7 @@ def _record(
 
 def is_monochrome(page: Page) -> bool:
     """Whether a page is grey, sepia, toned or stained, and not a colour photograph."""
-    return luminance.residual_chroma(page.samples, page.icc) < luminance.MONOCHROME_CHROMA
+    return find_colour(page.samples, page.icc).is_monochrome
 
 
 def stated_source_type(source: Photo) -> str | None:
