@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
@@ -15,6 +15,7 @@ import numpy as np
 
 from archivecolor import files
 from archivecolor.errors import MissingDependencyError, UnreadableError, UnsupportedError
+from archivecolor.film.animation import is_webp, webp_as_matroska
 from archivecolor.film.framing import has_all_bytes
 from archivecolor.film.planes import Tags
 from archivecolor.film.sound import SoundTrack, sound_tracks
@@ -175,14 +176,21 @@ def opened(path: Path) -> Iterator[InputContainer]:
     """
     av = pyav()
     try:
-        container = av.open(str(path), metadata_errors="replace")
+        with path.open("rb") as file:
+            animation = webp_as_matroska(path) if is_webp(file.read(12)) else None
+    except FileNotFoundError:
+        raise
+    except OSError as error:
+        raise files.read_error(error) from error
+    try:
+        container = av.open(animation or str(path), metadata_errors="replace")
     except av.FileNotFoundError:
         raise
     except (av.FFmpegError, ValueError) as error:
         if files.is_system_error(error):
             raise files.read_error(error) from error
         raise UnreadableError(f"not a film that FFmpeg can read ({error})") from error
-    with container:
+    with container, animation or nullcontext():
         yield container
 
 

@@ -26,6 +26,7 @@ from archivecolor.film.planes import Tags
 from archivecolor.film.read import Frame, rgb_frame, substitute_luma
 from archivecolor.imaging import lab, luminance
 from archivecolor.imaging.arrays import ByteArray, FloatArray, Samples
+from archivecolor.photo.kinds import HEAD_BYTES, kind_of
 
 TAGS = Tags(matrix=1, full_range=True, primaries=1, transfer=13)
 """BT.709 weights, full range, the curve of sRGB."""
@@ -70,10 +71,22 @@ def open_sequence(path: Path, fps: str, dpx_curve: str) -> ImageSequence:
         try:
             return _sequence_header(path, frame, paths, fps, dpx_curve)
         except UnreadableError as error:
+            _check_known_kind(frame)
             first_error = first_error or error
         except OSError as error:
             raise files.read_error(error, frame.name) from error
     raise UnreadableError(f"none of its {len(paths)} frames can be read ({first_error})")
+
+
+def _check_known_kind(frame: Path) -> None:
+    """Raises UnsupportedError for a frame that is no damaged picture but one of a kind that is not read."""
+    with frame.open("rb") as file:
+        head = file.read(HEAD_BYTES)
+    readable = (".dpx", *sorted(photo.SUFFIXES))
+    if any(head) and not kind_of(head) and frame.suffix.lower() not in readable:
+        raise UnsupportedError(
+            f"{frame.suffix.removeprefix('.').upper()} files are not read; convert the frames to DPX, TIFF, PNG or JPEG"
+        )
 
 
 def frame_files(path: Path) -> dict[int, Path]:

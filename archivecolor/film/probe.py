@@ -31,7 +31,8 @@ def is_film(path: Path) -> bool:
     """Whether a path is treated as a film: by its suffix, else by its first bytes. A number pattern always is one.
 
     A file with the suffix of a film counts as a film whatever it holds, so that a damaged one is reported and not
-    skipped. There are two exceptions: `.ts` may be a program text, and a GIF is a film only with a second frame.
+    skipped. There are two exceptions: `.ts` may be a program text, and a GIF, WebP or PNG is a film only with a second
+    frame.
     """
     if is_numbered(path):
         return True
@@ -48,13 +49,20 @@ def is_film_content(path: Path, head: bytes) -> bool:
     if path.suffix.lower() == ".ts":
         return is_transport_stream(head)
     kind = kind_of(head)
-    if kind == "gif":
+    if kind == "gif" or _may_be_animated(kind, head):
         return _is_animated(path)
     return path.suffix.lower() in SUFFIXES or kind == "film"
 
 
+def _may_be_animated(kind: str, head: bytes) -> bool:
+    """Whether the header of a WebP or PNG announces an animation: a flag of VP8X, or a chunk `acTL` before the data."""
+    if kind == "webp":
+        return head[12:16] == b"VP8X" and bool(head[20] & 2)
+    return kind == "png" and b"acTL" in head.partition(b"IDAT")[0]
+
+
 def _is_animated(path: Path) -> bool:
-    """Whether a GIF has more than one frame. A damaged one is left to the readers of photographs."""
+    """Whether a picture has more than one frame. A damaged one is left to the readers of photographs."""
     try:
         with Image.open(path) as gif:
             return bool(getattr(gif, "is_animated", False))

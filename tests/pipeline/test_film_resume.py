@@ -293,3 +293,16 @@ def test_a_read_error_in_the_survey_is_told_and_not_remembered(
         patch.setattr(color_film, "survey_frames", survey)
         assert "read error" in colour_film(source, out, ink).reason
     assert colour_film(source, out, ink).status == DONE
+
+
+def test_a_second_reading_that_ends_early_is_a_read_error(
+    src: Path, out: Path, ink: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """FFmpeg takes an error of the disk for the end of some containers. The file itself is as it was."""
+    source = save_film(src / "reel.mkv", range(0, 400, 40))
+    with monkeypatch.context() as patch:
+        patch.setattr(color_film, "read_frames", lambda *args: iter(()))
+        row = colour_film(source, out, ink)
+    assert row.status == FAILED
+    assert "its disk may be failing" in row.reason
+    assert colour_film(source, out, ink).status == DONE

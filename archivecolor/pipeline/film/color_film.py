@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from archivecolor.errors import PictureError, TooLargeError
+from archivecolor.errors import PictureError, SourceReadError, TooLargeError
 from archivecolor.film import shots
 from archivecolor.film.header import Film
 from archivecolor.film.read import Frame
@@ -189,7 +189,7 @@ def segment_windows(
         keeps_colour: whether the frames of a segment keep their own colours, and so their `picture`.
 
     Raises:
-        PictureError: the film has fewer frames than its survey found.
+        SourceReadError: the film has fewer frames than its survey found.
     """
     frames: dict[int, Frame] = {}
     thumbnails: dict[int, FrameThumbnail] = {}
@@ -200,7 +200,9 @@ def segment_windows(
         while end - 1 not in frames:
             frame = next(source, None)
             if frame is None:
-                raise PictureError("changed while it was being coloured; colour it again")
+                raise SourceReadError(
+                    "could not be read as far as the first time: its disk may be failing; check it and run again"
+                )
             if frame.index >= segment.start:
                 frames[frame.index] = frame if in_colour else replace(frame, picture=None)
                 thumbnails[frame.index] = sampler.thumbnail(frame.index, frame.luma)

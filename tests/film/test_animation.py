@@ -1,0 +1,46 @@
+"""Animated WebP and PNG are films; sequences of unknown kinds say so."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from support.doubles import grey
+from support.needs import package
+
+from archivecolor.errors import UnsupportedError
+from archivecolor.film import is_film
+from archivecolor.film.header import open_film
+from archivecolor.film.image_sequence import open_sequence
+from archivecolor.film.survey import survey_frames
+
+
+@pytest.mark.parametrize("suffix", [".webp", ".png"])
+def test_an_animation_is_a_film_with_its_own_times(tmp_path: Path, suffix: str) -> None:
+    package("av")
+    frames = [Image.fromarray(grey(64, 96, seed=i)).convert("RGB") for i in range(5)]
+    options = {"lossless": True} if suffix == ".webp" else {}
+    moving, still = tmp_path / f"wave{suffix}", tmp_path / f"still{suffix}"
+    frames[0].save(moving, save_all=True, append_images=frames[1:], duration=[40, 80, 40, 40, 500], **options)
+    frames[0].save(still)
+    assert [is_film(path) for path in (moving, still)] == [True, False]
+    film = open_film(moving)
+    survey = survey_frames(film, [], "repeat")
+    assert survey is not None
+    assert survey.trouble == ""
+    times = [(pts - survey.pts[0]) * film.time_base for pts in survey.pts]
+    assert times == [Fraction(ms, 1000) for ms in (0, 40, 120, 160, 200)]
+    if suffix == ".webp":
+        assert survey.end(film) * film.time_base == Fraction(700, 1000)
+
+
+def test_a_sequence_of_an_unknown_kind_is_not_called_damaged(tmp_path: Path) -> None:
+    for i in range(3):
+        (tmp_path / f"f_{i:04d}.exr").write_bytes(b"\x76\x2f\x31\x01" + np.arange(600, dtype=np.uint16).tobytes())
+        Image.fromarray(grey(32, 48, seed=i)).save(tmp_path / f"g_{i:04d}.sgi")
+    with pytest.raises(UnsupportedError, match=r"EXR files are not read.*DPX, TIFF"):
+        open_sequence(tmp_path / "f_%04d.exr", "24", "auto")
+    assert open_sequence(tmp_path / "g_%04d.sgi", "24", "auto").width == 48
