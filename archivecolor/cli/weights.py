@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated
 
@@ -20,25 +21,60 @@ app = typer.Typer(
 
 
 @app.callback()
-def weights_list(context: typer.Context) -> None:
-    """List the weights that come with the program, and those below ./weights.
+def weights_without_a_verb(context: typer.Context) -> None:
+    """List, show, check, mix, import, pack and edit weights. Without a verb, the list.
 
     Example: archivecolor weights
     """
     if context.invoked_subcommand is None:
-        from archivecolor import weights
-        from archivecolor.errors import WeightsError
+        weights_list()
 
-        rows = [["name", "network", "stage", "sha256", "folder"]]
-        for folder in [*weights.available(), *weights.own()]:
-            try:
-                card = weights.read_card(folder)
-            except WeightsError:
-                rows.append([folder.name, "", "damaged card", "", str(folder)])
-                continue
-            mark = " (default)" if weights.is_shipped(folder) and card.name == weights.DEFAULT_MODEL else ""
-            rows.append([card.name + mark, card.network, card.stage, card.sha256[:16], str(folder)])
-        print_table(rows)
+
+@app.command("list")
+def weights_list() -> None:
+    """List the weights that come with the program, and those below ./weights.
+
+    Three measures of `evaluate`, more is better: PSNR above that of grey in dB; colourfulness, 1 as in the true
+    photographs; agreement, how far a classifier takes the colours for the true ones, 0 as grey, 1 as true. CARD.md has
+    the rest.
+
+    Example: archivecolor weights list
+    """
+    from archivecolor import weights
+    from archivecolor.errors import WeightsError
+
+    rows = [["name", "network", "stage", "MB", "PSNR", "colour", "agreement"]]
+    own = [str(folder) for folder in weights.own()]
+    for folder in [*weights.available(), *weights.own()]:
+        name = folder.name if weights.is_shipped(folder) else str(folder)
+        try:
+            card = weights.read_card(folder)
+        except WeightsError:
+            rows.append([name, "", "damaged card", "", "", "", ""])
+            continue
+        mark = " (default)" if weights.is_shipped(folder) and card.name == weights.DEFAULT_MODEL else ""
+        rows.append([name + mark, card.network, card.stage, _megabytes(folder), *_measured(card.numbers)])
+    print_table(rows)
+    echo("More is better in all three, colour up to 1. `run` takes the default.")
+    if own:
+        echo(f"Use your own by their folder: archivecolor run ... --model {own[0]}")
+
+
+def _megabytes(folder: Path) -> str:
+    try:
+        return f"{(folder / 'model.safetensors').stat().st_size / 1e6:.0f}"
+    except OSError:
+        return "missing"
+
+
+def _measured(numbers: Mapping[str, object]) -> list[str]:
+    """PSNR above grey, colourfulness and agreement of the test; "" where they were not measured."""
+    test = numbers.get("test")
+    values = test if isinstance(test, dict) else {}
+    return [
+        f"{values[key]:.{digits}f}" if isinstance(values.get(key), float) else ""
+        for key, digits in (("psnr_gain_db", 2), ("colour_ratio", 2), ("agreement_way", 2))
+    ]
 
 
 @app.command("show")
@@ -51,7 +87,9 @@ def weights_show(model: Annotated[str, typer.Argument(help="A name or a folder."
 
     from archivecolor import weights
 
-    echo(json.dumps(asdict(weights.read_card(weights.find(model))), indent=1, ensure_ascii=False))
+    text = json.dumps(asdict(weights.read_card(weights.find(model))), indent=1, ensure_ascii=False)
+    for line in text.split("\n"):
+        echo(line)
 
 
 @app.command("check")

@@ -277,7 +277,13 @@ def test_a_rehearsal_says_why_and_writes_nothing(scans: Path, ink: Path, tmp_pat
 def test_weights_verbs(ink: Path, tmp_path: Path) -> None:
     assert "sound" in call("weights", "check", str(ink)).stdout
     assert json.loads(call("weights", "show", str(ink)).stdout)["network"] == "ink"
-    assert "lite (default)" in call("weights").stdout
+    listed = call("weights", "list").stdout
+    assert "lite (default)" in listed
+    assert call("weights").stdout == listed
+    assert max(map(len, listed.splitlines())) <= 80
+    for folder, measure in (("lite", "psnr_gain_db"), ("resnet18", "colour_ratio")):
+        card = json.loads(call("weights", "show", folder).stdout)
+        assert f"{card['numbers']['test'][measure]:.2f}" in listed
     (ink / "model.safetensors").write_bytes(b"no tensors")
     assert exit_code("weights", "check", str(ink)) == 6
 
