@@ -28,7 +28,7 @@ def carry(source: Path, target: Path, options: RunOptions) -> tuple[str, ...]:
     """
     notes = []
     for original, copy in zip(xmp_files_of(source), xmp_files_of(target), strict=True):
-        found = next((path for path in (original, original.with_suffix(".XMP")) if path.is_file()), None)
+        found = next(filter(_is_file, (original, original.with_suffix(".XMP"))), None)
         if found is None:
             continue
         if not options.copy_xmp:
@@ -38,6 +38,13 @@ def carry(source: Path, target: Path, options: RunOptions) -> tuple[str, ...]:
         else:
             notes.append(f"{found.name} beside the source not copied: another file is named {copy.name}")
     return tuple(dict.fromkeys(notes))  # of `a` both are `a.xmp`
+
+
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except OSError:  # a name that is too long, for example
+        return False
 
 
 def _copied(original: Path, copy: Path, overwrite: bool) -> bool:
