@@ -71,7 +71,7 @@ def test_a_list_on_standard_input_reaches_all(
 ) -> None:
     paths = save_grey_tree(src, 5)
     listed = io.BytesIO("".join(f"{path}\n" for path in paths).encode())
-    monkeypatch.setattr(sys, "stdin", SimpleNamespace(buffer=listed))
+    monkeypatch.setattr(sys, "stdin", SimpleNamespace(buffer=listed, closed=False))
     totals = drive(replace(options, inputs=("-",)), Recorder(), CHILD)
     assert totals == {(DONE, ""): 5}
     assert [row.status for row in read_rows(out).values()] == [DONE] * 5

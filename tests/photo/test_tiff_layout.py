@@ -243,7 +243,10 @@ def test_other_pages_of_one_size_are_photographs(src: Path, out: Path, ink: Path
     write_pages(src / "b.tif", SLIDE, *photographs)
     write_pages(src / "c.tif", photographs[0], photographs[0])
     rows = {Path(row.source).name: row for row in colour(src, out=out, model=ink)}
-    assert rows["a.tif"].notes == ("pages in colour, left as they were: 1",)
+    assert rows["a.tif"].notes == (
+        "page 1: colour on 99 % of the sheet (the picture)",
+        "pages in colour, left as they were: 1",
+    )
     for name, row in rows.items():
         coloured = [page for page in photo.read(out / name).pages if page.samples.ndim == 3]
         assert len(coloured) == row.pages, "every page is a photograph, grey ones were coloured"
