@@ -9,7 +9,7 @@ import importlib
 import logging
 import sys
 from collections.abc import Iterator, Mapping
-from typing import Annotated, Any, NoReturn
+from typing import Annotated, Any, NoReturn, TypeAlias
 
 import typer
 from typer.core import TyperGroup
@@ -21,6 +21,8 @@ from archivecolor.errors import ArchivecolorError, MissingDependencyError, short
 from archivecolor.execution import log
 from archivecolor.files import printable
 
+Command: TypeAlias = Any
+"""A command of click, which typer brings without its types."""
 VERBS = {
     "run": "Colour photographs and films.",
     "verify": "Compare a finished folder with its manifest.",
@@ -38,13 +40,13 @@ VERBS = {
 """Each verb with its line in the help. It lives in the module of its name, as a function of its name or as an `app`."""
 
 
-class _Commands(Mapping[str, Any]):
+class _Commands(Mapping[str, Command]):
     """The commands by name, each imported when it is first asked for."""
 
     def __init__(self) -> None:
-        self._loaded: dict[str, Any] = {}
+        self._loaded: dict[str, Command] = {}
 
-    def __getitem__(self, name: str) -> Any:
+    def __getitem__(self, name: str) -> Command:
         if name not in VERBS:
             raise KeyError(name)
         if name not in self._loaded:

@@ -5,12 +5,11 @@ from __future__ import annotations
 import inspect
 import re
 from collections.abc import Iterator
-from typing import Any
 
 import typer
 
 from archivecolor import __version__
-from archivecolor.cli import app
+from archivecolor.cli import Command, app
 
 
 def page() -> str:
@@ -42,7 +41,7 @@ def page() -> str:
     return "\n".join(lines) + "\n"
 
 
-def _verbs(command: Any, words: list[str]) -> Iterator[tuple[list[str], Any]]:
+def _verbs(command: Command, words: list[str]) -> Iterator[tuple[list[str], Command]]:
     if not hasattr(command, "commands"):
         yield words, command
         return
@@ -50,7 +49,7 @@ def _verbs(command: Any, words: list[str]) -> Iterator[tuple[list[str], Any]]:
         yield from _verbs(child, [*words, name])
 
 
-def _verb(name: str, command: Any) -> list[str]:
+def _verb(name: str, command: Command) -> list[str]:
     lines = [f'.SS "archivecolor {name}"']
     for paragraph in _sentences(inspect.cleandoc(command.help or "")):
         lines += [_plain(paragraph), ".PP"]
