@@ -26,20 +26,11 @@ class RowIndex(Mapping[str, Record]):
     def __init__(self, path: Path) -> None:
         self.path = path
         self._begins: dict[str, int] = {}
-        try:
-            if path.exists():
-                self._scan()
-        except OSError as error:
-            raise OutputError(f"{path}: cannot be read ({error.strerror or error}); see what it is") from error
-
-    def _scan(self) -> None:
-        files.check_regular(self.path)
-        with self.path.open("rb") as lines:
-            at = 0
-            for line in lines:
-                if values := _row(line):
-                    self._begins[values["input"]] = at
-                at += len(line)
+        at = 0
+        for line in _lines(path):
+            if values := _row(line):
+                self._begins[values["input"]] = at
+            at += len(line)
 
     def note(self, name: str, at: int) -> None:
         """The newest row of this input begins at byte `at`."""
@@ -126,6 +117,26 @@ _COUNTS = ("width", "height", "pages", "depth")
 _FILM_COUNTS = ("frames", "bad_frames", "shots", "first", "missing", "deinterlaced", "seen")
 _ANY = (str, int, float, bool, list, dict, type(None))
 """The types of fields that only another version of this program knows."""
+
+
+def newest_rows(path: Path) -> dict[str, Record]:
+    """The newest row of each input, all in memory, read in one pass. {} where there is no such file.
+
+    Raises:
+        OutputError: the file cannot be read.
+    """
+    return {values["input"]: Record(**values) for line in _lines(path) if (values := _values(line))}
+
+
+def _lines(path: Path) -> Iterator[bytes]:
+    """The lines of a manifest; none where there is no such file. Raises OutputError."""
+    try:
+        if path.exists():
+            files.check_regular(path)
+            with path.open("rb") as lines:
+                yield from lines
+    except OSError as error:
+        raise OutputError(f"{path}: cannot be read ({error.strerror or error}); see what it is") from error
 
 
 def is_manifest(path: Path) -> bool:

@@ -12,7 +12,7 @@ from archivecolor import files
 from archivecolor.errors import NoInputError, OutputError
 from archivecolor.options import Shard
 from archivecolor.provenance.records import FAILED, MANIFEST, STARTED, Record, line
-from archivecolor.provenance.row_index import LayeredRows, RowIndex
+from archivecolor.provenance.row_index import LayeredRows, RowIndex, newest_rows
 
 _NAME = re.compile(r"manifest\.(\d+)-of-(\d+)\.jsonl")
 _LOCKS = ".archivecolor.*-of-*.lock"
@@ -58,7 +58,7 @@ def read_rows(folder: Path) -> dict[str, Record]:
             f"{folder}: {len(waiting)} of its shards not merged yet ({waiting[0].name}{', …' * (len(waiting) > 1)}); "
             f"type: archivecolor manifest merge {folder}"
         )
-    return {row.input: finished(row) for row in RowIndex(folder / MANIFEST).newest()}
+    return {name: finished(row) for name, row in newest_rows(folder / MANIFEST).items()}
 
 
 def known_rows(folder: Path, shard: Shard | None = None) -> Mapping[str, Record]:
