@@ -71,8 +71,8 @@ def _on_one_mount(planes: FloatArray) -> ByteArray | None:
         return None
     count, parts, stats, _ = cv2.connectedComponentsWithStats((~mount).astype(np.uint8), connectivity=8)
     labels, size = np.zeros((height, width), np.uint8), height * width
-    for part in range(1, min(count, 200)):
-        if stats[part, cv2.CC_STAT_AREA] < SMALLEST_PHOTOGRAPH * size:
+    for part in range(1, count):
+        if stats[part, cv2.CC_STAT_AREA] < SMALLEST_PHOTOGRAPH * size:  # text, dirt, grain of the paper
             continue
         shape = _shape_of(parts == part)
         if shape is None or not _has_edge(planes, shape):

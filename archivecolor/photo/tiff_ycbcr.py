@@ -18,13 +18,18 @@ def read_ycbcr(page: tifffile.TiffPage, file: tifffile.FileHandle) -> ByteArray:
     height, width = int(page.imagelength), int(page.imagewidth)
     rows, columns = segment_shape(page)
     across = -(-width // columns)
+    if len(page.dataoffsets) != -(-height // rows) * across:
+        raise UnreadableError(limits.DAMAGED)
+    horizontal, vertical = subsampling_of(page)
+    blocks = -(-rows // vertical) * -(-columns // horizontal)
+    largest = max(rows * columns * 3, blocks * (horizontal * vertical + 2))  # a few bytes can unpack to gigabytes
     picture = np.empty((height, width, 3), np.uint8)
     for index, (offset, size) in enumerate(zip(page.dataoffsets, page.databytecounts, strict=True)):
         top, left = index // across * rows, index % across * columns
         file.seek(offset)
         data = file.read(size)
         if int(page.compression) != 1:
-            data = bytes(tifffile.TIFF.DECOMPRESSORS[int(page.compression)](data))
+            data = bytes(tifffile.TIFF.DECOMPRESSORS[int(page.compression)](data, out=largest))
         count = rows if page.is_tiled else min(rows, height - top)
         target = picture[top : top + count, left : left + columns]
         target[...] = _full_size(data, count, columns, page)[: target.shape[0], : target.shape[1]]

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import shutil
 import threading
 from pathlib import Path
 
 from archivecolor import files
+from archivecolor.errors import OutputError
 from archivecolor.options import RunOptions
 from archivecolor.provenance.sidecars import xmp_files_of
 
@@ -24,7 +24,7 @@ def carry(source: Path, target: Path, options: RunOptions) -> tuple[str, ...]:
         A note for each of them.
 
     Raises:
-        OutputError, PictureError: it cannot be written; see `files.write_error`.
+        OutputError: the output folder cannot be written. Whatever else goes wrong is in the note: the picture is sound.
     """
     notes = []
     for original, copy in zip(xmp_files_of(source), xmp_files_of(target), strict=True):
@@ -33,10 +33,11 @@ def carry(source: Path, target: Path, options: RunOptions) -> tuple[str, ...]:
             continue
         if not options.copy_xmp:
             notes.append(f"{found.name} beside the source not read (--copy-xmp copies it)")
-        elif _copied(found, copy, options.overwrite):
-            notes.append(f"{found.name} beside the source copied to {copy.name}")
         else:
-            notes.append(f"{found.name} beside the source not copied: another file is named {copy.name}")
+            reason = _copy(found, copy, options.overwrite)
+            notes.append(
+                f"{found.name} beside the source " + (f"not copied: {reason}" if reason else f"copied to {copy.name}")
+            )
     return tuple(dict.fromkeys(notes))  # of `a` both are `a.xmp`
 
 
@@ -47,16 +48,23 @@ def _is_file(path: Path) -> bool:
         return False
 
 
-def _copied(original: Path, copy: Path, overwrite: bool) -> bool:
-    """Whether `copy` is a copy of `original` now."""
+def _copy(original: Path, copy: Path, overwrite: bool) -> str:
+    """Makes `copy` a copy of `original`. Returns why not, or ""."""
+    try:
+        content = original.read_bytes()
+    except OSError as error:
+        return f"cannot be read ({error.strerror})"
     try:
         with _one_at_a_time:
-            if copy.exists() and files.sha256(copy) == files.sha256(original):
-                return True
+            if copy.exists() and copy.read_bytes() == content:
+                return ""
             if copy.exists() and not overwrite:
-                return False
+                return f"another file is named {copy.name}"
             with files.atomic_write(copy) as part:
-                shutil.copyfile(original, part)
+                part.write_bytes(content)
     except OSError as error:
-        raise files.write_error(copy, error) from error
-    return True
+        problem = files.write_error(copy, error)
+        if isinstance(problem, OutputError):
+            raise problem from error
+        return f"{copy.name} cannot be written ({error.strerror})"
+    return ""

@@ -29,7 +29,7 @@ from archivecolor.execution.supervise.messages import DecodeFinished, DecodeStar
 from archivecolor.execution.supervise.parent import CHILD
 from archivecolor.options import RunOptions
 from archivecolor.pipeline import runner
-from archivecolor.provenance import DONE, FAILED, LOCK, MANIFEST, Record, read_rows
+from archivecolor.provenance import DONE, FAILED, LOCK, MANIFEST, CrashReport, Record, read_rows
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="elsewhere a run has no process of its own")
 DEADLY = (sys.executable, str(SUPPORT / "deadly_child.py"))
@@ -147,6 +147,13 @@ def test_a_decoder_that_never_ends_costs_one_picture(options: RunOptions, src: P
     assert all("longer than --decode-timeout 0.5 seconds" in rows[name].reason for name in late)
     assert (len(rows), sorted(seen.names)) == (6, sorted(rows)), "each is shown once"
     assert read_rows(out) == rows
+
+
+def test_a_picture_that_ends_just_as_its_time_is_over_ends_no_run() -> None:
+    """Its messages were in the pipe when the child was killed."""
+    session = parent.ChildSession(settled={"a.png"}, timed_out={"a.png"}, exit_code=-signal.SIGKILL)
+    crashes = parent._updated(CrashReport(), session, 5)
+    assert (crashes.settled, crashes.fatal, crashes.suspect) == ({"a.png"}, {}, ())
 
 
 def test_the_time_in_which_nobody_ran_is_no_decoding_time(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -79,6 +79,15 @@ def test_photographs_are_found_on_a_mount(board: tuple[int, int, int]) -> None:
     assert ((labels > 0) == inside).mean() > 0.98
 
 
+def test_specks_of_a_sheet_hide_no_photograph() -> None:
+    planes = np.full((1, 240, 160), 80, np.float32)
+    pattern = np.random.default_rng(0).uniform(0, 60, (50, 100)).astype(np.float32)
+    planes[0, 10:60, 30:130] = planes[0, 180:230, 30:130] = pattern
+    planes[0, 66:174:5, 10:150:5] = 20  # 616 between the two
+    labels = mount.find_photographs(planes)
+    assert labels is not None and labels.max() == 2
+
+
 def test_a_sky_and_a_backdrop_are_no_mount() -> None:
     sky = np.full((1, 120, 160), 85, np.float32)
     sky[0, 70:] = np.random.default_rng(0).uniform(0, 60, (50, 160))

@@ -133,6 +133,21 @@ def test_subsampled_ycbcr_agrees_with_libtiff(tmp_path: Path, sides: tuple[int, 
         assert page.notes == ("YCbCr converted to RGB",)
 
 
+def test_ycbcr_whose_strips_do_not_cover_the_picture_is_damaged(tmp_path: Path) -> None:
+    ycc = np.full((32, 32, 3), 120, np.uint8)
+    tags = grey_tags(ycc) | {262: (SHORT, (6,)), 278: (LONG, (8,)), 530: (SHORT, (2, 2))}
+    with pytest.raises(UnreadableError):
+        pages(write_tiff(tmp_path / "a.tif", tags, ycbcr_data(ycc[:8], 2, 2)))
+
+
+def test_a_strip_of_ycbcr_does_not_unpack_without_bound(tmp_path: Path) -> None:
+    ycc = np.full((16, 16, 3), 120, np.uint8)
+    tags = grey_tags(ycc) | {262: (SHORT, (6,)), 259: (SHORT, (8,)), 530: (SHORT, (2, 2))}
+    path = write_tiff(tmp_path / "a.tif", tags, zlib.compress(ycbcr_data(ycc, 2, 2) + bytes(200_000_000)))
+    with pytest.raises(UnreadableError):
+        pages(path)
+
+
 def test_full_size_ycbcr_of_video_range_is_read_as_such(tmp_path: Path) -> None:
     ycc = np.full((8, 8, 3), 128, np.uint8)
     ycc[:4, :, 0], ycc[4:, :, 0] = 16, 235

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import errno
+import os
 from pathlib import Path
 
+import pytest
 from PIL import Image
 from support.doubles import colour, grey
 
 from archivecolor.options import RunOptions
 from archivecolor.preservation.verify import verify
+from archivecolor.provenance import DONE
 
 
 def save(src: Path) -> None:
@@ -53,3 +57,22 @@ def test_the_option_is_in_no_digest() -> None:
     options = {"inputs": ("in",), "out": Path("out")}
     for digest in (RunOptions.digest, RunOptions.film_digest):
         assert digest(RunOptions(**options)) == digest(RunOptions(**options, copy_xmp=True))
+
+
+def test_trouble_with_an_xmp_file_fails_no_picture(
+    src: Path, out: Path, ink: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    save(src)
+    (out / "b.png.xmp").mkdir(parents=True)
+    read = Path.read_bytes
+
+    def failing(path: Path) -> bytes:
+        if path == src / "a.xmp":
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+        return read(path)
+
+    monkeypatch.setattr(Path, "read_bytes", failing)
+    rows = {row.input: row for row in colour(src, out=out, model=ink, copy_xmp=True)}
+    assert {row.status for row in rows.values()} == {DONE}, [row.reason for row in rows.values()]
+    assert "a.xmp beside the source not copied: cannot be read (Input/output error)" in rows["a.jpg"].notes
+    assert rows["b.png"].notes[0].startswith("b.png.xmp beside the source not copied: ")

@@ -177,7 +177,8 @@ def _updated(crashes: CrashReport, session: ChildSession, decode_timeout: float)
         ArchivecolorError: no picture is to blame.
     """
     settled = crashes.settled | session.settled
-    if late := session.timed_out - settled:
+    if session.timed_out:
+        late = session.timed_out - settled  # none where the picture ended just as the child was killed
         reason = (
             f"its decoding took longer than --decode-timeout {decode_timeout:g} seconds; convert it with another "
             "program, or allow more"
