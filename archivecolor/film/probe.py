@@ -57,7 +57,7 @@ def is_film_content(path: Path, head: bytes) -> bool:
 def _may_be_animated(kind: str, head: bytes) -> bool:
     """Whether the header of a WebP or PNG announces an animation: a flag of VP8X, or a chunk `acTL` before the data."""
     if kind == "webp":
-        return head[12:16] == b"VP8X" and bool(head[20] & 2)
+        return head[12:16] == b"VP8X" and len(head) > 20 and bool(head[20] & 2)
     return kind == "png" and b"acTL" in head.partition(b"IDAT")[0]
 
 

@@ -136,6 +136,7 @@ def _with_time_of(filtered: VideoFrame, frame: VideoFrame, interlaced: bool) -> 
     if not interlaced:
         return frame, False
     filtered.pts = frame.pts if frame.pts is not None else frame.dts
+    filtered.duration = frame.duration  # the filter counts in halves of the time base
     return filtered, True
 
 

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, cast
 
 import numpy as np
 
+from archivecolor.errors import UnsupportedError
+
 if TYPE_CHECKING:
     from av.audio import AudioStream
     from av.container import InputContainer, OutputContainer
@@ -67,6 +69,8 @@ class PcmSound:
 
     def __init__(self, stream: AudioStream, out: OutputContainer) -> None:
         context = stream.codec_context
+        if not context.sample_rate:  # a track that is announced and has no packet
+            raise UnsupportedError("has no samples")
         self._source = stream
         self.codec = _PCM[context.format.name.removesuffix("p")]
         made = cast("AudioStream", out.add_stream(self.codec, rate=context.sample_rate))

@@ -37,6 +37,13 @@ def test_an_animation_is_a_film_with_its_own_times(tmp_path: Path, suffix: str) 
         assert survey.end(film) * film.time_base == Fraction(700, 1000)
 
 
+@pytest.mark.parametrize("length", range(12, 31))
+def test_a_webp_that_is_cut_in_its_header_is_no_film(tmp_path: Path, length: int) -> None:
+    whole = b"RIFF" + (100).to_bytes(4, "little") + b"WEBPVP8X" + (10).to_bytes(4, "little") + bytes([2]) + bytes(9)
+    (tmp_path / "a.webp").write_bytes(whole[:length])
+    assert not is_film(tmp_path / "a.webp")
+
+
 def test_a_sequence_of_an_unknown_kind_is_not_called_damaged(tmp_path: Path) -> None:
     for i in range(3):
         (tmp_path / f"f_{i:04d}.exr").write_bytes(b"\x76\x2f\x31\x01" + np.arange(600, dtype=np.uint16).tobytes())

@@ -112,6 +112,9 @@ def test_short_interlaced_films_lose_no_frame(tmp_path: Path, frames: int) -> No
     reader = read.FrameReader(film)
     assert [frame.pts for frame in reader] == TIMES[:frames]
     assert reader.deinterlaced == frames
+    plain = read.FrameReader(header.open_film(tmp_path / "a.mkv"))
+    assert len(list(plain)) == frames
+    assert reader.last_ticks == plain.last_ticks, "the last frame is as long as it was"
 
 
 @given(st.integers(1, 40), st.integers(2, 30))

@@ -88,12 +88,12 @@ def _color_to_output(
     key = f"{row.source_sha256} {row.weights_sha256} {row.options} {TOOL} {sink.settings}"
     work = WorkFolder(job.target.with_name(f"{job.tag}{job.source.name}"), key)
     survey = survey_film(film, options, work, observer)
+    if options.recolor or not sink.keeps_own_colour or isinstance(film, ImageSequence):
+        survey = replace(survey, sections=[])
     row = replace(row, film=_survey_facts(film, survey))
     if not options.recolor and survey.coloured > 0.5:
         work.remove()
         return replace(row, status=SKIPPED, reason=ALREADY_COLOUR)
-    if options.recolor or not sink.keeps_own_colour or isinstance(film, ImageSequence):
-        survey = replace(survey, sections=[])
     sink.prepare(survey, before)
     make_folder(sink.target.parent, options.out)
     context.manifest.begin(job.name, row.source, sink.target, options.overwrite, frames=sink.one_file_per_frame)
