@@ -56,7 +56,7 @@ def _key(options: RunOptions) -> str:
 
 
 def _known() -> dict[str, dict[str, float]]:
-    with suppress(OSError, ValueError):
+    with suppress(OSError, ValueError, RuntimeError):  # RuntimeError: there is no home
         values = json.loads(_file().read_text(encoding="utf-8"))
         if isinstance(values, dict):
             return values

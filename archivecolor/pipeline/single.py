@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
@@ -67,7 +68,7 @@ def color_single(options: RunOptions, destination: Path, drive: Drive, observer:
     to_stream = str(destination) == STREAM
     with _source_file(options.inputs[0]) as source:
         if not to_stream:
-            _check_destination(source, destination, options.overwrite)
+            _check_destination(source, destination, options)
             options = replace(options, format=_format_for(source, destination, options.format))
         parent = None if to_stream else destination.resolve().parent
         with _temporary_folder(parent, destination) as folder:
@@ -84,12 +85,16 @@ def color_single(options: RunOptions, destination: Path, drive: Drive, observer:
     return replace(row, output=destination.name)
 
 
-def _check_destination(source: Path, destination: Path, overwrite: bool) -> None:
+def _check_destination(source: Path, destination: Path, options: RunOptions) -> None:
+    sidecar = provenance.sidecar_of(destination)
+    is_foreign = options.disclosure.sidecar and os.path.lexists(sidecar) and not provenance.is_sidecar(sidecar)
+    if is_foreign and not options.overwrite:
+        raise PictureError(f"{sidecar} exists and was not made by this program; move it, or use --no-sidecar")
     if not destination.exists():
         return
     if destination.samefile(source):
         raise OutputError(f"--out {destination}: is the source, which is never written to; choose another")
-    if not overwrite and not provenance.is_ours(destination):
+    if not options.overwrite and not provenance.is_ours(destination):
         raise PictureError(f"{destination} exists and was not made by this program; move it, or use --overwrite")
 
 

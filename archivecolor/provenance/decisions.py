@@ -14,6 +14,7 @@ from archivecolor.errors import OutputError, UsageError
 FORMAT = "archivecolor decisions 1"
 DECISIONS = "decisions.json"
 """The file in an output folder in which `archivecolor review` keeps the decisions."""
+DECISIONS_LOCK = ".archivecolor-review.lock"
 ACCEPTED, REJECTED, UNDECIDED = "accepted", "rejected", ""
 
 

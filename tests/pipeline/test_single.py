@@ -41,6 +41,15 @@ def test_out_may_be_a_file(scan: Path, ink: Path, tmp_path: Path) -> None:
     assert call("run", str(scan), "-o", str(target), "--model", str(ink)).exit_code == 0, "its own file is replaced"
 
 
+def test_a_sidecar_of_anybody_else_is_not_replaced(scan: Path, ink: Path, tmp_path: Path) -> None:
+    target, foreign = tmp_path / "b.png", tmp_path / "b.png.json"
+    foreign.write_text('{"title": "Grandmother, 1931"}')
+    assert exit_code("run", str(scan), "-o", str(target), "--model", str(ink)) == 3
+    assert (target.exists(), foreign.read_text()) == (False, '{"title": "Grandmother, 1931"}')
+    assert exit_code("run", str(scan), "-o", str(target), "--model", str(ink), "--no-sidecar") == 0
+    assert foreign.read_text() == '{"title": "Grandmother, 1931"}'
+
+
 def test_the_pixels_are_those_of_a_run_into_a_folder(scan: Path, ink: Path, tmp_path: Path) -> None:
     run(scan, out=tmp_path / "folder", model=str(ink))
     call("run", str(scan), "-o", str(tmp_path / "one.png"), "--model", str(ink))

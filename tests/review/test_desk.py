@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
+from dataclasses import replace
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -13,11 +14,11 @@ import pytest
 import torch
 from PIL import Image
 from support.desk import HOST, TOKEN, client
-from support.doubles import colour, grey
+from support.doubles import colour, grey, save_grey_tree
 from support.needs import package
 
 from archivecolor import provenance, run
-from archivecolor.errors import NoInputError, UsageError
+from archivecolor.errors import NoInputError, OutputError, UsageError
 from archivecolor.imaging import lab
 from archivecolor.options import Disclosure, ReviewOptions
 from archivecolor.preservation.verify import verify
@@ -128,6 +129,45 @@ def test_no_path_leads_out(desk: Any, path: str) -> None:
     assert desk.get(path).status_code in (403, 404)
 
 
+def test_nothing_beside_the_reduced_pictures_is_served(desk: Any, reviewed: Path) -> None:
+    """As a client sends it that resolves no `..` by itself."""
+    import anyio
+
+    Image.fromarray(grey(8, 8)).save(reviewed.parent / "secret.jpg")
+    (desk.desk.folder / "pictures").mkdir(exist_ok=True)
+    for path in ("pictures/../../secret.jpg", "pictures/../archivecolor-report.json", "outputs/../secret.jpg"):
+        headers = [(b"host", HOST.encode())]
+        scope = {
+            "type": "http", "method": "GET", "path": f"/{TOKEN}/{path}", "query_string": b"", "headers": headers,
+        }  # fmt: skip
+        sent: list[Any] = []
+
+        async def receive() -> Any:
+            return {"type": "http.request", "body": b""}
+
+        async def send(message: Any, sent: list[Any] = sent) -> None:
+            sent.append(message)
+
+        anyio.run(desk.app, scope, receive, send)
+        assert sent[0]["status"] == 404, path
+
+
+def test_a_page_that_a_row_names_cannot_act_as_the_desk(desk: Any, reviewed: Path) -> None:
+    name = coloured(reviewed)[0]
+    (reviewed / "x.html").write_text("<script>alert(1)</script>")
+    row = read_rows(reviewed)[name]
+    desk.desk.collection.rows[name] = replace(row, output="x.html")
+    assert desk.get("outputs/x.html").headers["content-security-policy"] == "sandbox"
+    desk.desk.collection.rows[name] = replace(row, output="gone.png")
+    assert desk.get("outputs/gone.png").status_code == 404
+
+
+def test_one_desk_writes_decisions(desk: Any, reviewed: Path) -> None:
+    with pytest.raises(OutputError, match="another `archivecolor review`"), client(reviewed):
+        pass
+    assert [f for f in verify(reviewed).findings if "review" in f.name] == []
+
+
 def test_a_link_and_a_forged_row_are_not_followed(desk: Any, reviewed: Path, src: Path, tmp_path: Path) -> None:
     name = coloured(reviewed)[0]
     row = read_rows(reviewed)[name]
@@ -188,6 +228,7 @@ def test_a_decision_is_on_disk_at_once_and_serves_redo(desk: Any, reviewed: Path
     undone = {"input": one, "decision": "", "output_sha256": "", "note": ""}
     desk.post("decide", json={"decisions": [undone]})
     assert set(decisions.read(reviewed / DECISIONS, "x")) == {two}
+    desk.desk.collection.close()
     with client(reviewed) as later:
         assert '"decision":"accepted"' in later.get("data.js").text, "the next desk knows it"
 
@@ -316,6 +357,29 @@ def test_a_kept_picture_keeps_format_suffix_and_mark(src: Path, out: Path, ink: 
     assert str(row.output).endswith("_color.tif")
 
 
+def test_a_gif_is_kept_as_the_png_that_run_made_of_it(src: Path, out: Path, ink: Path) -> None:
+    Image.fromarray(grey(64, 64, seed=1)).save(src / "a.gif")
+    colour(src, out=out, model=ink)
+    assert read_rows(out)["a.gif"].output == "a.gif.png"
+    with client(out, inputs=src) as desk:
+        key = desk.post("open", json={"input": "a.gif"}).json()["key"]
+        answer = desk.post("keep", json={"input": "a.gif", "key": key, **SETTINGS, "strength": 0.5})
+        assert answer.status_code == 200, answer.text
+    assert read_rows(out)["a.gif"].output == "a.gif.png"
+
+
+def test_the_colour_that_stays_is_the_one_that_is_shown(src: Path, out: Path, ink: Path) -> None:
+    Image.fromarray(np.full((64, 64), 120, np.uint8)).save(src / "a.png")
+    colour(src, out=out, model=ink)
+    with client(out) as desk:
+        key = desk.post("open", json={"input": "a.png"}).json()["key"]
+        place = {"key": key, "x": 30, "y": 30}
+        file = desk.post("colour", json={**place, "side": "after"}).json()
+        desk.post("preview", json={"key": key, **SETTINGS, "hints": [{"x": 30, "y": 30, "colour": "#b0252a"}]})
+        assert desk.post("colour", json={**place, "side": "after"}).json() == file
+        assert desk.post("colour", json={**place, "side": "preview"}).json() != file
+
+
 def test_the_luminance_stays_the_scans(src: Path, out: Path, ink: Path) -> None:
     Image.fromarray(grey(96, 128, seed=5)).save(src / "a.png")
     colour(src, out=out, model=ink)
@@ -358,7 +422,16 @@ def finished(desk: Any) -> dict[str, Any]:
     return dict(desk.get("changes?since=0").json()["task"])
 
 
-def test_redo_verify_and_export_from_the_page(desk: Any, reviewed: Path) -> None:
+@pytest.fixture
+def recorded(desk: Any, reviewed: Path, src: Path, ink: Path) -> Any:
+    """The desk over a run whose sidecars say how it was made."""
+    colour(src, out=reviewed, model=ink, disclosure=Disclosure())
+    desk.desk.collection.reload()
+    return desk
+
+
+def test_redo_verify_and_export_from_the_page(recorded: Any, reviewed: Path) -> None:
+    desk = recorded
     one, two, *_ = coloured(reviewed)
     before = read_rows(reviewed)
     made = [decision(reviewed, one, "rejected"), decision(reviewed, two)]
@@ -377,7 +450,8 @@ def test_redo_verify_and_export_from_the_page(desk: Any, reviewed: Path) -> None
     assert (reviewed.with_name(f"{reviewed.name}-accepted") / str(after[two].output)).is_file()
 
 
-def test_a_run_is_paused_continued_and_stopped(desk: Any, reviewed: Path, src: Path) -> None:
+def test_a_run_is_paused_continued_and_stopped(recorded: Any, reviewed: Path, src: Path) -> None:
+    desk = recorded
     for i in range(6):
         Image.fromarray(grey(64, 64, seed=20 + i)).save(src / f"new{i}.png")
     desk.desk.tasks._start("run", lambda control: _held(control))
@@ -396,6 +470,30 @@ def test_a_run_is_paused_continued_and_stopped(desk: Any, reviewed: Path, src: P
 def _held(control: Any) -> None:
     control.stopped.wait()
     control.picture_started("a")  # a stopped run is not held
+
+
+def test_run_leaves_what_was_made_with_other_options(src: Path, out: Path) -> None:
+    """The run's own options come from the sidecars, and not from the defaults."""
+    save_grey_tree(src, 2)
+    settings = {"model": "lite", "size": 64, "strength": 0.8, "format": "png", "mark": "auto", "device": "cpu"}
+    run(src, out=out, **settings)
+    before = {name: row.output_sha256 for name, row in read_rows(out).items()}
+    Image.fromarray(grey(64, 64, seed=9)).save(src / "new.jpg")
+    with client(out, inputs=src) as desk:
+        assert desk.post("task", json={"do": "run", "model": "lite"}).status_code == 200
+        assert finished(desk)["message"] == "1 done, 2 unchanged"
+    rows = read_rows(out)
+    assert {name: rows[name].output_sha256 for name in before} == before
+    assert (rows["new.jpg"].output, bool(rows["new.jpg"].mark)) == ("new.png", True)
+
+
+def test_run_is_refused_where_its_options_cannot_be_told(src: Path, out: Path) -> None:
+    save_grey_tree(src, 1)
+    run(src, out=out, model="lite", size=64, sidecar=False, device="cpu")
+    with client(out, inputs=src) as desk:
+        answer = desk.post("task", json={"do": "run", "model": "lite"})
+        assert answer.status_code == 400
+        assert "on the command line" in answer.json()["error"]
 
 
 def test_a_run_needs_the_inputs(reviewed: Path) -> None:

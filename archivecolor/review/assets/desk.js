@@ -15,7 +15,15 @@ window.archivecolorDesk = (() => {
     return answer;
   }
 
-  const decide = (entries) => ask("decide", {decisions: entries});
+  // One after another: a later decision must not be overtaken. In slices, because a request has a limit.
+  const SLICE = 2000;
+  let queue = Promise.resolve();
+  function decide(entries) {
+    const send = async () => {
+      for (let at = 0; at < entries.length; at += SLICE) await ask("decide", {decisions: entries.slice(at, at + SLICE)});
+    };
+    return queue = queue.catch(() => {}).then(send);
+  }
 
   // --- one picture -------------------------------------------------------------------------------------------------
 
@@ -35,7 +43,7 @@ window.archivecolorDesk = (() => {
       return;
     }
     if (mine !== current) return;
-    Object.assign(mine, facts, {version: 0, base: facts.version});
+    Object.assign(mine, facts, {version: 0});
     const canvas = document.createElement("canvas");
     canvas.tabIndex = 0;
     canvas.setAttribute("role", "img");
@@ -104,7 +112,7 @@ window.archivecolorDesk = (() => {
     let colour = $("colour").value;
     if (tool() === "leave") {
       try {
-        ({colour} = await ask("colour", {key: picture.key, x, y}));
+        ({colour} = await ask("colour", {key: picture.key, x, y, side: picture.version ? "preview" : "after"}));
       } catch (error) {
         return void fault(error);
       }
@@ -178,7 +186,9 @@ window.archivecolorDesk = (() => {
       if (mine === current) fault(error);
     }
     busy = false;
-    if (again) { again = false; preview(); }
+    const isAsked = again && mine === current;
+    again = false;
+    if (isAsked) preview();
   }
 
   function fault(error) {

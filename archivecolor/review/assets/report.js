@@ -159,7 +159,7 @@
   // --- the sheet -----------------------------------------------------------------------------------------------------
 
   const filters = $("filters");
-  let chosen = [], page = 0, focused = 0, open = null, before = new Set();
+  let chosen = [], page = 0, focused = 0, open = null, openPlace = 0, before = new Set();
 
   const path = (sha, side) => `pictures/${sha.slice(0, 2)}/${sha.slice(2, 26)}-${side}.jpg`;
   const make = (tag, text, name) => {
@@ -331,6 +331,7 @@
 
   function showOne(row) {
     open = row;
+    openPlace = Math.max(0, chosen.indexOf(row));
     $("name").textContent = row.input;
     if (desk && row.before && !row.film && row.status !== "failed") desk.showPicture(row, $("stage"));
     else { desk?.hidePicture(); $("stage").replaceChildren(...stage(row)); }
@@ -463,7 +464,9 @@
   }
 
   function step(by) {
-    const at = chosen.indexOf(open) + by;
+    // A filter may have dropped the open picture: the one that took its place is the next.
+    const place = chosen.indexOf(open);
+    const at = place >= 0 ? place + by : by > 0 ? openPlace : openPlace - 1;
     if (at < 0 || at >= chosen.length) return say("there is no further picture");
     if (Math.floor(at / PER_PAGE) !== page) {
       page = Math.floor(at / PER_PAGE);
@@ -593,13 +596,20 @@
     update(tables, decisions) {
       const places = new Map(rows.map((row, i) => [row.input, i]));
       for (const row of tables ? tables.rows.map((values) => unpack(values, tables)) : []) {
-        const place = places.get(row.input);
-        if (place === undefined) rows.push(row); else rows[place] = row;
-        if (open?.input === row.input && open.after_all !== row.after_all) showOne(row);
+        const place = places.get(row.input), known = rows[place];
+        if (!known) { rows.push(row); continue; }
+        const isNew = known.after_all !== row.after_all;
+        Object.assign(known, row); // the same object: the open picture and the list go on knowing it
+        if (open === known && isNew) showOne(known);
       }
       for (const [input, entry] of Object.entries(decisions)) setEntry(input, entry);
+      const isInSheet = $("sheet").contains(document.activeElement);
       draw();
-      if (open) showDecision(open);
+      if (isInSheet) cardButton(focused)?.focus({preventScroll: true});
+      if (open) {
+        showDecision(open);
+        if (document.activeElement !== $("note")) $("note").value = noteOf(open);
+      }
     },
     rows: () => rows,
   });

@@ -8,9 +8,10 @@ import threading
 from collections.abc import Iterable
 from pathlib import Path
 
-from archivecolor.errors import NoInputError, PictureError, UsageError
+from archivecolor.errors import NoInputError, OutputError, PictureError, UsageError
 from archivecolor.provenance import MANIFEST, Record, decisions, read_rows
-from archivecolor.provenance.decisions import DECISIONS, Decision
+from archivecolor.provenance.decisions import DECISIONS, DECISIONS_LOCK, Decision
+from archivecolor.provenance.locks import Lock
 
 
 class Collection:
@@ -23,26 +24,35 @@ class Collection:
     Raises:
         NoInputError: there is no manifest with a row.
         UsageError: `decisions.json` in the folder is damaged.
+        OutputError: another desk has the folder open, or it cannot be written.
     """
 
     def __init__(self, out: Path, inputs: Path | None = None) -> None:
         self.out, self.inputs = out, inputs
+        self.rows: dict[str, Record] = dict(read_rows(out))
+        if not self.rows:
+            raise NoInputError(f"{out}: contains no {MANIFEST} with a row; name the --out of a run")
         self.name = hashlib.sha256(os.fsencode(out.resolve())).hexdigest()[:16]
         self.path = out / DECISIONS
         self._turn = threading.Lock()
-        self.decisions: dict[str, Decision] = decisions.read(self.path, "review") if self.path.exists() else {}
-        self.rows: dict[str, Record] = {}
         self._changes: list[str] = []
         """Names whose row or decision changed, oldest first. A window asks for those after the last that it knows."""
-        self.reload()
-        if not self.rows:
-            raise NoInputError(f"{out}: contains no {MANIFEST} with a row; name the --out of a run")
+        self._lock = _held(out)
+        try:
+            self.decisions: dict[str, Decision] = decisions.read(self.path, "review") if self.path.exists() else {}
+        except UsageError:
+            self._lock.release()
+            raise
+
+    def close(self) -> None:
+        """Lets another desk have the folder."""
+        self._lock.release()
 
     def reload(self) -> None:
         """Reads the manifest again."""
         rows = dict(read_rows(self.out))
         with self._turn:
-            changed = [name for name, row in rows.items() if self.rows and self.rows.get(name) != row]
+            changed = [name for name, row in rows.items() if self.rows.get(name) != row]
             self.rows = rows
             self._changes += changed
 
@@ -107,3 +117,13 @@ class Collection:
         with self._turn:
             last = len(self._changes)
             return last, list(dict.fromkeys(self._changes[max(0, min(since, last)) :]))
+
+
+def _held(out: Path) -> Lock:
+    """The lock of the one desk that writes decisions into a folder."""
+    try:
+        return Lock(out / DECISIONS_LOCK)
+    except OutputError as error:
+        raise OutputError(f"{out}: is open in another `archivecolor review`; use that one, or end it") from error
+    except OSError as error:
+        raise OutputError(f"{out}: cannot be written ({error.strerror}), and decisions are kept there") from error

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import threading
 from collections.abc import Mapping
 from contextlib import ExitStack, suppress
@@ -10,7 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from archivecolor import photo, provenance, weights
-from archivecolor.errors import OutputError, PictureError, UsageError
+from archivecolor.errors import OutputError, PictureError, UsageError, WeightsError
 from archivecolor.inference.colorizer import Colorizer
 from archivecolor.options import ColorOptions, Hint, OutputFormat, ReferenceOptions, RunOptions, build
 from archivecolor.photo import Photo
@@ -100,19 +101,27 @@ class Correction:
             UsageError: a value is not allowed, or the reference has no colour.
         """
         color = ColorOptions(size=self.size, strength=self.strength, mirror=self.mirror, hints=self.hints)
-        if not self.palette:
+        reference = self.reference(collection)
+        if reference is None:
             return color
-        row = collection.row(self.palette)
-        reference = collection.output_of(row) if row.output else collection.source_of(row)
         options = RunOptions(inputs=("-",), out=collection.out, color=color)
         wanted = ReferenceOptions(palette=reference, palette_strength=self.palette_strength)
         return with_palette(options, wanted).color
+
+    def reference(self, collection: Collection) -> Path | None:
+        """The picture whose colours are taken."""
+        if not self.palette:
+            return None
+        row = collection.row(self.palette)
+        return collection.output_of(row) if row.output else collection.source_of(row)
 
     def flags(self, reference: Path | None = None) -> str:
         """The same on the command line."""
         words = [f"--model {self.model}", f"--size {self.size}", f"--strength {self.strength:g}"]
         words += ["--mirror"] * self.mirror
-        words += [f"--palette '{reference}' --palette-strength {self.palette_strength:g}"] * (reference is not None)
+        words += [f"--palette {shlex.quote(str(reference))} --palette-strength {self.palette_strength:g}"] * (
+            reference is not None
+        )
         return " ".join((*words, *(f"--hint '{hint}'" for hint in self.hints)))
 
 
@@ -224,6 +233,43 @@ def _run_options(job: Job, row: Record, source: Photo, correction: Correction, c
             f"{row.output}: it is not known with which --format and --suffix it was made; use run --redo"
         )
     return options
+
+
+def recorded_run(collection: Collection) -> RunOptions:
+    """The options of the run that made a folder, from the sidecar of a finished photograph. A run with them leaves all
+    that is finished as it is.
+
+    Raises:
+        UsageError: they cannot be told, or not all photographs were made with the same.
+    """
+    way_out = "run it on the command line, with the options of the first time"
+    rows = [row for row in collection.rows.values() if row.status == provenance.DONE and not (row.film or row.redone)]
+    if not rows:
+        raise UsageError(f"no photograph here says with which options it was made; {way_out}")
+    row = rows[-1]
+    if other := sum(one.options != row.options or one.weights_sha256 != row.weights_sha256 for one in rows):
+        raise UsageError(f"{other} photographs were made with other options than {row.input}; {way_out}")
+    try:
+        recorded = json.loads(provenance.sidecar_of(collection.output_of(row)).read_text(encoding="utf-8"))["options"]
+        groups = {**recorded, **recorded["color"], **recorded["disclosure"]}
+        values = {name: groups[name] for name in _RECORDED if name in groups}
+        options = build(RunOptions, {**values, "inputs": ("-",), "out": collection.out})
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise UsageError(f"{row.output}: its sidecar does not say with which options it was made; {way_out}") from error
+    try:
+        is_same = weights.read_card(weights.find(options.model)).sha256 == row.weights_sha256
+    except WeightsError:
+        is_same = False
+    if options.digest() != row.options or not is_same:
+        raise UsageError(f"this folder was made with a palette, a signature or other weights; {way_out}")
+    return options
+
+
+_RECORDED = (
+    *("model", "format", "quality", "suffix", "recolor", "max_megapixels", "strips_above", "confidence", "precision"),
+    *("size", "strength", "warmth", "tiles", "mirror", "mark", "mark_font", "source_type", "sidecar"),
+)
+"""The options in a sidecar that a later run needs."""
 
 
 def _format_of(output: Path, source: Photo) -> str:

@@ -6,6 +6,7 @@ full size. The preview is merged for the rows that are looked at, and for no oth
 
 from __future__ import annotations
 
+import itertools
 import threading
 from collections import OrderedDict
 from collections.abc import Callable
@@ -31,8 +32,9 @@ from archivecolor.photo import Photo
 TILE = 512
 """Side of a tile in pixels."""
 _QUALITY = 92
-_WHOLE_MEGAPIXELS = 1e6
-"""No limit: the run has read the file before."""
+MAX_MEGAPIXELS = 250.0
+"""Of all pages of a file that is opened. Before and after, each with its reduced copies, are in memory."""
+_VERSIONS = itertools.count(1)
 _BAND_BYTES = 192 << 20
 """Memory for rows of tiles that were made already."""
 _SWATCHES = 8
@@ -68,7 +70,7 @@ class OpenPicture:
         self._after_icc: bytes | None = None
         self._merge: LuminanceMerge | None = None
         self.version = 0
-        """Of the preview; 0 as long as there is none."""
+        """Of the preview; 0 as long as there is none. No two previews have the same, in whatever picture."""
         self._bands: OrderedDict[tuple[object, ...], ByteArray] = OrderedDict()
         self._turn = threading.RLock()
 
@@ -94,7 +96,7 @@ class OpenPicture:
     def preview(self, merge: LuminanceMerge) -> int:
         """Shows these colours as the preview. Returns their version."""
         with self._turn:
-            self._merge, self.version = merge, self.version + 1
+            self._merge, self.version = merge, next(_VERSIONS)
             for key in [key for key in self._bands if key[0] is Side.PREVIEW]:
                 del self._bands[key]
             return self.version
@@ -159,7 +161,7 @@ class OpenPicture:
         if side is Side.AFTER and self._output is not None:
             return luminance.to_srgb8(self._after_levels()[level][top : top + TILE], self._after_icc)
         part = np.ascontiguousarray(samples[top : top + TILE])
-        if side is Side.BEFORE or self._merge is None or not len(part):
+        if side is not Side.PREVIEW or self._merge is None or not len(part):
             return luminance.to_srgb8(part, self.icc)
         height, width = samples.shape[:2]
         merge = replace(self._merge, chroma=replace(self._merge.chroma, height=height, width=width))
@@ -205,11 +207,18 @@ class OpenPictures:
 
 
 def _upright(path: Path) -> tuple[Photo, Samples, bytes | None]:
-    """A picture file without its samples, and the first page's samples, upright, with their ICC profile."""
-    whole = photo.read(path, _WHOLE_MEGAPIXELS)
+    """A picture file with a single sample, and the first page's samples, upright, with their ICC profile."""
+    if (megapixels := photo.measure(path)) > MAX_MEGAPIXELS:
+        raise PictureError(
+            f"{path}: {megapixels:.0f} megapixels are more than the desk holds; its file is linked below"
+        )
+    whole = photo.read(path, MAX_MEGAPIXELS)
     page = whole.pages[0]
     samples = np.ascontiguousarray(to_upright(page.samples, page.orientation, (0, 1)))
-    return replace(whole, pages=()), samples, page.icc
+    corner = replace(
+        page, samples=page.samples[:1, :1].copy(), alpha=None if page.alpha is None else page.alpha[:1, :1]
+    )
+    return replace(whole, pages=(corner,)), samples, page.icc
 
 
 def _levels(samples: Samples) -> list[Samples]:

@@ -4,6 +4,7 @@ could not do."""
 from __future__ import annotations
 
 import json
+import re
 import socket
 import threading
 from collections import Counter
@@ -22,11 +23,11 @@ from starlette.routing import Route
 
 from archivecolor.errors import ArchivecolorError, PictureError, UsageError
 from archivecolor.options import ReportOptions, ReviewOptions, RunOptions
-from archivecolor.provenance import Record
+from archivecolor.provenance import FAILED, Record
 from archivecolor.provenance.decisions import ACCEPTED, REJECTED, UNDECIDED, Decision
 from archivecolor.review import page_data, report, thumbnails
 from archivecolor.review.desk.collection import Collection
-from archivecolor.review.desk.corrections import HISTORICAL_COLOURS, Correction, Workshop, models
+from archivecolor.review.desk.corrections import HISTORICAL_COLOURS, Correction, Workshop, models, recorded_run
 from archivecolor.review.desk.guard import Guard
 from archivecolor.review.desk.pictures import TILE, OpenPicture, OpenPictures, Side
 from archivecolor.review.desk.tasks import Tasks
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
 SCRIPTS = ("report.css", "report.js", "desk.css", "desk.js", "viewer.js")
+_REDUCED = re.compile(r"pictures/[0-9a-f]{2}/[0-9a-f]{24}-[0-9]+\.jpg")
 Body = Mapping[str, object]
 _SHA256_PART = 26
 """Digits in the names of reduced pictures; see `thumbnails.file_name`."""
@@ -76,6 +78,7 @@ class Desk:
         """Stops what is at work."""
         self.tasks.close()
         self.workshop.close()
+        self.collection.close()
 
     # --- the page ----------------------------------------------------------------------------------------------------
 
@@ -103,6 +106,8 @@ class Desk:
         Raises:
             PictureError: it cannot be made.
         """
+        if not _REDUCED.fullmatch(name):  # `..` leads out of the folder
+            raise PictureError("no such picture")
         path = self.folder / name
         if path.is_file() and path.stat().st_size:
             return path
@@ -122,9 +127,10 @@ class Desk:
             PictureError: no row names it.
         """
         row = next((row for row in self.collection.rows.values() if row.output == name), None)
-        if row is None:
+        path = self.collection.output_of(row) if row else Path()
+        if not path.is_file():
             raise PictureError("no such output")
-        return self.collection.output_of(row)
+        return path
 
     def changes(self, since: int) -> dict[str, object]:
         """What other windows and runs changed since."""
@@ -152,6 +158,8 @@ class Desk:
         row = self.collection.row(_text(body, "input"))
         if row.film:
             raise PictureError("a film is not opened at full size; its file is linked below")
+        if row.status == FAILED or not row.source_sha256:
+            raise PictureError(f"{row.input}: was not coloured ({row.reason})")
         picture = self.pictures.open(_key(row), partial(self._opened, row))
         return {
             "key": _key(row),
@@ -168,14 +176,13 @@ class Desk:
     def preview(self, body: Body) -> dict[str, object]:
         picture, correction = self.pictures.get(_text(body, "key")), Correction.of(body)
         version = self.workshop.preview(picture, correction, self.collection)
-        reference = self.collection.row(correction.palette).output if correction.palette else None
-        flags = correction.flags(self.collection.out / reference if reference else None)
+        flags = correction.flags(correction.reference(self.collection))
         return {"version": version, "flags": flags, "swatches": picture.swatches()}
 
     def colour(self, body: Body) -> dict[str, object]:
         """The colour at a place: a hint of this colour leaves the place as it is."""
         picture = self.pictures.get(_text(body, "key"))
-        side = Side.PREVIEW if picture.version else Side.AFTER
+        side = Side.PREVIEW if body.get("side") == "preview" else Side.AFTER
         return {"colour": picture.colour_at(_integer(body, "x"), _integer(body, "y"), side)}
 
     def keep(self, body: Body) -> dict[str, object]:
@@ -205,15 +212,13 @@ class Desk:
     def _run_options(self, body: Body, redo: bool) -> RunOptions:
         if self.options.inputs is None:
             raise UsageError("to run from the page, start `archivecolor review` with --inputs")
+        options = recorded_run(self.collection)
+        options = replace(options, inputs=(str(self.options.inputs),), device=self.options.device)
+        if not redo:
+            return options
         correction = Correction.of(body)
-        options = RunOptions(
-            inputs=(str(self.options.inputs),),
-            out=self.options.out,
-            model=correction.model,
-            device=self.options.device,
-            color=replace(correction, hints=()).color(self.collection),
-        )
-        return replace(options, redo=self.collection.path) if redo else options
+        color = replace(correction, hints=()).color(self.collection)
+        return replace(options, redo=self.collection.path, model=correction.model, color=color)
 
     def _export_to(self) -> Path:
         whole = self.options.out.resolve()
@@ -237,14 +242,18 @@ def application(desk: Desk, token: str, hosts: tuple[str, ...]) -> Guard:
         picture = desk.pictures.get(values["key"])
         place = (values["level"], values["column"], values["row"])
         data = picture.tile(Side(values["side"]), *place)
-        return Response(data, media_type="image/jpeg", headers={"cache-control": "private, max-age=3600"})
+        # A tile of a newer preview than the address says must not be kept under that address.
+        is_named = values["side"] != Side.PREVIEW or values["version"] == picture.version
+        headers = {"cache-control": "private, max-age=3600"} if is_named else {}
+        return Response(data, media_type="image/jpeg", headers=headers)
 
     def thumbnail(request: Request) -> Response:
         headers = {"cache-control": "private, max-age=3600"}
         return FileResponse(desk.thumbnail(f"{thumbnails.PICTURES}/{request.path_params['path']}"), headers=headers)
 
     def output(request: Request) -> Response:
-        return FileResponse(desk.output(request.path_params["path"]))
+        # A manifest from elsewhere may name a page with scripts: it must not act as the desk.
+        return FileResponse(desk.output(request.path_params["path"]), headers={"content-security-policy": "sandbox"})
 
     def changes(request: Request) -> Response:
         since = request.query_params.get("since", "0")
@@ -255,9 +264,7 @@ def application(desk: Desk, token: str, hosts: tuple[str, ...]) -> Guard:
         Route("/data.js", page(desk.data, "text/javascript")),
         Route("/changes", _answered(changes)),
         Route("/pictures/{path:path}", _answered(thumbnail)),
-        Route(
-            "/outputs/{path:path}", _answered(lambda request: FileResponse(desk.output(request.path_params["path"])))
-        ),
+        Route("/outputs/{path:path}", _answered(output)),
         Route("/tile/{key}/{side}/{version:int}/{level:int}/{column:int}/{row:int}", _answered(tile)),
         *(
             Route(f"/{name}", _posted(getattr(desk, name)), methods=["POST"])

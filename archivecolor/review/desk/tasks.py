@@ -107,15 +107,17 @@ class Tasks:
 
     def pause(self) -> None:
         """Holds a run before the next picture; those in work are finished."""
-        if self.state.state == "running":
-            self._control.may_work.clear()
-            self.state.state = "paused"
+        with self._turn:
+            if self.state.state == "running":
+                self._control.may_work.clear()
+                self.state.state = "paused"
 
     def resume(self) -> None:
         """Continues a paused run."""
-        if self.state.state == "paused":
-            self.state.state = "running"
-            self._control.may_work.set()
+        with self._turn:
+            if self.state.state == "paused":
+                self.state.state = "running"
+                self._control.may_work.set()
 
     def stop(self) -> None:
         """Ends a run after the pictures in work. The next run resumes it."""
@@ -141,13 +143,16 @@ class Tasks:
 
     def _work(self, work: Callable[[_Control], None], control: _Control) -> None:
         state = control.state
+        ended = "failed"
         try:
             work(control)
-            state.state = "stopped" if control.stopped.is_set() else "done"
+            ended = "stopped" if control.stopped.is_set() else "done"
         except ArchivecolorError as error:
-            state.state, state.message = "failed", str(error)
+            state.message = str(error)
         except Exception as error:
             _log.exception("the %s of the desk failed", state.kind)
-            state.state, state.message = "failed", f"unexpected {type(error).__name__}: {error}; please report this"
+            state.message = f"unexpected {type(error).__name__}: {error}; please report this"
         finally:
             self._collection.reload()
+            with self._turn:
+                state.state = ended
