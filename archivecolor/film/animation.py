@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import tempfile
+from contextlib import suppress
 from fractions import Fraction
 from pathlib import Path
 from typing import IO
@@ -10,8 +12,9 @@ from typing import IO
 import numpy as np
 from PIL import Image, ImageSequence
 
-from archivecolor.errors import UnreadableError
+from archivecolor.errors import SourceReadError, UnreadableError
 
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _MILLISECOND = Fraction(1, 1000)
 
 
@@ -24,6 +27,7 @@ def webp_as_matroska(path: Path) -> IO[bytes]:
     """The frames of an animated WebP with their times, lossless, as an open temporary file that ends with its closing.
 
     Raises:
+        SourceReadError: there is no room for it.
         UnreadableError: it is damaged.
     """
     import av
@@ -45,8 +49,13 @@ def webp_as_matroska(path: Path) -> IO[bytes]:
                     out.mux(packet)
                 time += duration
             out.mux(stream.encode(None))
+        file.seek(0)
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-        file.close()
+        with suppress(OSError):  # what it could not write it cannot write now
+            file.close()
+        if isinstance(error, OSError) and error.errno in _FULL:
+            raise SourceReadError(
+                f"no room in {tempfile.gettempdir()} for its unpacked frames ({error.strerror}); make some, or set TMPDIR"
+            ) from error
         raise UnreadableError(f"its animation is damaged ({error})") from error
-    file.seek(0)
     return file

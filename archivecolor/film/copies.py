@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Protocol, TypeAlias
 
 from archivecolor import files
 from archivecolor.errors import UnsupportedError
-from archivecolor.film.header import Film, opened, pyav
+from archivecolor.film.header import Film, deciding_streams, opened, pyav
 from archivecolor.film.sound import PcmSound, holds
 from archivecolor.film.timecode import earlier
 from archivecolor.film.timeline import ContinuousTimes
@@ -190,9 +190,10 @@ def copied_packets(
     latest = Fraction(0)
     clamps = {index: _RisingTimes(copy.stream, strict) for index, copy in copies.items()}
     # The pictures are read too: a break in time must be found at the same place as when they were decoded.
-    streams = [s for s in source.streams if s.index in copies or s.index == film.stream or s.type == "audio"]
+    deciding = deciding_streams(source)
+    streams = [stream for stream in source.streams if stream.index in copies or stream in deciding]
     try:
-        for packet in ContinuousTimes(source.format.name).corrected(source.demux(streams)):
+        for packet in ContinuousTimes(source.format.name, deciding).corrected(source.demux(streams)):
             index = packet.stream.index
             for made in copies[index].packets(packet) if index in copies else ():
                 if made.dts is None and made.pts is None:

@@ -22,6 +22,7 @@ from archivecolor.film.sound import SoundTrack, sound_tracks
 
 if TYPE_CHECKING:
     from av.container import InputContainer
+    from av.stream import Stream
     from av.video import VideoFrame, VideoStream
     from av.video.format import VideoFormat
 
@@ -206,6 +207,13 @@ def picture_stream(container: InputContainer) -> VideoStream:
     if not moving:
         raise UnsupportedError("has no stream of pictures")
     return moving[0]
+
+
+def deciding_streams(container: InputContainer) -> tuple[Stream, ...]:
+    """The streams by whose times `timeline.ContinuousTimes` finds breaks: the pictures and all sound. In MOV and MP4 it
+    is the pictures alone, because each stream there has its own edit list."""
+    pictures = picture_stream(container)
+    return (pictures,) if container.format.name.startswith("mov,") else (pictures, *container.streams.audio)
 
 
 def _film_header(path: Path, container: InputContainer, stream: VideoStream, frame: VideoFrame) -> ContainerFilm:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from archivecolor import files
-from archivecolor.film.header import ContainerFilm, Film, has_luma, opened, picture_stream, pyav
+from archivecolor.film.header import ContainerFilm, Film, deciding_streams, has_luma, opened, picture_stream, pyav
 from archivecolor.film.timeline import ContinuousTimes
 from archivecolor.imaging.arrays import Samples
 
@@ -152,7 +152,7 @@ class FrameReader:
     def __init__(self, film: ContainerFilm, on_bad_frame: str = "repeat") -> None:
         self.film, self.trouble, self.packets, self.deinterlaced = film, "", 0, 0
         self.last_ticks = 0
-        self._times = ContinuousTimes(film.container)
+        self._times: ContinuousTimes | None = None
         self._grey_substitute = on_bad_frame == "grey"
         self._pending: list[int] = []
         """Heap of the times of packets whose frames have not come yet."""
@@ -162,7 +162,7 @@ class FrameReader:
 
     @property
     def breaks(self) -> int:
-        return self._times.breaks
+        return self._times.breaks if self._times else 0
 
     def __iter__(self) -> Iterator[Frame]:
         with opened(self.film.path) as container:
@@ -180,6 +180,7 @@ class FrameReader:
     def _decoded(self, container: InputContainer, stream: VideoStream) -> Iterator[VideoFrame]:
         """Decodes packet by packet, and notes the time of each."""
         av = pyav()
+        self._times = ContinuousTimes(self.film.container, deciding_streams(container))
         for packet in self._times.corrected(self._packets(container, stream)):
             if packet.stream.index != stream.index:
                 continue
@@ -195,12 +196,10 @@ class FrameReader:
                 return
 
     def _packets(self, container: InputContainer, stream: VideoStream) -> Iterator[Packet[Stream]]:
-        """The packets of the pictures, and of sound where breaks in time are possible. Damage in the container ends
-        them."""
+        """The packets by which breaks in time are found. Damage in the container ends them."""
         av = pyav()
         unpack = av.BitStreamFilterContext("mpeg4_unpack_bframes", stream) if stream.name == "mpeg4" else None
-        sound = () if self.film.container.startswith("mov,") else container.streams.audio
-        packets = container.demux((stream, *sound))
+        packets = container.demux(deciding_streams(container))
         while True:
             try:
                 packet = next(packets, None)

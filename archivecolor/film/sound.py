@@ -39,7 +39,7 @@ def sound_tracks(container: InputContainer) -> tuple[SoundTrack, ...]:
         SoundTrack(
             stream.codec_context.name if stream.codec_context else "an unknown codec",
             tuple(name for name in CONTAINERS if holds(name, stream)),
-            stream.codec_context is not None and stream.codec_context.format is not None,
+            stream.codec_context is not None and _pcm_codec(stream) is not None,
         )
         for stream in container.streams.audio
     )
@@ -59,6 +59,12 @@ def holds(container: str, stream: Stream) -> bool:
     return True
 
 
+def _pcm_codec(stream: AudioStream) -> str | None:
+    """The PCM codec for what a stream's decoder gives; None where there is no decoder, or no such codec."""
+    format = stream.codec_context.format
+    return _PCM.get(format.name.removesuffix("p")) if format else None
+
+
 class PcmSound:
     """Decodes a stream of sound into packets of PCM, with the times of its frames.
 
@@ -71,8 +77,10 @@ class PcmSound:
         context = stream.codec_context
         if not context.sample_rate:  # a track that is announced and has no packet
             raise UnsupportedError("has no samples")
-        self._source = stream
-        self.codec = _PCM[context.format.name.removesuffix("p")]
+        codec = _pcm_codec(stream)
+        if codec is None:
+            raise UnsupportedError(f"{context.name} cannot be decoded to PCM")
+        self._source, self.codec = stream, codec
         made = cast("AudioStream", out.add_stream(self.codec, rate=context.sample_rate))
         made.codec_context.layout = context.layout
         self.stream: Stream = made

@@ -55,10 +55,13 @@ class ContinuousTimes:
 
     Args:
         container: FFmpeg's name of the format.
+        streams: those whose times tell where a break is: whoever reads the film must name the same. The packets of all
+            others follow.
     """
 
-    def __init__(self, container: str) -> None:
+    def __init__(self, container: str, streams: Iterable[Stream]) -> None:
         self.breaks = 0
+        self._deciding = frozenset(stream.index for stream in streams)
         self._is_mpeg = container in _MPEG
         self._clocks: dict[int, _Clock] = {}
         self._offsets = [Fraction(0)]
@@ -66,10 +69,10 @@ class ContinuousTimes:
         self._current = Fraction(0)
 
     def corrected(self, packets: Iterable[Packet[Stream]]) -> Iterator[Packet[Stream]]:
-        """The packets of all streams with continuous times. Subtitles and data follow the others."""
+        """The packets of all streams with continuous times."""
         for packet in packets:
             clock = self._clocks.setdefault(packet.stream.index, _Clock(self._current))
-            if packet.dts is None or packet.stream.type not in ("video", "audio"):
+            if packet.dts is None or packet.stream.index not in self._deciding:
                 yield from self._released(clock)
                 yield _moved(packet, self._current)
                 continue

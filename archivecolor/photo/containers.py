@@ -48,21 +48,6 @@ def png_raw_profile(kind: bytes, content: bytes) -> bytes:
     return png_chunk(b"zTXt", b"Raw profile type " + kind + b"\0\0" + zlib.compress(body + lines + b"\n", 9))
 
 
-def png_texts(data: bytes) -> dict[bytes, bytes]:
-    """Keyword -> text, as UTF-8, of the tEXt, zTXt and iTXt chunks; damaged ones are left out."""
-    found: dict[bytes, bytes] = {}
-    room = MAX_INFLATED
-    for name, content in png_chunks(data):
-        try:
-            if name in (b"tEXt", b"zTXt", b"iTXt"):
-                text = png_text_of(name, content, room)
-                if found.setdefault(png_keyword(content), text) is text:
-                    room -= len(text)
-        except (zlib.error, ValueError, IndexError):
-            continue
-    return found
-
-
 def png_keyword(content: bytes) -> bytes:
     """The keyword of a text chunk."""
     return content.partition(b"\0")[0]

@@ -24,6 +24,7 @@ _POINTER = re.compile(
     rb"\s[\w.-]+:HasExtendedXMP\s*=\s*(?:\"([^\"]*)\"|'([^']*)')"
     rb"|<([\w.-]+:HasExtendedXMP)[^>]*>([^<]*)</\3\s*>"
 )
+_END_OF_RDF = re.compile(rb"</[\w.-]+:RDF\s*>")
 _POINTER_SIZE = 300
 _MAX_MARKUP = 300_000
 """`<` and `=` in a packet: a tree of more nodes would take gigabytes."""
@@ -63,15 +64,16 @@ def _extension(pieces: list[bytes]) -> bytes | None:
 
 
 def _merged(packet: bytes, extension: bytes) -> bytes | None:
-    tree, further = _parsed(packet), _parsed(extension)
-    if tree is None or further is None:
+    """The packet as it is written, also with a fault in it, and at its end the descriptions of the extension."""
+    ends, further = list(_END_OF_RDF.finditer(packet)), _parsed(extension)
+    if not ends or further is None:
         return None
     for description in _descriptions(further):
         for name, uri in _declared_above(description):
             if not description.hasAttribute(name):
                 description.setAttribute(name, uri)
-        _rdf(tree).appendChild(tree.importNode(description, True))
-    return _serialized(tree)
+    at = ends[-1].start()
+    return packet[:at] + b"".join(each.toxml().encode() for each in _descriptions(further)) + packet[at:]
 
 
 def split(packet: bytes, limit: int) -> tuple[bytes, bytes] | None:

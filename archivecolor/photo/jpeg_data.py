@@ -6,36 +6,13 @@ without loss, and so refuses data that cannot be unpacked to the last bit. Here 
 
 from __future__ import annotations
 
-import ctypes
-import importlib
-from functools import lru_cache
-
 from archivecolor.imaging.arrays import Samples
-from archivecolor.photo import jpeg_segments
+from archivecolor.photo import jpeg_segments, libjxl
 
 _SUCCESS = 0
 PROGRESSIVE = (0xC2, 0xC6, 0xCA, 0xCE)
 """Frames of progressive JPEG."""
 _COEFFICIENTS = frozenset(range(64))
-
-
-@lru_cache(maxsize=1)
-def _libjxl() -> ctypes.CDLL | None:
-    """The libjxl of imagecodecs, through the extension module that is linked with it; None if there is none."""
-    try:
-        library = ctypes.CDLL(importlib.import_module("imagecodecs._jpegxl").__file__)
-        pointer, size = ctypes.c_void_p, ctypes.c_size_t
-        for name, result, arguments in (
-            ("JxlEncoderCreate", pointer, [pointer]),
-            ("JxlEncoderDestroy", None, [pointer]),
-            ("JxlEncoderFrameSettingsCreate", pointer, [pointer, pointer]),
-            ("JxlEncoderAddJPEGFrame", ctypes.c_int, [pointer, ctypes.c_char_p, size]),
-        ):
-            function = getattr(library, name)
-            function.restype, function.argtypes = result, arguments
-    except (ImportError, OSError, AttributeError, TypeError):
-        return None
-    return library
 
 
 def is_sound(data: bytes) -> bool | None:
@@ -44,7 +21,7 @@ def is_sound(data: bytes) -> bool | None:
     Returns:
         None without libjxl.
     """
-    library = _libjxl()
+    library = libjxl.load()
     if library is None:
         return None
     # a damaged profile does not damage the picture

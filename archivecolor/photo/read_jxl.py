@@ -6,10 +6,8 @@ imagecodecs gives nothing but samples, so the rest is asked from the libjxl that
 from __future__ import annotations
 
 import ctypes
-import importlib
 from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import lru_cache
 from typing import NamedTuple
 
 import imagecodecs
@@ -17,7 +15,7 @@ import numpy as np
 
 from archivecolor.errors import UnreadableError, UnsupportedError, listed
 from archivecolor.imaging.arrays import Samples
-from archivecolor.photo import containers, exif, limits, profiles
+from archivecolor.photo import containers, exif, libjxl, limits, profiles
 from archivecolor.photo import samples as convert
 from archivecolor.photo.page import Page, Photo
 from archivecolor.photo.read_pillow import tiff_block
@@ -172,31 +170,12 @@ def _exif(content: bytes | None) -> bytes | None:
 # --- libjxl -----------------------------------------------------------------------------------------------------------
 
 
-@lru_cache(maxsize=1)
 def _libjxl() -> ctypes.CDLL:
-    """The libjxl of imagecodecs, through the extension module that is linked with it."""
-    try:
-        library = ctypes.CDLL(importlib.import_module("imagecodecs._jpegxl").__file__)
-        pointer, size = ctypes.c_void_p, ctypes.c_size_t
-        for name, result, arguments in (
-            ("Create", pointer, [pointer]),
-            ("Destroy", None, [pointer]),
-            ("SetKeepOrientation", ctypes.c_int, [pointer, ctypes.c_int]),
-            ("SubscribeEvents", ctypes.c_int, [pointer, ctypes.c_int]),
-            ("SetInput", ctypes.c_int, [pointer, ctypes.c_char_p, size]),
-            ("CloseInput", None, [pointer]),
-            ("ProcessInput", ctypes.c_int, [pointer]),
-            ("GetBasicInfo", ctypes.c_int, [pointer, pointer]),
-            ("GetColorAsEncodedProfile", ctypes.c_int, [pointer, ctypes.c_int, pointer]),
-            ("GetICCProfileSize", ctypes.c_int, [pointer, ctypes.c_int, pointer]),
-            ("GetColorAsICCProfile", ctypes.c_int, [pointer, ctypes.c_int, ctypes.c_char_p, size]),
-        ):
-            function = getattr(library, f"JxlDecoder{name}")
-            function.restype, function.argtypes = result, arguments
-    except (ImportError, OSError, AttributeError, TypeError) as error:
+    library = libjxl.load()
+    if library is None:
         raise UnsupportedError(
             "JPEG XL cannot be read with this build of imagecodecs: convert it to PNG first, for example with djxl"
-        ) from error
+        )
     return library
 
 

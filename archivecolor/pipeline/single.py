@@ -82,6 +82,7 @@ def color_single(options: RunOptions, destination: Path, drive: Drive, observer:
                 sys.stdout.buffer.flush()
             else:
                 _publish(output, destination)
+                row = _publish_xmp(row, output, destination, options.overwrite)
     return replace(row, output=destination.name)
 
 
@@ -132,13 +133,32 @@ def _publish(output: Path, destination: Path) -> None:
             values["output"]["name"], values["options"]["out"] = destination.name, str(destination.parent)
             sidecar.write_text(json.dumps(values, indent=1) + "\n", encoding="utf-8")
             sidecar.replace(provenance.sidecar_of(destination))
-        for made, place in zip(provenance.xmp_files_of(output), provenance.xmp_files_of(destination), strict=True):
-            if made.exists() and not place.exists():
-                made.replace(place)
         output.replace(destination)
         files.fsync_folder(destination.resolve().parent)
     except OSError as error:
         raise files.write_error(destination, error) from error
+
+
+def _publish_xmp(row: Record, output: Path, destination: Path, overwrite: bool) -> Record:
+    """Moves the copies of .xmp files beside the destination. Another file of that name stays, unless `overwrite`.
+
+    Returns:
+        The row, whose notes say what became of each.
+    """
+    notes = list(row.notes)
+    for made, place in zip(provenance.xmp_files_of(output), provenance.xmp_files_of(destination), strict=True):
+        if not made.exists():
+            continue
+        done, result = f"copied to {made.name}", f"copied to {place.name}"
+        try:
+            if overwrite or not place.exists() or place.read_bytes() == made.read_bytes():
+                made.replace(place)
+            else:
+                result = f"not copied: another file is named {place.name}"
+        except OSError as error:
+            result = f"not copied: {place.name} cannot be written ({error.strerror})"
+        notes = [note.removesuffix(done) + result if note.endswith(done) else note for note in notes]
+    return replace(row, notes=tuple(notes))
 
 
 @contextmanager

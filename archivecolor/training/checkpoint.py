@@ -198,10 +198,13 @@ def restore(stage: StageOptions, step: Step, average: Average) -> TrainingState:
     path = stage.out / FILE
     with safe_open(path, framework="pt") as file:
         tensors: dict[str, Tensor] = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+    validated_at = about["judged_at"]
     for name, module in step.modules().items():
         values = _strip_prefix(tensors, f"module/{name}/")
-        if name == BEST and not values:
-            continue  # a pre-training of an older version, which kept no best average
+        if name == BEST and not values:  # a pre-training of an older version, which kept no best average
+            if about["pictures"] >= stage.pictures:
+                validated_at = -1  # so that the final average is validated once more, and becomes the best one
+            continue
         try:
             module.load_state_dict(values)
         except RuntimeError as error:
@@ -214,7 +217,7 @@ def restore(stage: StageOptions, step: Step, average: Average) -> TrainingState:
         optimizer.load_state_dict({**optimizer.state_dict(), "state": slots})
     average.values = {k: v.to(average.values[k].device) for k, v in _strip_prefix(tensors, "average/").items()}
     average.steps = about["average_steps"]
-    return TrainingState(about["pictures"], about["numbers"], about["seconds"], about["judged_at"])
+    return TrainingState(about["pictures"], about["numbers"], about["seconds"], validated_at)
 
 
 def _strip_prefix(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:

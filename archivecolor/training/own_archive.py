@@ -22,6 +22,7 @@ from archivecolor.training.photographs import Photographs
 from archivecolor.training.trainer import TrainingContext
 from archivecolor.training.validation import VALIDATION_BATCH, measure
 
+COMMAND = "archivecolor train mine"
 PASSES = 24
 """How often the training may see each photograph. Rather too often: it ends when rounds gain nothing."""
 LEAST_STEPS = 56
@@ -53,7 +54,7 @@ def train(options: OwnArchive, out: Path, context: TrainingContext) -> dict[str,
             f"learns from {planned.pictures} pictures, each photograph about "
             f"{planned.pictures / len(photographs.train):.0f} times in new crops; {minutes}"
         )
-    numbers = trainer.pretrain(planned, out, recipe.as_toml(planned, "archivecolor train mine"), context)
+    numbers = trainer.pretrain(planned, out, recipe.as_toml(planned, COMMAND), context)
     if numbers and distributed.is_main_process():
         say_what_next(out, options.origin, context)
     return numbers
@@ -67,10 +68,10 @@ def resumed_plan(options: OwnArchive, out: Path) -> Pretraining | None:
     """
     if not (out / checkpoint.FILE).exists():
         return None
-    before = recipe.read(out / recipe.FILE).pretrain if (out / recipe.FILE).exists() else None
-    if before is None:
+    before = recipe.read(out / recipe.FILE) if (out / recipe.FILE).exists() else None
+    if not before or not before.pretrain or not recipe.is_written_by(before.text, COMMAND):
         raise UsageError(f"--out {out}: contains a training that `train mine` did not start; choose another --out")
-    return options.pretraining(before.pictures, before.validate_every)
+    return options.pretraining(before.pretrain.pictures, before.pretrain.validate_every)
 
 
 def plan(options: OwnArchive, photographs: Photographs, speed: Speed) -> Pretraining:

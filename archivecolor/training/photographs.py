@@ -129,9 +129,7 @@ def _hold_out(decoded: PhotoSet, data: Path, before: split.Split | None, minimum
     firsts = copies.first_copies(decoded.fingerprints)
     _, held = dataset.split_train_validation(usable, data, firsts, minimum)
     if before:
-        known = {*before.train.pictures, *before.val.pictures, *before.val.left_out}
-        new = {path for path in held if dataset.relative_name(path, data) not in known}
-        held = [path for path in usable if path in new or dataset.relative_name(path, data) in before.val.pictures]
+        held = _hold_out_as_before(usable, data, firsts, set(held), before)
     elif not held:
         raise NoInputError(
             f"{data}: all {len(usable)} photographs are copies of one; give others, or name some with --val"
@@ -141,6 +139,30 @@ def _hold_out(decoded: PhotoSet, data: Path, before: split.Split | None, minimum
     kept = [i for i, name in enumerate(decoded.names) if name not in apart]
     reasons = {name: reason for name, reason in decoded.reasons.items() if name not in apart}
     return PhotoSet([decoded.pictures[i] for i in kept], [decoded.names[i] for i in kept], reasons), held
+
+
+def _hold_out_as_before(
+    usable: list[Path], data: Path, firsts: list[int], held: set[Path], before: split.Split
+) -> list[Path]:
+    """The photographs held out by a split, and new ones: copies go where their original is, others as chosen now.
+
+    Args:
+        firsts: see `copies.first_copies`.
+        held: what would be held out without that split.
+    """
+    names = [dataset.relative_name(path, data) for path in usable]
+    trained, validated = set(before.train.pictures), set(before.val.pictures)
+    known = trained | validated | set(before.val.left_out)
+    copies_of_trained, copies_of_validated = (
+        {first for name, first in zip(names, firsts, strict=True) if name in side} for side in (trained, validated)
+    )
+
+    def is_held(path: Path, name: str, first: int) -> bool:
+        if name in known:
+            return name in validated
+        return first in copies_of_validated or (first not in copies_of_trained and path in held)
+
+    return [path for path, name, first in zip(usable, names, firsts, strict=True) if is_held(path, name, first)]
 
 
 def _count_overlap(train: PhotoSet, data: Path, validation: PhotoSet, root: Path) -> int:

@@ -128,9 +128,18 @@ def check(recipe: Recipe) -> None:
 def as_toml(stage: Pretraining | Finetuning | Baseline, command: str) -> str:
     """The options of one command as a recipe, so that each weights folder says how it was made."""
     table = next(name for name, kind in STAGES.items() if isinstance(stage, kind))
-    lines = [f"# Written by `{command}`.", f"[{table}]"]
+    lines = [_author(command), f"[{table}]"]
     lines += [f"{KEY_OF_FIELD.get(name, name)} = {_toml_value(value)}" for name, value in asdict(stage).items()]
     return "\n".join(lines) + "\n"
+
+
+def is_written_by(text: str, command: str) -> bool:
+    """Whether a recipe is that of a training which this command began."""
+    return _author(command) in text.splitlines()
+
+
+def _author(command: str) -> str:
+    return f"# Written by `{command}`."
 
 
 def changed_options(before: str, now: str, table: str, pictures: str) -> list[str]:

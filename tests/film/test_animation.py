@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import tempfile
 from fractions import Fraction
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +13,7 @@ from PIL import Image
 from support.doubles import grey
 from support.needs import package
 
-from archivecolor.errors import UnsupportedError
+from archivecolor.errors import SourceReadError, UnsupportedError
 from archivecolor.film import is_film
 from archivecolor.film.header import open_film
 from archivecolor.film.image_sequence import open_sequence
@@ -35,6 +37,16 @@ def test_an_animation_is_a_film_with_its_own_times(tmp_path: Path, suffix: str) 
     assert times == [Fraction(ms, 1000) for ms in (0, 40, 120, 160, 200)]
     if suffix == ".webp":
         assert survey.end(film) * film.time_base == Fraction(700, 1000)
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full on this system")
+def test_no_room_for_an_animation_is_no_damage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    package("av")
+    frames = [Image.fromarray(grey(64, 96, seed=i)).convert("RGB") for i in range(3)]
+    frames[0].save(tmp_path / "wave.webp", save_all=True, append_images=frames[1:], lossless=True)
+    monkeypatch.setattr(tempfile, "TemporaryFile", partial(Path("/dev/full").open, "r+b"))
+    with pytest.raises(SourceReadError, match=r"no room in .* for its unpacked frames"):
+        open_film(tmp_path / "wave.webp")
 
 
 @pytest.mark.parametrize("length", range(12, 31))

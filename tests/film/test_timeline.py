@@ -30,7 +30,7 @@ class FakePacket:
 
 def corrected(container: str, packets: list[FakePacket]) -> tuple[dict[str, list[int | None]], int]:
     """dts by kind of stream, and the number of breaks."""
-    times = ContinuousTimes(container)
+    times = ContinuousTimes(container, [VIDEO, AUDIO])  # type: ignore[list-item]
     result: dict[str, list[int | None]] = {}
     for packet in times.corrected(packets):  # type: ignore[arg-type, misc]
         assert packet.pts == packet.dts
@@ -78,6 +78,18 @@ def test_one_wrong_time_is_replaced_and_moves_nothing_else(wrong: int) -> None:
     result, breaks = corrected("flv", packets)
     assert result["video"] == [2000 + 40 * i for i in range(8)]
     assert breaks == 1
+
+
+def test_further_streams_follow_and_make_no_break() -> None:
+    """A second picture track that is copied is not read when the first one is decoded."""
+    other = SimpleNamespace(index=7, type="video")
+    packets = [*recording(1000), FakePacket(other, 90_000), *recording(1000), FakePacket(other, 2_000)]
+    result, breaks = corrected("mpegts", packets)
+    alone, alone_breaks = corrected("mpegts", [*recording(1000), *recording(1000)])
+    assert breaks == alone_breaks == 1
+    assert [time for time in result["video"] if time in alone["video"]] == alone["video"]
+    assert result["video"][5] == 90_000
+    assert result["video"][-1] == 2_000 + (alone["video"][5] or 0) - 1000
 
 
 def test_a_packet_held_back_comes_before_the_end_of_its_stream() -> None:

@@ -19,6 +19,7 @@ from archivecolor import photo
 from archivecolor.errors import UnreadableError, UnsupportedError
 from archivecolor.photo import SRGB_ICC, Page, Photo, exif, extended_xmp, jpeg_data, jpeg_segments, photoshop
 from archivecolor.photo.read_jpeg import read_jpeg
+from archivecolor.provenance import xmp
 
 # --- Photoshop's resources --------------------------------------------------------------------------------------------
 
@@ -167,6 +168,15 @@ def test_extended_xmp_is_joined_and_written_back(tmp_path: Path) -> None:
     raw = (tmp_path / "out.jpg").read_bytes()
     assert raw.count(extended_xmp.EXTENSION) == 2 and raw.count(b"HasExtendedXMP") == 1
     assert again(tmp_path, page, "tiff").xmp == packet
+
+
+def test_a_fault_in_the_main_packet_does_not_cost_the_extension() -> None:
+    segments = extended(list(extended_xmp.pieces_of(EXTENSION)))
+    faulty = segments[0][1].replace(b"Box 7", b"Box 7 & 8")
+    page = page_of((jpeg_segments.APP1, faulty), *segments[1:])
+    assert b"Box 7 & 8" in (page.xmp or b"") and LONG.encode() in (page.xmp or b"") and page.notes == ()
+    assert xmp.parsed(page.xmp).faults == ("not well-formed (invalid token)",)
+    assert LONG.encode() in xmp.parsed(page.xmp).text
 
 
 def test_large_properties_as_attributes_move_too_and_padding_goes_first(tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ from archivecolor import Colorizer, cli, provenance, run
 from archivecolor.errors import NoInputError, OutputError, PictureError, UsageError
 from archivecolor.execution import multi_device
 from archivecolor.options import ColorizerOptions, ColorOptions, RunOptions
-from archivecolor.pipeline import runner
+from archivecolor.pipeline import runner, single
 
 
 @pytest.fixture
@@ -48,6 +48,19 @@ def test_a_sidecar_of_anybody_else_is_not_replaced(scan: Path, ink: Path, tmp_pa
     assert (target.exists(), foreign.read_text()) == (False, '{"title": "Grandmother, 1931"}')
     assert exit_code("run", str(scan), "-o", str(target), "--model", str(ink), "--no-sidecar") == 0
     assert foreign.read_text() == '{"title": "Grandmother, 1931"}'
+
+
+def test_an_xmp_file_beside_the_destination_is_replaced_only_on_request(scan: Path, ink: Path, tmp_path: Path) -> None:
+    scan.with_name("a.xmp").write_bytes(b"<new/>")
+    target, xmp = tmp_path / "b.png", tmp_path / "b.xmp"
+    xmp.write_bytes(b"<old/>")
+    options = {"model": str(ink), "copy_xmp": True}
+    row = single.color_single(RunOptions(inputs=(str(scan),), **options), target, runner.drive)
+    assert row.notes == ("a.xmp beside the source not copied: another file is named b.xmp",)
+    assert xmp.read_bytes() == b"<old/>"
+    row = single.color_single(RunOptions(inputs=(str(scan),), overwrite=True, **options), target, runner.drive)
+    assert row.notes == ("a.xmp beside the source copied to b.xmp",)
+    assert xmp.read_bytes() == b"<new/>"
 
 
 def test_the_pixels_are_those_of_a_run_into_a_folder(scan: Path, ink: Path, tmp_path: Path) -> None:

@@ -257,6 +257,23 @@ def test_a_resumed_training_keeps_the_split_of_an_older_version(tmp_path: Path):
         photographs.save_split(out, photographs.load_photographs(data, None, 64, out=out), resumed=True)
 
 
+def test_a_new_copy_goes_where_its_original_is(tmp_path: Path):
+    """A split without a checkpoint: the training that wrote it ended before its first one."""
+    data, out = tmp_path / "data", tmp_path / "out"
+    data.mkdir()
+    for i in range(8):
+        Image.fromarray(colour_picture(i)).save(data / f"{i}.png")
+    first = photographs.load_photographs(data, None, 64, out=out)
+    photographs.save_split(out, first, resumed=False)
+    held, trained = first.validation.names[0], first.train.names[0]
+    for i in range(6):
+        Image.fromarray(colour_picture(int(held[0]))).save(data / f"copy_of_held_{i}.png")
+        Image.fromarray(colour_picture(int(trained[0]))).save(data / f"copy_of_trained_{i}.png")
+    now = photographs.load_photographs(data, None, 64, out=out)
+    assert len([name for name in now.validation.names if name.startswith("copy_of_held")]) == 6
+    assert len([name for name in now.train.names if name.startswith("copy_of_trained")]) == 6
+
+
 def test_held_out_photographs_that_are_copies_are_counted(tmp_path: Path):
     for folder, seeds in (("train", (0, 1, 2)), ("val", (2, 3))):
         (tmp_path / folder).mkdir()

@@ -8,7 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from support.needs import package
 from support.pocket_gan import CARD, numbers, photo_set, pocket_stage, snapshot, stoppable_step
+from support.tiny_training import tiny_stage, tiny_step
 from torch import Tensor, nn
 
 from archivecolor import weights
@@ -192,6 +194,19 @@ def test_a_checkpoint_of_an_older_version_is_judged_as_before():
     measured = {**numbers(0.0999, 0.5), "val_wild": 0.9, "val_fine": 0.0}
     stopping.update(100, measured, snapshot(stopping.best), [[0.1, 20.0, 40.0], [0.2, 20.0, 40.0]])
     assert stopping.state.kept_at == 100
+
+
+def test_a_finished_pretraining_of_an_older_version_is_published_as_it_is(tmp_path: Path):
+    """It kept no best average: the same command again published the network from before its first step."""
+    package("matplotlib")
+    stage, sets = tiny_stage(tmp_path), (photo_set(6), photo_set(2))
+    loop.run(stage, tiny_step(0), *sets, CARD, lambda progress: None)
+    trained = (tmp_path / weights.TENSORS).read_bytes()
+    for _ in range(2):
+        step = BestAverageStep(tiny_step(1), StopWhen(), "")
+        loop.run(stage, step, *sets, CARD, lambda progress: None, validator=step.validator())
+        assert (tmp_path / weights.TENSORS).read_bytes() == trained
+        assert step.best_numbers()["kept_at"] == stage.pictures
 
 
 def test_limits_are_read_and_written():

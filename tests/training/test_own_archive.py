@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -17,8 +18,9 @@ from typer.testing import CliRunner
 
 from archivecolor import networks, weights
 from archivecolor.cli import app
+from archivecolor.errors import UsageError
 from archivecolor.options import OwnArchive
-from archivecolor.training import figures, own_archive, recipe, split
+from archivecolor.training import checkpoint, figures, own_archive, recipe, split
 from archivecolor.training.photographs import Photographs
 
 
@@ -81,6 +83,20 @@ def test_the_same_command_resumes_with_the_same_number_of_pictures(archive):
     assert again is not None
     assert (again.pictures, again.minutes, first.minutes) == (first.pictures, 1.0, 5.0)
     assert (root / "mine" / weights.TENSORS).read_bytes() == before
+
+
+def test_the_folder_of_another_command_is_refused(archive, tmp_path: Path):
+    """`train pretrain` writes the same table of the recipe."""
+    root, _ = archive
+    shutil.copy(root / "mine" / checkpoint.FILE, tmp_path / checkpoint.FILE)
+    pretraining = recipe.read(root / "mine" / recipe.FILE).pretrain
+    assert pretraining is not None
+    (tmp_path / recipe.FILE).write_text(recipe.as_toml(pretraining, "archivecolor train pretrain"))
+    with pytest.raises(UsageError, match="that `train mine` did not start"):
+        own_archive.resumed_plan(OwnArchive(), tmp_path)
+    changed = f"{recipe.CHANGE_PREFIX}16: pictures = 40\n" + recipe.as_toml(pretraining, own_archive.COMMAND)
+    (tmp_path / recipe.FILE).write_text(changed)
+    assert own_archive.resumed_plan(OwnArchive(), tmp_path) is not None
 
 
 def test_the_training_is_planned_to_end_in_time(monkeypatch: pytest.MonkeyPatch):

@@ -140,18 +140,26 @@ def sink_for(film: Film, job: Job, output: OutputInfo) -> FrameSink:
     elif codec == "gif":
         return GifSink(film, _gif_target(film, job, suffix), output)
     elif codec not in STILL_CODECS:
-        coding = coding_for(film, "h264" if codec == "auto" else codec, requested.master, requested.drop_audio)
+        coding = _coding(film, requested)
         return ContainerSink(coding, _container_target(job, coding, suffix), output)
     return ImageSequenceSink(film, codec, _frames_target(film, job, codec, suffix), output)
 
 
 def _check_sound(film: Film, options: FilmOptions) -> None:
     """Raises UnsupportedError if the output would be silent without anybody's wish."""
-    lost = [track.codec for track in film.sound if not track.decodable]
-    if lost and not options.drop_audio and options.in_one_file(isinstance(film, ImageSequence)):
+    if options.drop_audio or not options.in_one_file(isinstance(film, ImageSequence)):
+        return
+    container = _coding(film, options).container
+    lost = [track.codec for track in film.sound if not track.decodable and container not in track.containers]
+    if lost:
         raise UnsupportedError(
             f"its sound ({', '.join(lost)}) can neither be copied nor decoded; --drop-audio colours the film without it"
         )
+
+
+def _coding(film: Film, options: FilmOptions) -> Coding:
+    codec: str = options.codec
+    return coding_for(film, "h264" if codec == "auto" else codec, options.master, options.drop_audio)
 
 
 def _gif_target(film: Film, job: Job, suffix: str) -> Path:

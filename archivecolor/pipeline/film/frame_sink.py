@@ -46,8 +46,9 @@ class ColoredSegment:
             yield frame.pts, [luma, cb, cr]
 
     def _planes_in_own_colour(self, output: coding.Coding) -> Iterator[tuple[int, list[Samples]]]:
-        """A frame that could not be decoded gets the colours of the frame before."""
-        own: list[Samples] | None = None
+        """A frame that could not be decoded gets the colours of the frame before, the first ones those of the next."""
+        first = next((frame.picture for frame in self.frames if frame.picture is not None), None)
+        own = None if first is None else coding.own_chroma(first, output)
         for frame in self.frames:
             own = coding.own_chroma(frame.picture, output) if frame.picture is not None else own
             luma = coding.luma_as_written(frame.luma, output)
