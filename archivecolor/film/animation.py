@@ -55,7 +55,7 @@ def webp_as_matroska(path: Path) -> IO[bytes]:
             file.close()
         if isinstance(error, OSError) and error.errno in _FULL:
             raise SourceReadError(
-                f"no room in {tempfile.gettempdir()} for its unpacked frames ({error.strerror}); make some, or set TMPDIR"
+                f"no room in {tempfile.gettempdir()} for its frames ({error.strerror}); make some, or set TMPDIR"
             ) from error
         raise UnreadableError(f"its animation is damaged ({error})") from error
     return file

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 from archivecolor import files
 from archivecolor.errors import OutputError, UsageError
@@ -30,6 +29,25 @@ class Decision:
     """SHA-256 of the output that the person saw. The decision does not apply to a later output."""
     note: str = ""
 
+    @classmethod
+    def parse(cls, values: object) -> Decision:
+        """From JSON.
+
+        Raises:
+            ValueError: something is missing, or is not what it should be.
+        """
+        if not isinstance(values, dict):
+            raise ValueError("a decision must be an object")
+        texts = {key: {"note": "", **values}.get(key) for key in ("input", "decision", "output_sha256", "note")}
+        if not all(isinstance(value, str) for value in texts.values()):
+            raise ValueError(f"decision about {texts['input']!r}: input, decision, output_sha256 and note must be text")
+        one = cls(**texts)
+        if one.decision not in (ACCEPTED, REJECTED, UNDECIDED):
+            raise ValueError(f"decision {one.decision!r} is neither {ACCEPTED} nor {REJECTED}")
+        if one.decision and not one.output_sha256:
+            raise ValueError(f"decision about {one.input!r}: output_sha256 must say which output was looked at")
+        return one
+
 
 def read(path: Path, flag: str) -> dict[str, Decision]:
     """Reads the decisions that the review page saved, by picture.
@@ -45,7 +63,7 @@ def read(path: Path, flag: str) -> dict[str, Decision]:
         content = json.loads(path.read_text(encoding="utf-8"))
         if content["format"] != FORMAT:
             raise ValueError(f"its format is {content['format']!r}, not {FORMAT!r}")
-        made = [_decision(values) for values in content["decisions"]]
+        made = [Decision.parse(values) for values in content["decisions"]]
     except OSError as error:
         raise UsageError(f"{flag} {path}: cannot be read ({error.strerror}); save it from the review page") from error
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
@@ -62,17 +80,6 @@ def rejected(path: Path) -> dict[str, str]:
     """
     made = read(path, "--redo").values()
     return {one.input: one.output_sha256 for one in made if one.decision == REJECTED}
-
-
-def _decision(values: Mapping[str, Any]) -> Decision:
-    fields = {key: values[key] for key in ("input", "decision", "output_sha256")} | {"note": values.get("note", "")}
-    if not all(isinstance(value, str) for value in fields.values()):
-        raise ValueError(f"decision about {values['input']!r}: input, decision, output_sha256 and note must be text")
-    if fields["decision"] not in (ACCEPTED, REJECTED, UNDECIDED):
-        raise ValueError(f"decision {fields['decision']!r} is neither {ACCEPTED} nor {REJECTED}")
-    if fields["decision"] and not fields["output_sha256"]:
-        raise ValueError(f"decision about {values['input']!r}: output_sha256 must say which output was looked at")
-    return Decision(**fields)
 
 
 def write(path: Path, collection: str, made: Iterable[Decision]) -> None:

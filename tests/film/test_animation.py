@@ -45,7 +45,7 @@ def test_no_room_for_an_animation_is_no_damage(tmp_path: Path, monkeypatch: pyte
     frames = [Image.fromarray(grey(64, 96, seed=i)).convert("RGB") for i in range(3)]
     frames[0].save(tmp_path / "wave.webp", save_all=True, append_images=frames[1:], lossless=True)
     monkeypatch.setattr(tempfile, "TemporaryFile", partial(Path("/dev/full").open, "r+b"))
-    with pytest.raises(SourceReadError, match=r"no room in .* for its unpacked frames"):
+    with pytest.raises(SourceReadError, match=r"no room in .* for its frames"):
         open_film(tmp_path / "wave.webp")
 
 

@@ -24,7 +24,7 @@ from starlette.routing import Route
 from archivecolor.errors import ArchivecolorError, PictureError, UsageError
 from archivecolor.options import ReportOptions, ReviewOptions, RunOptions
 from archivecolor.provenance import FAILED, Record
-from archivecolor.provenance.decisions import ACCEPTED, REJECTED, UNDECIDED, Decision
+from archivecolor.provenance.decisions import Decision
 from archivecolor.review import page_data, report, thumbnails
 from archivecolor.review.desk.collection import Collection
 from archivecolor.review.desk.corrections import HISTORICAL_COLOURS, Correction, Workshop, models, recorded_run
@@ -149,7 +149,11 @@ class Desk:
         made = body.get("decisions")
         if not isinstance(made, list):
             raise UsageError("decisions must be a list")
-        return {"change": self.collection.decide([_decision(one) for one in made])}
+        try:
+            decisions = [Decision.parse(one) for one in made]
+        except ValueError as error:
+            raise UsageError(str(error)) from error
+        return {"change": self.collection.decide(decisions)}
 
     # --- one picture -------------------------------------------------------------------------------------------------
 
@@ -355,15 +359,6 @@ def _integer(body: Body, name: str) -> int:
     if isinstance(value, bool) or not isinstance(value, int):
         raise UsageError(f"{name} must be a whole number")
     return value
-
-
-def _decision(values: object) -> Decision:
-    if not isinstance(values, dict):
-        raise UsageError("a decision must be an object")
-    one = Decision(*(_text(values, name) for name in ("input", "decision", "output_sha256", "note")))
-    if one.decision not in (ACCEPTED, REJECTED, UNDECIDED) or (one.decision and not one.output_sha256):
-        raise UsageError(f"decision {one.decision!r}: write accepted or rejected, with the output_sha256 it is about")
-    return one
 
 
 def _key(row: Record) -> str:
