@@ -29,7 +29,7 @@ VERBS = {
     "bag": "Copy a finished folder into a BagIt bag.",
     "report": "Make a review page.",
     "review": "Review a finished folder in the browser.",
-    "export": "Copy the accepted outputs with their sidecars into another folder.",
+    "export": "Copy the accepted outputs into another folder, or write a CSV for a catalogue.",
     "candidates": "Draw several colourings of one picture on one sheet.",
     "evaluate": "Measure models on colour photographs made grey.",
     "bench": "Measure the speed on this machine.",

@@ -10,7 +10,7 @@ from archivecolor.options.evaluation import DEFAULT_SHEET, EvaluationOptions, Ev
 from archivecolor.options.film import STILL_CODECS, Codec, DpxCurve, FilmOptions, OnBadFrame
 from archivecolor.options.own_archive import OwnArchive
 from archivecolor.options.require import require
-from archivecolor.options.review import CandidateOptions, ReportOptions, ReviewOptions
+from archivecolor.options.review import CandidateOptions, CatalogueKind, ExportOptions, ReportOptions, ReviewOptions
 from archivecolor.options.run import DEFAULT_MODEL, OutputFormat, Place, RunOptions, Shard, Strips, parse_shard
 from archivecolor.options.stages import (
     Baseline,
@@ -52,6 +52,7 @@ __all__ = [
     "Baseline",
     "BenchOptions",
     "CandidateOptions",
+    "CatalogueKind",
     "Codec",
     "ColorOptions",
     "ColorizerOptions",
@@ -63,6 +64,7 @@ __all__ = [
     "Engine",
     "EvaluationOptions",
     "EvaluationRequest",
+    "ExportOptions",
     "FilmOptions",
     "Finetuning",
     "Hint",

@@ -1,4 +1,4 @@
-"""Options of the candidate sheet, of the review page and of the desk."""
+"""Options of the candidate sheet, of the review page, of the desk and of what is exported."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Annotated
 from archivecolor.options.colour import ColorOptions
 from archivecolor.options.compute import DeviceOptions
 from archivecolor.options.require import require
-from archivecolor.options.table import Option, Options, at_least, between, ends_in
+from archivecolor.options.table import Choice, Option, Options, at_least, between, ends_in
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -108,3 +108,41 @@ class ReviewOptions(Options):
         require(self.host not in ("0.0.0.0", "::"), f"--host {self.host}: name one address of this machine")
         secret = self.token == "" or bool(re.fullmatch(r"[A-Za-z0-9_-]{16,}", self.token))
         require(secret, "--token: must have at least 16 letters, digits, - or _")
+
+
+class CatalogueKind(Choice):
+    """Whose columns a catalogue has."""
+
+    PLAIN = "plain"
+    ATOM = "atom"
+    OMEKA_S = "omeka-s"
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExportOptions(Options):
+    """What leaves a finished folder: copies of the accepted outputs, a catalogue, or both."""
+
+    out: Annotated[Path, Option("The --out folder of a run.", metavar="OUT", positional=True)]
+    accepted: Annotated[
+        Path | None, Option("decisions.json of its review page; for a catalogue, without it, OUT/decisions.json.")
+    ] = None
+    to: Annotated[Path | None, Option("Folder for copies of the accepted outputs. Files that are there stay.")] = None
+    catalogue: Annotated[
+        Path | None, Option("CSV to write: a row for each picture, for a catalogue.", check=ends_in(".csv"))
+    ] = None
+    catalogue_for: Annotated[
+        CatalogueKind, Option("Columns: all that is known, or those that AtoM or Omeka S import.", flag="--for")
+    ] = CatalogueKind.PLAIN
+    identifier: Annotated[
+        str, Option("Each picture's identifier, of {stem}, {name}, {folder}, {path}.", metavar="PATTERN")
+    ] = "{stem}"
+    base: Annotated[
+        str, Option("Address or folder under which the catalogue's reader finds the files of OUT.", metavar="URL")
+    ] = ""
+    excel: Annotated[bool, Option("Begin the CSV with a byte order mark, which Excel needs to read UTF-8.")] = False
+    overwrite: Annotated[bool, Option("Replace a catalogue that exists.")] = False
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        require(bool(self.to or self.catalogue), "export: name --to with --accepted, or --catalogue")
+        require(not self.to or bool(self.accepted), "--to: needs --accepted, the decisions of a review page")

@@ -8,13 +8,11 @@ from __future__ import annotations
 
 import hashlib
 import importlib
-import json
 import os
 import re
 import shutil
 import tempfile
 from collections.abc import Callable
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -148,16 +146,15 @@ def _copied(source: Path, target: Path) -> str:
 def _write_premis(stage: Path, row: Record) -> None:
     """Writes the event of one picture, with time and tool from its sidecar."""
     output = stage / "data" / str(row.output)
-    source, sidecar = Path(row.source), _sidecar_values(output)
+    source, sidecar = Path(row.source), provenance.sidecar_texts(output)
     term = provenance.TERMS + row.source_type if row.source_type else sidecar.get("digital_source_type")
     made = [path.stat() for path in sequences.frame_paths(output)]
-    finished = sidecar.get("finished") or datetime.fromtimestamp(made[-1].st_mtime, UTC).isoformat(timespec="seconds")
     before = sum(path.stat().st_size for path in sequences.frame_paths(source)) if sequences.exists(source) else None
     text = premis(
         row,
         sum(status.st_size for status in made),
         before,
-        finished,
+        provenance.finished_at(output, sidecar),
         sidecar.get("made_by") or "archivecolor",
         term or "not recorded",
     )
@@ -171,15 +168,3 @@ def _plain(name: str) -> str:
     """A name without characters that bagit cannot list among the tag files: line breaks, and % which escapes them."""
     plain = re.sub(r"[\r\n%]", "_", name)
     return name if plain == name else f"{plain}~{hashlib.sha256(os.fsencode(name)).hexdigest()[:12]}"
-
-
-def _sidecar_values(output: Path) -> dict[str, Any]:
-    """The values of the sidecar; {} without one."""
-    path = provenance.sidecar_of(output)
-    if not provenance.is_sidecar(path):
-        return {}
-    try:
-        values = json.loads(path.read_text(encoding="utf-8"))
-        return {key: value for key, value in values.items() if isinstance(value, str)}
-    except (ValueError, AttributeError, RecursionError) as error:
-        raise OutputError(f"{path}: damaged ({error}); see what archivecolor verify says") from error

@@ -27,6 +27,12 @@ _MIME = {
 }
 
 
+def media_type(name: str) -> str:
+    """The media type that the suffix of a file name stands for."""
+    suffix = name.rpartition(".")[2].lower()
+    return _MIME.get(suffix, f"image/{suffix}")
+
+
 def premis(row: Record, size: int, source_size: int | None, when: str, tool: str, source_type: str) -> bytes:
     """The XML of one finished row.
 
@@ -68,9 +74,8 @@ def _object(root: Element, key: str, name: str, sha256: str, size: int | None, m
     _text(fixity, "messageDigest", sha256)
     if size is not None:
         _text(about, "size", str(size))
-    suffix = name.rpartition(".")[2].lower()
     kind = SubElement(SubElement(about, _name("format")), _name("formatDesignation"))
-    _text(kind, "formatName", _MIME.get(suffix, f"image/{suffix}"))
+    _text(kind, "formatName", media_type(name))
     _text(one, "originalName", name)
     if made_from:
         relation = SubElement(one, _name("relationship"))

@@ -33,7 +33,14 @@ from archivecolor.provenance.records import (
 from archivecolor.provenance.row_index import RowIndex
 from archivecolor.provenance.settled import Settled, check_settled, output_exists
 from archivecolor.provenance.shards import known_rows, manifest_of, read_rows, unmerged
-from archivecolor.provenance.sidecars import is_sidecar, sidecar_of, write_sidecar, xmp_files_of
+from archivecolor.provenance.sidecars import (
+    finished_at,
+    is_sidecar,
+    sidecar_of,
+    sidecar_texts,
+    write_sidecar,
+    xmp_files_of,
+)
 from archivecolor.provenance.stale_xmp import without_stale
 from archivecolor.provenance.xmp import faults_of
 
@@ -61,6 +68,7 @@ __all__ = [
     "check_settled",
     "disclosure",
     "faults_of",
+    "finished_at",
     "has_caption",
     "is_machine_colored",
     "is_ours",
@@ -73,6 +81,7 @@ __all__ = [
     "own_source_type",
     "read_rows",
     "sidecar_of",
+    "sidecar_texts",
     "sign",
     "totals",
     "unmerged",

@@ -9,11 +9,13 @@ import platform
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import asdict
+from datetime import UTC, datetime
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-from archivecolor import __version__, files
+from archivecolor import __version__, files, sequences
+from archivecolor.errors import OutputError
 from archivecolor.options import RunOptions
 from archivecolor.provenance.disclosure import TERMS
 from archivecolor.provenance.records import Record
@@ -61,6 +63,34 @@ def is_sidecar(path: Path) -> bool:
             return file.read(len(_OPENING)) == _OPENING.encode()
     except OSError:
         return False
+
+
+def sidecar_texts(output: Path) -> dict[str, str]:
+    """The values of an output's sidecar that are texts; {} without a sidecar.
+
+    Raises:
+        OutputError: it is damaged.
+    """
+    path = sidecar_of(output)
+    if not is_sidecar(path):
+        return {}
+    try:
+        values = json.loads(path.read_text(encoding="utf-8"))
+        return {key: value for key, value in values.items() if isinstance(value, str)}
+    except (ValueError, AttributeError, RecursionError) as error:
+        raise OutputError(f"{path}: damaged ({error}); see what archivecolor verify says") from error
+
+
+def finished_at(output: Path, sidecar: Mapping[str, str]) -> str:
+    """When an output was finished, in ISO 8601: by its sidecar, else by its last file's time.
+
+    Raises:
+        OSError: there is no output.
+    """
+    if finished := sidecar.get("finished"):
+        return finished
+    last = (sequences.frame_paths(output) or [output])[-1]
+    return datetime.fromtimestamp(last.stat().st_mtime, UTC).isoformat(timespec="seconds")
 
 
 def write_sidecar(out: Path, row: Record, options: RunOptions, made_with: Mapping[str, object]) -> None:

@@ -37,7 +37,7 @@ GUESSES = [
     "1000",
     "x",
 ]
-BY_HAND = {"verify", "bag", "export", "manifest", "weights"}
+BY_HAND = {"verify", "bag", "manifest", "weights"}
 """Verbs whose few options are written by hand."""
 
 
