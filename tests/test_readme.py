@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import configparser
 import json
 import os
 import re
@@ -12,6 +13,7 @@ from functools import cache
 from pathlib import Path
 
 import pytest
+from support.command_line import call
 from support.needs import needs
 from support.paths import ROOT
 from support.readme_commands import ALL, PAGES, README, STORIES, TEXTS, Block, blocks, matches, on_ray, prints, steps
@@ -188,6 +190,21 @@ def test_the_slurm_script_colours_every_picture_once(tmp_path: Path) -> None:
     [array] = re.findall(r"#SBATCH --array=1-(\d+)", "\n".join(lines))
     assert f"$SLURM_ARRAY_TASK_ID/{array}" in "\n".join(lines), "as many tasks as shares"
     run_shares(["bash", str(script)], "SLURM_ARRAY_TASK_ID", (1, 2), tmp_path)
+
+
+def test_the_service_of_systemd_colours_what_is_there(tmp_path: Path) -> None:
+    [lines] = blocks("systemd")
+    unit = configparser.ConfigParser(interpolation=None)
+    unit.optionxform = str  # type: ignore[assignment, method-assign]
+    unit.read_string("\n".join(lines))
+    service = unit["Service"]
+    assert service["ReadWritePaths"] == "/srv/color" and service["ReadOnlyPaths"] == "/mnt/scanner"
+    program, *command = shlex.split(service["ExecStart"])
+    assert program.endswith("/archivecolor")
+    places = {"/mnt/scanner": str(ROOT / "examples/first_run/old_photos"), "/srv/color": str(tmp_path / "color")}
+    result = call(*(places.get(word, word) for word in command), "--once", "--settle", "0")
+    assert result.exit_code == 0, result.output
+    assert sum(row.status == "done" for row in read_rows(tmp_path / "color").values()) == 5
 
 
 def test_the_kubernetes_job_colours_every_picture_once(tmp_path: Path) -> None:

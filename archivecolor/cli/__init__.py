@@ -25,6 +25,7 @@ Command: TypeAlias = Any
 """A command of click, which typer brings without its types."""
 VERBS = {
     "run": "Colour photographs and films.",
+    "watch": "Colour what arrives in a folder.",
     "verify": "Compare a finished folder with its manifest.",
     "bag": "Copy a finished folder into a BagIt bag.",
     "report": "Make a review page.",

@@ -36,6 +36,7 @@ from archivecolor.options.training import (
     parse_stop_when,
     validation_side,
 )
+from archivecolor.options.watch import WatchOptions, check_watchable
 
 __all__ = [
     "DEFAULT_MODEL",
@@ -91,7 +92,9 @@ __all__ = [
     "Strips",
     "Tiles",
     "TrainingRequest",
+    "WatchOptions",
     "build",
+    "check_watchable",
     "leaves",
     "parse_hint",
     "parse_shard",

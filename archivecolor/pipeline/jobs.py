@@ -33,12 +33,7 @@ def find_jobs(options: RunOptions, observer: RunObserver | None = None) -> list[
         NoInputError, OutputError, UsageError: the run cannot start.
     """
     observer = observer or RunObserver()
-    new_suffix = "" if options.format == "same" else photo.suffix_for(options.format, "")
-    is_frame = media.is_numbered_picture if options.film.sequences else film.is_frame
-    search = inputs.Search(
-        media.is_input, is_frame, observer.file_ignored, observer.stop_requested, options.exclude, options.include
-    )
-    jobs = inputs.find_inputs(options.inputs, options.out, search, options.suffix, new_suffix)
+    jobs = find_sources(options, observer)
     if options.redo:
         jobs = _rejected_only(jobs, options.redo)
     jobs = jobs[: options.limit]
@@ -48,6 +43,25 @@ def find_jobs(options: RunOptions, observer: RunObserver | None = None) -> list[
         )
     if options.shard:
         jobs = [job for job in jobs if options.shard.has(job.name)]
+    return with_kinds(jobs, observer)
+
+
+def find_sources(options: RunOptions, observer: RunObserver) -> list[Job]:
+    """All inputs of a run, in a fixed order, as jobs whose kind is not known yet.
+
+    Raises:
+        StoppedError, NoInputError, OutputError: see `inputs.find_inputs`.
+    """
+    new_suffix = "" if options.format == "same" else photo.suffix_for(options.format, "")
+    is_frame = media.is_numbered_picture if options.film.sequences else film.is_frame
+    search = inputs.Search(
+        media.is_input, is_frame, observer.file_ignored, observer.stop_requested, options.exclude, options.include
+    )
+    return inputs.find_inputs(options.inputs, options.out, search, options.suffix, new_suffix)
+
+
+def with_kinds(jobs: list[Job], observer: RunObserver) -> list[Job]:
+    """The jobs with the kinds of their sources. Once a stop is requested, no further source is opened."""
 
     def with_kind(job: Job) -> Job:
         return job if observer.stop_requested() else replace(job, kind=media.kind_of(job.source))

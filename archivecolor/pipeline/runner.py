@@ -83,7 +83,7 @@ def drive_with(
     Raises:
         NoInputError, OutputError, WeightsError, UsageError: nothing can be done at all, or no longer.
     """
-    observer = _UntilOutputFails(observer or RunObserver())
+    observer = observer or RunObserver()
     todo = find_jobs(options, observer)
     check_files(options)
     with (
@@ -92,20 +92,11 @@ def drive_with(
     ):
         if not options.overwrite:
             manifest.refuse_another_collection({job.name: job.source for job in todo})
-        suspects, rest = _settle_crashes(crashes or CrashReport(), todo, manifest, observer)
-        one_worker = replace(options, workers=1)
-        for job, outcome in itertools.chain(
-            work(suspects, colorizer, one_worker, manifest, observer),
-            work(rest, colorizer, options, manifest, observer),
-        ):
-            if isinstance(outcome, OutputError):
-                observer.error = outcome
-                continue
-            if outcome:
-                manifest.append(outcome)
-            observer.picture_finished(job.name, outcome, len(todo))
-        if observer.error:
-            raise observer.error
+        todo_now = _settle_crashes(crashes or CrashReport(), todo, manifest, observer)
+        for job, row in outcomes(*todo_now, colorizer, options, manifest, observer):
+            if row:
+                manifest.append(row)
+            observer.picture_finished(job.name, row, len(todo))
         return summarize(manifest.rows[job.name] for job in todo if job.name in manifest.rows)
 
 
@@ -139,6 +130,35 @@ def _settle_crashes(
     left = [job for job in todo if job.name not in crashes.fatal and job.name not in crashes.settled]
     suspects = set(crashes.suspect)
     return [job for job in left if job.name in suspects], [job for job in left if job.name not in suspects]
+
+
+def outcomes(
+    suspects: Iterable[Job],
+    rest: Iterable[Job],
+    colorizer: Colorizer,
+    options: RunOptions,
+    manifest: ManifestWriter,
+    observer: RunObserver,
+) -> Iterator[tuple[Job, Record | None]]:
+    """Yields each job with its row as soon as it is coloured; without one if an earlier run had finished it.
+
+    Args:
+        suspects: what was in work when a process was killed; these are tried first, one at a time.
+
+    Raises:
+        OutputError: the output folder cannot be written. It comes when the pictures in work are finished.
+    """
+    watch = _UntilOutputFails(observer)
+    one_worker = replace(options, workers=1)
+    for job, outcome in itertools.chain(
+        work(suspects, colorizer, one_worker, manifest, watch), work(rest, colorizer, options, manifest, watch)
+    ):
+        if isinstance(outcome, OutputError):
+            watch.error = outcome
+        else:
+            yield job, outcome
+    if watch.error:
+        raise watch.error
 
 
 def work(

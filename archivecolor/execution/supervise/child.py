@@ -48,10 +48,13 @@ def main(number: int) -> None:
     observer = ParentObserver(parent)
     log.forward(lambda record: observer.send(Logged(record)), request.log_level)
     try:
-        from archivecolor.pipeline.runner import drive  # the heavy import: until here a signal simply ends the process
+        from archivecolor.pipeline import hot_folder, runner  # heavy: until here a signal simply ends the process
 
         signal.signal(signal.SIGTERM, lambda *_: observer.stopped.set())
-        totals = drive(request.options, observer, request.crashes)
+        if request.watching:
+            totals = hot_folder.drive(request.watching, request.options, observer, request.crashes)
+        else:
+            totals = runner.drive(request.options, observer, request.crashes)
     except ArchivecolorError as error:
         observer.send(RunFailed(error))
         return

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from archivecolor.errors import ArchivecolorError
-from archivecolor.options import RunOptions
+from archivecolor.options import RunOptions, WatchOptions
 from archivecolor.pipeline.observer import FilmProgress
 from archivecolor.provenance import CrashReport, Record, Totals
 
@@ -19,6 +19,8 @@ class RunRequest:
     options: RunOptions
     crashes: CrashReport
     log_level: int
+    watching: WatchOptions | None = None
+    """The input is a hot folder."""
 
 
 @dataclass(frozen=True)

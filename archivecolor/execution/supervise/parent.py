@@ -31,7 +31,7 @@ from archivecolor.execution.supervise.messages import (
     RunFailed,
     RunRequest,
 )
-from archivecolor.options import RunOptions
+from archivecolor.options import RunOptions, WatchOptions
 from archivecolor.pipeline.inputs import read_stdin
 from archivecolor.pipeline.observer import RunObserver, WithoutIgnoredFiles
 from archivecolor.provenance import CrashReport, Totals
@@ -72,24 +72,29 @@ class ChildSession:
         return {name for name, since in self.decoding.items() if limit_s and self.clock - since > limit_s}
 
 
-def drive(options: RunOptions, observer: RunObserver, child: Sequence[str] = CHILD) -> Totals:
-    """`runner.drive` in a child process. When the child is killed, a new child tries the unfinished pictures one at a
-    time; a picture that kills again gets a failed row, and the run continues.
+def drive(
+    options: RunOptions,
+    observer: RunObserver,
+    child: Sequence[str] = CHILD,
+    watching: WatchOptions | None = None,
+) -> Totals:
+    """`runner.drive`, or with `watching` `hot_folder.drive`, in a child process. When the child is killed, a new child
+    tries the unfinished pictures one at a time; a picture that kills again gets a failed row, and the run continues.
 
     Args:
         child: the command that becomes the child; the number of its socket is appended.
 
     Raises:
-        ArchivecolorError: as `runner.drive`; also when a child died that was working on no picture.
+        ArchivecolorError: as these; also when a child died that was working on no picture.
     """
     if os.name != "posix":  # elsewhere a socket cannot be inherited by its number
-        from archivecolor.pipeline.runner import drive as drive_here
+        from archivecolor.pipeline import hot_folder, runner
 
-        return drive_here(options, observer)
+        return hot_folder.drive(watching, options, observer) if watching else runner.drive(options, observer)
     crashes = CrashReport()
     with _replayable_stdin(options) as stdin:
         while True:
-            session = _run_child(RunRequest(options, crashes, log.level()), child, stdin, observer)
+            session = _run_child(RunRequest(options, crashes, log.level(), watching), child, stdin, observer)
             if session.error:
                 raise session.error
             if session.end and session.end.stopped and not observer.stop_requested():

@@ -1,0 +1,280 @@
+"""A folder that is filled while it is watched."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+import tracemalloc
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from PIL import Image
+from support.command_line import exit_code
+from support.doubles import grey
+
+from archivecolor import provenance
+from archivecolor.errors import OutputError, UsageError
+from archivecolor.options import ColorOptions, Hint, RunOptions, Shard, WatchOptions, check_watchable
+from archivecolor.pipeline import hot_folder, runner
+from archivecolor.pipeline.inputs import Job
+from archivecolor.pipeline.observer import RunObserver
+from archivecolor.provenance import DONE, FAILED, Record, Totals
+
+SOON = WatchOptions(settle=0.3, poll=0.2)
+PATIENCE_S = 60.0
+
+
+def save(path: Path, seed: int = 0) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(grey(48, 64, seed=seed)).save(path)
+    return path
+
+
+def arrivals(src: Path, out: Path, settle: float = 0.0, **options: object) -> hot_folder.Arrivals:
+    return hot_folder.Arrivals(RunOptions(inputs=(str(src),), out=out, **options), settle, RunObserver())
+
+
+def names(jobs: list[Job]) -> list[str]:
+    return [job.name for job in jobs]
+
+
+class Watched(RunObserver):
+    """Keeps the rows, and can end the watch."""
+
+    def __init__(self) -> None:
+        self.rows: list[Record] = []
+        self.ended = threading.Event()
+
+    def picture_finished(self, name: str, row: Record | None, total: int) -> None:
+        if row:
+            self.rows.append(row)
+
+    def stop_requested(self) -> bool:
+        return self.ended.is_set()
+
+    def wait_for(self, count: int) -> None:
+        until(lambda: len(self.rows) >= count)
+
+
+def until(is_true: Callable[[], bool]) -> None:
+    end = time.monotonic() + PATIENCE_S
+    while not is_true():
+        assert time.monotonic() < end, "nothing happened"
+        time.sleep(0.02)
+
+
+@contextmanager
+def watching(src: Path, out: Path, ink: Path, watch: WatchOptions = SOON) -> Iterator[Watched]:
+    """The folder is watched while the block runs."""
+    observer, errors = Watched(), list[BaseException]()
+
+    def run() -> None:
+        try:
+            hot_folder.drive(watch, RunOptions(inputs=(str(src),), out=out, model=str(ink)), observer)
+        except BaseException as error:
+            errors.append(error)
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    try:
+        yield observer
+    finally:
+        observer.ended.set()
+        thread.join(PATIENCE_S)
+    assert errors == []
+
+
+# --- when a file is taken ---------------------------------------------------------------------------------------------
+
+
+def test_a_file_is_taken_once_it_has_come_to_rest(src: Path, out: Path) -> None:
+    found = arrivals(src, out, settle=0.3)
+    path = save(src / "a.png")
+    assert found.at_rest() == [] and found.pending == 1
+    path.write_bytes(path.read_bytes() + b"more")
+    time.sleep(0.2)
+    assert found.at_rest() == [], "it has grown: the time begins again"
+    assert 0 < found.next_rest(time.monotonic()) <= 0.3
+    time.sleep(0.35)
+    assert names(found.at_rest()) == ["a.png"]
+    assert found.at_rest() == [] and found.pending == 0
+    save(path, seed=1)
+    assert found.at_rest() == []
+    time.sleep(0.35)
+    assert names(found.at_rest()) == ["a.png"], "it was replaced"
+
+
+@pytest.mark.parametrize("name", ["a.png.part", "a.png~", "~a.png", "a.png.filepart", "a.png.tmp", ".a.png"])
+def test_a_file_that_is_still_written_has_another_name(src: Path, out: Path, name: str) -> None:
+    found = arrivals(src, out)
+    save(src / "b.png").rename(src / name)
+    assert found.at_rest() == []
+    (src / name).rename(src / "a.png")
+    assert names(found.at_rest()) == ["a.png"]
+
+
+def test_a_share_that_is_gone_for_a_while_loses_nothing(src: Path, out: Path, caplog: pytest.LogCaptureFixture) -> None:
+    found = arrivals(src, out)
+    save(src / "box/a.png")
+    assert names(found.at_rest()) == ["box/a.png"]
+    away = src.rename(src.with_name("away"))
+    assert found.at_rest() == found.at_rest() == []
+    assert [record.message for record in caplog.records if "waiting for it" in record.message] == [
+        f"{src}: no such file or folder; waiting for it"
+    ]
+    src.mkdir()  # where the share is mounted, before it is
+    assert found.at_rest() == []
+    src.rmdir()
+    save(away.rename(src) / "box/b.png")
+    assert names(found.at_rest()) == ["box/b.png"], "what was taken is not taken again"
+
+
+def test_five_thousand_arrivals_take_no_memory(
+    src: Path, out: Path, ink: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The scanner's folder is emptied by somebody from time to time."""
+    monkeypatch.setattr(runner, "outcomes", lambda suspects, rest, *_: ((job, None) for job in rest))
+    whole = save(src / "first.png").read_bytes()
+    held: list[int] = []
+
+    class Emptied(RunObserver):
+        batches = 0
+
+        def stop_requested(self) -> bool:
+            if self.batches in (10, 50):
+                held.append(tracemalloc.get_traced_memory()[0])
+            for path in src.iterdir():
+                path.unlink()
+            for i in range(100):
+                (src / f"{self.batches:03d}_{i:03d}.png").write_bytes(whole)
+            self.batches += 1
+            return self.batches > 51
+
+    observer = Emptied()
+    monkeypatch.setattr(hot_folder, "with_kinds", lambda jobs, _: jobs)
+    monkeypatch.setattr(hot_folder, "find_sources", once_a_look(hot_folder.find_sources))
+    tracemalloc.start()
+    try:
+        hot_folder.drive(
+            WatchOptions(settle=0, poll=0.01), RunOptions(inputs=(str(src),), out=out, model=str(ink)), observer
+        )
+    finally:
+        tracemalloc.stop()
+    assert held[1] - held[0] < 300_000, held
+
+
+def once_a_look(find: Callable[..., list[Job]]) -> Callable[..., list[Job]]:
+    """Without asking the observer, which empties the folder."""
+    return lambda options, observer: find(options, RunObserver())
+
+
+# --- what becomes of it -----------------------------------------------------------------------------------------------
+
+
+def test_what_is_there_and_what_arrives_is_coloured(src: Path, out: Path, ink: Path) -> None:
+    save(src / "a.png")
+    with watching(src, out, ink) as seen:
+        seen.wait_for(1)
+        save(src / "box/b.png", seed=1)
+        seen.wait_for(2)
+        save(src / "a.png", seed=2)
+        seen.wait_for(3)
+        (src / "box/b.png").rename(src / "box/c.png")
+        seen.wait_for(4)
+    assert [(row.input, row.status) for row in seen.rows] == [
+        ("a.png", DONE),
+        ("box/b.png", DONE),
+        ("a.png", DONE),
+        ("box/c.png", DONE),
+    ]
+    assert seen.rows[3].notes == ("the same picture as box/b.png, which is gone: renamed",)
+    rows = provenance.read_rows(out)
+    assert rows["a.png"] == seen.rows[2]
+    assert {path.name for path in out.rglob("*.png")} == {"a.png", "b.png", "c.png"}
+    options = RunOptions(inputs=(str(src),), out=out, model=str(ink))
+    assert hot_folder.drive(WatchOptions(settle=0, once=True), options) == Totals(), "an earlier run had finished them"
+
+
+def test_a_file_whose_copy_pauses_is_not_called_damaged(
+    src: Path, out: Path, ink: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = save(src / "a.png").read_bytes()
+    (src / "a.png").write_bytes(whole[: len(whole) // 2])
+    with watching(src, out, ink) as seen:
+        time.sleep(1.5)
+        assert seen.rows == []
+        (src / "a.png").write_bytes(whole)
+        seen.wait_for(1)
+        assert seen.rows[0].status == DONE
+        monkeypatch.setattr(hot_folder, "STILL_GROWING_S", 1.0)
+        (src / "b.png").write_bytes(whole[: len(whole) // 2])
+        seen.wait_for(2)
+    assert (seen.rows[1].input, seen.rows[1].status) == ("b.png", FAILED), "it is at rest for good"
+
+
+def test_it_ends_when_it_is_told_to(src: Path, out: Path, ink: Path) -> None:
+    save(src / "a.png")
+    options = RunOptions(inputs=(str(src),), out=out, model=str(ink))
+    assert hot_folder.drive(WatchOptions(settle=0.1, once=True), options) == Totals({(DONE, ""): 1})
+    started = time.monotonic()
+    assert hot_folder.drive(WatchOptions(settle=0, poll=60, idle_exit=0.5), options) == Totals()
+    assert 0.4 < time.monotonic() - started < 20
+    with pytest.raises(OutputError, match="lies in the source folder"):
+        hot_folder.drive(SOON, RunOptions(inputs=(str(src),), out=src / "color", model=str(ink)))
+
+
+def test_events_are_seen_before_the_next_look(src: Path, out: Path, ink: Path) -> None:
+    pytest.importorskip("watchdog")
+    with watching(src, out, ink, WatchOptions(settle=0.1, poll=600)) as seen:
+        time.sleep(1)
+        save(src / "new_folder/a.png")
+        seen.wait_for(1)
+
+
+@pytest.mark.skipif(os.name != "posix", reason="signals")
+def test_sigterm_finishes_the_picture_in_hand(src: Path, out: Path, ink: Path) -> None:
+    save(src / "a.png")
+    command = [sys.executable, "-m", "archivecolor", "watch", str(src), "--out", str(out), "--model", str(ink)]
+    process = subprocess.Popen(
+        [*command, "--settle", "0.1", "--poll", "0.2"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    assert process.stdout is not None
+    line = process.stdout.readline()
+    assert "a.png: coloured in " in line
+    process.send_signal(signal.SIGTERM)
+    _, said = process.communicate(timeout=PATIENCE_S)
+    assert process.returncode == 0
+    assert "1 coloured, 0 skipped, 0 failed" in said
+    assert provenance.read_rows(out)["a.png"].status == DONE
+    assert not (out / provenance.LOCK).exists()
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"shard": Shard(1, 2)}, "--shard"),
+        ({"limit": 3}, "--limit"),
+        ({"redo": Path("d.json")}, "--redo"),
+        ({"device": "cuda:0,cuda:1"}, "one device"),
+        ({"color": ColorOptions(hints=(Hint(1, 1, "#ff0000"),))}, "--hint"),
+        ({"inputs": ("-",)}, "takes folders"),
+        ({"inputs": ("@list.txt",)}, "takes folders"),
+        ({"inputs": (__file__,)}, "takes folders"),
+    ],
+)
+def test_what_only_a_run_can_do_is_refused(changes: dict[str, object], words: str) -> None:
+    values: dict[str, object] = {"inputs": ("scans",), "out": Path("color"), **changes}
+    with pytest.raises(UsageError, match=words):
+        check_watchable(RunOptions(**values))
+
+
+def test_the_command_refuses_what_makes_no_sense(src: Path, out: Path) -> None:
+    assert exit_code("watch", str(src), "--out", str(out), "--dry-run") == 2
+    assert exit_code("watch", str(src), "--out", str(out), "--settle", "-1") == 2
+    assert exit_code("watch", str(src), "--out", str(src / "inside"), "--once") == 5
