@@ -161,7 +161,7 @@ def test_every_foreign_import_is_a_declared_dependency() -> None:
     wider = {
         "archivecolor.training": "train", "archivecolor.evaluation": "train",
         "archivecolor.provenance.credentials": "c2pa", "archivecolor.preservation.bag": "bag",
-        "archivecolor.film": "video",
+        "archivecolor.film": "video", "archivecolor.pipeline.hot_folder": "watch",
         "archivecolor.review.desk": "app", "archivecolor.cli.review": "app",
         "archivecolor.bench": "evaluate", "archivecolor.imaging.metrics": "evaluate",
     }  # fmt: skip

@@ -17,6 +17,7 @@ import pytest
 from PIL import Image
 from support.command_line import exit_code
 from support.doubles import grey
+from support.needs import needs
 
 from archivecolor import provenance
 from archivecolor.errors import OutputError, UsageError
@@ -229,8 +230,8 @@ def test_it_ends_when_it_is_told_to(src: Path, out: Path, ink: Path) -> None:
         hot_folder.drive(SOON, RunOptions(inputs=(str(src),), out=src / "color", model=str(ink)))
 
 
+@needs("watchdog")
 def test_events_are_seen_before_the_next_look(src: Path, out: Path, ink: Path) -> None:
-    pytest.importorskip("watchdog")
     with watching(src, out, ink, WatchOptions(settle=0.1, poll=600)) as seen:
         time.sleep(1)
         save(src / "new_folder/a.png")
