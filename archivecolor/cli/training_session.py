@@ -9,7 +9,7 @@ import os
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, nullcontext
+from contextlib import closing, contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -57,7 +57,7 @@ def training_session(
         held_out: at least so many photographs are held out, if that is no more than a fifth of all. None: as many as
             in all trainings.
     """
-    from archivecolor.training import dataset, distributed, figures, photo_cache, trainer
+    from archivecolor.training import dataset, distributed, event_log, figures, photo_cache, trainer
     from archivecolor.training.photographs import load_photographs
 
     figures.require_matplotlib()
@@ -71,6 +71,7 @@ def training_session(
         is_main = distributed.is_main_process()
         report = Report(bar, as_json=request.as_json and is_main, quiet=not is_main)
         log.start(report.line, file=request.log_file if is_main else None)
+        events = event_log.EventLog(request.out / event_log.FOLDER) if request.tensorboard and is_main else None
 
         @functools.cache
         def photographs() -> Photographs:
@@ -85,8 +86,17 @@ def training_session(
             report.photographs(loaded)
             return loaded
 
-        context = trainer.TrainingContext(photographs, device, report.step, report.stopping(stop), report.say)
-        with _exclusive(request.out) if is_main else nullcontext(), _output_errors(request.out):
+        def step(progress: TrainingProgress) -> None:
+            report.step(progress)
+            if events:
+                events.report(progress)
+
+        context = trainer.TrainingContext(photographs, device, step, report.stopping(stop), report.say)
+        with (
+            _exclusive(request.out) if is_main else nullcontext(),
+            _output_errors(request.out),
+            closing(events) if events else nullcontext(),
+        ):
             numbers = train(context)
             if not stop():
                 photo_cache.remove(request.out)

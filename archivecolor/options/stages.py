@@ -62,6 +62,7 @@ class TrainingRequest(Options):
     log_file: Annotated[
         Path | None, Option("Append every message, and the traceback of every error, to this file.")
     ] = None
+    tensorboard: Annotated[bool, Option("Write losses and validations to OUT/tensorboard, too.")] = False
 
 
 def resolve_sizes(sizes: str, default: str, model: str) -> tuple[tuple[int, float], ...]:

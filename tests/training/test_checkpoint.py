@@ -29,7 +29,7 @@ from archivecolor.errors import (
 )
 from archivecolor.options import StageOptions
 from archivecolor.provenance import locks
-from archivecolor.training import checkpoint, dataset, figures, loop, photographs
+from archivecolor.training import checkpoint, dataset, event_log, figures, loop, photographs
 from archivecolor.training.optim_step import OptimStep
 
 # The loop
@@ -214,6 +214,22 @@ def test_a_watcher_is_told_of_each_validation_when_it_is_made(tmp_path: Path):
     names = {"val_l1", "val_psnr_gain", "val_colour", "val_fine", "val_wild"}
     assert all(p.numbers.keys() == names for p in validated)
     assert {p.size for p in validated} == {stage.validation_size}
+
+
+@needs("tensorboard")
+def test_tensorboard_gets_losses_and_validations(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    accumulator = package("tensorboard.backend.event_processing.event_accumulator")
+    monkeypatch.setattr(event_log, "STEPS", 2)
+    events = event_log.EventLog(tmp_path / "events")
+    loop.run(tiny_stage(tmp_path / "out"), tiny_step(0), photo_set(6), photo_set(2), CARD, events.report)
+    events.close()
+    read = accumulator.EventAccumulator(str(tmp_path / "events/pretrain")).Reload()
+    tags = read.Tags()["scalars"]
+    assert {"loss/l1", "validation/l1", "validation/psnr_gain", "validation/wild"} <= set(tags)
+    assert [event.step for event in read.Scalars("loss/l1")] == [8, 16, 24]
+    history = figures.read_history(tmp_path / "out")
+    assert [event.step for event in read.Scalars("validation/l1")] == [row["pictures"] for row in history]
+    assert read.Scalars("validation/l1")[0].value == pytest.approx(history[0]["val_l1"], rel=1e-3)
 
 
 @pytest.mark.parametrize("name", [checkpoint.FILE, figures.HISTORY, dataset.SPLIT])
