@@ -6,7 +6,9 @@ threads wait for each other at the end of every layer, and the tests take four t
 
 from __future__ import annotations
 
+import atexit
 import os
+import shutil
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -16,6 +18,7 @@ import pytest
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # before anything imports torch
 os.environ["ARCHIVECOLOR_CACHE"] = tempfile.mkdtemp(prefix="archivecolor-tests-")  # the user's own rates stay
+atexit.register(shutil.rmtree, os.environ["ARCHIVECOLOR_CACHE"], ignore_errors=True)
 # Processes that tests start find `support` too; what pytest itself has of it comes from pyproject.toml.
 os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(Path(__file__).parent), os.environ.get("PYTHONPATH")]))
 

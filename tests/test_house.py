@@ -261,6 +261,7 @@ def test_colouring_needs_neither_fastai_nor_timm(tmp_path: Path) -> None:
     assert loaded & slow_to_wake == set()
 
 
+@pytest.mark.long
 def test_the_process_that_watches_a_run_loads_nothing_heavy(tmp_path: Path) -> None:
     Image.new("L", (80, 60), 90).save(tmp_path / "a.png")
     run = ["-X", "importtime", "-m", "archivecolor", "run", str(tmp_path / "a.png"), "--out", str(tmp_path / "out")]

@@ -27,6 +27,7 @@ def run_without(packages: set[str], *files: str) -> subprocess.CompletedProcess[
 
 
 @pytest.mark.parametrize("packages", [{"scenedetect", "bagit"}, OPTIONAL], ids=["two", "all"])
+@pytest.mark.long
 def test_tests_skip_and_name_what_they_lack(packages: set[str]) -> None:
     done = run_without(packages, *FILES)
     assert done.returncode == 0, done.stdout + done.stderr

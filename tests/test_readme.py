@@ -183,6 +183,7 @@ def run_shares(command: list[str], variable: str, numbers: tuple[int, int], tmp_
     assert sum(row.status == "done" for row in read_rows(tmp_path / "color").values()) == 5
 
 
+@pytest.mark.long
 def test_the_slurm_script_colours_every_picture_once(tmp_path: Path) -> None:
     [lines] = blocks("slurm")
     script = tmp_path / "job.sh"
@@ -192,6 +193,7 @@ def test_the_slurm_script_colours_every_picture_once(tmp_path: Path) -> None:
     run_shares(["bash", str(script)], "SLURM_ARRAY_TASK_ID", (1, 2), tmp_path)
 
 
+@pytest.mark.long
 def test_the_service_of_systemd_colours_what_is_there(tmp_path: Path) -> None:
     [lines] = blocks("systemd")
     unit = configparser.ConfigParser(interpolation=None)
@@ -207,6 +209,7 @@ def test_the_service_of_systemd_colours_what_is_there(tmp_path: Path) -> None:
     assert sum(row.status == "done" for row in read_rows(tmp_path / "color").values()) == 5
 
 
+@pytest.mark.long
 def test_the_kubernetes_job_colours_every_picture_once(tmp_path: Path) -> None:
     yaml = pytest.importorskip("yaml")
     [lines] = blocks("kubernetes")

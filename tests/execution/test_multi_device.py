@@ -41,6 +41,7 @@ def options(src: Path, out: Path, ink: Path) -> RunOptions:
     return options_of(src, out, ink, device="cpu,cpu", workers=1)
 
 
+@pytest.mark.long
 def test_two_processes_do_what_one_does(options: RunOptions, src: Path, out: Path, ink: Path, tmp_path: Path) -> None:
     save_grey_tree(src, 9)
     (src / "notes.txt").write_text("no picture")

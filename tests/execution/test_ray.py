@@ -70,6 +70,7 @@ def ray(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
 
 
 @needs("ray", "av", "scenedetect")
+@pytest.mark.long
 def test_an_actor_killed_in_mid_run_costs_nothing_and_nothing_is_there_twice(
     ray: Any, src: Path, out: Path, ink: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -50,6 +50,7 @@ def name_it(path: Path, word: str) -> str:
     return f"{path.parent.name}/{word}{path.suffix}"
 
 
+@pytest.mark.long
 def test_a_decoder_that_crashes_costs_one_picture(
     options: RunOptions, src: Path, out: Path, ink: Path, tmp_path: Path
 ) -> None:

@@ -166,6 +166,7 @@ print(painted(np.full((40, 40), 90, np.uint8)).rows(np.full((40, 40), 90, np.uin
 
 
 @pytest.mark.parametrize("harm", ["damaged", "no folder"])
+@pytest.mark.long
 def test_the_folder_of_compiled_code_is_not_needed(tmp_path: Path, harm: str) -> None:
     """A kill leaves half a file; a small machine has no place for it. The file in the folder's place stands for both a
     full disk and a forbidden one: writing fails."""

@@ -146,6 +146,7 @@ def test_lanes_compute_at_the_same_time_each_on_one_core() -> None:
 
 
 @pytest.mark.parametrize("name", ["lite", "resnet18"])
+@pytest.mark.long
 def test_narrow_filters_give_the_colours_of_autocast(name: str) -> None:
     torch.manual_seed(1)
     network = NETWORKS[name]().eval()

@@ -13,6 +13,7 @@ from support.paths import ROOT, SUPPORT
 # --- the fuzzer -------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.long
 def test_fuzzing_finds_nothing(tmp_path: Path) -> None:
     """Twenty seconds; `python tests/support/fuzz_readers.py --minutes 10` looks longer."""
     if not hasattr(os, "fork"):

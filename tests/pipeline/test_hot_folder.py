@@ -239,9 +239,9 @@ def test_events_are_seen_before_the_next_look(src: Path, out: Path, ink: Path) -
 
 
 @pytest.mark.skipif(os.name != "posix", reason="signals")
-def test_sigterm_finishes_the_picture_in_hand(src: Path, out: Path, ink: Path) -> None:
+def test_sigterm_finishes_the_picture_in_hand(src: Path, out: Path) -> None:
     save(src / "a.png")
-    command = [sys.executable, "-m", "archivecolor", "watch", str(src), "--out", str(out), "--model", str(ink)]
+    command = [sys.executable, "-m", "archivecolor", "watch", str(src), "--out", str(out)]
     process = subprocess.Popen(
         [*command, "--settle", "0.1", "--poll", "0.2"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )

@@ -161,6 +161,7 @@ def test_watch_hears_of_every_input_once(src: Path, out: Path, ink: Path) -> Non
         assert {row.status if row else None for name, row in heard.items() if name != "broken.png"} == {expected}
 
 
+@pytest.mark.long
 def test_killed_at_30_moments_and_resumed_is_as_if_never_killed(
     go: Colour, src: Path, out: Path, tmp_path: Path
 ) -> None:

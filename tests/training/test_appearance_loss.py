@@ -104,6 +104,7 @@ def test_ciede2000_alone_leads_to_the_true_colours():
     assert differences[-1] < 1
 
 
+@pytest.mark.long
 def test_psnr_and_colourfulness_rise_and_ciede2000_falls_when_they_are_asked_for():
     """A network that begins grey, on two pictures."""
     batch = dataset.validation_batch(photo_set(2), 0, 2, 64)

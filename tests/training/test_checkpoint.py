@@ -88,6 +88,7 @@ loop.run(stage, tiny_step(0), photo_set(6), photo_set(2), CARD, lambda p: p.vali
 """
 
 
+@pytest.mark.long
 def test_after_kill_9_a_training_resumes_to_the_same_weights(tmp_path: Path, unbroken: tuple[Path, list[float]]):
     reference, losses = unbroken
     child = subprocess.Popen([sys.executable, "-c", CHILD, str(tmp_path)], stdout=subprocess.PIPE, text=True)
@@ -137,6 +138,7 @@ def test_a_state_is_restored_to_where_the_network_computes(tmp_path: Path):
 
 
 @needs("matplotlib")
+@pytest.mark.long
 def test_ctrl_c_saves_and_the_same_command_resumes(tmp_path: Path):
     photos = photo_folder(tmp_path / "photos", 2)
     words = (

@@ -67,6 +67,7 @@ def one_palette(seed: int) -> np.ndarray:
 
 
 @needs("matplotlib")
+@pytest.mark.long
 def test_a_short_fine_tuning_learns_an_archive_s_palette(tmp_path: Path):
     paths = [tmp_path / f"{i:02}.png" for i in range(32)]
     for i, path in enumerate(paths):
@@ -78,6 +79,7 @@ def test_a_short_fine_tuning_learns_an_archive_s_palette(tmp_path: Path):
 
 
 @needs("matplotlib")
+@pytest.mark.long
 def test_photographs_of_one_source_help_on_those_of_it_that_are_held_out(tmp_path: Path):
     """A fraction of the story: 128 pictures at 128 px. `lite` has seen those that are train from (among 8,828), and
     never the validation-out ones."""

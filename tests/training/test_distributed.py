@@ -84,6 +84,7 @@ def curves(tmp_path_factory: pytest.TempPathFactory) -> dict[int, dict[str, list
 
 
 @pytest.mark.parametrize("stage", ["pretrain", "gan"])
+@pytest.mark.long
 def test_two_processes_have_the_loss_curve_of_one(stage: str, curves):
     alone, shared = (curves[processes][stage] for processes in (1, 2))
     assert len(alone) == len(shared) >= 6
@@ -141,6 +142,7 @@ def test_alone_nothing_is_joined_and_nothing_changes():
 
 
 @needs("matplotlib")
+@pytest.mark.long
 def test_two_processes_train_by_the_command_that_the_readme_names(tmp_path: Path):
     photos = photo_folder(tmp_path / "photos", 4)
     words = (

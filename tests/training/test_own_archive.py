@@ -51,6 +51,7 @@ def invoke(root: Path, *words: str):
     return result
 
 
+@pytest.mark.long
 def test_a_dozen_photographs_become_weights_with_a_table_and_a_sheet(archive):
     root, result = archive
     card = weights.check(root / "mine")
@@ -73,6 +74,7 @@ def test_a_dozen_photographs_become_weights_with_a_table_and_a_sheet(archive):
         assert "contains those" in text
 
 
+@pytest.mark.long
 def test_the_same_command_resumes_with_the_same_number_of_pictures(archive):
     root, _ = archive
     before = (root / "mine" / weights.TENSORS).read_bytes()
@@ -85,6 +87,7 @@ def test_the_same_command_resumes_with_the_same_number_of_pictures(archive):
     assert (root / "mine" / weights.TENSORS).read_bytes() == before
 
 
+@pytest.mark.long
 def test_the_folder_of_another_command_is_refused(archive, tmp_path: Path):
     """`train pretrain` writes the same table of the recipe."""
     root, _ = archive

@@ -28,6 +28,7 @@ from archivecolor.training.pretrain import PretrainStep, SoftTarget, chroma_weig
 
 
 @needs("matplotlib")
+@pytest.mark.long
 def test_a_command_memorises_two_pictures_and_leaves_them_in_its_weights(tmp_path: Path):
     """From the command to the averaged, rounded and published network; crops differ each time, so not to the pixel."""
     photos = photo_folder(tmp_path / "photos", 2, height=64, width=64)
@@ -159,6 +160,7 @@ def test_a_soft_target_is_learned_beside_the_true_colours_from_the_true_luminanc
     assert only.network.tint.grad is None
 
 
+@pytest.mark.long
 def test_a_pretraining_starts_from_finished_weights(trained: tuple[Path, Path], tmp_path: Path):
     data, folder = trained
     command = (
