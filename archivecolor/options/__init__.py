@@ -11,7 +11,18 @@ from archivecolor.options.film import STILL_CODECS, Codec, DpxCurve, FilmOptions
 from archivecolor.options.own_archive import OwnArchive
 from archivecolor.options.require import require
 from archivecolor.options.review import CandidateOptions, CatalogueKind, ExportOptions, ReportOptions, ReviewOptions
-from archivecolor.options.run import DEFAULT_MODEL, OutputFormat, Place, RunOptions, Shard, Strips, parse_shard
+from archivecolor.options.run import (
+    ACCESS_FORMATS,
+    DEFAULT_MODEL,
+    AccessForm,
+    OutputFormat,
+    Place,
+    RunOptions,
+    Shard,
+    Strips,
+    parse_access,
+    parse_shard,
+)
 from archivecolor.options.stages import (
     Baseline,
     Finetuning,
@@ -39,6 +50,7 @@ from archivecolor.options.training import (
 from archivecolor.options.watch import WatchOptions, check_watchable
 
 __all__ = [
+    "ACCESS_FORMATS",
     "DEFAULT_MODEL",
     "DEFAULT_SHEET",
     "DISCRIMINATORS",
@@ -48,6 +60,7 @@ __all__ = [
     "OTHER_SOURCE_TYPES",
     "STILL_CODECS",
     "TEACHERS",
+    "AccessForm",
     "AdversarialOptions",
     "AppearanceOptions",
     "Baseline",
@@ -96,6 +109,7 @@ __all__ = [
     "build",
     "check_watchable",
     "leaves",
+    "parse_access",
     "parse_hint",
     "parse_shard",
     "parse_sizes",

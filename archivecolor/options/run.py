@@ -78,6 +78,36 @@ def parse_shard(text: str) -> Shard | None:
     return Shard(int(form[1]), int(form[2]))
 
 
+ACCESS_FORMATS = {"jpg": "jpeg", "webp": "webp", "png": "png"}
+"""What --access calls a format -> its name."""
+
+
+@dataclass(frozen=True)
+class AccessForm:
+    """A kind of small copies for the web."""
+
+    format: str
+    """A key of ACCESS_FORMATS, which is also the suffix."""
+    side: int
+    """The long side at most, in pixels."""
+
+    def __str__(self) -> str:
+        return f"{self.format}:{self.side}"
+
+
+def parse_access(text: str) -> AccessForm:
+    """`jpg:2000` -> AccessForm("jpg", 2000).
+
+    Raises:
+        UsageError: it is not of this form.
+    """
+    form = re.fullmatch(r"(\w+):(\d{2,5})", text, re.ASCII)
+    if not form or form[1].lower() not in ACCESS_FORMATS or not 16 <= int(form[2]) <= 16383:
+        known = ", ".join(f"{name}:2000" for name in ACCESS_FORMATS)
+        raise UsageError(f"--access {text}: write a format and its long side in pixels, 16 to 16383: {known}")
+    return AccessForm(form[1].lower(), int(form[2]))
+
+
 @dataclass(frozen=True)
 class Strips:
     """When a TIFF is read, coloured and written strip by strip, and how large its reduced copy in memory is."""
@@ -149,6 +179,16 @@ class RunOptions(ColorizerOptions):
         bool,
         Option("Copy the .xmp file beside a picture (photo.xmp, photo.jpg.xmp) beside its output.", rare=True),
     ] = False
+    access: Annotated[
+        tuple[AccessForm, ...],
+        Option(
+            "Also write a small copy in sRGB, OUT/access/jpg-2000/..., with a long side of 2000 pixels at most. May be "
+            "repeated (webp:1200).",
+            metavar="jpg:2000",
+            heading="Photographs",
+            parse=parse_access,
+        ),
+    ] = ()
     shard: Annotated[
         Shard | None,
         Option(

@@ -13,7 +13,7 @@ from archivecolor import files, provenance
 from archivecolor.errors import MissingDependencyError, PictureError, UnreadableError
 from archivecolor.inference.colorizer import Colorizer
 from archivecolor.options import RunOptions
-from archivecolor.pipeline import source_xmp
+from archivecolor.pipeline import access_copies, source_xmp
 from archivecolor.pipeline.inputs import Job, SourceKind
 from archivecolor.pipeline.scheduling import Budgets, StageTimer
 from archivecolor.provenance import DONE, FAILED, SKIPPED, UNEXPECTED, Identity, ManifestWriter, Record
@@ -70,11 +70,18 @@ class Attempt:
         manifest, overwrite = self.context.manifest, self.context.options.overwrite
         return bool(manifest.settled(self.job.name, sha256, self.identity, rejected, overwrite))
 
-    def copy_missing_xmp(self) -> None:
-        """Copies the .xmp files of a finished source that an earlier run, without --copy-xmp, left where they are."""
+    def add_what_is_missing(self) -> Record | None:
+        """Adds what an earlier run of a finished source was not asked for: its .xmp files, and its small copies.
+
+        Returns:
+            The new row; None if the one before holds.
+        """
         row, options = self.context.manifest.row(self.job.name), self.context.options
-        if options.copy_xmp and row and row.status == DONE and row.output:
+        if row is None or row.status != DONE or row.output is None:
+            return None
+        if options.copy_xmp:
             source_xmp.carry(self.job.source, options.out / row.output, options)
+        return access_copies.add_missing(row, options)
 
     def check_unchanged(self) -> None:
         """Raises UnreadableError if the source no longer holds the bytes that were hashed."""

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from pathlib import Path
+from pathlib import Path, PurePath
 
 import joblib
 
 from archivecolor import film, photo
 from archivecolor.errors import NoInputError, UsageError
 from archivecolor.options import RunOptions
-from archivecolor.pipeline import inputs, media
+from archivecolor.pipeline import access_copies, inputs, media
 from archivecolor.pipeline.inputs import Job
 from archivecolor.pipeline.observer import RunObserver
 from archivecolor.provenance import decisions
@@ -57,7 +57,13 @@ def find_sources(options: RunOptions, observer: RunObserver) -> list[Job]:
     search = inputs.Search(
         media.is_input, is_frame, observer.file_ignored, observer.stop_requested, options.exclude, options.include
     )
-    return inputs.find_inputs(options.inputs, options.out, search, options.suffix, new_suffix)
+    jobs = inputs.find_inputs(options.inputs, options.out, search, options.suffix, new_suffix)
+    if options.access and any(PurePath(job.name).parts[0] == access_copies.FOLDER for job in jobs):
+        raise UsageError(
+            f"--access: the inputs have a folder {access_copies.FOLDER!r}, which is the name of the one for the small "
+            "copies; rename it"
+        )
+    return jobs
 
 
 def with_kinds(jobs: list[Job], observer: RunObserver) -> list[Job]:

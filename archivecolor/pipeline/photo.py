@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import BinaryIO
 
@@ -18,8 +19,8 @@ from archivecolor.imaging.monochrome import ColourFound, find_colour
 from archivecolor.inference.colorizer import ColorizedImage, Colorizer
 from archivecolor.options import Disclosure
 from archivecolor.photo import Page, Photo, Scan
+from archivecolor.pipeline import access_copies, source_xmp
 from archivecolor.pipeline import film as film_pipeline
-from archivecolor.pipeline import source_xmp
 from archivecolor.pipeline.attempt import Attempt, RunContext
 from archivecolor.pipeline.disclosure import TOOL, disclosed_page
 from archivecolor.pipeline.inputs import Job
@@ -39,8 +40,7 @@ def color_one(job: Job, context: RunContext, observer: FilmObserver) -> Record |
     try:
         attempt.take_snapshot()
         if attempt.is_settled():
-            attempt.copy_missing_xmp()
-            return None
+            return attempt.add_what_is_missing()
         if job.kind.is_film:
             return film_pipeline.color_film_job(attempt, observer)
         with _opened(attempt, observer) as file:
@@ -52,7 +52,9 @@ def color_one(job: Job, context: RunContext, observer: FilmObserver) -> Record |
             target = target_of(job, format, context.options)
             result = disclosed_photo(source, pages, context.colorizer, format, context.options.disclosure)
             notes = _write(attempt, source, result, target, format)
-        return _record(attempt, source, pages, target, (*(n for page in result.pages for n in page.notes), *notes))
+            access = _write_access_copies(attempt, source, pages, target)
+        notes = (*(note for page in result.pages for note in page.notes), *notes)
+        return replace(_record(attempt, source, pages, target, notes), access=access)
     except OutputError as error:
         return error
     except Exception as error:
@@ -127,6 +129,34 @@ def _write(attempt: Attempt, source: Photo, result: Photo, target: Path, format:
             )
             notes += provenance.sign(target, format, job.source, source.format, origin, options.disclosure, TOOL)
     return notes + source_xmp.carry(job.source, target, options)
+
+
+def _write_access_copies(
+    attempt: Attempt, source: Photo, pages: list[ColorizedPage | None], target: Path
+) -> dict[str, str]:
+    """Writes small copies of the first coloured page. Returns their paths, with the SHA-256 of each."""
+    context, options = attempt.context, attempt.context.options
+    forms = access_copies.wanted_forms(options, context.manifest.row(attempt.job.name))
+    if not forms:
+        return {}
+    page, coloured = next((page, done) for page, done in zip(source.pages, pages, strict=True) if done)
+    disclose = partial(
+        disclosed_page,
+        card=context.colorizer.card,
+        format="jpeg",
+        options=options.disclosure,
+        tool=TOOL,
+        guidance=context.colorizer.color.guidance(),
+        source_format=source.format,
+    )
+
+    def reduce(side: int) -> Page:
+        small = access_copies.reduced_page(replace(page, samples=coloured.rgb), side)
+        return disclose(small, small.samples)  # with a mark of the right size
+
+    with attempt.timer.stage("access"):
+        output = target.relative_to(options.out).as_posix()
+        return access_copies.write_copies(output, forms, reduce, options)
 
 
 def _record(

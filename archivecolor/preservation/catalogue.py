@@ -196,8 +196,11 @@ def _safe(text: str) -> str:
 
 def _place(entry: Entry, base: str) -> str:
     """The output's path below OUT, or below `--base`."""
-    output = entry.row.output or ""
-    return f"{base.rstrip('/')}/{output}" if base and output else output
+    return _below(entry.row.output, base) if entry.row.output else ""
+
+
+def _below(name: str, base: str) -> str:
+    return f"{base.rstrip('/')}/{name}" if base else name
 
 
 # --- kinds of catalogues ----------------------------------------------------------------------------------------------
@@ -213,6 +216,7 @@ def _plain(entry: Entry, options: ExportOptions) -> dict[str, str]:
         "original_sha256": row.source_sha256,
         "coloured": _place(entry, options.base),
         "coloured_sha256": row.output_sha256,
+        "access": " ".join(_below(name, options.base) for name in row.access),
         "width": str(row.width or ""),
         "height": str(row.height or ""),
         "pages": str(row.pages or ""),

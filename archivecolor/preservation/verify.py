@@ -122,6 +122,8 @@ def _check_row(out: Path, row: Record) -> list[Finding]:
     findings = list(_check_file(Path(row.source), row.source, row.source_sha256))
     if row.output and row.output_sha256:  # also what was coloured of a truncated film
         findings += _check_file(out / row.output, row.output, row.output_sha256)
+    for name, sha256 in row.access.items():
+        findings += _check_file(out / name, name, sha256)
     if row.status == DONE and row.output:
         findings += _check_sidecar(out, row)
     return findings
@@ -162,6 +164,7 @@ def _extra(out: Path, rows: dict[str, Record]) -> Iterator[Finding]:
     outputs = {name for row in rows.values() for name in (row.output, *row.earlier) if name}
     known = {out / name for name in (MANIFEST, LOCK, DECISIONS, DECISIONS_LOCK)}
     known |= {path for name in outputs for path in sequences.frame_paths(out / name)}
+    known |= {out / name for row in rows.values() for name in row.access}
     known |= {provenance.sidecar_of(out / name) for name in outputs}
     known |= {path for name in outputs for path in provenance.xmp_files_of(out / name)}
     folding = files.NameRules(fold_case=True, fold_form=True)

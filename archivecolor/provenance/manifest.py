@@ -219,8 +219,11 @@ class Manifest:
                 raise PictureError(f"{path} exists and was not made by this program; move it, or use --overwrite")
         if row and row.status == DONE:
             self._replaced[name] = row
-        known = row.film if row and row.output == output else {}  # which frames exist, if this run is killed
-        self._add(Record(name, source, output, STARTED, film=known), durable=True)
+        same = row if row and row.output == output else None  # which frames and copies exist, if this run is killed
+        begun = Record(
+            name, source, output, STARTED, film=same.film if same else {}, access=same.access if same else {}
+        )
+        self._add(begun, durable=True)
 
     def _claimed(self, output: str, name: str, is_pattern: bool) -> str:
         """The input that an output belongs to from now on: the first one that claims it, or a name that overlaps with

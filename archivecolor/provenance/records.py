@@ -59,6 +59,8 @@ class Record:
     """Outputs that earlier runs made of this input under other names (another --format or --suffix, for example)."""
     confidence: float | None = None
     """How sure the colours are, 0 to 1, if requested (`inference/confidence.py`)."""
+    access: dict[str, str] = field(default_factory=dict)
+    """The small copies for the web: path below the output folder -> SHA-256."""
     guidance: tuple[str, ...] = ()
     """A person's hints about the colours: a palette, pinned pixels."""
     redone: bool = False

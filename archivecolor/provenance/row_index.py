@@ -105,7 +105,7 @@ _TYPES: dict[str, tuple[type, ...]] = {
     **dict.fromkeys(("width", "height", "pages", "depth"), (int,)),
     **dict.fromkeys(_LISTS, (list,)),
     **dict.fromkeys(("sidecar", "redone"), (bool,)),
-    **dict.fromkeys(("seconds", "film"), (dict,)),
+    **dict.fromkeys(("seconds", "film", "access"), (dict,)),
     **dict.fromkeys(("max_delta_l", "confidence"), (float, int, type(None))),
     "output": (str, type(None)),
 }
@@ -176,6 +176,7 @@ def _is_sane(values: dict[str, Any]) -> bool:
         values["status"] in _STATUSES
         and (output is None or _is_inside(output))
         and all(type(name) is str and _is_inside(name) for name in get("earlier", ()))
+        and all(type(made) is str and _is_inside(name) for name, made in get("access", {}).items())
         and all(type(text) is str for key in ("notes", "guidance") for text in get(key, ()))
         and all(0 <= get(key, 0) < _MOST for key in _COUNTS)
         and all(get(key) is None or _is_number(get(key)) for key in ("max_delta_l", "confidence"))

@@ -30,6 +30,7 @@ _NOT_IN_SIDECARS = (
     "overwrite",
     "redo",
     "copy_xmp",
+    "access",
     "confidence",
     "shard",
     "on",

@@ -49,7 +49,7 @@ def export(out: Path, accepted: Path, to: Path) -> tuple[int, int, list[tuple[st
             left.append((decision.input, reason))
             continue
         try:
-            outcome = copy(out, row.output, to)
+            outcome = copy(out, row, row.output, to)
         except OSError as error:
             problem = files.write_error(to / row.output, error)
             if isinstance(problem, OutputError):
@@ -76,11 +76,16 @@ def why_not(row: Record | None, decision: Decision, out: Path) -> str:
     return ""
 
 
-def copy(out: Path, output: str, to: Path) -> str:
-    """Copies an output and its sidecar. Returns `copied`, `there` (it was there already), or why it was not copied."""
+def copy(out: Path, row: Record, output: str, to: Path) -> str:
+    """Copies an output with its sidecar and its small copies.
+
+    Returns:
+        `copied`, `there` (it was there already), or why it was not copied.
+    """
     beside = sidecar_of(out / output)
     made = [path.relative_to(out).as_posix() for path in sequences.frame_paths(out / output)]
     names = [*made, *([beside.relative_to(out).as_posix()] if is_sidecar(beside) else [])]
+    names += [name for name in row.access if (out / name).is_file()]
     there = {name for name in names if (to / name).exists()}
     for name in there:
         if not (to / name).is_file() or files.sha256(to / name) != files.sha256(out / name):

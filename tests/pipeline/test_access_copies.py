@@ -1,0 +1,143 @@
+"""Small copies for the web beside the masters."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from support.command_line import exit_code
+from support.doubles import colour, colourful, grey
+from support.review_data import decide
+
+from archivecolor import files, photo, provenance
+from archivecolor.errors import UsageError
+from archivecolor.options import AccessForm, Disclosure, parse_access
+from archivecolor.photo import Page, Photo
+from archivecolor.preservation.verify import verify
+from archivecolor.provenance import DONE, FAILED, is_machine_colored
+from archivecolor.review.export import export
+
+JPG, WEBP = AccessForm("jpg", 200), AccessForm("webp", 100)
+
+
+@pytest.fixture
+def masters(src: Path) -> Path:
+    """A TIFF of 16 bits on its side, a small PNG in a folder, and one in colour."""
+    wide = (grey(300, 400).astype(np.uint16) * 257)[..., None].repeat(3, axis=2)
+    photo.write(src / "a.tif", Photo("tiff", (Page(wide, orientation=6, description="Box 7"),)), "tiff")
+    (src / "box").mkdir()
+    Image.fromarray(grey(60, 80)).save(src / "box/b.png")
+    Image.fromarray(colourful()).save(src / "colour.png")
+    return src
+
+
+def test_each_photograph_gets_its_copies(masters: Path, out: Path, ink: Path) -> None:
+    rows = {row.input: row for row in colour(masters, out=out, model=ink, access=(JPG, WEBP))}
+    assert list(rows["a.tif"].access) == ["access/jpg-200/a.tif.jpg", "access/webp-100/a.tif.webp"]
+    assert list(rows["box/b.png"].access) == ["access/jpg-200/box/b.png.jpg", "access/webp-100/box/b.png.webp"]
+    assert rows["colour.png"].access == {}
+    for row in rows.values():
+        for name, sha256 in row.access.items():
+            assert files.sha256(out / name) == sha256
+            page = photo.read(out / name).pages[0]
+            assert is_machine_colored(page.xmp)
+            assert page.samples.dtype == np.uint8
+    small = photo.read(out / "access/jpg-200/a.tif.jpg").pages[0]
+    assert (small.samples.shape, small.orientation, small.description) == ((150, 200, 3), 6, "Box 7")
+    assert photo.read(out / "access/webp-100/a.tif.webp").pages[0].samples.shape == (75, 100, 3)
+    assert photo.read(out / "access/jpg-200/box/b.png.jpg").pages[0].samples.shape == (60, 80, 3), "never enlarged"
+
+
+def test_a_copy_has_the_colours_of_its_master(masters: Path, out: Path, ink: Path) -> None:
+    colour(masters, out=out, model=ink, access=(AccessForm("png", 200),))
+    master = photo.read(out / "a.tif").pages[0].samples / 65535
+    small = photo.read(out / "access/png-200/a.tif.png").pages[0].samples / 255
+    assert np.abs(master.reshape(150, 2, 200, 2, 3).mean(axis=(1, 3)) - small).max() < 1.5 / 255
+
+
+def test_the_mark_is_as_large_as_on_a_picture_of_that_size(masters: Path, out: Path, ink: Path) -> None:
+    form = AccessForm("png", 200)
+    colour(masters, out=out, model=ink, access=(form,), disclosure=Disclosure(mark="auto"))
+    marked = photo.read(out / "access/png-200/a.tif.png").pages[0].samples
+    colour(masters, out=out.with_name("plain"), model=ink, access=(form,))
+    plain = photo.read(out.with_name("plain") / "access/png-200/a.tif.png").pages[0].samples
+    changed = np.argwhere((marked != plain).any(axis=2))
+    assert len(changed) > 20
+    shown = photo.read(out / "a.tif").pages[0].samples
+    unmarked = photo.read(out.with_name("plain") / "a.tif").pages[0].samples
+    of_master = np.argwhere((shown != unmarked).any(axis=2))
+    extents = [np.ptp(places, axis=0).max() for places in (changed, of_master)]
+    assert extents[0] > 0.6 * extents[1], "not the master's mark made smaller by half"
+
+
+def test_what_is_finished_gets_its_copies_later_and_keeps_its_output(masters: Path, out: Path, ink: Path) -> None:
+    colour(masters, out=out, model=ink)
+    before = {name: row.output_sha256 for name, row in provenance.read_rows(out).items()}
+    colour(masters, out=out, model=ink, access=(JPG,))
+    rows = provenance.read_rows(out)
+    assert {name: row.output_sha256 for name, row in rows.items()} == before
+    assert list(rows["box/b.png"].access) == ["access/jpg-200/box/b.png.jpg"]
+    times = {path: path.stat().st_mtime_ns for path in out.rglob("*.jpg")}
+    colour(masters, out=out, model=ink, access=(JPG,))
+    colour(masters, out=out, model=ink)
+    assert {path: path.stat().st_mtime_ns for path in out.rglob("*.jpg")} == times
+    assert provenance.read_rows(out)["a.tif"].access.keys() == {"access/jpg-200/a.tif.jpg"}
+    (out / "access/jpg-200/a.tif.jpg").unlink()
+    colour(masters, out=out, model=ink, access=(JPG,))
+    assert (out / "access/jpg-200/a.tif.jpg").exists(), "one that is gone is made again"
+
+
+def test_a_copy_is_never_out_of_date(masters: Path, out: Path, ink: Path) -> None:
+    """The picture is coloured again by a command that does not ask for copies."""
+    colour(masters, out=out, model=ink, access=(JPG,))
+    before = provenance.read_rows(out)["a.tif"]
+    Image.fromarray(grey(120, 160, seed=5)).save(masters / "a.tif")
+    colour(masters, out=out, model=ink)
+    after = provenance.read_rows(out)["a.tif"]
+    assert after.access.keys() == before.access.keys()
+    assert after.access != before.access
+    assert photo.read(out / "access/jpg-200/a.tif.jpg").pages[0].samples.shape[:2] == (120, 160)
+
+
+def test_verify_and_export_know_them(masters: Path, out: Path, ink: Path, tmp_path: Path) -> None:
+    colour(masters, out=out, model=ink, access=(JPG,))
+    assert verify(out).sound
+    chosen = decide(tmp_path / "d.json", out, a="accepted")
+    assert export(out, chosen, tmp_path / "to") == (1, 0, [])
+    assert (tmp_path / "to/access/jpg-200/a.tif.jpg").is_file()
+    (out / "access/jpg-200/a.tif.jpg").write_bytes(b"another")
+    (out / "access/jpg-200/box/b.png.jpg").unlink()
+    found = {(finding.what, finding.name) for finding in verify(out).findings}
+    assert found == {("changed", "access/jpg-200/a.tif.jpg"), ("missing", "access/jpg-200/box/b.png.jpg")}
+
+
+def test_a_file_of_somebody_else_is_not_replaced(masters: Path, out: Path, ink: Path) -> None:
+    (out / "access/jpg-200").mkdir(parents=True)
+    (out / "access/jpg-200/a.tif.jpg").write_bytes(b"somebody else's")
+    rows = {row.input: row for row in colour(masters, out=out, model=ink, access=(JPG,))}
+    assert rows["a.tif"].status == FAILED
+    assert "was not made by this program" in rows["a.tif"].reason
+    assert rows["box/b.png"].status == DONE
+    assert (out / "access/jpg-200/a.tif.jpg").read_bytes() == b"somebody else's"
+
+
+def test_a_folder_of_inputs_that_has_their_name_is_refused(src: Path, out: Path, ink: Path) -> None:
+    (src / "access").mkdir()
+    Image.fromarray(grey(32, 32)).save(src / "access/a.png")
+    with pytest.raises(UsageError, match="the inputs have a folder 'access'"):
+        colour(src, out=out, model=ink, access=(JPG,))
+    assert colour(src, out=out, model=ink)[0].status == DONE
+
+
+@pytest.mark.parametrize("text", ["jpg", "jpg:", "jpg:8", "gif:2000", "jpg:99999", "jpg:2000x", "tif:pyramid"])
+def test_an_unknown_form_lists_the_known_ones(text: str, src: Path, out: Path) -> None:
+    with pytest.raises(UsageError, match="jpg:2000, webp:2000, png:2000"):
+        parse_access(text)
+    assert exit_code("run", str(src), "--out", str(out), "--access", text) == 2
+
+
+def test_a_form_is_read_in_any_case() -> None:
+    assert parse_access("JPG:2000") == AccessForm("jpg", 2000)
+    assert str(AccessForm("jpg", 2000)) == "jpg:2000"
