@@ -11,10 +11,11 @@ from archivecolor.options import ExportOptions
 
 @takes_options(ExportOptions)
 def export(options: ExportOptions) -> None:
-    """Copy the accepted outputs with their sidecars into another folder, or write a CSV for a catalogue.
+    """Copy the accepted outputs into another folder, or write a CSV for a catalogue.
 
-    Examples: archivecolor export ./color --accepted ./decisions.json --to ./delivery;
-    archivecolor export ./color --catalogue ./color.csv --for atom --base https://archive.example/color
+    Sidecars and small copies come with the outputs. Files that are there already stay.
+
+    Example: archivecolor export ./color --accepted ./decisions.json --to ./delivery
     """
     left = _copy(options.out, options.accepted, options.to) if options.accepted and options.to else 0
     if options.catalogue:

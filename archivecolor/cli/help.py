@@ -7,8 +7,8 @@ from typing import Any
 import typer
 from typer.core import TyperCommand
 
-ORDER = ("What", "Colours", "Photographs", "Films", "Disclosure", "Machines", "What is said")
-"""The groups of `run`, in the order of its help. Options of no group come before them, under "Options"."""
+ORDER = ("What", "Arrivals", "Colours", "Photographs", "Films", "Disclosure", "Machines", "What is said")
+"""The groups of `run` and `watch`, in the order of their help. Options of no group come before, under "Options"."""
 
 
 class GroupedCommand(TyperCommand):

@@ -178,14 +178,14 @@ def drive(
                     observer.picture_finished(job.name, row, len(batch))
                 else:
                     (suspects if job.name in crashes.suspect else rest).append(job)
-            for job, row in runner.outcomes(suspects, rest, colorizer, options, manifest, observer):
-                if row and row.status == FAILED and arrivals.try_again(job):
-                    row = None
-                if row:
-                    row = _with_former_name(row, known, options)
-                    manifest.append(row)
-                    totals[row.status, row.reason] += 1
-                observer.picture_finished(job.name, row, len(batch))
+            for job, made in runner.outcomes(suspects, rest, colorizer, options, manifest, observer):
+                final = made and _with_former_name(made, known, options)
+                if final and final.status == FAILED and arrivals.try_again(job):
+                    final = None
+                if final:
+                    manifest.append(final)
+                    totals[final.status, final.reason] += 1
+                observer.picture_finished(job.name, final, len(batch))
             now = time.monotonic()
             last_arrival = now if batch or arrivals.pending else last_arrival
             if watching.once and not batch and not arrivals.pending:

@@ -58,11 +58,15 @@ def _text(value: object) -> str:
     if isinstance(value, list):
         value = value[0] if value else ""
     if isinstance(value, bytes):
-        try:
-            value = value.decode()
-        except UnicodeDecodeError:
-            value = value.decode("cp1252", "replace")
+        value = _decoded(value)
     return value.strip("\0 \n") if isinstance(value, str) else ""
+
+
+def _decoded(content: bytes) -> str:
+    try:
+        return content.decode()
+    except UnicodeDecodeError:
+        return content.decode("cp1252", "replace")
 
 
 def _of_film(path: Path) -> OwnWords:

@@ -16,7 +16,13 @@ from archivecolor.errors import ArchivecolorError
 from archivecolor.options import Options, leaves
 from archivecolor.options.table import Leaf
 
-SAMPLES = {"--hint": "10,20,#c04020", "--shard": "2/3", "--compare": "a b", "--config": os.devnull}
+SAMPLES = {
+    "--access": "webp:1200",
+    "--hint": "10,20,#c04020",
+    "--shard": "2/3",
+    "--compare": "a b",
+    "--config": os.devnull,
+}
 """Values for flags with a form of their own."""
 GUESSES = [
     "x.png",

@@ -121,9 +121,9 @@ def test_a_film_is_silent_only_on_request(src: Path, out: Path, ink: Path, monke
 def test_sound_without_a_decoder_is_copied_where_the_container_holds_it(
     src: Path, out: Path, ink: Path, monkeypatch: pytest.MonkeyPatch, master: bool, status: str
 ) -> None:
-    source = save_with_sound(src / "reel.mp4", "aac")
+    source = save_with_sound(src / "reel.mov", "pcm_s16le")
     held = ("matroska",) if master else ()
-    track = header.SoundTrack("aac", held, False)
+    track = header.SoundTrack("pcm_s16le", held, False)
     with monkeypatch.context() as patch:
         patch.setattr(header, "sound_tracks", lambda container: (track,))
         row = colour_film(source, out, ink, film=FilmOptions(master=master))

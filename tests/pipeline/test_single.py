@@ -54,7 +54,7 @@ def test_an_xmp_file_beside_the_destination_is_replaced_only_on_request(scan: Pa
     scan.with_name("a.xmp").write_bytes(b"<new/>")
     target, xmp = tmp_path / "b.png", tmp_path / "b.xmp"
     xmp.write_bytes(b"<old/>")
-    options = {"model": str(ink), "copy_xmp": True}
+    options: dict[str, Any] = {"model": str(ink), "copy_xmp": True, "out": target}
     row = single.color_single(RunOptions(inputs=(str(scan),), **options), target, runner.drive)
     assert row.notes == ("a.xmp beside the source not copied: another file is named b.xmp",)
     assert xmp.read_bytes() == b"<old/>"
