@@ -7,8 +7,8 @@ from typing import Any
 import typer
 from typer.core import TyperCommand
 
-ORDER = ("What", "Arrivals", "Colours", "Photographs", "Films", "Disclosure", "Machines", "What is said")
-"""The groups of `run` and `watch`, in the order of their help. Options of no group come before, under "Options"."""
+ORDER = ("What", "Colours", "Photographs", "Films", "Disclosure", "Machines", "What is said")
+"""The groups of `run`, in the order of its help. Options of no group come before them, under "Options"."""
 
 
 class GroupedCommand(TyperCommand):
@@ -20,7 +20,7 @@ class GroupedCommand(TyperCommand):
             record = parameter.get_help_record(ctx)
             if record:
                 groups.setdefault(_heading(parameter), []).append(record)
-        for heading in ("Arguments", "Options", *ORDER, "Help"):
+        for heading in ("Arguments", "Options", "Arrivals", *ORDER, "Help"):
             if heading in groups:
                 with formatter.section(heading):
                     formatter.write_dl(groups[heading])
