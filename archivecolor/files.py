@@ -333,8 +333,7 @@ class SourceSnapshot:
         Raises:
             OSError: it cannot be read.
         """
-        state = _state(path)
-        changed = max((each.stat().st_ctime for each in sequences.frame_paths(path)), default=0.0)
+        state, changed = state_of(path), changed_at(path)
         return cls(path, sha256(path), state, time.time() - changed < _JUST_NOW_S)
 
     def still(self) -> bool:
@@ -343,12 +342,21 @@ class SourceSnapshot:
         Raises:
             OSError: it cannot be read any more.
         """
-        return _state(self.path) == self.state and not (self.fresh and sha256(self.path) != self.sha256)
+        return state_of(self.path) == self.state and not (self.fresh and sha256(self.path) != self.sha256)
 
 
-def _state(path: Path) -> tuple[object, ...]:
+def changed_at(path: Path) -> float:
+    """When a file, or the last of numbered files, was changed, in seconds since 1970.
+
+    Raises:
+        OSError: it cannot be read.
+    """
+    return max((each.stat().st_ctime for each in sequences.frame_paths(path)), default=0.0)
+
+
+def state_of(path: Path) -> tuple[object, ...]:
     """What changes whenever a file is written to or replaced: nobody can set the ctime."""
     if sequences.is_pattern(path):
-        return tuple((each.name, *_state(each)) for each in sequences.frame_paths(path))
+        return tuple((each.name, *state_of(each)) for each in sequences.frame_paths(path))
     status = path.stat()
     return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns

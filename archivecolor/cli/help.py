@@ -8,7 +8,8 @@ import typer
 from typer.core import TyperCommand
 
 ORDER = ("What", "Colours", "Photographs", "Films", "Disclosure", "Machines", "What is said")
-"""The groups of `run`, in the order of its help. Options of no group come before them, under "Options"."""
+"""The groups of `run`, in the order of its help. Options of no group come before them, under "Options", and
+groups of other verbs after these."""
 
 
 class GroupedCommand(TyperCommand):
@@ -20,7 +21,8 @@ class GroupedCommand(TyperCommand):
             record = parameter.get_help_record(ctx)
             if record:
                 groups.setdefault(_heading(parameter), []).append(record)
-        for heading in ("Arguments", "Options", "Arrivals", *ORDER, "Help"):
+        others = [heading for heading in groups if heading not in ("Arguments", "Options", *ORDER, "Help")]
+        for heading in ("Arguments", "Options", *others, *ORDER, "Help"):
             if heading in groups:
                 with formatter.section(heading):
                     formatter.write_dl(groups[heading])

@@ -11,10 +11,10 @@ import numpy as np
 
 from archivecolor import files, photo, provenance
 from archivecolor.errors import PictureError, UsageError
-from archivecolor.imaging.arrays import ByteArray, Samples
 from archivecolor.imaging.resize import resize_to_long_side
 from archivecolor.options import ACCESS_FORMATS, AccessForm, RunOptions, parse_access
 from archivecolor.photo import Page, Photo
+from archivecolor.photo.samples import to_8_bit
 from archivecolor.pipeline.disclosure import TOOL
 from archivecolor.pipeline.outputs import make_folder
 from archivecolor.provenance import Record
@@ -26,17 +26,12 @@ Reduce = Callable[[int], Page]
 """Long side in pixels -> the picture with its disclosure, no larger than that, uint8."""
 
 
-def reduced_samples(rgb: Samples, side: int) -> ByteArray:
-    """sRGB (H, W, 3), uint8 or uint16 -> uint8 with a long side of at most `side` pixels."""
-    small = resize_to_long_side(rgb, side)
-    return small if small.dtype == np.uint8 else np.rint(small / np.float32(257)).astype(np.uint8)
-
-
 def reduced_page(page: Page, side: int) -> Page:
     """A finished page, smaller, as sRGB of 8 bits without transparency and without what only masters keep."""
+    rgb = page.samples if page.samples.ndim == 3 else np.stack([page.samples] * 3, -1)
     return replace(
         page,
-        samples=reduced_samples(page.samples if page.samples.ndim == 3 else np.stack([page.samples] * 3, -1), side),
+        samples=to_8_bit(resize_to_long_side(rgb, side)),
         alpha=None,
         extra=None,
         scan=None,
@@ -92,7 +87,7 @@ def _forms_of(names: Iterable[str]) -> Iterator[AccessForm]:
             yield parse_access(name.split("/")[1].replace("-", ":"))
 
 
-def missing_forms(row: Record, options: RunOptions) -> list[AccessForm]:
+def _missing_forms(row: Record, options: RunOptions) -> list[AccessForm]:
     """The copies that are asked for, and that a finished photograph does not have."""
     if row.film or row.output is None:
         return []
@@ -106,7 +101,7 @@ def add_missing(row: Record, options: RunOptions) -> Record | None:
     Raises:
         OutputError, PictureError: see `write_copies`; or the output cannot be read.
     """
-    forms = missing_forms(row, options)
+    forms = _missing_forms(row, options)
     if not forms or row.output is None:
         return None
     path: Path = options.out / row.output

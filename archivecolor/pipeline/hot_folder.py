@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from archivecolor import sequences
+from archivecolor import files
 from archivecolor.errors import NoInputError, StoppedError
 from archivecolor.inference.colorizer import Colorizer
 from archivecolor.options import RunOptions, WatchOptions, check_watchable
@@ -35,13 +35,13 @@ _LOOK_S = 0.2
 _QUIET_S = 1.0
 """After an event, so long without another one before the folder is searched: a copy causes thousands."""
 
-Signature = tuple[int, int, int]
-"""Of a source: number of files, bytes, and the newest time of a file, in nanoseconds."""
+State = tuple[object, ...]
+"""See `files.state_of`."""
 
 
 @dataclass
 class _Arrival:
-    signature: Signature
+    state: State
     since: float
     """When it was first seen so, by the monotonic clock."""
     not_before: float = 0.0
@@ -58,7 +58,7 @@ class Arrivals:
     def __init__(self, options: RunOptions, settle: float, observer: RunObserver) -> None:
         self._options = replace(options, exclude=(*options.exclude, *UNFINISHED_NAMES))
         self._settle, self._observer = settle, WithoutIgnoredFiles(observer)
-        self._taken: dict[str, Signature] = {}
+        self._taken: dict[str, State] = {}
         self._pending: dict[str, _Arrival] = {}
         self._missing = ""
         """Why the folders could not be searched the last time."""
@@ -86,32 +86,36 @@ class Arrivals:
         now, found = time.monotonic(), list[Job]()
         pending: dict[str, _Arrival] = {}
         for job in jobs:
-            signature = _signature(job.source)
-            if signature is None or self._taken.get(job.name) == signature:
+            try:
+                state = files.state_of(job.source)
+            except OSError:  # it is gone again
+                continue
+            if self._taken.get(job.name) == state:
                 continue
             arrival = self._pending.get(job.name)
-            if arrival is None or arrival.signature != signature:
-                arrival = _Arrival(signature, now)
+            if arrival is None or arrival.state != state:
+                arrival = _Arrival(state, now)
             if now >= max(arrival.since + self._settle, arrival.not_before):
                 found.append(job)
-                self._taken[job.name] = signature
+                self._taken[job.name] = state
             else:
                 pending[job.name] = arrival
         self._pending = pending
         names = {job.name for job in jobs}
-        self._taken = {name: signature for name, signature in self._taken.items() if name in names}
+        self._taken = {name: state for name, state in self._taken.items() if name in names}
         return with_kinds(found, self._observer)
 
     def try_again(self, job: Job) -> bool:
         """Whether a source that could not be read may be one that is still growing. Then it is returned again later."""
-        signature = self._taken[job.name]
-        age = time.time() - signature[2] / 1e9
+        try:
+            age = time.time() - files.changed_at(job.source)
+        except OSError:  # it is gone
+            return False
         if not 0 <= age < STILL_GROWING_S:
             return False
         now = time.monotonic()
         wait = min(max(self._settle, _QUIET_S), STILL_GROWING_S - age)
-        self._pending[job.name] = _Arrival(signature, now - self._settle, now + wait)
-        del self._taken[job.name]
+        self._pending[job.name] = _Arrival(self._taken.pop(job.name), now - self._settle, now + wait)
         return True
 
     def _say_missing(self, reason: str) -> None:
@@ -124,17 +128,6 @@ class Arrivals:
 
 def _all_are_folders(inputs: tuple[str, ...]) -> bool:
     return all(Path(text).is_dir() for text in inputs)
-
-
-def _signature(source: Path) -> Signature | None:
-    """None for a source that is gone."""
-    try:
-        found = [path.stat() for path in sequences.frame_paths(source)]
-    except OSError:
-        return None
-    if not found:
-        return None
-    return len(found), sum(status.st_size for status in found), max(status.st_mtime_ns for status in found)
 
 
 def drive(
@@ -157,6 +150,8 @@ def drive(
     """
     check_watchable(options)
     observer, crashes = observer or RunObserver(), crashes or CrashReport()
+    # What is settled may have been replaced since, so it is looked at again.
+    crashes = replace(crashes, settled=frozenset(), fatal=dict(crashes.fatal))
     runner.check_files(options)
     totals = Totals()
     with (
@@ -165,19 +160,13 @@ def drive(
         _changes(options.inputs) as changed,
     ):
         arrivals = Arrivals(options, watching.settle, observer)
-        fatal = dict(crashes.fatal)
         known = {row.source_sha256: row.input for row in manifest.rows.newest() if row.status == DONE}
         last_arrival = time.monotonic()
         while not observer.stop_requested():
             batch = arrivals.at_rest()
-            suspects, rest = list[Job](), list[Job]()
+            suspects, rest = runner.settle_crashes(crashes, batch, manifest, observer)
             for job in batch:
-                if reason := fatal.pop(job.name, ""):  # it kills its process: left alone until the file changes
-                    row = Record(job.name, str(job.source), None, FAILED, reason)
-                    manifest.append(row)
-                    observer.picture_finished(job.name, row, len(batch))
-                else:
-                    (suspects if job.name in crashes.suspect else rest).append(job)
+                crashes.fatal.pop(job.name, None)  # tried again only if the file changes
             for job, made in runner.outcomes(suspects, rest, colorizer, options, manifest, observer):
                 final = made and _with_former_name(made, known, options)
                 if final and final.status == FAILED and arrivals.try_again(job):

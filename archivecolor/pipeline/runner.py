@@ -92,8 +92,8 @@ def drive_with(
     ):
         if not options.overwrite:
             manifest.refuse_another_collection({job.name: job.source for job in todo})
-        todo_now = _settle_crashes(crashes or CrashReport(), todo, manifest, observer)
-        for job, row in outcomes(*todo_now, colorizer, options, manifest, observer):
+        suspects, rest = settle_crashes(crashes or CrashReport(), todo, manifest, observer)
+        for job, row in outcomes(suspects, rest, colorizer, options, manifest, observer):
             if row:
                 manifest.append(row)
             observer.picture_finished(job.name, row, len(todo))
@@ -118,7 +118,7 @@ def check_files(options: RunOptions) -> None:
         read_cuts(options.film.cuts)
 
 
-def _settle_crashes(
+def settle_crashes(
     crashes: CrashReport, todo: list[Job], manifest: Manifest, observer: RunObserver
 ) -> tuple[list[Job], list[Job]]:
     """Writes the rows of inputs that kill their process; gives those to try one at a time, and the rest."""
@@ -148,17 +148,17 @@ def outcomes(
     Raises:
         OutputError: the output folder cannot be written. It comes when the pictures in work are finished.
     """
-    watch = _UntilOutputFails(observer)
+    stopping = _UntilOutputFails(observer)
     one_worker = replace(options, workers=1)
     for job, outcome in itertools.chain(
-        work(suspects, colorizer, one_worker, manifest, watch), work(rest, colorizer, options, manifest, watch)
+        work(suspects, colorizer, one_worker, manifest, stopping), work(rest, colorizer, options, manifest, stopping)
     ):
         if isinstance(outcome, OutputError):
-            watch.error = outcome
+            stopping.error = outcome
         else:
             yield job, outcome
-    if watch.error:
-        raise watch.error
+    if stopping.error:
+        raise stopping.error
 
 
 def work(

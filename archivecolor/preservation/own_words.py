@@ -9,9 +9,9 @@ from typing import NamedTuple
 from PIL import Image, IptcImagePlugin
 
 from archivecolor.errors import ArchivecolorError
-from archivecolor.provenance import xmp
+from archivecolor.provenance.disclosure import stated_values
+from archivecolor.provenance.xmp import AS_CP1252
 
-_TITLE, _RIGHTS = (xmp.NAMESPACES["dc"], "title"), (xmp.NAMESPACES["dc"], "rights")
 _DOCUMENT_NAME, _XMP, _COPYRIGHT = 269, 700, 33432
 _OBJECT_NAME, _COPYRIGHT_NOTICE = (2, 5), (2, 116)
 """TIFF's tags and IPTC's records."""
@@ -41,32 +41,23 @@ def _of_picture(path: Path) -> OwnWords:
             packet = image.info.get("xmp") or image.info.get("XML:com.adobe.xmp") or tags.get(_XMP)
     except Exception:  # a decoder may raise anything, and this is no check of the picture
         return OwnWords()
-    stated = _of_packet(packet.encode() if isinstance(packet, str) else packet)
+    packet = packet.encode() if isinstance(packet, str) else packet
     return OwnWords(
-        stated.title or _text(records.get(_OBJECT_NAME)) or _text(tags.get(_DOCUMENT_NAME)),
-        stated.rights or _text(records.get(_COPYRIGHT_NOTICE)) or _text(tags.get(_COPYRIGHT)),
+        _stated(packet, "dc:title") or _text(records.get(_OBJECT_NAME)) or _text(tags.get(_DOCUMENT_NAME)),
+        _stated(packet, "dc:rights") or _text(records.get(_COPYRIGHT_NOTICE)) or _text(tags.get(_COPYRIGHT)),
     )
 
 
-def _of_packet(packet: bytes | None) -> OwnWords:
-    properties = xmp.find(xmp.parsed(packet).text, lambda *key: key in (_TITLE, _RIGHTS))
-    values = {(each.uri, each.name): next(iter(each.values), "") for each in reversed(properties)}
-    return OwnWords(values.get(_TITLE, ""), values.get(_RIGHTS, ""))
+def _stated(packet: bytes | None, name: str) -> str:
+    return next(iter(stated_values(packet, name)), "")
 
 
 def _text(value: object) -> str:
     if isinstance(value, list):
         value = value[0] if value else ""
     if isinstance(value, bytes):
-        value = _decoded(value)
+        value = value.decode("utf-8", AS_CP1252)
     return value.strip("\0 \n") if isinstance(value, str) else ""
-
-
-def _decoded(content: bytes) -> str:
-    try:
-        return content.decode()
-    except UnicodeDecodeError:
-        return content.decode("cp1252", "replace")
 
 
 def _of_film(path: Path) -> OwnWords:

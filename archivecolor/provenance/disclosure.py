@@ -68,17 +68,17 @@ def disclosure(
 
 def own_source_type(xmp: bytes | None) -> str:
     """What the master itself says of where it comes from (`.../negativeFilm`), or ""."""
-    return next(iter(_values(xmp, _SOURCE_TYPE)), "")
+    return next(iter(stated_values(xmp, _SOURCE_TYPE)), "")
 
 
 def is_machine_colored(xmp: bytes | None) -> bool:
     """Whether the picture says that this program made its colours."""
-    return bool(_values(xmp, _COLOUR))
+    return bool(stated_values(xmp, _COLOUR))
 
 
 def has_caption(xmp: bytes | None, iptc: bytes | None) -> bool:
     """Whether the picture has words of its own in XMP or IPTC, which nothing of ours may contradict."""
-    return _IPTC_CAPTION in (iptc or b"") or bool(_values(xmp, _CAPTION))
+    return _IPTC_CAPTION in (iptc or b"") or bool(stated_values(xmp, _CAPTION))
 
 
 def caption(tool: str, weights_name: str) -> str:
@@ -86,7 +86,7 @@ def caption(tool: str, weights_name: str) -> str:
     return f"The colour in this picture was added by a neural network ({tool}, weights {weights_name})"
 
 
-def _values(xmp: bytes | None, name: str) -> list[str]:
+def stated_values(xmp: bytes | None, name: str) -> list[str]:
     """What a property says, whether it stands there as an attribute, as a link, as text or as a list."""
     packet = packets.parsed(xmp).text
     wanted = _qualified(name)

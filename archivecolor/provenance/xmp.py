@@ -47,6 +47,8 @@ _WRAPPER = re.compile(r"\A<\?xpacket[^>]*\?>\s*|\s*<\?xpacket[^>]*\?>\Z")
 _XML_DECLARATION = re.compile(r"<\?xml\s[^>]*\?>")
 _ATTRIBUTE = re.compile(rb"\s+([^\s=/>]+)\s*=\s*(\"[^\"]*\"|'[^']*')")
 _TAG_NAME, _TAG_END = re.compile(rb"<[^\s/>]+"), re.compile(rb"\s*/?>")
+AS_CP1252 = "archivecolor_cp1252"
+"""The error handler by which bytes that are no UTF-8 are read as Windows-1252."""
 _MARKS = (
     *((mark, "utf-32") for mark in (codecs.BOM_UTF32_LE, codecs.BOM_UTF32_BE)),
     *((mark, "utf-16") for mark in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)),
@@ -310,7 +312,7 @@ def _decoded(xmp: bytes) -> tuple[str, tuple[str, ...]]:
     try:
         return xmp.decode(encoding).strip(_PADDING), ()
     except UnicodeDecodeError:
-        return xmp.decode(encoding, "archivecolor_cp1252").strip(_PADDING), (f"not {encoding.upper()}",)
+        return xmp.decode(encoding, AS_CP1252).strip(_PADDING), (f"not {encoding.upper()}",)
 
 
 def _as_cp1252(error: UnicodeError) -> tuple[str, int]:
@@ -319,7 +321,7 @@ def _as_cp1252(error: UnicodeError) -> tuple[str, int]:
     return error.object[error.start : error.end].decode("cp1252", "replace"), error.end
 
 
-codecs.register_error("archivecolor_cp1252", _as_cp1252)
+codecs.register_error(AS_CP1252, _as_cp1252)
 
 
 def _mended(text: str) -> str:

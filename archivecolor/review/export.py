@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Iterable
 from pathlib import Path
 
 from archivecolor import files, sequences
@@ -49,7 +50,7 @@ def export(out: Path, accepted: Path, to: Path) -> tuple[int, int, list[tuple[st
             left.append((decision.input, reason))
             continue
         try:
-            outcome = copy(out, row, row.output, to)
+            outcome = copy(out, row.output, row.access, to)
         except OSError as error:
             problem = files.write_error(to / row.output, error)
             if isinstance(problem, OutputError):
@@ -76,7 +77,7 @@ def why_not(row: Record | None, decision: Decision, out: Path) -> str:
     return ""
 
 
-def copy(out: Path, row: Record, output: str, to: Path) -> str:
+def copy(out: Path, output: str, access: Iterable[str], to: Path) -> str:
     """Copies an output with its sidecar and its small copies.
 
     Returns:
@@ -85,7 +86,7 @@ def copy(out: Path, row: Record, output: str, to: Path) -> str:
     beside = sidecar_of(out / output)
     made = [path.relative_to(out).as_posix() for path in sequences.frame_paths(out / output)]
     names = [*made, *([beside.relative_to(out).as_posix()] if is_sidecar(beside) else [])]
-    names += [name for name in row.access if (out / name).is_file()]
+    names += [name for name in access if (out / name).is_file()]
     there = {name for name in names if (to / name).exists()}
     for name in there:
         if not (to / name).is_file() or files.sha256(to / name) != files.sha256(out / name):
