@@ -32,6 +32,7 @@ from archivecolor.inference.confidence import confidence_from, median_disagreeme
 from archivecolor.inference.guidance import apply_guidance, resolves_hints
 from archivecolor.inference.openvino import OpenVinoNetwork
 from archivecolor.networks import STRIDES
+from archivecolor.networks.folded import fold_norms
 from archivecolor.networks.fused import Fused, fusible
 from archivecolor.options import ColorizerOptions, ColorOptions, Engine, Hint, require
 
@@ -104,6 +105,7 @@ class Colorizer:
         self.color = options.color
         self.device = devices.choose_device(options.device)
         self.precision = devices.choose_precision(options.precision, self.device)
+        devices.activate(self.device)
         with devices.single_thread():
             network, self.card = weights.load(weights.find(str(model)))
             self.stride = STRIDES[self.card.network]
@@ -118,6 +120,8 @@ class Colorizer:
             network = OpenVinoNetwork(network, self.precision, self.stride)
         elif self.device.type == "cpu" and fusible(network):
             network = Fused(network, DTYPES[self.precision])
+        elif self.device.type == "cuda":
+            network = fold_norms(network)
         return BatchScheduler(network, self.device, self.precision, options.batch, side=self.color.size)
 
     def __enter__(self) -> Colorizer:

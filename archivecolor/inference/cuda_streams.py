@@ -11,7 +11,7 @@ from __future__ import annotations
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -19,6 +19,7 @@ import torch
 from torch import Tensor, nn
 
 from archivecolor.imaging.arrays import FloatArray
+from archivecolor.inference import devices
 
 Network = Callable[[Tensor], Tensor]
 
@@ -61,6 +62,9 @@ class Device(Protocol):
     def step(self, name: str) -> AbstractContextManager[None]:
         """A step of a batch: `copy_in`, `compute` or `copy_out`. It begins when the step before it has ended."""
 
+    def allocation(self) -> AbstractContextManager[None]:
+        """Tensors that are made on the device in this context are for the steps to use."""
+
     def completion(self) -> Completion:
         """The end of everything started until now."""
 
@@ -81,6 +85,9 @@ class HostDevice:
     def step(self, name: str) -> Iterator[None]:
         yield
 
+    def allocation(self) -> AbstractContextManager[None]:
+        return nullcontext()
+
     def completion(self) -> Completion:
         return _Done()
 
@@ -92,12 +99,14 @@ class HostDevice:
 
 
 class CudaDevice:
-    """A CUDA device; see `Device`. Written without a GPU at hand; what can be tested without one is tested."""
+    """A CUDA device; see `Device`. To be used from the thread that made it. Written without a GPU at hand; what can be
+    tested without one is tested."""
 
     pinned = True
     pads = True
 
     def __init__(self, device: torch.device) -> None:
+        devices.activate(device)  # of this thread; a capture synchronizes the current device
         self.device = device
         self._streams = {name: torch.cuda.Stream(device) for name in _PREVIOUS_STEP}
         self._pool = torch.cuda.graph_pool_handle()
@@ -110,11 +119,19 @@ class CudaDevice:
         with torch.cuda.stream(stream):
             yield
 
+    @contextmanager
+    def allocation(self) -> Iterator[None]:
+        """Memory of the stream `copy_in`, for which the other steps wait. PyTorch reuses freed memory at once on the
+        stream that it was allocated on: memory of the default stream may still be in use by another picture's merge."""
+        with torch.cuda.stream(self._streams["copy_in"]):
+            yield
+
     def completion(self) -> Completion:
         return self._streams["copy_out"].record_event()
 
     def wait_for_compute(self) -> None:
-        """Graphs, their inputs and their outputs belong to the stream `compute`."""
+        """Graphs, their inputs and their outputs belong to the stream `compute`. Its steps have waited for those of
+        `copy_in`."""
         self._streams["compute"].synchronize()
 
     def prepare(self, network: Network, shape: Sequence[int]) -> Network:
@@ -232,7 +249,11 @@ class DevicePipeline:
         with self._steps.step("copy_in"):
             device_input.copy_(host_input, non_blocking=True)
         with self._steps.step("compute"):
-            device_output.copy_(network(device_input))
+            try:
+                device_output.copy_(network(device_input))
+            except Exception:
+                self._steps.wait_for_compute()  # else what was started would use buffers that are freed now
+                raise
         with self._steps.step("copy_out"):
             host_output.copy_(device_output, non_blocking=True)
         completion = self._steps.completion()
@@ -254,12 +275,13 @@ class DevicePipeline:
             if len(buffers.host_input) >= size:
                 return buffers
         pinned = self._steps.pinned
-        return _Buffers(
-            host_input=torch.empty(size, pin_memory=pinned),
-            device_input=torch.empty(size, device=self.device),
-            device_output=torch.empty(2 * size, device=self.device),
-            host_output=torch.empty(2 * size, pin_memory=pinned),
-        )
+        with self._steps.allocation():
+            return _Buffers(
+                host_input=torch.empty(size, pin_memory=pinned),
+                device_input=torch.empty(size, device=self.device),
+                device_output=torch.empty(2 * size, device=self.device),
+                host_output=torch.empty(2 * size, pin_memory=pinned),
+            )
 
     def _prepared_network(self, shape: tuple[int, ...]) -> Network:
         if shape not in self._prepared:

@@ -62,8 +62,32 @@ def choose_precision(asked: str, device: torch.device) -> str:
     if asked != "auto":
         return asked
     if device.type == "cuda":
-        return "bf16" if torch.cuda.is_bf16_supported() else "fp16"
+        return "bf16" if _cuda_has_bf16(device) else "fp16"
     return "bf16" if _cpu_has_bf16() else "fp32"
+
+
+def activate(device: torch.device) -> None:
+    """Makes a CUDA device the current one of this thread, and float32 exact in this process. A CPU needs neither.
+
+    Without the first, calls of CUDA that name no device would open a context on GPU 0, which takes some hundred MB of
+    memory there. PyTorch lets cuDNN round float32 to TF32, ten bits, unless it is told otherwise.
+    """
+    import torch
+
+    if device.type == "cuda":
+        torch.cuda.set_device(device)
+        torch.backends.cudnn.allow_tf32 = False
+        torch.backends.cuda.matmul.allow_tf32 = False
+
+
+def _cuda_has_bf16(device: torch.device) -> bool:
+    """Whether this GPU multiplies bfloat16 itself, as all since Ampere do. Older ones emulate it, slower than float16.
+
+    `torch.cuda.is_bf16_supported` counts emulation, and asks about the current device.
+    """
+    import torch
+
+    return bool(torch.version.hip) or torch.cuda.get_device_properties(device).major >= 8
 
 
 @contextmanager

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from support.streams import recorded_device
 from torch import Tensor, nn
 from torch._subclasses.fake_tensor import FakeTensorMode
 
@@ -184,8 +185,9 @@ def test_the_way_over_streams_and_graphs(told: list[str]) -> None:
     pipeline = DevicePipeline(Both(), CPU, torch.float32, CudaDevice(CPU))
     batch = pipeline.start([picture(1)], 2)
     assert told == [
-        "compute after default", "on compute", "compute done", "captured on compute, one pool, thread_local",
-        "on copy_in", "compute after copy_in", "on compute", "replayed", "copy_out after compute", "on copy_out",
+        "on copy_in", "compute after default", "on compute", "compute done",
+        "captured on compute, one pool, thread_local", "on copy_in", "compute after copy_in", "on compute", "replayed",
+        "copy_out after compute", "on copy_out",
     ]  # fmt: skip
     told.clear()
     batch.results()
@@ -306,3 +308,49 @@ def test_where_two_do_not_fit_it_is_one() -> None:
 
 def test_a_device_decides_how() -> None:
     assert isinstance(DevicePipeline(Both(), CPU, torch.float32)._steps, cuda_streams.HostDevice)
+
+
+@pytest.mark.parametrize("runs", [1, 4])
+def test_no_stream_uses_memory_before_the_work_that_it_depends_on_is_over(
+    runs: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """New buffers, buffers that are used again, buffers that have become too small, and shapes in turn."""
+    monkeypatch.setattr(CudaDevice, "pinned", False)
+    with recorded_device(monkeypatch) as (device, recorder):
+        with device:
+            network = nn.Conv2d(1, 2, 3, padding=1)
+        pipeline = DevicePipeline(network, device, torch.float32)
+        for width in range(8, 8 + 8 * runs, 8):
+            batches = [pipeline.start([picture(0, 8, width)] * 2, 2) for _ in range(2)]
+            for batch in batches:
+                batch._completion.synchronize()
+                batch._release()
+        pipeline.release_memory()
+        recorder.check_freed()
+        assert recorder.races == []
+
+
+def test_memory_of_a_batch_that_failed_is_not_reused_before_its_copy_has_ended(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(CudaDevice, "pinned", False)
+
+    def failing(x: Tensor) -> Tensor:
+        x + 1
+        raise torch.OutOfMemoryError("pretended")
+
+    with recorded_device(monkeypatch) as (device, recorder):
+        pipeline = DevicePipeline(nn.Identity(), device, torch.float32)
+        pipeline._prepared[1, 1, 8, 8] = failing
+        with pytest.raises(torch.OutOfMemoryError):
+            pipeline.start([picture(0, 8, 8)], 1)
+        recorder.check_freed()
+        assert recorder.races == []
+
+
+def test_the_thread_of_the_network_works_on_its_own_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A capture synchronizes the current device of its thread; a new thread begins at GPU 0."""
+    active: list[torch.device] = []
+    with recorded_device(monkeypatch):
+        monkeypatch.setattr(torch.cuda, "set_device", active.append)
+        monkeypatch.setattr(torch.cuda, "Stream", lambda device: active.append(f"stream on {device}"))
+        DevicePipeline(nn.Identity(), torch.device("cuda:1"), torch.float32)
+    assert active[:2] == [torch.device("cuda:1"), "stream on cuda:1"]
