@@ -142,7 +142,7 @@ def test_no_cycle_not_even_inside_a_package() -> None:
     ],
 )
 def test_the_guard_sees_upward_and_sideways_imports(module: str, line: str) -> None:
-    assert module in [way.split(" ->")[0] for way in wrong_ways({**sources(), module: line})]
+    assert module in [edge.split(" ->")[0] for edge in wrong_ways({**sources(), module: line})]
 
 
 @pytest.mark.parametrize("line", ["from archivecolor.photo import read", "from . import read", "from .read import x"])

@@ -43,8 +43,8 @@ def help_of(*verb: str) -> str:
 @pytest.mark.parametrize("words", commands(), ids=lambda words: " ".join(words)[:60])
 def test_commands_use_verbs_and_flags_that_exist(words: list[str]) -> None:
     verb = [word for word in words[1:3] if re.fullmatch("[a-z][a-z-]*", word)]
-    asked = verb[:2] if verb[0] in ("train", "weights") else verb[:1]
-    assert all(word in help_of(*asked) for word in words if word.startswith("--"))
+    invoked = verb[:2] if verb[0] in ("train", "weights") else verb[:1]
+    assert all(word in help_of(*invoked) for word in words if word.startswith("--"))
 
 
 def test_every_flag_of_run_is_in_the_readme_or_a_story() -> None:
@@ -61,9 +61,9 @@ def test_the_numbers_of_the_weights_are_those_of_their_cards() -> None:
     for folder in weights.available():
         card = json.loads((folder / "card.json").read_text(encoding="utf-8"))
         test = card["numbers"]["test"]
-        said = " ".join(rows[card["name"]])
+        listed = " ".join(rows[card["name"]])
         for value in (f"{test['psnr_gain_db']:+.1f}", f"{test['ciede2000_drop']:.1f}", f"{test['colour_ratio']:.2f}"):
-            assert value in said, (card["name"], value)
+            assert value in listed, (card["name"], value)
 
 
 def test_the_default_is_the_best_by_the_cards() -> None:
@@ -176,8 +176,8 @@ def run_shares(command: list[str], variable: str, numbers: tuple[int, int], tmp_
     shim.chmod(0o755)
     place = {"PATH": f"{shim.parent}:{os.environ['PATH']}", "PYTHONPATH": str(ROOT)}
     for number in numbers:
-        told = {**os.environ, **place, variable: str(number)}
-        done = subprocess.run(command, env=told, capture_output=True, text=True, cwd=tmp_path)
+        environment = {**os.environ, **place, variable: str(number)}
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, cwd=tmp_path)
         assert done.returncode == 0, done.stderr
     assert merge(tmp_path / "color") == (2, 6)
     assert sum(row.status == "done" for row in read_rows(tmp_path / "color").values()) == 5

@@ -93,8 +93,8 @@ def test_saving_again_what_was_loaded_gives_the_same_file(folder: Path) -> None:
 
 
 def test_the_card_keeps_what_it_was_given(folder: Path) -> None:
-    given = {"name": "ä", "network": "small", "stage": "gan", "recipe": {"lr": 1e-3}, "history": ["ab"], "size": 192}
-    made = weights.save(folder, Small(), given)
+    fields = {"name": "ä", "network": "small", "stage": "gan", "recipe": {"lr": 1e-3}, "history": ["ab"], "size": 192}
+    made = weights.save(folder, Small(), fields)
     read = weights.read_card(folder)
     assert read == made
     assert (read.name, read.recipe, read.history, read.size) == ("ä", {"lr": 1e-3}, ["ab"], 192)
@@ -188,15 +188,15 @@ class Trap:
         return Path.touch, (self.sign,)
 
 
-@pytest.mark.parametrize("how", ["pickle", "torch"])
-def test_a_pickle_in_disguise_is_never_opened(folder: Path, tmp_path: Path, how: str) -> None:
+@pytest.mark.parametrize("disguise", ["pickle", "torch"])
+def test_a_pickle_in_disguise_is_never_opened(folder: Path, tmp_path: Path, disguise: str) -> None:
     path, sign = folder / weights.TENSORS, tmp_path / "sprung"
     with path.open("wb") as file:
-        pickle.dump(Trap(sign), file) if how == "pickle" else torch.save({"x": Trap(sign)}, file)
+        pickle.dump(Trap(sign), file) if disguise == "pickle" else torch.save({"x": Trap(sign)}, file)
     edit_card(folder, sha256=files.sha256(path))
     assert str(path) in refusal(folder)
     assert not sign.exists()
-    if how == "pickle":
+    if disguise == "pickle":
         pickle.loads(path.read_bytes())
         assert sign.exists(), "the trap would not have been sprung by anyone"
 

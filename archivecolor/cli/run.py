@@ -109,7 +109,7 @@ def _run_single(options: RunOptions, destination: Path, display: DisplayOptions)
         return
     log.start(lambda line: typer.echo(line, err=True), display.verbose, display.log_file)
     started = time.monotonic()
-    row = single.color_single(options, destination, lambda *given: multi_device.drive(*given))
+    row = single.color_single(options, destination, lambda *arguments: multi_device.drive(*arguments))
     if display.as_json:
         typer.echo(json.dumps(asdict(row)))
     elif not display.quiet and not to_stream:

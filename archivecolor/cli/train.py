@@ -42,8 +42,8 @@ def _on_recipe(path: Path | None, table: str, options: Stage) -> Stage:
     base = getattr(recipes.read(path), table)
     if base is None:
         raise UsageError(f"--recipe {path}: has no [{table}]; name another recipe, or leave it out")
-    given = given_on_command_line()
-    changes = {field.name: getattr(options, field.name) for field in fields(options) if field.name in given}
+    from_command_line = given_on_command_line()
+    changes = {field.name: getattr(options, field.name) for field in fields(options) if field.name in from_command_line}
     return replace(base, **changes)
 
 

@@ -191,12 +191,12 @@ class Report:
         """`stop`, which also tells the user when it is true for the first time."""
 
         @functools.cache
-        def tell() -> None:
+        def announce() -> None:
             self.say("stopping: the state is saved, validated and published; the same command resumes the training")
 
         def should_stop() -> bool:
             if stop():
-                tell()
+                announce()
                 return True
             return False
 

@@ -108,8 +108,8 @@ def _towards_grey(pixels: Tensor) -> Tensor:
     """Linear RGB (K, 3) -> the nearest inside the gamut on the way to the grey of the same Y."""
     y = (pixels @ torch.tensor(LUMA).to(pixels))[:, None].clamp(0, 1)
     away = pixels - y
-    room = torch.where(away > 0, 1 - y, y)
-    reach = (room / away.abs().clamp_min(1e-12)).clamp_max(1).amin(dim=1, keepdim=True)
+    headroom = torch.where(away > 0, 1 - y, y)
+    reach = (headroom / away.abs().clamp_min(1e-12)).clamp_max(1).amin(dim=1, keepdim=True)
     return (y + away * reach).clamp(0, 1)
 
 

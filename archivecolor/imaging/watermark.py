@@ -145,14 +145,14 @@ def draw_title_card(height: int, width: int, text: str, small: str, font: Path |
     return np.asarray(image, np.float32) / np.float32(255)
 
 
-def _wrapped(text: str, font: Path | None, size: int, room: float) -> list[str]:
+def _wrapped(text: str, font: Path | None, size: int, max_width: float) -> list[str]:
     """The lines of a text, broken between words where they are wider than `room` pixels."""
     typeface, lines = _font(font, size), []
     for paragraph in text.split("\n"):
         line = ""
         for word in paragraph.split(" "):
             longer = f"{line} {word}" if line else word
-            if line and typeface.getlength(longer) > room:
+            if line and typeface.getlength(longer) > max_width:
                 lines.append(line)
                 longer = word
             line = longer

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 PRECISIONS = ("auto", "fp32", "bf16", "fp16")
 
 
-def choose_device(asked: str) -> torch.device:
+def choose_device(requested: str) -> torch.device:
     """`auto` (CUDA where there is one), `cpu`, `cuda` or `cuda:n`.
 
     Raises:
@@ -23,27 +23,27 @@ def choose_device(asked: str) -> torch.device:
     """
     import torch
 
-    if "," in asked:
+    if "," in requested:
         raise UsageError(
-            f"--device {asked}: several at a time are for `archivecolor run` on the command line, which has a process "
-            "for each; name one"
+            f"--device {requested}: several at a time are for `archivecolor run` on the command line, which has a "
+            "process for each; name one"
         )
-    if asked == "auto":
+    if requested == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
-        device = torch.device(asked)
+        device = torch.device(requested)
     except RuntimeError:
-        raise UsageError(f"--device {asked}: write auto, cpu, cuda or cuda:n") from None
+        raise UsageError(f"--device {requested}: write auto, cpu, cuda or cuda:n") from None
     if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
         raise UsageError(
-            f"--device {asked}: this machine has {torch.cuda.device_count()} CUDA devices; use --device cpu"
+            f"--device {requested}: this machine has {torch.cuda.device_count()} CUDA devices; use --device cpu"
         )
     if device.type not in ("cpu", "cuda"):
-        raise UsageError(f"--device {asked}: only cpu and cuda are supported")
+        raise UsageError(f"--device {requested}: only cpu and cuda are supported")
     return device
 
 
-def choose_precision(asked: str, device: torch.device) -> str:
+def choose_precision(requested: str, device: torch.device) -> str:
     """`auto`: bf16 where the processor or the GPU computes in it, else fp16 on a GPU and fp32 on a CPU.
 
     Raises:
@@ -51,16 +51,16 @@ def choose_precision(asked: str, device: torch.device) -> str:
     """
     import torch
 
-    if asked not in PRECISIONS:
-        raise UsageError(f"--precision {asked}: write one of {', '.join(PRECISIONS)}")
-    if asked == "fp16" and device.type == "cpu":
+    if requested not in PRECISIONS:
+        raise UsageError(f"--precision {requested}: write one of {', '.join(PRECISIONS)}")
+    if requested == "fp16" and device.type == "cpu":
         raise UsageError("--precision fp16: CPUs do not compute in fp16; use bf16, fp32 or auto")
-    if asked == "bf16" and device.type == "cpu" and not torch.ops.mkldnn._is_mkldnn_bf16_supported():
+    if requested == "bf16" and device.type == "cpu" and not torch.ops.mkldnn._is_mkldnn_bf16_supported():
         raise UsageError(
             "--precision bf16: this processor cannot compute in bf16 (it has no AVX-512); use fp32 or auto"
         )
-    if asked != "auto":
-        return asked
+    if requested != "auto":
+        return requested
     if device.type == "cuda":
         return "bf16" if _cuda_has_bf16(device) else "fp16"
     return "bf16" if _cpu_has_bf16() else "fp32"

@@ -53,7 +53,7 @@ def png_keyword(content: bytes) -> bytes:
     return content.partition(b"\0")[0]
 
 
-def png_text_of(name: bytes, content: bytes, room: int) -> bytes:
+def png_text_of(name: bytes, content: bytes, limit: int) -> bytes:
     """The text of a chunk, as UTF-8.
 
     Args:
@@ -67,10 +67,10 @@ def png_text_of(name: bytes, content: bytes, room: int) -> bytes:
     if name == b"tEXt":
         return rest.decode("latin-1").encode()
     if name == b"zTXt":
-        return inflated(rest[1:], room).decode("latin-1").encode()
+        return inflated(rest[1:], limit).decode("latin-1").encode()
     compressed = rest[0]
     text = rest[2:].split(b"\0", 2)[2]
-    return inflated(text, room) if compressed else text
+    return inflated(text, limit) if compressed else text
 
 
 def from_raw_profile(text: bytes) -> bytes:
@@ -79,10 +79,10 @@ def from_raw_profile(text: bytes) -> bytes:
     return bytes.fromhex(b"".join(lines[3:]).decode("ascii"))
 
 
-def inflated(packed: bytes, room: int = MAX_INFLATED) -> bytes:
+def inflated(packed: bytes, limit: int = MAX_INFLATED) -> bytes:
     """Unpacks zlib data, up to `room` bytes. More than 64 MiB in all texts of a file is an attack."""
     worker = zlib.decompressobj()
-    out = worker.decompress(packed, max(1, room))
+    out = worker.decompress(packed, max(1, limit))
     if worker.unconsumed_tail:
         raise ValueError("text of more than 64 MiB")
     return out

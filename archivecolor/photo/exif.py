@@ -69,11 +69,11 @@ def ifd(block: Readable, offset: int) -> dict[int, Entry]:
         ValueError: there is no directory.
     """
     order, found, big = byte_order(block), {}, _is_big(block)
-    room = 8 if big else 4
+    inline_size = 8 if big else 4
     for row in _rows(block, offset):
         tag, kind, count, at = struct.unpack(order + ("HHQQ" if big else "HHII"), row)
         size = (8 if big and kind in POINTERS[2:] else _SIZES.get(kind, 0)) * count
-        value = row[-room:][:size] if size <= room else block[at : at + size]
+        value = row[-inline_size:][:size] if size <= inline_size else block[at : at + size]
         if size and len(value) == size:
             found[tag] = Entry(kind, count, value)
     return found
@@ -200,20 +200,20 @@ def directory_bytes(entries: Mapping[int, Entry], order: str, at: int, big: bool
     Args:
         big: in BigTIFF's form.
     """
-    kind, head, step, room = ("Q", 8, 20, 8) if big else ("H", 2, 12, 4)
-    after = at + head + step * len(entries) + room
+    kind, head, step, inline_size = ("Q", 8, 20, 8) if big else ("H", 2, 12, 4)
+    after = at + head + step * len(entries) + inline_size
     out, values = bytearray(struct.pack(order + kind, len(entries))), bytearray()
     for tag in sorted(entries):
         out += _row(tag, entries[tag], order, after + len(values), values, big)
-    return bytes(out + bytes(room) + values)
+    return bytes(out + bytes(inline_size) + values)
 
 
 def _row(tag: int, entry: Entry, order: str, at: int, values: bytearray, big: bool = False) -> bytes:
     """The 12 bytes of a tag, 20 in BigTIFF. A longer value is appended to `values`, which ends at `at`."""
-    number, room = ("Q", 8) if big else ("I", 4)
+    number, inline_size = ("Q", 8) if big else ("I", 4)
     head = struct.pack(order + "HH" + number, tag, entry.kind, entry.length)
-    if len(entry.value) <= room:
-        return head + entry.value.ljust(room, b"\0")
+    if len(entry.value) <= inline_size:
+        return head + entry.value.ljust(inline_size, b"\0")
     values += entry.value + bytes(len(entry.value) % 2)
     return head + struct.pack(order + number, at)
 

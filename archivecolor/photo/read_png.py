@@ -149,20 +149,20 @@ def _with_metadata(page: Page, chunks: list[tuple[bytes, bytes]], first: dict[by
 
 def _texts(chunks: list[tuple[bytes, bytes]]) -> _Texts:
     first: dict[bytes, bytes] = {}
-    extras, lost, room = [], dict[str, None](), containers.MAX_INFLATED
+    extras, lost, limit = [], dict[str, None](), containers.MAX_INFLATED
     for name, content in chunks:
         if name not in _TEXTS:
             continue
         keyword = containers.png_keyword(content)
         label = keyword.decode("latin-1")
         try:
-            text = containers.png_text_of(name, content, room)
+            text = containers.png_text_of(name, content, limit)
         except ValueError:  # too long when it is unpacked
             lost[label] = None
             continue
         except (zlib.error, IndexError):  # damaged, so there is nothing to lose
             continue
-        room -= len(text)
+        limit -= len(text)
         is_field = keyword in _FIELDS and keyword not in first
         if keyword.startswith(_RAW_PROFILE) and not _is_metadata(keyword):
             lost[label] = None

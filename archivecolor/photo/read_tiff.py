@@ -118,9 +118,9 @@ def _read_page_in_bands(path: Path, tif: tifffile.TiffFile, one: Directory, shor
     reduced, has_alpha, extra_channels = Reduced(height, width, short_side), False, 0
     notes = dict.fromkeys(one.notes)
     for decoded in bands(page, tif):
-        colour, alpha, extra, said = _to_page_samples(decoded, page)
+        colour, alpha, extra, page_notes = _to_page_samples(decoded, page)
         reduced.add(colour)
-        notes |= dict.fromkeys(said)
+        notes |= dict.fromkeys(page_notes)
         has_alpha, extra_channels = alpha is not None, 0 if extra is None else extra.shape[2]
 
     def again() -> Iterator[tuple[Samples, Samples | None]]:

@@ -73,8 +73,8 @@ def _decoded(page: tifffile.TiffPage, file: tifffile.FileHandle) -> Iterator[Sam
                     band = segment[0, :count, :width]
                     continue
                 left = column * wide
-                room = band[:, left : left + wide, plane : plane + 1] if planes > 1 else band[:, left : left + wide]
-                room[...] = segment[0, :count, : room.shape[1]]
+                target = band[:, left : left + wide, plane : plane + 1] if planes > 1 else band[:, left : left + wide]
+                target[...] = segment[0, :count, : target.shape[1]]
         yield band
 
 

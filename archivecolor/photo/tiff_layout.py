@@ -199,12 +199,12 @@ def _mend_sizes(page: tifffile.TiffPage, occupied: list[int]) -> tuple[str, ...]
     sizes = []
     for offset, size, least in zip(page.dataoffsets, page.databytecounts, needed, strict=True):
         after = bisect_right(occupied, offset)
-        room = occupied[after] - offset if offset > 0 and after < len(occupied) else 0
+        space = occupied[after] - offset if offset > 0 and after < len(occupied) else 0
         beyond_end = occupied[-1] < offset + size < offset + _ABSURD
-        if least and least <= room and (beyond_end or (size < least and _is_one_strip(page))):
+        if least and least <= space and (beyond_end or (size < least and _is_one_strip(page))):
             size = least
         elif not least and not size and _is_one_strip(page):
-            size = room
+            size = space
         sizes.append(size)
     if tuple(sizes) == tuple(page.databytecounts):
         return ()

@@ -58,22 +58,22 @@ class Estimate:
 
     def lines(self, options: RunOptions) -> list[str]:
         """The totals in words."""
-        said = [f"{count:>8} {action}" for action, count in sorted(self.actions.items())]
-        said.append(f"{self.pictures} photographs to colour, {self.megapixels:,.1f} megapixels")
+        summary = [f"{count:>8} {action}" for action, count in sorted(self.actions.items())]
+        summary.append(f"{self.pictures} photographs to colour, {self.megapixels:,.1f} megapixels")
         if self.pictures:
             rate = rates.last(options)
             if rate:
                 seconds = rate.seconds(self.pictures, self.megapixels)
-                said.append(f"time: about {rates.duration(seconds)}, at the speed of the last run here")
+                summary.append(f"time: about {rates.duration(seconds)}, at the speed of the last run here")
             else:
-                said.append("time: not known before the first run here; run with --limit 20 first")
+                summary.append("time: not known before the first run here; run with --limit 20 first")
             free = shutil.disk_usage(_existing(options.out)).free / 1e6
-            said.append(f"disk: about {megabytes(self.megabytes)}; {megabytes(free)} are free")
+            summary.append(f"disk: about {megabytes(self.megabytes)}; {megabytes(free)} are free")
             if self.megabytes > free:
-                said.append("disk: NOT ENOUGH; choose another --out, or --format jpeg")
+                summary.append("disk: NOT ENOUGH; choose another --out, or --format jpeg")
         if self.films:
-            said.append(f"{self.films} films to colour besides; their time and disk are not estimated")
-        return said
+            summary.append(f"{self.films} films to colour besides; their time and disk are not estimated")
+        return summary
 
 
 def print_dry_run(options: RunOptions, as_json: bool, verbosity: int = 0) -> int:

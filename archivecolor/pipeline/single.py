@@ -176,8 +176,8 @@ def _source_file(text: str) -> Iterator[Path]:
     content = read_stdin()
     if not photo.is_picture_content(content[: photo.HEAD_BYTES]):
         kind = "a film" if film.is_film_content(Path("stdin"), content[: photo.HEAD_BYTES]) else "a list of names"
-        said = f"standard input holds {kind}" if content else "standard input is empty"
-        raise NoInputError(f"-: {said}, and --out names one picture; name a folder as --out, or pipe one picture")
+        problem = f"standard input holds {kind}" if content else "standard input is empty"
+        raise NoInputError(f"-: {problem}, and --out names one picture; name a folder as --out, or pipe one picture")
     with tempfile.TemporaryDirectory(prefix="archivecolor-") as folder:
         path = Path(folder) / "stdin"
         path.write_bytes(content)

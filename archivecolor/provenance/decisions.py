@@ -38,10 +38,12 @@ class Decision:
         """
         if not isinstance(values, dict):
             raise ValueError("a decision must be an object")
-        given = {key: {"note": "", **values}.get(key) for key in ("input", "decision", "output_sha256", "note")}
-        texts = {key: value for key, value in given.items() if isinstance(value, str)}
-        if len(texts) < len(given):
-            raise ValueError(f"decision about {given['input']!r}: input, decision, output_sha256 and note must be text")
+        fields = {key: {"note": "", **values}.get(key) for key in ("input", "decision", "output_sha256", "note")}
+        texts = {key: value for key, value in fields.items() if isinstance(value, str)}
+        if len(texts) < len(fields):
+            raise ValueError(
+                f"decision about {fields['input']!r}: input, decision, output_sha256 and note must be text"
+            )
         one = cls(**texts)
         if one.decision not in (ACCEPTED, REJECTED, UNDECIDED):
             raise ValueError(f"decision {one.decision!r} is neither {ACCEPTED} nor {REJECTED}")

@@ -115,13 +115,13 @@ def write_sidecar(out: Path, row: Record, options: RunOptions, made_with: Mappin
 
 
 def _text(row: Record, options: RunOptions, made_with: Mapping[str, object]) -> str:
-    asked = asdict(options)
+    recorded = asdict(options)
     for name in _NOT_IN_SIDECARS:
-        del asked[name]
-    asked["beside"] = asked.pop("local_processes")  # the key that sidecars have always had
+        del recorded[name]
+    recorded["beside"] = recorded.pop("local_processes")  # the key that sidecars have always had
     if not row.film:
-        del asked["film"]
-    asked["disclosure"]["c2pa"] = bool(options.disclosure.c2pa)  # where somebody keeps a key is nobody's business
+        del recorded["film"]
+    recorded["disclosure"]["c2pa"] = bool(options.disclosure.c2pa)  # where somebody keeps a key is nobody's business
     values = {
         "source": {
             "path": row.source,
@@ -135,7 +135,7 @@ def _text(row: Record, options: RunOptions, made_with: Mapping[str, object]) -> 
         "output": {"name": row.output, "sha256": row.output_sha256},
         "digital_source_type": TERMS + options.disclosure.source_type,
         "weights": {"name": row.model, "sha256": row.weights_sha256},
-        "options": {**asked, "digest": row.options},
+        "options": {**recorded, "digest": row.options},
         **made_with,
         "versions": versions() | (film_versions() if row.film else {}),
         **({"film": row.film} if row.film else {}),

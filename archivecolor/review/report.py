@@ -91,10 +91,12 @@ def wanted_of(row: Record, options: ReportOptions) -> list[ThumbnailRequest]:
     """The files of a row that the page shows: the output, or for a skipped picture the source."""
     before, after = page_data.shown(row)
     both, times = (thumbnails.THUMB, options.view), stills_of(row)
-    how, (later, after_how) = read_as(row), made_as(row)
-    wanted = [ThumbnailRequest(options.out / row.output, after, both, later, after_how)] if after and row.output else []
+    source_options, (later, output_options) = read_as(row), made_as(row)
+    wanted = (
+        [ThumbnailRequest(options.out / row.output, after, both, later, output_options)] if after and row.output else []
+    )
     sides = (options.view,) if after and not times else both  # a film's poster is one frame, its sheet is many
-    return wanted + ([ThumbnailRequest(Path(row.source), before, sides, times, how)] if before else [])
+    return wanted + ([ThumbnailRequest(Path(row.source), before, sides, times, source_options)] if before else [])
 
 
 def read_as(row: Record) -> FilmOptions:

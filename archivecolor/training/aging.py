@@ -27,7 +27,7 @@ def emulsion(linear: Tensor, rng: Generator) -> FloatArray:
     colours, sometimes too much red. The response is drawn between these and the eye's.
     """
     extreme, share = (ORTHOCHROMATIC, RED_SENSITIVE)[int(rng.integers(2))], rng.random()
-    weights = [share * film + (1 - share) * eye for film, eye in zip(extreme, LUMA, strict=True)]
+    weights = [share * film + (1 - share) * luma for film, luma in zip(extreme, LUMA, strict=True)]
     y = linear[0] * weights[0] + linear[1] * weights[1] + linear[2] * weights[2]
     return np.asarray(lightness_from_luminance(y).numpy() / 100, np.float32)
 

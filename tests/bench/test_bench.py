@@ -26,7 +26,7 @@ COMPARISONS = ("_precisions", "_engines", "compare_with_scikit_image", "start_up
 @pytest.fixture
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in COMPARISONS:
-        monkeypatch.setattr(claims, name, lambda *given: [])
+        monkeypatch.setattr(claims, name, lambda *values: [])
 
 
 PLAIN = BenchOptions(device="cpu", precision="fp32")
@@ -123,10 +123,10 @@ def test_the_usual_way_moves_lightness_more_than_ours() -> None:
 
 
 def test_start_up_is_of_whole_processes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    asked: list[tuple[str, ...]] = []
+    commands: list[tuple[str, ...]] = []
 
     def process(*arguments: str) -> float:
-        asked.append(arguments)
+        commands.append(arguments)
         if "run" in arguments:
             out = Path(arguments[arguments.index("--out") + 1])
             out.mkdir()
@@ -139,7 +139,7 @@ def test_start_up_is_of_whole_processes(tmp_path: Path, monkeypatch: pytest.Monk
     help_s, picture = claims.start_up(tmp_path)
     assert (help_s.value, help_s.kept) == (0.2, True)
     assert (picture.value, picture.kept) == (pytest.approx((6 - 1) / 2), False)
-    assert Path(asked[3][3]).is_file()
+    assert Path(commands[3][3]).is_file()
 
 
 def test_flat_cost(ink: Path, tmp_path: Path) -> None:
@@ -193,7 +193,7 @@ FLAGS: dict[str, tuple[str, Any]] = {
 @pytest.mark.parametrize("flag", FLAGS)
 def test_a_flag_reaches_its_option(flag: str, monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[BenchOptions] = []
-    monkeypatch.setattr(bench, "bench", lambda asked, say: seen.append(asked) or bench.Report([], []))
+    monkeypatch.setattr(bench, "bench", lambda commands, say: seen.append(commands) or bench.Report([], []))
     text, value = FLAGS[flag]
     name = {"--model": "models"}.get(flag, flag.removeprefix("--"))
     assert call(flag, text).exit_code == 0

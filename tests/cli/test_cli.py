@@ -58,30 +58,30 @@ FLAGS: dict[str, tuple[str, Any]] = {
 
 
 @pytest.fixture
-def asked(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
+def calls(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     """What the verb `run` hands on, instead of a run."""
     seen: list[Any] = []
-    monkeypatch.setattr(progress, "show", lambda *given: seen.append(given) or 0)
-    monkeypatch.setattr(planning, "print_dry_run", lambda *given: seen.append(given) or 0)
+    monkeypatch.setattr(progress, "show", lambda *arguments: seen.append(arguments) or 0)
+    monkeypatch.setattr(planning, "print_dry_run", lambda *arguments: seen.append(arguments) or 0)
     return seen
 
 
 @pytest.mark.parametrize("flag", FLAGS)
-def test_a_flag_reaches_its_option(flag: str, asked: list[Any]) -> None:
+def test_a_flag_reaches_its_option(flag: str, calls: list[Any]) -> None:
     text, value = FLAGS[flag]
     assert call("run", "in", "--out", "out", flag, text).exit_code == 0
     name = flag.removeprefix("--").replace("-", "_")
-    assert getattr(asked[0][0], name) == value
+    assert getattr(calls[0][0], name) == value
     assert getattr(RunOptions(inputs=("in",), out=Path("out")), name) != value
 
 
 @pytest.mark.parametrize(
     ("flag", "text", "value"), [("--size", "128", 128), ("--strength", "0.5", 0.5), ("--tiles", "never", "never")]
 )
-def test_a_colour_flag_reaches_its_option(flag: str, text: str, value: Any, asked: list[Any]) -> None:
+def test_a_colour_flag_reaches_its_option(flag: str, text: str, value: Any, calls: list[Any]) -> None:
     call("run", "in", "--out", "out", flag, text)
-    assert getattr(asked[0][0].color, flag.removeprefix("--")) == value
-    assert asked[0][0].digest() != RunOptions(inputs=("in",), out=Path("out")).digest()
+    assert getattr(calls[0][0].color, flag.removeprefix("--")) == value
+    assert calls[0][0].digest() != RunOptions(inputs=("in",), out=Path("out")).digest()
 
 
 DISCLOSURE_FLAGS: dict[str, tuple[str, str, Any]] = {
@@ -93,30 +93,30 @@ DISCLOSURE_FLAGS: dict[str, tuple[str, str, Any]] = {
 
 
 @pytest.mark.parametrize("flag", DISCLOSURE_FLAGS)
-def test_a_disclosure_flag_reaches_its_option(flag: str, asked: list[Any]) -> None:
+def test_a_disclosure_flag_reaches_its_option(flag: str, calls: list[Any]) -> None:
     name, text, value = DISCLOSURE_FLAGS[flag]
     assert call("run", "in", "--out", "out", flag, text).exit_code == 0
-    assert getattr(asked[0][0].disclosure, name) == value
+    assert getattr(calls[0][0].disclosure, name) == value
     assert getattr(Disclosure(), name) != value
 
 
-def test_sidecars_can_be_left_out(asked: list[Any]) -> None:
+def test_sidecars_can_be_left_out(calls: list[Any]) -> None:
     call("run", "in", "--out", "out")
     call("run", "in", "--out", "out", "--no-sidecar")
-    assert [given[0].disclosure.sidecar for given in asked] == [True, False]
-    assert asked[0][0].digest() == asked[1][0].digest(), "it does not decide the bytes of the picture"
+    assert [arguments[0].disclosure.sidecar for arguments in calls] == [True, False]
+    assert calls[0][0].digest() == calls[1][0].digest(), "it does not decide the bytes of the picture"
 
 
-def test_guidance_reaches_the_colour_options(tmp_path: Path, asked: list[Any]) -> None:
+def test_guidance_reaches_the_colour_options(tmp_path: Path, calls: list[Any]) -> None:
     Image.fromarray(colourful()).save(tmp_path / "reference.png")
     palette = ("--palette", str(tmp_path / "reference.png"), "--palette-strength", "0.4")
     call("run", "in", "--out", "out", *palette, "--hint", "1,2,#aabbcc", "--hint", "3,4,#102030", "--mirror")
-    color = asked[0][0].color
+    color = calls[0][0].color
     assert (color.palette.name, color.palette.strength) == ("reference.png", 0.4)
     assert [str(hint) for hint in color.hints] == ["1,2,#aabbcc", "3,4,#102030"]
     assert color.mirror
     call("run", "in", "--out", "out")
-    assert asked[0][0].digest() != asked[1][0].digest()
+    assert calls[0][0].digest() != calls[1][0].digest()
 
 
 def test_review_verbs(scans: Path, ink: Path, tmp_path: Path) -> None:
@@ -144,28 +144,28 @@ def test_review_verbs(scans: Path, ink: Path, tmp_path: Path) -> None:
     [("--codec", "av1", "av1"), ("--steady", "0.5", 0.5), ("--every", "4", "4"), ("--on-bad-frame", "grey", "grey"),
      ("--cuts", str(ROOT / "LICENSE"), ROOT / "LICENSE"), ("--master", "", True)],
 )  # fmt: skip
-def test_a_film_flag_reaches_its_option(flag: str, text: str, value: Any, asked: list[Any]) -> None:
+def test_a_film_flag_reaches_its_option(flag: str, text: str, value: Any, calls: list[Any]) -> None:
     call("run", "in", "--out", "out", flag, *text.split())
-    assert getattr(asked[0][0].film, flag.removeprefix("--").replace("-", "_")) == value
+    assert getattr(calls[0][0].film, flag.removeprefix("--").replace("-", "_")) == value
     plain = RunOptions(inputs=("in",), out=Path("out"))
-    assert asked[0][0].film_digest() != plain.film_digest()
-    assert asked[0][0].digest() == plain.digest()
+    assert calls[0][0].film_digest() != plain.film_digest()
+    assert calls[0][0].digest() == plain.digest()
 
 
 @pytest.mark.parametrize("flag", ["--recolor", "--overwrite", "--confidence"])
-def test_a_switch_reaches_its_option(flag: str, asked: list[Any]) -> None:
+def test_a_switch_reaches_its_option(flag: str, calls: list[Any]) -> None:
     call("run", "in", "--out", "out")
     call("run", "in", "--out", "out", flag)
     name = flag.removeprefix("--")
-    assert [getattr(given[0], name) for given in asked] == [False, True]
+    assert [getattr(arguments[0], name) for arguments in calls] == [False, True]
 
 
-def test_inputs_and_output_switches_reach_the_view(asked: list[Any]) -> None:
+def test_inputs_and_output_switches_reach_the_view(calls: list[Any]) -> None:
     call("run", "a", "b", "--out", "out", "--json", "--quiet", "-v")
     call("run", "a", "--out", "out", "--dry-run", "--json")
-    assert asked[0][0].inputs == ("a", "b")
-    assert asked[0][1:4] == (True, True, True)
-    assert asked[1][1:] == (True, 0)
+    assert calls[0][0].inputs == ("a", "b")
+    assert calls[0][1:4] == (True, True, True)
+    assert calls[1][1:] == (True, 0)
 
 
 @pytest.mark.parametrize(
@@ -230,7 +230,7 @@ def test_some_failed_is_3_and_the_file_is_named(scans: Path, ink: Path, tmp_path
 def test_a_reason_with_brackets_is_shown_whole(
     scans: Path, ink: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def read(*given: Any) -> Any:
+    def read(*arguments: Any) -> Any:
         raise UnsupportedError("needs 'archivecolor[heic]'")
 
     monkeypatch.setattr("archivecolor.photo.read", read)
@@ -346,10 +346,10 @@ def test_a_log_gets_a_line_from_time_to_time_and_no_bar(
 ) -> None:
     monkeypatch.setattr(progress, "LINE_S", 0.02)
     words = ("run", str(scans), "--out", str(tmp_path / "out"), "--model", str(ink))
-    said = call(*words).stderr
-    assert "looking for the inputs, loading the network\n" in said
-    assert "\x1b" not in said and "\r" not in said
-    assert f"next: archivecolor report {tmp_path / 'out'}" in said
+    stderr = call(*words).stderr
+    assert "looking for the inputs, loading the network\n" in stderr
+    assert "\x1b" not in stderr and "\r" not in stderr
+    assert f"next: archivecolor report {tmp_path / 'out'}" in stderr
     assert "looking" not in call(*words, "--quiet").stderr
 
 
@@ -365,7 +365,7 @@ def test_the_line_of_a_long_run_says_count_rate_and_time_left(monkeypatch: pytes
 
 def test_the_failed_are_mentioned_at_the_end(scans: Path, ink: Path, tmp_path: Path) -> None:
     (scans / "broken.jpg").write_bytes(b"\xff\xd8\xff\xe0 no picture")
-    said = call("run", str(scans), "--out", str(tmp_path / "out"), "--model", str(ink)).stderr
-    assert "the failed ones are tried again by the same command" in said
+    stderr = call("run", str(scans), "--out", str(tmp_path / "out"), "--model", str(ink)).stderr
+    assert "the failed ones are tried again by the same command" in stderr
     shard = call("run", str(scans), "--out", str(tmp_path / "o2"), "--model", str(ink), "--shard", "1/1").stderr
     assert f"next, after all shards: archivecolor manifest merge {tmp_path / 'o2'}" in shard

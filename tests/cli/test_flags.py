@@ -71,8 +71,8 @@ def reached(words: list[str], monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]
     """The values with which a command makes its options."""
     values: dict[str, object] = {}
 
-    def build(table: type[Options], given: dict[str, object]) -> None:
-        values.update(given)
+    def build(table: type[Options], arguments: dict[str, object]) -> None:
+        values.update(arguments)
         raise Reached
 
     monkeypatch.setattr(from_options, "build", build)

@@ -67,9 +67,9 @@ def test_the_version(flag: str) -> None:
 )
 def test_did_you_mean(words: list[str], suggestion: str) -> None:
     result = call(*words)
-    said = result.output + str(result.exception)
-    assert suggestion in re.split(r"[Dd]id you mean|Possible options", said)[-1].split("archivecolor weights")[0]
-    assert re.search("[Dd]id you mean|Possible options", said), said
+    output_text = result.output + str(result.exception)
+    assert suggestion in re.split(r"[Dd]id you mean|Possible options", output_text)[-1].split("archivecolor weights")[0]
+    assert re.search("[Dd]id you mean|Possible options", output_text), output_text
     assert exit_code(*words) in (UsageError.exit_code, WeightsError.exit_code)
 
 

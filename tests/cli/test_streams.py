@@ -81,9 +81,9 @@ def test_an_error_names_a_file_without_acting_on_the_terminal(
         monkeypatch.setattr(cli, "app", fail)
         with pytest.raises(SystemExit):
             cli.main()
-        said = capsys.readouterr().err
-        assert said.count("\n") == 1
-        assert "\x1b" not in said
+        stderr = capsys.readouterr().err
+        assert stderr.count("\n") == 1
+        assert "\x1b" not in stderr
 
 
 @pytest.mark.parametrize(

@@ -55,9 +55,11 @@ def colour_photos(folder: Path, count: int) -> Path:
 
 
 def test_signs_of_doubt_rank_as_the_error_does(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(confidence, "load_networks", lambda *given: {"sided": Sided(), "opposite": Opposite()})
-    asked = EvaluationOptions(data=colour_photos(tmp_path / "photos", 10), models=("sided", "opposite"), size=64)
-    sided, opposite = confidence.rank(asked, read_rgb, torch.device("cpu"))
+    monkeypatch.setattr(confidence, "load_networks", lambda *arguments: {"sided": Sided(), "opposite": Opposite()})
+    evaluate_options = EvaluationOptions(
+        data=colour_photos(tmp_path / "photos", 10), models=("sided", "opposite"), size=64
+    )
+    sided, opposite = confidence.rank(evaluate_options, read_rgb, torch.device("cpu"))
     assert (sided.model, sided.pictures) == ("sided", 10)
     assert min(sided.ab[sign] or 0 for sign in ("doubt", "mirror", "models")) > 0.9
     assert (sided.ciede2000["doubt"] or 0) > 0.8 and sided.median > 0
@@ -93,8 +95,8 @@ def test_a_run_notes_where_the_mirror_image_is_coloured_otherwise_and_no_colour_
     for name, samples in (("even", even), ("lopsided", lopsided)):
         Image.fromarray(samples).save(src / f"{name}.png")
     made = []
-    for asked in (True, False):
-        out = tmp_path / f"out{asked}"
+    for with_confidence in (True, False):
+        out = tmp_path / f"out{with_confidence}"
         bare = Disclosure(sidecar=False)  # which tells the time
         color = ColorOptions(size=64)
         drive(
@@ -106,16 +108,18 @@ def test_a_run_notes_where_the_mirror_image_is_coloured_otherwise_and_no_colour_
                 device="cpu",
                 precision="fp32",
                 disclosure=bare,
-                confidence=asked,
+                confidence=with_confidence,
             )
         )
         made.append((read_rows(out), contents(out, lambda path: path.suffix == ".jsonl")))
-    (told, files), (untold, same_files) = made
-    assert told["even.png"].confidence == pytest.approx(1, abs=0.05)
-    assert (told["lopsided.png"].confidence or 1) < 0.5
-    assert {row.confidence for row in untold.values()} == {None}
+    (report, files), (unreported, same_files) = made
+    assert report["even.png"].confidence == pytest.approx(1, abs=0.05)
+    assert (report["lopsided.png"].confidence or 1) < 0.5
+    assert {row.confidence for row in unreported.values()} == {None}
     assert files == same_files
-    assert {name: row.options for name, row in told.items()} == {name: row.options for name, row in untold.items()}
+    assert {name: row.options for name, row in report.items()} == {
+        name: row.options for name, row in unreported.items()
+    }
 
 
 def test_the_average_with_the_mirror_image_is_as_sure_and_costs_no_further_look(
@@ -123,22 +127,24 @@ def test_the_average_with_the_mirror_image_is_as_sure_and_costs_no_further_look(
 ) -> None:
     lopsided = grey(64, 64)
     lopsided[:, 32:] //= 2
-    looks, submit = [], BatchScheduler.submit
-    monkeypatch.setattr(BatchScheduler, "submit", lambda self, look: looks.append(look) or submit(self, look))
+    submitted, submit = [], BatchScheduler.submit
+    monkeypatch.setattr(
+        BatchScheduler, "submit", lambda self, luminance: submitted.append(luminance) or submit(self, luminance)
+    )
     with Colorizer(
         sided,
         ColorizerOptions(color=ColorOptions(size=64, mirror=True), device="cpu", precision="fp32", confidence=True),
     ) as unsure:
-        painted = unsure.colorize_image(lopsided)
-    assert len(looks) == 2
+        colorized = unsure.colorize_image(lopsided)
+    assert len(submitted) == 2
     with Colorizer(
         sided, ColorizerOptions(color=ColorOptions(size=64, mirror=True), device="cpu", precision="fp32")
     ) as plain:
-        np.testing.assert_array_equal(painted.rgb, plain.colorize_image(lopsided).rgb)
+        np.testing.assert_array_equal(colorized.rgb, plain.colorize_image(lopsided).rgb)
     with Colorizer(
         sided, ColorizerOptions(color=ColorOptions(size=64), device="cpu", precision="fp32", confidence=True)
     ) as once:
-        assert once.colorize_image(lopsided).confidence == painted.confidence
+        assert once.colorize_image(lopsided).confidence == colorized.confidence
 
 
 def test_the_same_disagreement_weighs_more_where_there_is_little_to_see() -> None:
@@ -163,10 +169,10 @@ def test_a_card_tells_what_is_ordinary_for_its_weights(tmp_path: Path, sided: Pa
     words = f"evaluate --confidence --data {colour_photos(tmp_path / 'photos', 5)} --model {sided} --size 64"
     CliRunner().invoke(cli.app, words.split(), catch_exceptions=False)
     assert weights.read_card(sided).numbers == {}, "only where it is asked for"
-    told = CliRunner().invoke(cli.app, [*words.split(), "--write-card", "--json"], catch_exceptions=False)
+    report = CliRunner().invoke(cli.app, [*words.split(), "--write-card", "--json"], catch_exceptions=False)
     measured = weights.read_card(sided).numbers["confidence"]
     assert (measured["data"], measured["pictures"]) == ("photos", 5)
-    median = json.loads(told.stdout)[0]["median"]
+    median = json.loads(report.stdout)[0]["median"]
     assert measured["median_doubt"] == median == median_disagreement({"confidence": measured}) != USUAL_MEDIAN
     lopsided = grey(64, 64)
     lopsided[:, 32:] //= 2
@@ -196,7 +202,7 @@ def test_distances_are_in_lab_units() -> None:
 
 
 def test_too_few_pictures_cannot_be_ranked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(confidence, "load_networks", lambda *given: {"ink": ConstantInk(), "sided": Sided()})
+    monkeypatch.setattr(confidence, "load_networks", lambda *arguments: {"ink": ConstantInk(), "sided": Sided()})
     with pytest.raises(NoInputError, match="too few"):
         confidence.rank(
             EvaluationOptions(data=colour_photos(tmp_path / "p", 2), models=("ink", "sided"), size=64),
@@ -208,8 +214,8 @@ def test_too_few_pictures_cannot_be_ranked(tmp_path: Path, monkeypatch: pytest.M
 def test_the_verb(tmp_path: Path, ink: Path) -> None:
     words = ["evaluate", "--data", str(colour_photos(tmp_path / "photos", 4)), "--model", str(ink), "--size", "64",
              "--confidence", "--device", "cpu"]  # fmt: skip
-    told: list[dict[str, Any]] = json.loads(CliRunner().invoke(cli.app, [*words, "--json"]).stdout)
-    assert (told[0]["model"], told[0]["pictures"]) == (str(ink), 4)
-    assert told[0]["ab"]["mirror"] is None, "equal values have no ranks"
-    assert "models" not in told[0]["ab"], "there is no other to ask"
+    report: list[dict[str, Any]] = json.loads(CliRunner().invoke(cli.app, [*words, "--json"]).stdout)
+    assert (report[0]["model"], report[0]["pictures"]) == (str(ink), 4)
+    assert report[0]["ab"]["mirror"] is None, "equal values have no ranks"
+    assert "models" not in report[0]["ab"], "there is no other to ask"
     assert "4 pictures at 64 px" in CliRunner().invoke(cli.app, words).stdout

@@ -31,10 +31,10 @@ def test_evaluate_prints_json_and_draws_a_sheet(trained: tuple[Path, Path], tmp_
     photos, folder = trained
     arguments = f"evaluate --data {photos} --model {folder} --size 64 --limit 2 --json --sheet {tmp_path}/s/sheet.png"
     result = CliRunner().invoke(app, arguments.split(), catch_exceptions=False)
-    told = json.loads(result.stdout)
-    assert (told["pictures"], told["size"], told["left_out"]) == (2, 64, {})
-    assert set(told["models"][str(folder)]) == set(scoring.LABELS)
-    assert told["truth"]["psnr_db"] is None
+    printed = json.loads(result.stdout)
+    assert (printed["pictures"], printed["size"], printed["left_out"]) == (2, 64, {})
+    assert set(printed["models"][str(folder)]) == set(scoring.LABELS)
+    assert printed["truth"]["psnr_db"] is None
     # Rows of grey, the model, truth; 64 px and a gap of 2 on every side.
     assert Image.open(tmp_path / "s/sheet.png").size == (2 * 68, 3 * 68)
 
@@ -48,9 +48,9 @@ def test_two_weights_are_compared_on_a_captioned_sheet(trained: tuple[Path, Path
     sheet = Image.open("compare.png")
     assert sheet.size == (3 * 68, 4 * (68 + figures.CAPTION_PX))
     assert evaluate.captions(["lite", str(folder)])[1] == "lite: with adversarial training"
-    told = json.loads(CliRunner().invoke(app, [*words, "--json"]).stdout)
-    gain = told["models"][str(folder)]["colour_ratio"] - told["models"]["lite"]["colour_ratio"]
-    assert told["difference"]["colour_ratio"] == pytest.approx(gain, abs=1e-3)
+    printed = json.loads(CliRunner().invoke(app, [*words, "--json"]).stdout)
+    gain = printed["models"][str(folder)]["colour_ratio"] - printed["models"]["lite"]["colour_ratio"]
+    assert printed["difference"]["colour_ratio"] == pytest.approx(gain, abs=1e-3)
 
 
 def test_a_sheet_shows_the_next_picture_where_one_is_useless():
@@ -151,16 +151,16 @@ def test_a_network_for_other_sizes_is_refused(tmp_path: Path):
 
 
 @pytest.mark.parametrize(
-    ("words", "told"),
+    ("words", "printed"),
     [
         ("--plot p.png", "--plot: goes with --film alone"),
         ("--confidence --sheet s.png", "--confidence: draws no sheet"),
         ("--confidence --compare lite lite", "--confidence: draws no sheet"),
     ],
 )
-def test_what_would_change_nothing_is_refused(tmp_path: Path, words: str, told: str):
+def test_what_would_change_nothing_is_refused(tmp_path: Path, words: str, printed: str):
     result = CliRunner().invoke(app, ["evaluate", "--data", str(tmp_path), *words.split()])
-    assert told in str(result.exception)
+    assert printed in str(result.exception)
 
 
 def test_a_film_goes_alone_and_is_there(tmp_path: Path):
@@ -195,13 +195,13 @@ def test_only_held_out_photographs_are_measured(trained: tuple[Path, Path], tmp_
         rows = list(csv.DictReader(file))
     assert [row["picture"] for row in rows] == names[1:]
     assert all(float(row["psnr_db"]) > 5 for row in rows)
-    told = " ".join(CliRunner().invoke(app, words.split(), catch_exceptions=False).stdout.split())
-    assert "was trained on 1 of these pictures" in told
+    printed = " ".join(CliRunner().invoke(app, words.split(), catch_exceptions=False).stdout.split())
+    assert "was trained on 1 of these pictures" in printed
     prints = [copies.fingerprint(np.asarray(Image.open(photos / names[1])))]
     sides["train"] = {"pictures": ["under_another_name.png"], "left_out": {}, "fingerprints": prints}
     (tmp_path / "mine" / dataset.SPLIT).write_text(json.dumps(sides))
-    told = " ".join(CliRunner().invoke(app, words.split(), catch_exceptions=False).stdout.split())
-    assert "was trained on 1 of these pictures" in told
+    printed = " ".join(CliRunner().invoke(app, words.split(), catch_exceptions=False).stdout.split())
+    assert "was trained on 1 of these pictures" in printed
     (tmp_path / "other").mkdir()
     Image.fromarray(photo_set(1).pictures[0]).save(tmp_path / "other/else.png")
     options = EvaluationOptions(data=tmp_path / "other", models=("lite",), size=64, held=tmp_path / "mine")
@@ -215,10 +215,10 @@ def test_two_weights_are_compared_picture_by_picture(trained: tuple[Path, Path],
     photos, folder = trained
     monkeypatch.chdir(tmp_path)
     words = ["evaluate", "--data", str(photos), "--compare", "lite", str(folder), "--size", "64", "--csv", "n.csv"]
-    told = " ".join(CliRunner().invoke(app, words, catch_exceptions=False).stdout.split())
-    assert "picture by picture" in told
-    assert "better on" in told
-    assert "3 pictures are few" in told
+    printed = " ".join(CliRunner().invoke(app, words, catch_exceptions=False).stdout.split())
+    assert "picture by picture" in printed
+    assert "better on" in printed
+    assert "3 pictures are few" in printed
     with Path("n.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
     psnr = {(row["model"], row["picture"]): float(row["psnr_db"]) for row in rows}
@@ -251,8 +251,8 @@ def test_what_cannot_be_written_is_told_before_anything_is_measured(trained: tup
 def test_enlarged_pictures_and_the_same_weights_twice_are_said(trained: tuple[Path, Path]):
     photos, folder = trained
     words = f"evaluate --data {photos} --model {folder} --size 96"
-    told = " ".join(CliRunner().invoke(app, words.split(), catch_exceptions=False).stdout.split())
-    assert "3 of 3 pictures are smaller than 96 px and were enlarged" in told
+    printed = " ".join(CliRunner().invoke(app, words.split(), catch_exceptions=False).stdout.split())
+    assert "3 of 3 pictures are smaller than 96 px and were enlarged" in printed
     with pytest.raises(UsageError, match="are the same weights"):
         evaluate.load_networks(("lite", str(weights.find("lite"))), 64, torch.device("cpu"))
     with pytest.raises(UsageError, match="--size 2048000: must be at most 4096"):

@@ -57,8 +57,8 @@ def test_evaluate_prints_a_row_for_each_plate_and_model(trained: tuple[Path, Pat
     save_plates(tmp_path)
     _, folder = trained
     words = f"evaluate --plates {tmp_path} --model {folder} --size 64 --sheet {tmp_path}/s.png".split()
-    told = json.loads(CliRunner().invoke(app, [*words, "--json"], catch_exceptions=False).stdout)
-    assert [(one["plate"], one["model"], one["pictures"]) for one in told] == [
+    printed = json.loads(CliRunner().invoke(app, [*words, "--json"], catch_exceptions=False).stdout)
+    assert [(one["plate"], one["model"], one["pictures"]) for one in printed] == [
         (plates.TRUE_LIGHTNESS, str(folder), 2), ("blue", str(folder), 2)
     ]  # fmt: skip
     # Two plates, each with the model below it, and the truth.

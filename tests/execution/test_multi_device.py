@@ -45,11 +45,11 @@ def options(src: Path, out: Path, ink: Path) -> RunOptions:
 def test_two_processes_do_what_one_does(options: RunOptions, src: Path, out: Path, ink: Path, tmp_path: Path) -> None:
     save_grey_tree(src, 9)
     (src / "notes.txt").write_text("no picture")
-    heard = Recorder()
-    rows = drive_of(drive, options, heard, CHILD)
-    assert [row.input for row in rows] == sorted(heard.names)
+    observer = Recorder()
+    rows = drive_of(drive, options, observer, CHILD)
+    assert [row.input for row in rows] == sorted(observer.names)
     assert {row.status for row in rows} == {DONE}
-    assert (len(rows), heard.total, heard.ignored) == (9, 9, ["notes.txt"])
+    assert (len(rows), observer.total, observer.ignored) == (9, 9, ["notes.txt"])
     assert read_rows(out) == {row.input: row for row in rows}
     colour(src, out=tmp_path / "alone", model=ink)
     assert contents(out, lambda p: p.name == MANIFEST) == contents(tmp_path / "alone", lambda p: p.name == MANIFEST)
@@ -80,10 +80,10 @@ def test_a_list_on_standard_input_reaches_all(
 
 def test_what_is_wrong_with_one_device_ends_all(options: RunOptions, src: Path) -> None:
     save_grey_tree(src, 40)
-    heard = Recorder()
+    observer = Recorder()
     before = set(threading.enumerate())  # an earlier test's threads may still wait for the end of their process
     with pytest.raises(UsageError, match="abacus"):
-        drive(replace(options, device="cpu,abacus"), heard, CHILD)
+        drive(replace(options, device="cpu,abacus"), observer, CHILD)
     assert not any(t.name.startswith("ThreadPool") for t in set(threading.enumerate()) - before)
 
 
@@ -99,19 +99,19 @@ def test_what_is_refused_leaves_nothing_behind(options: RunOptions, src: Path, o
 
 
 def test_workers_cores_and_memory_are_shared_out(options: RunOptions, monkeypatch: pytest.MonkeyPatch) -> None:
-    given: list[RunOptions] = []
+    started: list[RunOptions] = []
 
     def noting(own: RunOptions, *rest: object) -> Totals:
-        given.append(own)
+        started.append(own)
         return Totals()
 
     monkeypatch.setattr(parent, "drive", noting)
     for workers in (0, 1, 7):
         multi_device.drive(replace(options, device="cpu,cpu,cpu", workers=workers), Recorder())
-    assert [(own.workers, own.local_processes) for own in given] == [(0, 3)] * 3 + [(1, 3)] * 3 + [(2, 3)] * 3
+    assert [(own.workers, own.local_processes) for own in started] == [(0, 3)] * 3 + [(1, 3)] * 3 + [(2, 3)] * 3
     limits: list[float] = []
     monkeypatch.setattr(runner.Budgets, "of", lambda megapixels: limits.append(megapixels))
-    assert list(runner.work([], None, replace(given[0], workers=1), None, Recorder())) == []  # type: ignore[arg-type]
+    assert list(runner.work([], None, replace(started[0], workers=1), None, Recorder())) == []  # type: ignore[arg-type]
     assert limits == [runner.IN_FLIGHT_MEGAPIXELS / 3]
     monkeypatch.setenv("LOKY_MAX_CPU_COUNT", "")
     monkeypatch.delenv("LOKY_MAX_CPU_COUNT")
@@ -131,9 +131,9 @@ def test_from_python_it_is_one_device_and_several_are_named(src: Path, out: Path
 
 def test_asked_to_stop_all_stop(options: RunOptions, src: Path, out: Path) -> None:
     save_grey_tree(src, 60)
-    heard = Recorder()
-    heard.stop = lambda: len(heard.names) >= 4
-    rows = drive_of(drive, options, heard, CHILD)
+    observer = Recorder()
+    observer.stop = lambda: len(observer.names) >= 4
+    rows = drive_of(drive, options, observer, CHILD)
     assert 4 <= len(rows) < 60
     assert set(read_rows(out)) >= {row.input for row in rows}
 

@@ -207,8 +207,8 @@ def test_an_output_folder_that_is_another_one_on_the_workers_machine(
 def test_a_source_that_a_worker_does_not_see(tmp_path: Path) -> None:
     job = Job(tmp_path / "a.png", "a.png", tmp_path / "out/a.png")
     failed = Record("a.png", str(job.source), None, FAILED, "the file is not there (any more)")
-    told = worker_module.with_host_reason(job, failed)
-    assert "does not see" in told.reason and str(job.source) in told.reason
+    reported = worker_module.with_host_reason(job, failed)
+    assert "does not see" in reported.reason and str(job.source) in reported.reason
     job.source.touch()
     assert worker_module.with_host_reason(job, failed) == failed
     assert worker_module.with_host_reason(job, None) is None

@@ -177,18 +177,18 @@ def test_the_time_in_which_nobody_ran_is_no_decoding_time(monkeypatch: pytest.Mo
 
 def test_a_photograph_reports_when_it_is_decoded(src: Path, out: Path, ink: Path) -> None:
     (path,) = save_grey_tree(src, 1)
-    told: list[str] = []
+    warnings: list[str] = []
 
     class Clock(Recorder):
         def decode_started(self, name: str) -> None:
-            told.append(f"{name} started")
+            warnings.append(f"{name} started")
 
         def decode_finished(self, name: str) -> None:
-            told.append(f"{name} finished")
+            warnings.append(f"{name} finished")
 
     path.write_bytes(path.read_bytes()[:100])  # also where it fails
     runner.drive(options_of(src, out, ink), Clock())
-    assert told == [f"box0/00.tif {word}" for word in ("started", "finished") * 2]
+    assert warnings == [f"box0/00.tif {word}" for word in ("started", "finished") * 2]
 
 
 @pytest.mark.parametrize(
@@ -344,11 +344,11 @@ def test_the_real_command_works_in_a_child(src: Path, out: Path) -> None:
         assert run.stdout is not None
         first = run.stdout.readline()
         os.killpg(run.pid, signal.SIGINT)
-        _, said = run.communicate(timeout=120)
+        _, stderr = run.communicate(timeout=120)
     assert '"status": "done"' in first
     assert run.returncode == 130
-    assert "Traceback" not in said
-    assert "the same command resumes the run" in " ".join(said.split())
+    assert "Traceback" not in stderr
+    assert "the same command resumes the run" in " ".join(stderr.split())
     rows = read_rows(out)
     assert 0 < len(rows) < 60
     assert {row.status for row in rows.values()} == {DONE}
@@ -379,10 +379,10 @@ def test_a_reader_that_stops_reading_ends_the_run_quietly(src: Path, out: Path) 
         first = run.stdout.readline()
         run.stdout.close()
         assert run.stderr is not None
-        said = run.stderr.read()
+        stderr = run.stderr.read()
         code = run.wait(120)
     assert '"status": "done"' in first
-    assert (code, said) == (1, "")
+    assert (code, stderr) == (1, "")
     rows = read_rows(out)
     assert 0 < len(rows) < 60
     assert {row.status for row in rows.values()} == {DONE}, "what was started is finished"

@@ -172,9 +172,9 @@ def test_padding_behind_lines_is_passed_over(tmp_path: Path, bits: int, padding:
     lines = np.frombuffer(plain[2048:], np.uint8).reshape(7, -1)[:, :line]
     padded = np.pad(lines, ((0, 0), (0, padding)), constant_values=0xAA).tobytes()
 
-    def read(content: bytes, said: int = padding) -> Any:
+    def read(content: bytes, declared: int = padding) -> Any:
         head = bytearray(plain[:2048])
-        struct.pack_into(">I", head, 812, said)
+        struct.pack_into(">I", head, 812, declared)
         (tmp_path / "b.dpx").write_bytes(bytes(head) + content)
         return dpx.read(tmp_path / "b.dpx")[1]
 

@@ -90,10 +90,10 @@ def test_merging_keeps_lightness_in_single_precision(lightness: float, a: float,
 @given(st.floats(5, 95), st.floats(0, 6.3), st.floats(0, 4))
 def test_fitting_the_gamut_keeps_the_hue_and_never_adds_colour(lightness: float, hue: float, factor: float) -> None:
     wild = torch.tensor([lightness, 60 * factor * np.cos(hue), 60 * factor * np.sin(hue)]).double().reshape(3, 1, 1)
-    asked = lab.linear_from_lab(wild)
-    fitted = lab.fit_gamut(asked)
-    y = (asked * torch.tensor(lab.LUMA).double()[:, None, None]).sum()
-    away, kept = (asked - y).flatten(), (fitted - y).flatten()
+    wild_linear = lab.linear_from_lab(wild)
+    fitted = lab.fit_gamut(wild_linear)
+    y = (wild_linear * torch.tensor(lab.LUMA).double()[:, None, None]).sum()
+    away, kept = (wild_linear - y).flatten(), (fitted - y).flatten()
     share = float((away @ kept) / (away @ away).clamp_min(1e-30))
     assert torch.allclose(kept, share * away, atol=1e-6)
     assert -1e-9 <= share <= 1 + 1e-9

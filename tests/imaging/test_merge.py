@@ -17,7 +17,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.doubles import grey, lightness
-from support.paintings import painted
+from support.paintings import colorized
 
 from archivecolor.errors import PictureError
 from archivecolor.imaging import guided_filter, lab, merge_numba
@@ -160,8 +160,8 @@ CACHE = """
 import sys, numpy as np
 from pathlib import Path
 from types import SimpleNamespace
-from support.paintings import painted
-print(painted(np.full((40, 40), 90, np.uint8)).rows(np.full((40, 40), 90, np.uint8), 0)[1])
+from support.paintings import colorized
+print(colorized(np.full((40, 40), 90, np.uint8)).rows(np.full((40, 40), 90, np.uint8), 0)[1])
 """
 
 
@@ -195,7 +195,7 @@ def test_the_folder_of_compiled_code_is_not_needed(tmp_path: Path, harm: str) ->
 def test_rows_may_come_in_any_pieces(dtype: type, rgb: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     samples = grey(97, 61, dtype)
     samples = np.stack([samples] * 3, axis=-1) if rgb else samples
-    one = painted(samples)
+    one = colorized(samples)
     at_once, worst = one.rows(samples, 0)
     assert at_once.dtype == dtype
     assert np.abs(lightness(at_once) - lightness(samples)).max() == pytest.approx(worst, abs=0.02 * worst + 1e-3)
@@ -214,7 +214,7 @@ def test_rows_may_come_in_any_pieces(dtype: type, rgb: bool, monkeypatch: pytest
 def test_a_strip_too_large_for_the_device_is_halved(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(merge_module, "merge_rows", merge_module.merge_rows_on_device)
     samples = grey(40, 56)
-    one = painted(samples)
+    one = colorized(samples)
     wanted, _ = one.rows(samples, 0)
     merge, sizes = merge_module.merge_planes, []
 
@@ -252,15 +252,15 @@ import sys, torch, numpy as np
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import SimpleNamespace
-from support.paintings import painted
+from support.paintings import colorized
 from archivecolor.bench.memory import peak_megabytes, reset_peak
 threads = ThreadPoolExecutor(2, initializer=torch.set_num_threads, initargs=(1,))
 warm = np.full((1500, 1000), 90, np.uint8)
-painted(warm, size=256).whole(warm, threads)
+colorized(warm, size=256).whole(warm, threads)
 reset_peak()
 before = peak_megabytes()
 samples = np.full((6000, 4000), 90, np.uint8)
-painted(samples, size=256).whole(samples, threads)
+colorized(samples, size=256).whole(samples, threads)
 print((peak_megabytes() - before) * 2**20 / samples.nbytes)
 """
 

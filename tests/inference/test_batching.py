@@ -69,9 +69,9 @@ def picture(value: float, height: int = 3, width: int = 5) -> np.ndarray:
 
 def check(answers: list[Future[np.ndarray]], pictures: list[np.ndarray]) -> None:
     assert not wait(answers, PATIENCE_S).not_done
-    for answer, asked in zip(answers, pictures, strict=True):
+    for answer, request in zip(answers, pictures, strict=True):
         assert answer.result().dtype == np.float32
-        np.testing.assert_array_equal(answer.result(), np.stack([asked, -2 * asked]))
+        np.testing.assert_array_equal(answer.result(), np.stack([request, -2 * request]))
 
 
 def submit_while_busy(
@@ -82,7 +82,7 @@ def submit_while_busy(
     network.entered.clear()
     first = engine.submit(picture(0, 1, 1))
     assert network.entered.wait(PATIENCE_S)
-    answers = [engine.submit(asked) for asked in pictures]
+    answers = [engine.submit(request) for request in pictures]
     network.may_go.set()
     first.result(PATIENCE_S)
     return answers
@@ -91,9 +91,9 @@ def submit_while_busy(
 def test_answers_are_the_networks_own() -> None:
     network = Recorder()
     with running(network) as engine:
-        asked = [picture(i, 2 + i % 3, 4) for i in range(12)]
-        answers = [engine.submit(one) for one in asked]
-        check(answers, asked)
+        requests = [picture(i, 2 + i % 3, 4) for i in range(12)]
+        answers = [engine.submit(one) for one in requests]
+        check(answers, requests)
         assert all(answer.seconds > 0 for answer in answers)
     assert network.threads == {"archivecolor-network"}
     assert not network.was_training
@@ -102,8 +102,8 @@ def test_answers_are_the_networks_own() -> None:
 def test_what_waits_and_has_one_shape_goes_together() -> None:
     network = Recorder()
     with running(network) as engine:
-        asked = [picture(i, *((3, 5) if i % 2 else (4, 4))) for i in range(12)]
-        check(submit_while_busy(engine, network, asked), asked)
+        requests = [picture(i, *((3, 5) if i % 2 else (4, 4))) for i in range(12)]
+        check(submit_while_busy(engine, network, requests), requests)
     assert network.shapes[0] == (1, 1, 1, 1)
     assert sorted(network.shapes[1:]) == [(2, 1, 3, 5), (2, 1, 4, 4), (4, 1, 3, 5), (4, 1, 4, 4)]
     assert network.shapes[1] == (4, 1, 4, 4), "the oldest first"
@@ -120,8 +120,8 @@ def test_a_lone_picture_does_not_wait_for_company() -> None:
 def test_on_a_cpu_pictures_go_alone_in_a_lane_for_every_core(precision: str) -> None:
     network = Recorder()
     engine = BatchScheduler(network, CPU, precision, 8, workers=3)
-    asked = [picture(i) for i in range(12)]
-    check(submit_while_busy(engine, network, asked), asked)
+    requests = [picture(i) for i in range(12)]
+    check(submit_while_busy(engine, network, requests), requests)
     engine.close()
     assert {shape[0] for shape in network.shapes} == {1}
     assert len(engine._threads) == 3
@@ -150,17 +150,17 @@ def test_lanes_compute_at_the_same_time_each_on_one_core() -> None:
 def test_narrow_filters_give_the_colours_of_autocast(name: str) -> None:
     torch.manual_seed(1)
     network = NETWORKS[name]().eval()
-    asked = np.random.default_rng(1).uniform(-1, 1, (64, 96)).astype(np.float32)
-    x = torch.from_numpy(asked)[None, None]
+    request = np.random.default_rng(1).uniform(-1, 1, (64, 96)).astype(np.float32)
+    x = torch.from_numpy(request)[None, None]
     with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16):
         wanted = network(x)[0].float().numpy()
     with torch.inference_mode():
         exact = network(x)[0].numpy()
     engine = BatchScheduler(network, CPU, "bf16", 1, workers=1)
-    given = engine.submit(asked).result(PATIENCE_S)
+    result = engine.submit(request).result(PATIENCE_S)
     engine.close()
     assert network(x.bfloat16()).dtype == torch.bfloat16
-    assert np.abs(given - exact).mean() <= 1.5 * np.abs(wanted - exact).mean()
+    assert np.abs(result - exact).mean() <= 1.5 * np.abs(wanted - exact).mean()
 
 
 @pytest.mark.parametrize("fits", [1, 2, 3])
@@ -168,11 +168,11 @@ def test_a_batch_too_large_for_the_memory_is_halved_and_all_are_answered(fits: i
     network = Recorder()
     network.fits = fits
     with running(network, batch=8) as engine:
-        asked = [picture(i) for i in range(8)]
-        check(submit_while_busy(engine, network, asked), asked)
+        requests = [picture(i) for i in range(8)]
+        check(submit_while_busy(engine, network, requests), requests)
         assert engine.batch <= fits
         before = len(network.shapes)
-        check(submit_while_busy(engine, network, asked), asked)
+        check(submit_while_busy(engine, network, requests), requests)
         assert max(shape[0] for shape in network.shapes[before:]) <= fits, "the lesson is kept"
 
 
@@ -196,29 +196,29 @@ def test_on_cuda_the_padding_is_halved_too(monkeypatch: pytest.MonkeyPatch) -> N
     with running(network, batch=8) as engine:
         check([engine.submit(picture(1))], [picture(1)])
         assert [shape[0] for shape in network.shapes] == [8, 4, 2]
-        asked = [picture(i) for i in range(7)]
-        check(submit_while_busy(engine, network, asked), asked)
+        requests = [picture(i) for i in range(7)]
+        check(submit_while_busy(engine, network, requests), requests)
         assert {shape[0] for shape in network.shapes[3:]} == {2}
 
 
 def test_several_batches_are_under_way_at_one_time(monkeypatch: pytest.MonkeyPatch) -> None:
     """As on a GPU, where the answers come later: they are waited for when the next batches have been sent off, in
     order, and never more than `BATCHES_IN_FLIGHT` of them."""
-    told: list[str] = []
+    log: list[str] = []
 
     class Later(HostDevice):
         def completion(self) -> Any:
-            number = sum(what.startswith("sent") for what in told)
-            told.append(f"sent {number}")
-            return SimpleNamespace(query=lambda: True, synchronize=lambda: told.append(f"awaited {number}"))
+            number = sum(what.startswith("sent") for what in log)
+            log.append(f"sent {number}")
+            return SimpleNamespace(query=lambda: True, synchronize=lambda: log.append(f"awaited {number}"))
 
     monkeypatch.setattr(cuda_streams, "HostDevice", Later)
     network = Recorder()
     with running(network, batch=1) as engine:
         engine._max_in_flight = BATCHES_IN_FLIGHT
-        asked = [picture(i) for i in range(5)]
-        check(submit_while_busy(engine, network, asked), asked)
-    assert told == [
+        requests = [picture(i) for i in range(5)]
+        check(submit_while_busy(engine, network, requests), requests)
+    assert log == [
         "sent 0", "sent 1", "sent 2", "awaited 0", "sent 3", "awaited 1", "sent 4", "awaited 2", "sent 5", "awaited 3",
         "awaited 4", "awaited 5",
     ]  # fmt: skip
@@ -263,16 +263,16 @@ def test_an_error_in_the_network_reaches_the_callers_and_the_thread_goes_on() ->
 def test_closing_answers_what_waits_and_ends_the_thread() -> None:
     network = Recorder()
     engine = BatchScheduler(network, CPU, "bf16", 2)
-    asked = [picture(i) for i in range(7)]
+    requests = [picture(i) for i in range(7)]
     network.may_go.clear()
-    answers = [engine.submit(one) for one in asked]
+    answers = [engine.submit(one) for one in requests]
     closer = threading.Thread(target=engine.close)
     closer.start()
     network.may_go.set()
     closer.join(PATIENCE_S)
     assert not any(thread.is_alive() for thread in engine._threads)
     assert all(answer.done() for answer in answers)
-    check(answers, asked)
+    check(answers, requests)
     engine.close()  # a second time does no harm
 
 
@@ -288,14 +288,14 @@ def test_many_threads_are_all_served() -> None:
     wrong: list[int] = []
     with running(network, batch=5) as engine:
 
-        def ask(worker: int) -> None:
+        def submit_pictures(worker: int) -> None:
             for i in range(25):
-                asked = picture(worker + i, 1 + i % 4, 6)
-                got = engine.submit(asked).result(PATIENCE_S)
-                if not np.array_equal(got[0], asked):
+                request = picture(worker + i, 1 + i % 4, 6)
+                got = engine.submit(request).result(PATIENCE_S)
+                if not np.array_equal(got[0], request):
                     wrong.append(worker)
 
-        threads = [threading.Thread(target=ask, args=(n,)) for n in range(8)]
+        threads = [threading.Thread(target=submit_pictures, args=(n,)) for n in range(8)]
         for thread in threads:
             thread.start()
         for thread in threads:

@@ -61,9 +61,9 @@ def test_batches_under_way_do_not_share_buffers_and_later_ones_use_them_again() 
     for i, batch in enumerate(loads):
         checked(batch.results(), (i, i + 10))
     assert len(pipeline._free) == 3
-    free = {id(room) for room in pipeline._free}
+    free = {id(buffer) for buffer in pipeline._free}
     small = pipeline.start([picture(7, 2, 2)], 2)
-    assert {id(room) for room in pipeline._free} < free, "a smaller one has room there"
+    assert {id(buffer) for buffer in pipeline._free} < free, "a smaller one has room there"
     kept = small.results()[0]
     pipeline.start([picture(9, 2, 2)], 2).results()
     checked([kept], (7,))
@@ -126,75 +126,75 @@ def test_shapes_and_types_on_a_cuda_device_that_is_not_there(name: str) -> None:
         assert batch._output.shape == (4, 2, 64, 96)
         assert batch._output.device.type == "cpu"
         assert batch._output.dtype == torch.float32
-        (room,) = [pipeline._buffers(4 * 64 * 96)]
-        assert room.device_input.device == room.device_output.device == device
+        (buffer,) = [pipeline._buffers(4 * 64 * 96)]
+        assert buffer.device_input.device == buffer.device_output.device == device
     assert seen == ["copy_in", "compute", "copy_out"]
 
 
 class Stream:
     """Notes what is asked of it."""
 
-    told: list[str]
+    events: list[str]
 
-    def __init__(self, told: list[str], name: str) -> None:
-        self.told, self.name = told, name
+    def __init__(self, events: list[str], name: str) -> None:
+        self.events, self.name = events, name
 
     def wait_stream(self, other: Any) -> None:
-        self.told.append(f"{self.name} after {other.name}")
+        self.events.append(f"{self.name} after {other.name}")
 
     def synchronize(self) -> None:
-        self.told.append(f"{self.name} done")
+        self.events.append(f"{self.name} done")
 
     def record_event(self) -> SimpleNamespace:
-        return SimpleNamespace(synchronize=lambda: self.told.append(f"marked on {self.name}"))
+        return SimpleNamespace(synchronize=lambda: self.events.append(f"marked on {self.name}"))
 
 
 @pytest.fixture
-def told(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+def events(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """torch.cuda's streams and graphs, by doubles that compute at once and on the CPU."""
-    told: list[str] = []
+    events: list[str] = []
     names = itertools.cycle(("copy_in", "compute", "copy_out"))
 
     class Graph:
         redo: Callable[[], object] = staticmethod(lambda: None)
 
         def replay(self) -> None:
-            told.append("replayed")
+            events.append("replayed")
 
     @contextmanager
     def on(stream: Stream) -> Iterator[None]:
-        told.append(f"on {stream.name}")
+        events.append(f"on {stream.name}")
         yield
 
     @contextmanager
     def capturing(graph: Graph, pool: str, stream: Stream, capture_error_mode: str) -> Iterator[None]:
-        told.append(f"captured on {stream.name}, {pool}, {capture_error_mode}")
+        events.append(f"captured on {stream.name}, {pool}, {capture_error_mode}")
         yield
 
     doubles = {
-        "Stream": lambda device: Stream(told, next(names)), "stream": on, "graph_pool_handle": lambda: "one pool",
-        "current_stream": lambda device: Stream(told, "default"), "CUDAGraph": Graph, "graph": capturing,
+        "Stream": lambda device: Stream(events, next(names)), "stream": on, "graph_pool_handle": lambda: "one pool",
+        "current_stream": lambda device: Stream(events, "default"), "CUDAGraph": Graph, "graph": capturing,
     }  # fmt: skip
     for name, double in doubles.items():
         monkeypatch.setattr(torch.cuda, name, double)
     monkeypatch.setattr(CudaDevice, "pinned", False)
-    return told
+    return events
 
 
-def test_the_way_over_streams_and_graphs(told: list[str]) -> None:
+def test_the_way_over_streams_and_graphs(events: list[str]) -> None:
     pipeline = DevicePipeline(Both(), CPU, torch.float32, CudaDevice(CPU))
     batch = pipeline.start([picture(1)], 2)
-    assert told == [
+    assert events == [
         "on copy_in", "compute after default", "on compute", "compute done",
         "captured on compute, one pool, thread_local", "on copy_in", "compute after copy_in", "on compute", "replayed",
         "copy_out after compute", "on copy_out",
     ]  # fmt: skip
-    told.clear()
+    events.clear()
     batch.results()
-    assert told == ["marked on copy_out"]
-    told.clear()
+    assert events == ["marked on copy_out"]
+    events.clear()
     pipeline.start([picture(2)], 2)
-    assert told == [
+    assert events == [
         "on copy_in",
         "compute after copy_in",
         "on compute",
@@ -204,7 +204,7 @@ def test_the_way_over_streams_and_graphs(told: list[str]) -> None:
     ]
 
 
-def test_a_graph_reads_and_leaves_places_of_its_own(told: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_graph_reads_and_leaves_places_of_its_own(events: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
     """The double does not compute again, so what a replay leaves must be the very tensor of the capture."""
     network = Both()
     seen: list[Tensor] = []
@@ -216,7 +216,7 @@ def test_a_graph_reads_and_leaves_places_of_its_own(told: list[str], monkeypatch
     assert left is run(torch.zeros(2, 1, 3, 5))
 
 
-def test_graphs_are_prepared_one_at_a_time(told: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_graphs_are_prepared_one_at_a_time(events: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
     """A second engine on the device synchronises it while it prepares itself, which CUDA forbids during a capture."""
     inside, most, turn = [0], [0], threading.Lock()
 
@@ -229,8 +229,8 @@ def test_graphs_are_prepared_one_at_a_time(told: list[str], monkeypatch: pytest.
             inside[0] -= 1
         return x
 
-    ways = [CudaDevice(CPU) for _ in range(2)]
-    threads = [threading.Thread(target=way.prepare, args=(network, (1, 1, 2, 2))) for way in ways]
+    devices = [CudaDevice(CPU) for _ in range(2)]
+    threads = [threading.Thread(target=cuda_device.prepare, args=(network, (1, 1, 2, 2))) for cuda_device in devices]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -238,7 +238,7 @@ def test_graphs_are_prepared_one_at_a_time(told: list[str], monkeypatch: pytest.
     assert most == [1]
 
 
-def test_what_a_batch_under_way_reads_is_not_let_go(told: list[str]) -> None:
+def test_what_a_batch_under_way_reads_is_not_let_go(events: list[str]) -> None:
     class Freed:
         def __init__(self, run: Any) -> None:
             self.run = run
@@ -247,26 +247,26 @@ def test_what_a_batch_under_way_reads_is_not_let_go(told: list[str]) -> None:
             return self.run(x)
 
         def __del__(self) -> None:
-            told.append("freed")
+            events.append("freed")
 
     device_steps = CudaDevice(CPU)
     pipeline = DevicePipeline(Both(), CPU, torch.float32, device_steps)
     prepare = device_steps.prepare
     device_steps.prepare = lambda network, shape: Freed(prepare(network, shape))  # type: ignore[method-assign]
     pipeline.start([picture(1)], 1)
-    told.clear()
+    events.clear()
     pipeline.release_memory()
-    assert told == ["compute done", "freed"]
+    assert events == ["compute done", "freed"]
     for width in range(1, MAX_GRAPHS + 1):
         pipeline.start([picture(0, 2, width)], 1).results()
-    told.clear()
+    events.clear()
     pipeline.start([picture(0, 3, 3)], 1)
-    assert told[:2] == ["compute done", "freed"]
+    assert events[:2] == ["compute done", "freed"]
 
 
 @pytest.mark.parametrize("first", [torch.OutOfMemoryError("pretended"), ValueError("a fault")])
 def test_want_of_memory_in_a_capture_is_told_as_such(
-    told: list[str], monkeypatch: pytest.MonkeyPatch, first: Exception
+    events: list[str], monkeypatch: pytest.MonkeyPatch, first: Exception
 ) -> None:
     """As torch does it: the end of the broken capture raises over what broke it."""
 

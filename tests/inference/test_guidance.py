@@ -31,7 +31,7 @@ def two_halves(height: int = 96, width: int = 128) -> Any:
     return np.rint(picture + draw.normal(0, 3, picture.shape)).clip(0, 255).astype(np.uint8)
 
 
-def painted(ink: Path, samples: Any, **options: Any) -> Any:
+def colorized(ink: Path, samples: Any, **options: Any) -> Any:
     with Colorizer(
         ink, ColorizerOptions(color=ColorOptions(size=128, **options), device="cpu", precision="fp32")
     ) as colorizer:
@@ -43,7 +43,7 @@ def painted(ink: Path, samples: Any, **options: Any) -> Any:
 
 def test_a_hint_holds_its_place_and_its_side_of_the_edge(ink: Path) -> None:
     samples = two_halves()
-    result = painted(ink, samples, hints=(Hint(30, 40, BLUE),))
+    result = colorized(ink, samples, hints=(Hint(30, 40, BLUE),))
     ab = lab_of(result.rgb)[..., 1:]
     wanted = hints.ab_of(BLUE)
     assert np.hypot(*(ab[40, 30] - wanted)) < 2
@@ -57,7 +57,7 @@ def test_a_hint_keeps_to_a_ribbon_finer_than_what_the_network_sees(ink: Path) ->
     ribbon = np.abs(y - 250 - 30 * np.sin(x / 60)) < 2.5
     samples = np.where(ribbon, 190, 70).astype(np.uint8)
     row = int(np.flatnonzero(ribbon[:, 100])[2])
-    result = painted(ink, samples, hints=(Hint(100, row, BLUE),), tiles="never")
+    result = colorized(ink, samples, hints=(Hint(100, row, BLUE),), tiles="never")
     ab = lab_of(result.rgb)[..., 1:]
     wanted = np.array(hints.ab_of(BLUE))
     missed = np.hypot(*(ab - wanted).transpose(2, 0, 1))
@@ -72,7 +72,7 @@ def test_a_hint_on_a_coat_is_not_stopped_by_its_seams(ink: Path) -> None:
     samples = np.full((512, 512), 90, np.uint8)
     samples[:, 400:] = 200
     samples[:, 40::60] = 130
-    ab = lab_of(painted(ink, samples, hints=(Hint(75, 256, BLUE),), tiles="never").rgb)[..., 1:]
+    ab = lab_of(colorized(ink, samples, hints=(Hint(75, 256, BLUE),), tiles="never").rgb)[..., 1:]
     missed = np.hypot(*(ab - np.array(hints.ab_of(BLUE))).transpose(2, 0, 1))
     assert missed[100:400, 20:380].mean() < 8
     assert np.hypot(*(ab - INK).transpose(2, 0, 1))[:, 410:].mean() < 3
@@ -81,19 +81,19 @@ def test_a_hint_on_a_coat_is_not_stopped_by_its_seams(ink: Path) -> None:
 def test_where_no_hint_reaches_the_colours_are_those_without_one(ink: Path) -> None:
     samples = np.repeat(np.repeat(two_halves(), 4, axis=0), 4, axis=1)
     tilted = save_ink(ink.with_name("tilted"), (5.0, 10.0), (10.0, -20.0))
-    plain, hinted = (lab_of(painted(tilted, samples, hints=h).rgb)[..., 1:] for h in ((), (Hint(30, 40, BLUE),)))
+    plain, hinted = (lab_of(colorized(tilted, samples, hints=h).rgb)[..., 1:] for h in ((), (Hint(30, 40, BLUE),)))
     assert np.hypot(*(plain - hinted)[:, 300:].transpose(2, 0, 1)).mean() < 0.5
 
 
 def test_a_hint_leaves_the_lightness_alone(ink: Path) -> None:
     samples = two_halves()
-    result = painted(ink, samples, hints=(Hint(30, 40, "#ff0000"), Hint(100, 40, "#00ff00")))
+    result = colorized(ink, samples, hints=(Hint(30, 40, "#ff0000"), Hint(100, 40, "#00ff00")))
     assert np.abs(lightness(result.rgb) - lightness(samples)).max() < 0.35
     assert result.max_delta_l < 0.35
 
 
 def test_hints_side_by_side_each_hold_their_own_place(ink: Path) -> None:
-    result = painted(ink, two_halves(), hints=(Hint(15, 40, BLUE), Hint(50, 40, "#8b5f3a")))
+    result = colorized(ink, two_halves(), hints=(Hint(15, 40, BLUE), Hint(50, 40, "#8b5f3a")))
     ab = lab_of(result.rgb)[..., 1:]
     assert np.hypot(*(ab[40, 15] - hints.ab_of(BLUE))) < 3
     assert np.hypot(*(ab[40, 50] - hints.ab_of("#8b5f3a"))) < 3
@@ -179,7 +179,7 @@ def test_a_palette_moves_the_mean_colour_towards_the_references(tmp_path: Path, 
     target = lab_of(np.asarray(Image.open(path)))[..., 1:].mean(axis=(0, 1))
     gap = []
     for strength in (0.0, 0.5, 1.0):
-        result = painted(ink, samples, palette=read_palette(path, strength))
+        result = colorized(ink, samples, palette=read_palette(path, strength))
         assert result.max_delta_l < 0.35
         gap.append(float(np.hypot(*(lab_of(result.rgb)[..., 1:].mean(axis=(0, 1)) - target))))
     assert gap[0] > 25
@@ -230,10 +230,10 @@ def test_guidance_is_in_the_manifest_and_in_the_file(src: Path, out: Path, ink: 
     Image.fromarray(grey()).save(src / "a.png")
     taken = read_palette(reference(tmp_path), 0.5)
     row = run_with(src, out, ink, hints=(Hint(4, 10, BLUE),), palette=taken)[0]
-    said = (f"palette of reference.png (sha256 {taken.sha256}), strength 0.5", "colour #3a5f8b pinned at 4,10")
-    assert row.guidance == said == read_rows(out)["a.png"].guidance
+    notes = (f"palette of reference.png (sha256 {taken.sha256}), strength 0.5", "colour #3a5f8b pinned at 4,10")
+    assert row.guidance == notes == read_rows(out)["a.png"].guidance
     xmp = (photo.read(out / "a.png").pages[0].xmp or b"").decode()
-    assert f"AIPromptInformation>{'; '.join(said)}<" in xmp
+    assert f"AIPromptInformation>{'; '.join(notes)}<" in xmp
 
 
 def test_guidance_is_part_of_the_digest_and_its_absence_is_not() -> None:
@@ -257,7 +257,12 @@ def test_the_digest_of_a_plain_run_is_what_it_was_before_there_was_guidance() ->
 
 def test_guidance_from_python(src: Path, out: Path, ink: Path, tmp_path: Path) -> None:
     Image.fromarray(grey()).save(src / "a.png")
-    given = {"palette": reference(tmp_path), "palette_strength": 0.3, "hints": ["4,10,#3a5f8b"], "mirror": True}
-    row = colour(src, out=out, model=ink, confidence=True, **given)[0]
+    colour_options = {
+        "palette": reference(tmp_path),
+        "palette_strength": 0.3,
+        "hints": ["4,10,#3a5f8b"],
+        "mirror": True,
+    }
+    row = colour(src, out=out, model=ink, confidence=True, **colour_options)[0]
     assert "strength 0.3" in row.guidance[0] and row.guidance[1].endswith("4,10")
     assert row.confidence is not None

@@ -28,8 +28,8 @@ thread.join()
 
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="it is glibc's allocator that is asked")
 def test_the_blocks_of_a_thread_are_faulted_in_once():
-    def faults(how: str) -> int:
-        done = subprocess.run([sys.executable, "-c", FAULTS, how], capture_output=True, text=True, check=True)
+    def faults(allocator: str) -> int:
+        done = subprocess.run([sys.executable, "-c", FAULTS, allocator], capture_output=True, text=True, check=True)
         kept, count = done.stdout.split()
         assert kept == "True"
         return int(count)

@@ -31,9 +31,9 @@ def test_the_colours_are_those_of_torch(precision: str) -> None:
         with Colorizer("lite", ColorizerOptions(device="cpu", precision=precision, engine=engine)) as colorizer:
             return colorizer.colorize(samples)
 
-    exact, given = coloured("torch"), coloured("openvino")
-    assert ciede2000(given / 255.0, exact / 255.0) < 0.5
-    assert np.ptp(given.astype(int), axis=-1).max() > 0, "it has colour"
+    exact, result = coloured("torch"), coloured("openvino")
+    assert ciede2000(result / 255.0, exact / 255.0) < 0.5
+    assert np.ptp(result.astype(int), axis=-1).max() > 0, "it has colour"
 
 
 def test_many_threads_and_sizes() -> None:
@@ -41,11 +41,11 @@ def test_many_threads_and_sizes() -> None:
     torch.manual_seed(1)
     network = NETWORKS["lite"]().eval()
     stand_in = OpenVinoNetwork(network, "fp32", 32)
-    asked = [torch.rand(1, 1, 64 + 32 * (i % 3), 96) for i in range(9)]
+    requests = [torch.rand(1, 1, 64 + 32 * (i % 3), 96) for i in range(9)]
     with ThreadPoolExecutor(3) as threads:
-        answers = list(threads.map(stand_in, asked))
+        answers = list(threads.map(stand_in, requests))
     with torch.inference_mode():
-        for x, answer in zip(asked, answers, strict=True):
+        for x, answer in zip(requests, answers, strict=True):
             torch.testing.assert_close(answer, network(x), rtol=0, atol=2e-3)
 
 
@@ -58,6 +58,6 @@ def test_without_it_the_way_out_is_said(monkeypatch: pytest.MonkeyPatch) -> None
 def test_it_is_for_cpus_only(monkeypatch: pytest.MonkeyPatch) -> None:
     from archivecolor.inference import devices
 
-    monkeypatch.setattr(devices, "choose_device", lambda asked: torch.device("meta"))
+    monkeypatch.setattr(devices, "choose_device", lambda requests: torch.device("meta"))
     with pytest.raises(UsageError, match="--device cpu"):
         Colorizer("lite", ColorizerOptions(precision="fp32", engine="openvino"))

@@ -49,8 +49,8 @@ def test_the_answers_are_those_of_the_network(name: str) -> None:
     fused = Fused(network, torch.float32)
     with torch.inference_mode():
         for x in (looked(64, 96), looked(96, 64), looked(32, 32), looked(64, 96), looked(32, 160, count=3)):
-            wanted, given = network(x), fused(x)
-            torch.testing.assert_close(given, wanted, rtol=1e-4, atol=1e-4 * float(wanted.abs().max()))
+            expected, result = network(x), fused(x)
+            torch.testing.assert_close(result, expected, rtol=1e-4, atol=1e-4 * float(expected.abs().max()))
 
 
 @pytest.mark.skipif(not torch.ops.mkldnn._is_mkldnn_bf16_supported(), reason="this processor cannot compute in bf16")
@@ -59,11 +59,11 @@ def test_in_bf16_it_is_as_near_to_the_truth_as_autocast(name: str) -> None:
     network = shipped(name)
     fused, x = Fused(network, torch.bfloat16), looked(64, 96)
     with torch.inference_mode():
-        exact, given = network(x), fused(x)
+        exact, result = network(x), fused(x)
         with torch.autocast("cpu", torch.bfloat16):
             usual = network(x).float()
-    assert given.dtype == torch.bfloat16
-    assert (given.float() - exact).abs().mean() <= 1.5 * (usual - exact).abs().mean()
+    assert result.dtype == torch.bfloat16
+    assert (result.float() - exact).abs().mean() <= 1.5 * (usual - exact).abs().mean()
 
 
 def test_what_it_is_given_stays_as_it_is() -> None:
@@ -81,7 +81,7 @@ def test_what_it_is_given_stays_as_it_is() -> None:
 def test_threads_and_sizes_do_not_disturb_each_other(name: str) -> None:
     network = lived_in(name)
     fused = Fused(network, torch.float32)
-    asked = [looked(64 + 32 * (i % 3), 96 - 32 * (i % 2)) for i in range(12)]
+    requests = [looked(64 + 32 * (i % 3), 96 - 32 * (i % 2)) for i in range(12)]
 
     def answer(x: Tensor) -> Tensor:
         torch.set_num_threads(1)
@@ -89,8 +89,8 @@ def test_threads_and_sizes_do_not_disturb_each_other(name: str) -> None:
             return fused(x)
 
     with ThreadPoolExecutor(4) as threads:
-        together = list(threads.map(answer, asked))
-    alone = [answer(x) for x in asked]
+        together = list(threads.map(answer, requests))
+    alone = [answer(x) for x in requests]
     assert all(torch.equal(one, other) for one, other in zip(together, alone, strict=True))
 
 

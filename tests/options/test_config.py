@@ -25,7 +25,7 @@ FLAGS = (
 def reached(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     """What `run` hands on, instead of a run."""
     seen: list[Any] = []
-    monkeypatch.setattr(progress, "show", lambda *given: seen.append(given) or 0)
+    monkeypatch.setattr(progress, "show", lambda *arguments: seen.append(arguments) or 0)
     return seen
 
 
@@ -74,9 +74,9 @@ def test_a_file_beside_the_inputs_is_read_and_named(tmp_path: Path, reached: lis
     (tmp_path / "archivecolor.toml").write_text("strength = 0.5\n")
     (tmp_path / "a.png").touch()
     for text in (str(tmp_path), str(tmp_path / "a.png")):
-        said = call("run", text, "--out", "color").stderr
+        message = call("run", text, "--out", "color").stderr
         assert reached.pop()[0].color.strength == 0.5
-        assert f"options from {tmp_path / 'archivecolor.toml'}" in said
+        assert f"options from {tmp_path / 'archivecolor.toml'}" in message
     assert call("run", str(tmp_path), "--out", "color", "--quiet").stderr == ""
     (tmp_path / "archivecolor.toml").write_text('out = "elsewhere"\n')
     result = call("run", str(tmp_path), "--out", "color")
@@ -84,7 +84,7 @@ def test_a_file_beside_the_inputs_is_read_and_named(tmp_path: Path, reached: lis
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "message"),
     [
         ("strenght = 1", "did you mean strength"),
         ("colour = 1", "no option 'colour'"),
@@ -100,11 +100,11 @@ def test_a_file_beside_the_inputs_is_read_and_named(tmp_path: Path, reached: lis
         ("config = 'x'", "no option 'config'"),
     ],
 )
-def test_what_is_wrong_in_a_file_is_named(tmp_path: Path, text: str, said: str) -> None:
+def test_what_is_wrong_in_a_file_is_named(tmp_path: Path, text: str, message: str) -> None:
     (tmp_path / "a.toml").write_text(text)
     result = call("run", "x", "--out", "y", "--config", str(tmp_path / "a.toml"))
     assert isinstance(result.exception, UsageError)
-    assert re.search(said, str(result.exception)), result.exception
+    assert re.search(message, str(result.exception)), result.exception
 
 
 def test_what_is_missing_everywhere(tmp_path: Path) -> None:

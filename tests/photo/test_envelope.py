@@ -30,12 +30,12 @@ def test_the_table_says_that_everything_is_kept(tmp_path: Path, ink: Path, needs
         if line["from"] == "pgm 16":
             assert parts.pop("depth") == "8 → 16"  # exiftool does not know the depth of a PGM
         assert set(parts.values()) <= {"yes", "–"}, line
-    told = {line["from"]: [name for name, said in line.items() if said == "yes"] for line in lines}
+    kept = {line["from"]: [name for name, answer in line.items() if answer == "yes"] for line in lines}
     everything = {*format_table.COLUMNS} - {"pages"}
     for kind in ("png 8", "png 16", "tiff 8", "tiff 16", "bigtiff 16", "jp2 8", "jp2 16"):
-        assert everything <= set(told[kind])
-    assert everything - {"alpha"} <= set(told["jpeg"])
-    assert everything - {"IPTC"} <= set(told["webp 8"]) & set(told["avif 8"])
+        assert everything <= set(kept[kind])
+    assert everything - {"alpha"} <= set(kept["jpeg"])
+    assert everything - {"IPTC"} <= set(kept["webp 8"]) & set(kept["avif 8"])
 
 
 @pytest.mark.parametrize("kind", ["jpeg", "png 16", "tiff 16"])

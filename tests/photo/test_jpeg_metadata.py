@@ -488,8 +488,10 @@ def test_a_new_block_has_what_exif_requires(tmp_path: Path, needs_exiftool: None
             block = seen.getexif()
             assert (block[282], block[283], block[296]) == expected
             assert block[531] == 1
-        said = subprocess.run(["exiftool", "-validate", tmp_path / "x.jpg"], capture_output=True, text=True, check=True)
-        assert "OK" in said.stdout
+        output = subprocess.run(
+            ["exiftool", "-validate", tmp_path / "x.jpg"], capture_output=True, text=True, check=True
+        )
+        assert "OK" in output.stdout
 
 
 # --- from end to end --------------------------------------------------------------------------------------------------

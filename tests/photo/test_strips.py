@@ -102,8 +102,8 @@ def test_a_large_scan_is_done_as_a_small_one_is(src: Path, out: Path, ink: Path)
             tif.write(page, metadata=None, resolution=(600, 600), resolutionunit="inch", extratags=extra)
     [whole] = colour(src, out=out / "whole", model=ink, size=128)
     [row] = colour(src, out=out / "strips", model=ink, size=128, strips_above=0.05)
-    told = ("status", "width", "height", "depth", "pages", "format", "notes")
-    assert [getattr(row, name) for name in told] == [getattr(whole, name) for name in told]
+    fields = ("status", "width", "height", "depth", "pages", "format", "notes")
+    assert [getattr(row, name) for name in fields] == [getattr(whole, name) for name in fields]
     assert row.max_delta_l <= 0.002
     made, other = photo.read(out / "strips/a.tif"), photo.read(out / "whole/a.tif")
     with tifffile.TiffFile(out / "strips/a.tif") as written:

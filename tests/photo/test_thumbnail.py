@@ -62,7 +62,7 @@ def test_a_large_tiff_is_reduced_while_it_is_read(tmp_path: Path, monkeypatch: p
     monkeypatch.setattr(module, "HELD_MEGAPIXELS", 1.0)
     held = []
     read = module.read
-    monkeypatch.setattr(module, "read", lambda *given: held.append(read(*given)) or held[-1])
+    monkeypatch.setattr(module, "read", lambda *arguments: held.append(read(*arguments)) or held[-1])
     strips = photo.thumbnail(tmp_path / "a.tif", 150)
     assert held[0].pages[0].scan is not None and held[0].pages[0].samples.size < 1200 * 1800 / 3
     assert strips.shape == whole.shape == (100, 150, 3)

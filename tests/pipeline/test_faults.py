@@ -131,11 +131,11 @@ def test_whatever_the_system_answers(
     """The last two steps of writing a file; the answer is made up, the rest is real."""
     true, left = getattr(os, call), [9]
 
-    def answer(*given: Any) -> Any:
+    def answer(*arguments: Any) -> Any:
         left[0] -= 1
         if left[0] < 0:
             raise OSError(number, os.strerror(number))
-        return true(*given)
+        return true(*arguments)
 
     with monkeypatch.context() as patch, pytest.raises(OutputError, match=os.strerror(number)):
         patch.setattr(files.os, call, answer)
@@ -177,8 +177,8 @@ def test_a_source_that_changes_while_it_is_read(
         monkeypatch.setattr(files, "_JUST_NOW_S", 0.0)  # as if it had lain there for long: its times are trusted
     read, hashed = photo.read, files.sha256(path)
 
-    def read_and_change(given: Path, *rest: Any) -> Any:
-        result = read(given, *rest)
+    def read_and_change(arguments: Path, *rest: Any) -> Any:
+        result = read(arguments, *rest)
         if settled:
             os.utime(path, ns=(1, 1))
         change(path)
@@ -216,8 +216,8 @@ def test_a_source_that_vanishes(go: Colour, src: Path, out: Path, monkeypatch: p
 
     find = inputs.find_inputs
 
-    def find_and_remove(*given: Any) -> Any:
-        found = find(*given)
+    def find_and_remove(*arguments: Any) -> Any:
+        found = find(*arguments)
         (src / "before.png").unlink()
         return found
 

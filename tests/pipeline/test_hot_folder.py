@@ -236,9 +236,9 @@ def test_sigterm_finishes_the_picture_in_hand(src: Path, out: Path) -> None:
     line = process.stdout.readline()
     assert "a.png: coloured in " in line
     process.send_signal(signal.SIGTERM)
-    _, said = process.communicate(timeout=PATIENCE_S)
+    _, stderr = process.communicate(timeout=PATIENCE_S)
     assert process.returncode == 0
-    assert "1 coloured, 0 skipped, 0 failed" in said
+    assert "1 coloured, 0 skipped, 0 failed" in stderr
     assert provenance.read_rows(out)["a.png"].status == DONE
     assert not (out / provenance.LOCK).exists()
 

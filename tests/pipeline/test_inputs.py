@@ -104,11 +104,11 @@ def test_a_file_given_beside_a_folder_above_it_is_once(src: Path, out: Path) -> 
 
 def test_no_single_file_vanishes_behind_one_of_a_folder(tmp_path: Path, out: Path) -> None:
     plant(tmp_path, "src/a.jpg", "src/box/a.jpg", "else/box/a.jpg", "third/box/a.jpg")
-    given = ["src", "else/box/a.jpg", "third/box/a.jpg"]
-    found = find(*(tmp_path / name for name in given), out=out)
+    named = ["src", "else/box/a.jpg", "third/box/a.jpg"]
+    found = find(*(tmp_path / name for name in named), out=out)
     assert {job.source for job in found} == set(tmp_path.rglob("*.jpg"))
     assert len({job.target for job in found}) == len({job.name for job in found}) == 4
-    found = find(*(tmp_path / name for name in given[:2]), out=out)
+    found = find(*(tmp_path / name for name in named[:2]), out=out)
     assert {job.source.relative_to(tmp_path).parts[0] for job in found} == {"src", "else"}
     assert len(found) == 3
 
@@ -204,8 +204,8 @@ def test_patterns_pass_over_the_results_of_the_last_run(src: Path) -> None:
 
 def test_a_folder_inside_another_input_is_done_once(src: Path, out: Path) -> None:
     made = plant(src, "a.jpg", "deep/b.jpg")
-    for asked in ((src, src / "deep"), (src / "deep", src)):
-        assert sorted(job.source for job in find(*asked, out=out)) == made
+    for requested in ((src, src / "deep"), (src / "deep", src)):
+        assert sorted(job.source for job in find(*requested, out=out)) == made
 
 
 @pytest.mark.parametrize("text", ["gone.jpg", "gone/", "gone*.jpg", "@gone.txt"])
@@ -260,15 +260,15 @@ def test_a_source_folder_in_the_output_is_refused(src: Path, tmp_path: Path) -> 
         find(src, out=tmp_path)
 
 
-@pytest.mark.parametrize("how", ["file", "pattern", "through a link"])
-def test_a_source_is_never_its_own_output(src: Path, tmp_path: Path, how: str) -> None:
+@pytest.mark.parametrize("naming", ["file", "pattern", "through a link"])
+def test_a_source_is_never_its_own_output(src: Path, tmp_path: Path, naming: str) -> None:
     (path,) = plant(src, "a.jpg")
     (tmp_path / "link").symlink_to(src)
-    asked = {"file": path, "pattern": src / "*.jpg", "through a link": tmp_path / "link" / "a.jpg"}[how]
+    requested = {"file": path, "pattern": src / "*.jpg", "through a link": tmp_path / "link" / "a.jpg"}[naming]
     with pytest.raises(OutputError, match="the folder of a source"):
-        find(asked, out=src)
+        find(requested, out=src)
     with pytest.raises(OutputError, match="the folder of a source"):
-        find(asked, out=src, suffix="_color")
+        find(requested, out=src, suffix="_color")
 
 
 def test_nor_are_deeper_folders_of_files_named_by_themselves_written_to(src: Path) -> None:
@@ -301,10 +301,10 @@ PICTURES = ["s/a.jpg", "s/box/a.jpg", "s/box/b.jpg", "t/box/a.jpg", "t/box/b.jpg
 @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(st.sampled_from(["s", "s/box", "t/box", *PICTURES]), min_size=1, max_size=6))
 @example(["s", "t/box/a.jpg"])
-def test_whatever_is_named_nothing_vanishes(tmp_path: Path, asked: list[str]) -> None:
+def test_whatever_is_named_nothing_vanishes(tmp_path: Path, requested: list[str]) -> None:
     everything = plant(tmp_path, *PICTURES)
-    found = find(*(tmp_path / name for name in asked), out=tmp_path / "colour")
-    wanted = {path for path in everything for name in asked if path.is_relative_to(tmp_path / name)}
+    found = find(*(tmp_path / name for name in requested), out=tmp_path / "colour")
+    wanted = {path for path in everything for name in requested if path.is_relative_to(tmp_path / name)}
     assert {job.source for job in found} == wanted
     assert len({job.target for job in found}) == len({job.name for job in found}) == len(found)
 
@@ -370,12 +370,12 @@ def test_folders_nested_deeper_than_the_stack(tmp_path: Path, out: Path) -> None
 
 def test_a_stop_is_heard_while_folders_are_searched(src: Path, out: Path) -> None:
     plant(src, *(f"{i}/a.jpg" for i in range(20)))
-    asked: list[int] = []
+    requested: list[int] = []
 
     def stop() -> bool:
-        asked.append(1)
-        return len(asked) > 5
+        requested.append(1)
+        return len(requested) > 5
 
     with pytest.raises(StoppedError, match="nothing was done yet"):
         search(src, out, stop_requested=stop)
-    assert len(asked) == 6
+    assert len(requested) == 6

@@ -87,8 +87,8 @@ def test_only_what_the_run_colours_is_opened(src: Path, out: Path, monkeypatch: 
     with pytest.raises(StoppedError):
         find_jobs(options, Recorder(stop=lambda: True))
     assert opened == []
-    asked = iter([False] * 10)  # while the folders are searched
-    assert len(find_jobs(options, Recorder(stop=lambda: next(asked, True)))) == len(jobs)
+    stops = iter([False] * 10)  # while the folders are searched
+    assert len(find_jobs(options, Recorder(stop=lambda: next(stops, True)))) == len(jobs)
     assert len(opened) < len(jobs) + 10
 
 

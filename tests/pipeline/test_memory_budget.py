@@ -106,19 +106,19 @@ def test_no_more_pictures_are_in_memory_than_the_budget_allows(
     two, begun = threading.Barrier(2), itertools.count()
     read, write = photo.read, photo.write
 
-    def counted_read(*given: Any) -> Any:
+    def counted_read(*arguments: Any) -> Any:
         with turn:
             inside[0] += 1
             most[0] = max(most[0], inside[0])
         if next(begun) < 2:
             two.wait(60)  # until both are in memory
         time.sleep(0.01)  # so that a third one, were it let in, would be seen beside them
-        return read(*given)
+        return read(*arguments)
 
-    def counted_write(*given: Any) -> Any:
+    def counted_write(*arguments: Any) -> Any:
         with turn:
             inside[0] -= 1
-        return write(*given)
+        return write(*arguments)
 
     monkeypatch.setattr(photo, "read", counted_read)
     monkeypatch.setattr(photo, "write", counted_write)

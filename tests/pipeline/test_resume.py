@@ -150,15 +150,17 @@ def test_watch_hears_of_every_input_once(src: Path, out: Path, ink: Path) -> Non
     save_grey_tree(src, 5)
     (src / "broken.png").write_bytes(b"")
     for expected in (DONE, None):
-        heard: dict[str, Record | None] = {}
+        rows_by_name: dict[str, Record | None] = {}
 
-        def watch(name: str, row: Record | None, total: int, heard: dict[str, Record | None] = heard) -> None:
-            assert name not in heard
-            heard[name] = row
+        def watch(
+            name: str, row: Record | None, total: int, rows_by_name: dict[str, Record | None] = rows_by_name
+        ) -> None:
+            assert name not in rows_by_name
+            rows_by_name[name] = row
 
         drive(options_of(src, out, ink), Recorder(watch))
-        assert len(heard) == 6
-        assert {row.status if row else None for name, row in heard.items() if name != "broken.png"} == {expected}
+        assert len(rows_by_name) == 6
+        assert {row.status if row else None for name, row in rows_by_name.items() if name != "broken.png"} == {expected}
 
 
 @pytest.mark.long

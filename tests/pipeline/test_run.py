@@ -117,13 +117,13 @@ def test_a_disk_that_fills_up_ends_the_run_and_the_next_one_goes_on(
     go: Colour, src: Path, out: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     save_grey_tree(src, 12)
-    write, room = photo.write, [4]
+    write, left = photo.write, [4]
     turn = threading.Lock()
 
     def limited(path: Path, *rest: Any) -> Any:
         with turn:
-            room[0] -= 1
-        if room[0] < 0:
+            left[0] -= 1
+        if left[0] < 0:
             raise OutputError(f"{path}: No space left on device")
         return write(path, *rest)
 
@@ -134,7 +134,7 @@ def test_a_disk_that_fills_up_ends_the_run_and_the_next_one_goes_on(
     made = times(out)
     assert len(made) == 4
     assert sum(row.status == DONE for row in read_rows(out).values()) == 4
-    room[0] = 100
+    left[0] = 100
     assert {row.status for row in go()} == {DONE}
     assert made.items() <= times(out).items()
 

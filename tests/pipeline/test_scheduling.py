@@ -26,7 +26,7 @@ from archivecolor.provenance import DONE, Record
 PATIENCE_S = 60.0
 
 
-def asked(src: Path, out: Path, ink: Path, **more: Any) -> RunOptions:
+def requested(src: Path, out: Path, ink: Path, **more: Any) -> RunOptions:
     return options_of(src, out, ink, **{"workers": 0, **more})
 
 
@@ -64,9 +64,9 @@ def test_photographs_go_on_beside_a_film(
     all_through = threading.Event()
     color = film_job.color_film
 
-    def patient(*given: Any) -> Any:
+    def patient(*values: Any) -> Any:
         assert all_through.wait(PATIENCE_S), "a film held the photographs back"
-        return color(*given)
+        return color(*values)
 
     def watch(name: str, row: Record | None, total: int) -> None:
         done.append(name)
@@ -74,7 +74,7 @@ def test_photographs_go_on_beside_a_film(
             all_through.set()
 
     monkeypatch.setattr(film_job, "color_film", patient)
-    rows = drive(asked(src, out, ink, workers=workers), Recorder(watch))
+    rows = drive(requested(src, out, ink, workers=workers), Recorder(watch))
     assert {row.status for row in rows} == {DONE}, [row.reason for row in rows]
     assert set(done[:12]) == photographs
     assert len(done) == 15
@@ -88,7 +88,7 @@ def test_films_that_wait_are_not_begun_when_it_is_to_stop(src: Path, out: Path, 
         save_film(src / f"a{i}.mkv", [20 * k + i for k in range(6)])
     done: list[str] = []
     recorder = Recorder(lambda name, row, total: done.append(name), lambda: len(done) >= 3)
-    rows = drive(asked(src, out, ink, workers=1), recorder)
+    rows = drive(requested(src, out, ink, workers=1), recorder)
     assert len(done) <= 5, "what was given out already is finished or broken off, no more"
     assert not [row for row in rows if row.input.endswith("a2.mkv")]
 
@@ -110,7 +110,9 @@ def test_nothing_is_opened_once_it_is_to_stop(src: Path, out: Path, ink: Path, f
     sys.addaudithook(note_open)  # nobody can remove it: `is_over` silences it
     try:
         with suppress(StoppedError):  # where it is to stop before the first picture
-            runner.drive(asked(src, out, ink, workers=1), Recorder(lambda name, row, total: done.append(name), stop))
+            runner.drive(
+                requested(src, out, ink, workers=1), Recorder(lambda name, row, total: done.append(name), stop)
+            )
     finally:
         is_over.set()
     assert len(done) == finished_before

@@ -89,9 +89,9 @@ def test_a_list_on_standard_input_stays_a_list(scan: Path, ink: Path, tmp_path: 
     assert (tmp_path / "out/a.png").exists()
     picture = CliRunner().invoke(cli.app, words, input=scan.read_bytes())
     assert isinstance(picture.exception, NoInputError) and "picture" in str(picture.exception)
-    for content, said in ((f"{scan}\n".encode(), "list of names"), (b"", "empty")):
+    for content, message in ((f"{scan}\n".encode(), "list of names"), (b"", "empty")):
         listed = CliRunner().invoke(cli.app, ["run", "-", "-o", "-", "--model", str(ink)], input=content)
-        assert isinstance(listed.exception, NoInputError) and said in str(listed.exception)
+        assert isinstance(listed.exception, NoInputError) and message in str(listed.exception)
         assert listed.stdout == ""
 
 
@@ -114,9 +114,9 @@ def test_what_one_file_cannot_be(scan: Path, ink: Path, tmp_path: Path) -> None:
 def test_a_picture_in_colour_or_broken_says_so_and_writes_nothing(scan: Path, ink: Path, tmp_path: Path) -> None:
     Image.fromarray(colourful()).save(tmp_path / "c.png")
     (tmp_path / "broken.jpg").write_bytes(b"\xff\xd8\xff\xe0 no picture")
-    for name, said in (("c.png", "--recolor"), ("broken.jpg", "broken.jpg: ")):
+    for name, message in (("c.png", "--recolor"), ("broken.jpg", "broken.jpg: ")):
         result = call("run", str(tmp_path / name), "-o", str(tmp_path / "b.png"), "--model", str(ink))
-        assert isinstance(result.exception, PictureError) and said in str(result.exception)
+        assert isinstance(result.exception, PictureError) and message in str(result.exception)
         assert not (tmp_path / "b.png").exists()
 
 
@@ -140,10 +140,10 @@ def test_from_python(scan: Path, ink: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("wrong", "said"),
+    ("wrong", "message"),
     [("x.jpg", "colorize_file"), (Path("x.jpg"), "colorize_file"), (Image.new("L", (4, 4)), "asarray")],
     ids=["name", "path", "image"],
 )
-def test_what_is_no_array_is_told_what_to_call(ink: Path, wrong: Any, said: str) -> None:
-    with Colorizer(ink, ColorizerOptions(device="cpu")) as colorizer, pytest.raises(TypeError, match=said):
+def test_what_is_no_array_is_told_what_to_call(ink: Path, wrong: Any, message: str) -> None:
+    with Colorizer(ink, ColorizerOptions(device="cpu")) as colorizer, pytest.raises(TypeError, match=message):
         colorizer.colorize(wrong)

@@ -207,18 +207,18 @@ def test_an_output_drive_that_is_pulled_ends_the_run_and_nothing_is_lost(
     assert verify(out).sound
 
 
-@pytest.mark.parametrize("way", ["removed", "renamed"])
+@pytest.mark.parametrize("reader", ["removed", "renamed"])
 def test_an_output_folder_that_goes_during_the_run_ends_it(
-    scans: list[Path], src: Path, out: Path, ink: Path, way: str
+    scans: list[Path], src: Path, out: Path, ink: Path, reader: str
 ) -> None:
     def go_away(*_: object) -> None:
         if out.exists():
-            shutil.rmtree(out) if way == "removed" else out.rename(out.with_name("elsewhere"))
+            shutil.rmtree(out) if reader == "removed" else out.rename(out.with_name("elsewhere"))
 
     with pytest.raises(OutputError) as caught:
         drive(options_of(src, out, ink, workers=1), Recorder(go_away))
     assert caught.value.exit_code == 5
-    if way == "renamed":
+    if reader == "renamed":
         shutil.rmtree(out, ignore_errors=True)
         out.with_name("elsewhere").rename(out)
     assert {row.status for row in colour(src, out=out, model=ink)} == {DONE}

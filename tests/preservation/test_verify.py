@@ -115,8 +115,8 @@ def test_the_verb_verify(finished: Path) -> None:
     sound = call("verify", str(finished), "--sample", "2")
     assert sound.exit_code == 0
     assert "4 pictures and 5 sources hashed, 2 measured" in sound.stdout
-    told = json.loads(call("verify", str(finished), "--sample", "3", "--json").stdout)
-    assert (told["sound"], len(told["measured"])) == (True, 3)
+    report = json.loads(call("verify", str(finished), "--sample", "3", "--json").stdout)
+    assert (report["sound"], len(report["measured"])) == (True, 3)
     chosen = [
         {m["name"] for m in json.loads(call("verify", str(finished), "--sample", "1", "--seed", s, "--json").stdout)
          ["measured"]} for s in ("0", "1", "2", "3")

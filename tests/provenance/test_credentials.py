@@ -79,7 +79,7 @@ def go(src: Path, out: Path, ink: Path, pair: str) -> Callable[..., list[Record]
     return lambda **more: colour(src, **{"out": out, "model": ink, "disclosure": Disclosure(c2pa=pair), **more})
 
 
-def told(path: Path, content: bytes | None = None) -> tuple[str, dict[str, Any], list[str]]:
+def reported(path: Path, content: bytes | None = None) -> tuple[str, dict[str, Any], list[str]]:
     """State, active manifest and failures, as the library reads them; nobody knows our authority: a failure."""
     with c2pa.Reader(MIME[path.name], io.BytesIO(path.read_bytes() if content is None else content)) as reader:
         failures = reader.get_validation_results()["activeManifest"]["failure"]
@@ -95,7 +95,7 @@ def test_signed_verified_and_broken_by_one_byte(
     (row,) = go()
     assert (row.status, row.reason) == (DONE, "")
     assert row.output_sha256 == files.sha256(out / name), "the hash is that of the signed file"
-    state, manifest, failures = told(out / name)
+    state, manifest, failures = reported(out / name)
     assert (state, failures) == ("Valid", ["signingCredential.untrusted"])
     (parent,) = manifest["ingredients"]
     assert (parent["title"], parent["relationship"]) == (name, "parentOf")
@@ -107,7 +107,7 @@ def test_signed_verified_and_broken_by_one_byte(
     assert photo.read(out / name).pages[0].samples.shape == (90, 120, 3)
     content = bytearray((out / name).read_bytes())
     content[content.index(b"invented by a neural network")] ^= 1  # in the XMP, which the signature covers
-    state, _, failures = told(out / name, bytes(content))
+    state, _, failures = reported(out / name, bytes(content))
     assert state == "Invalid"
     assert "assertion.dataHash.mismatch" in failures or "assertion.bmffHash.mismatch" in failures
 
@@ -121,7 +121,7 @@ def test_what_c2pa_has_no_place_in_is_said(go: Callable[..., list[Record]], src:
     assert "content credentials not carried by JP2" in rows["a.jp2"].notes
     assert "content credentials not carried by BMP" in rows["a.bmp"].notes
     (out / "a.gif.png").rename(out / "a.png")
-    assert told(out / "a.png")[0] == "Valid"
+    assert reported(out / "a.png")[0] == "Valid"
 
 
 def test_a_signed_run_goes_on_where_it_stopped(go: Callable[..., list[Record]], src: Path, out: Path) -> None:

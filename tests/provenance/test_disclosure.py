@@ -58,11 +58,11 @@ def test_software_and_caption_by_pillow(go: Colour, src: Path, out: Path, name: 
     go()
     with Image.open(out / name) as image:
         exif = image.getexif()
-        said = {"description": exif.get(270), "software": exif.get(305)}
+        stated = {"description": exif.get(270), "software": exif.get(305)}
         if name == "a.png":
-            said |= {"software": image.text["Software"]}
-    assert str(said["software"]).startswith("archivecolor ")
-    assert str(said["description"]).startswith("The colour in this picture was added by a neural network")
+            stated |= {"software": image.text["Software"]}
+    assert str(stated["software"]).startswith("archivecolor ")
+    assert str(stated["description"]).startswith("The colour in this picture was added by a neural network")
 
 
 @pytest.mark.skipif(shutil.which("exiftool") is None, reason="exiftool is not installed: nothing is read back by it")
@@ -74,11 +74,11 @@ def test_all_of_it_by_exiftool(go: Colour, src: Path, out: Path) -> None:
     read = subprocess.run(
         ["exiftool", "-j", "-n", "-G", *WRITABLE], cwd=out, capture_output=True, text=True, check=True
     ).stdout
-    for told in json.loads(read):
-        name = told["SourceFile"]
-        assert told["XMP:DigitalSourceType"] == (TERM + b"compositeWithTrainedAlgorithmicMedia").decode(), name
-        assert told["EXIF:Software"].startswith("archivecolor "), name
-        assert "neural network" in told["EXIF:ImageDescription"], name
+    for tags in json.loads(read):
+        name = tags["SourceFile"]
+        assert tags["XMP:DigitalSourceType"] == (TERM + b"compositeWithTrainedAlgorithmicMedia").decode(), name
+        assert tags["EXIF:Software"].startswith("archivecolor "), name
+        assert "neural network" in tags["EXIF:ImageDescription"], name
 
 
 @pytest.mark.parametrize("name", ["a.jpg", "a.png", "a.tif", "a.webp", "a.jp2", "a.avif"])

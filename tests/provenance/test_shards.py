@@ -57,10 +57,10 @@ def shard_of_its_own(src: Path, out: Path, ink: Path, shard: Shard, killed_after
     drive(options(src, out, ink, shard), Recorder(watch))
 
 
-def in_processes(*given: tuple[Any, ...]) -> list[int]:
+def in_processes(*values: tuple[Any, ...]) -> list[int]:
     """Runs `shard_of_its_own` for all of these at once; gives the exit codes."""
     context = multiprocessing.get_context("spawn")
-    running = [context.Process(target=shard_of_its_own, args=arguments) for arguments in given]
+    running = [context.Process(target=shard_of_its_own, args=arguments) for arguments in values]
     for process in running:
         process.start()
     for process in running:
@@ -172,13 +172,13 @@ def test_a_shard_knows_what_was_merged_before(src: Path, out: Path, ink: Path) -
 def test_a_rehearsal_knows_what_shards_have_done(src: Path, out: Path, ink: Path) -> None:
     save_grey_tree(src, 6)
     done = drive(options(src, out, ink, SECOND))
-    said = CliRunner().invoke(
+    result = CliRunner().invoke(
         cli.app,
         ["run", str(src), "--out", str(out), "--model", str(ink), "--size", "64", "--precision", "fp32",
          "--no-sidecar", "--dry-run", "--json"],
     )  # fmt: skip
-    assert said.stdout.count("leave as it is (done)") == len(done)
-    assert said.stdout.count("colour (new)") == 6 - len(done)
+    assert result.stdout.count("leave as it is (done)") == len(done)
+    assert result.stdout.count("colour (new)") == 6 - len(done)
     assert unmerged(out), "a rehearsal writes nothing"
 
 
@@ -249,7 +249,7 @@ def test_a_merge_is_whole_or_not_at_all(out: Path, monkeypatch: pytest.MonkeyPat
         manifest.append(row("b.png"))
     before = contents(out)
 
-    def full(*given: Any) -> None:
+    def full(*values: Any) -> None:
         raise OSError(28, "No space left on device")
 
     with monkeypatch.context() as patch, pytest.raises(OutputError, match="No space left"):
@@ -274,8 +274,8 @@ def test_other_verbs_name_the_command(out: Path, tmp_path: Path) -> None:
     for verb in (lambda: verify(out), lambda: bag(out, tmp_path / "bag"), lambda: read_rows(out)):
         with pytest.raises(NoInputError, match=f"archivecolor manifest merge {out}"):
             verb()
-    said = CliRunner().invoke(cli.app, ["manifest", "merge", str(out)])
-    assert said.stdout == f"{out / MANIFEST}: 1 rows, 1 shards merged\n"
+    result = CliRunner().invoke(cli.app, ["manifest", "merge", str(out)])
+    assert result.stdout == f"{out / MANIFEST}: 1 rows, 1 shards merged\n"
     assert read_rows(out).keys() == {"a.png"}
     with pytest.raises(NoInputError, match="no manifest of a shard"):
         merge(tmp_path / "nowhere")

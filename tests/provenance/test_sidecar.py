@@ -28,23 +28,23 @@ def test_a_sidecar_has_all_that_is_needed_to_make_the_picture_again(
     rows = go(strength=0.7)
     for row in rows:
         assert row.output is not None
-        told = sidecar(out, row.output)
-        assert told["made_by"].startswith("archivecolor ")
-        assert told["source"]["sha256"] == files.sha256(Path(told["source"]["path"])) == row.source_sha256
-        assert told["output"] == {"name": row.output, "sha256": files.sha256(out / row.output)}
-        assert told["weights"]["sha256"] == json.loads((ink / "card.json").read_text())["sha256"]
-        assert (told["device"], told["precision"]) == ("cpu", "fp32")
-        assert told["max_delta_l"] == row.max_delta_l
-        assert told["versions"].keys() >= {"python", "torch", "numpy", "tifffile"}
-        assert told["begun"] <= told["finished"]
-    asked = sidecar(out, rows[0].output or "")["options"]
+        content = sidecar(out, row.output)
+        assert content["made_by"].startswith("archivecolor ")
+        assert content["source"]["sha256"] == files.sha256(Path(content["source"]["path"])) == row.source_sha256
+        assert content["output"] == {"name": row.output, "sha256": files.sha256(out / row.output)}
+        assert content["weights"]["sha256"] == json.loads((ink / "card.json").read_text())["sha256"]
+        assert (content["device"], content["precision"]) == ("cpu", "fp32")
+        assert content["max_delta_l"] == row.max_delta_l
+        assert content["versions"].keys() >= {"python", "torch", "numpy", "tifffile"}
+        assert content["begun"] <= content["finished"]
+    recorded = sidecar(out, rows[0].output or "")["options"]
     again = colour(
-        src, out=tmp_path / "again", model=Path(asked["model"]), strength=asked["color"]["strength"],
-        size=asked["color"]["size"], tiles=asked["color"]["tiles"], precision=asked["precision"],
-        format=asked["format"], quality=asked["quality"],
+        src, out=tmp_path / "again", model=Path(recorded["model"]), strength=recorded["color"]["strength"],
+        size=recorded["color"]["size"], tiles=recorded["color"]["tiles"], precision=recorded["precision"],
+        format=recorded["format"], quality=recorded["quality"],
     )  # fmt: skip
     assert [row.output_sha256 for row in again] == [row.output_sha256 for row in rows]
-    assert {row.options for row in again} == {asked["digest"]}
+    assert {row.options for row in again} == {recorded["digest"]}
 
 
 def test_a_missing_or_foreign_sidecar_is_noticed_by_the_next_run(go: Colour, src: Path, out: Path) -> None:
@@ -108,10 +108,10 @@ def test_a_sidecar_that_cannot_be_written_ends_the_run(
     save_grey_tree(src, 2)
     write = Path.write_text
 
-    def full(self: Path, *given: Any, **more: Any) -> int:
+    def full(self: Path, *arguments: Any, **more: Any) -> int:
         if self.name.endswith(files.PART_SUFFIX):
             raise OSError(28, "No space left on device")
-        return write(self, *given, **more)
+        return write(self, *arguments, **more)
 
     with monkeypatch.context() as patch, pytest.raises(OutputError, match="No space left"):
         patch.setattr(Path, "write_text", full)

@@ -51,10 +51,10 @@ def page(browser: Any) -> Iterator[Any]:
     made = context.new_page()
     faults: list[str] = []
     made.on("pageerror", lambda error: faults.append(str(error)))
-    made.on("console", lambda said: faults.append(said.text) if said.type == "error" else None)
-    made.on("dialog", lambda asked: (faults.append(f"dialog: {asked.message}"), asked.dismiss()))
+    made.on("console", lambda message: faults.append(message.text) if message.type == "error" else None)
+    made.on("dialog", lambda event: (faults.append(f"dialog: {event.message}"), event.dismiss()))
     made.on(
-        "request", lambda asked: None if asked.url.startswith(("file:", "data:", "blob:")) else faults.append(asked.url)
+        "request", lambda event: None if event.url.startswith(("file:", "data:", "blob:")) else faults.append(event.url)
     )
     yield made
     context.close()

@@ -34,9 +34,16 @@ class LeftIsRed(nn.Module):
         return self.depth * across.repeat(1, 2, 1, 1) * l_net.new_tensor([1.0, 0.0]).view(1, 2, 1, 1)
 
 
-def options(picture: Path, out: Path, model: Path, **given: Any) -> CandidateOptions:
-    asked = {"sizes": (64, 128), "strengths": (0.5, 1.0), "side": 120, "device": "cpu", "precision": "fp32", **given}
-    return CandidateOptions(picture=picture, out=out, models=(str(model),), **asked)
+def options(picture: Path, out: Path, model: Path, **changes: Any) -> CandidateOptions:
+    options_ = {
+        "sizes": (64, 128),
+        "strengths": (0.5, 1.0),
+        "side": 120,
+        "device": "cpu",
+        "precision": "fp32",
+        **changes,
+    }
+    return CandidateOptions(picture=picture, out=out, models=(str(model),), **options_)
 
 
 def test_the_sheet_shows_every_way_over_its_flags(tmp_path: Path, ink: Path) -> None:
@@ -126,8 +133,8 @@ def test_without_sizes_the_sheet_shows_colourings_that_differ(
     samples = np.full((80, 120), 90, np.uint8)
     samples[:, 60:] = 190
     Image.fromarray(samples).save(tmp_path / "a.png")
-    asked = CandidateOptions(picture=tmp_path / "a.png", out=tmp_path / "s.png", models=(str(ink),), device="cpu")
-    labels = sheet(asked)
+    options_ = CandidateOptions(picture=tmp_path / "a.png", out=tmp_path / "s.png", models=(str(ink),), device="cpu")
+    labels = sheet(options_)
     assert labels[:2] == ["a.png", f"--model {ink}"], "the scan, then what run gives"
     rest = {one.removeprefix(f"--model {ink}").strip() for one in labels[2:]}
     assert {"--warmth 0.6", "--warmth -0.6", "--strength 1.4"} < rest

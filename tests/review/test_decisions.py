@@ -27,11 +27,11 @@ def test_redo_does_the_rejected_again_and_nothing_else(reviewed: Path, src: Path
     before = provenance.read_rows(reviewed)
     chosen = decide(tmp_path / "decisions.json", reviewed, **{"00": "rejected", "01": "accepted", "02": "rejected"})
     other = save_ink(tmp_path / "other", (-10.0, 15.0))
-    told: list[str] = []
-    drive(options(src, reviewed, other, chosen, 0.8), Recorder(lambda name, row, total: told.append(name)))
+    messages: list[str] = []
+    drive(options(src, reviewed, other, chosen, 0.8), Recorder(lambda name, row, total: messages.append(name)))
     after = provenance.read_rows(reviewed)
-    assert sorted(told) == ["box0/00.tif", "box0/02.png"]
-    assert {name for name in after if after[name] != before[name]} == set(told)
+    assert sorted(messages) == ["box0/00.tif", "box0/02.png"]
+    assert {name for name in after if after[name] != before[name]} == set(messages)
     redone = after["box0/02.png"]
     assert (redone.status, redone.redone, redone.output) == ("done", True, before["box0/02.png"].output)
     assert redone.weights_sha256 != before["box0/02.png"].weights_sha256
@@ -70,16 +70,16 @@ def test_a_decision_that_was_overtaken_is_told_and_not_obeyed(
     drive(options(src, reviewed, ink, decide(tmp_path / "new.json", reviewed, **{"02": "rejected"}), 0.5))
     by_hand = provenance.read_rows(reviewed)["box0/02.png"]
     planning.print_dry_run(options(src, reviewed, ink, old, 1.5), True)
-    said = capsys.readouterr().out.splitlines()
-    assert [json.loads(line)["would"] for line in said] == [
+    lines = capsys.readouterr().out.splitlines()
+    assert [json.loads(line)["would"] for line in lines] == [
         "colour again (other options)", "leave as it is (done again since it was rejected; decide anew)",
     ]  # fmt: skip
     for overwrite in (False, True):
-        asked = replace(options(src, reviewed, ink, old, 1.5), overwrite=overwrite)
-        assert progress.show(asked, False, False, False, lambda: False, drive) == 0
-        told = capsys.readouterr().err
-        assert "left as it is box0/02.png: done again since it was rejected" in told
-        assert ("left as it is box0/00.tif" in told) == overwrite, "the second time it has been done again, too"
+        options_ = replace(options(src, reviewed, ink, old, 1.5), overwrite=overwrite)
+        assert progress.show(options_, False, False, False, lambda: False, drive) == 0
+        messages = capsys.readouterr().err
+        assert "left as it is box0/02.png: done again since it was rejected" in messages
+        assert ("left as it is box0/00.tif" in messages) == overwrite, "the second time it has been done again, too"
     after = provenance.read_rows(reviewed)
     assert after["box0/02.png"] == by_hand
     assert after["box0/00.tif"].redone
@@ -92,8 +92,8 @@ def test_a_decision_that_was_overtaken_is_told_and_not_obeyed(
 
 def test_each_picture_says_the_term_that_it_bears(src: Path, out: Path, ink: Path) -> None:
     save_grey_tree(src, 2)
-    told = Disclosure(source_type="algorithmicallyEnhanced", sidecar=False)
-    colour(src / "box0", out=out, model=ink, disclosure=told)
+    messages = Disclosure(source_type="algorithmicallyEnhanced", sidecar=False)
+    colour(src / "box0", out=out, model=ink, disclosure=messages)
     assert [row.source_type for row in provenance.read_rows(out).values()] == ["algorithmicallyEnhanced"]
     folder = report.report(ReportOptions(out=out)).parent
     data = data_of(folder)

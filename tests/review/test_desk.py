@@ -245,9 +245,9 @@ def test_two_windows_do_not_lose_each_others_decisions(desk: Any, reviewed: Path
     for thread in threads:
         thread.join()
     assert set(decisions.read(reviewed / DECISIONS, "x")) == set(names)
-    told = desk.get(f"changes?since={before}").json()
-    assert set(told["decisions"]) == set(names), "another window hears of all of them"
-    assert desk.get(f"changes?since={told['change']}").json()["decisions"] == {}
+    changes = desk.get(f"changes?since={before}").json()
+    assert set(changes["decisions"]) == set(names), "another window hears of all of them"
+    assert desk.get(f"changes?since={changes['change']}").json()["decisions"] == {}
 
 
 def test_a_decision_about_a_stranger_is_refused(desk: Any, reviewed: Path) -> None:
@@ -331,8 +331,8 @@ def test_what_is_kept_is_what_run_would_make_and_stays(src: Path, out: Path, ink
         key = desk.post("open", json={"input": "a.png"}).json()["key"]
         answer = desk.post("keep", json={"input": "a.png", "key": key, **SETTINGS, "strength": 1.3, "hints": [HINT]})
         assert answer.status_code == 200, answer.text
-        told = desk.get("changes?since=0").json()
-        assert told["rows"]["rows"], "the page hears of the new row"
+        changes = desk.get("changes?since=0").json()
+        assert changes["rows"]["rows"], "the page hears of the new row"
     row = read_rows(out)["a.png"]
     assert row.output_sha256 != old.output_sha256
     assert row.output == old.output

@@ -110,16 +110,16 @@ def test_a_pinned_colour_is_seen_kept_and_decided(window: Any, out: Path) -> Non
     assert eventually(lambda: decisions.read(out / DECISIONS, "x")["a.png"].output_sha256) == row.output_sha256
 
 
-def eventually(look: Any, tries: int = 200) -> Any:
+def eventually(probe: Any, tries: int = 200) -> Any:
     """What `look` gives, as soon as it raises no error."""
     import time
 
     for _ in range(tries):
         try:
-            return look()
+            return probe()
         except Exception:
             time.sleep(0.05)
-    return look()
+    return probe()
 
 
 def test_after_a_decision_the_next_picture_is_the_next_one(window: Any, desk: str) -> None:

@@ -38,16 +38,16 @@ def test_what_a_screen_reader_hears(page: Any, reported: Path) -> None:
     card(page, "one.png").locator("button").focus()
     page.keyboard.press("a")
     sheet = page.locator("body").aria_snapshot()
-    for heard in ('heading "Review of out" [level=1]', 'list "Pictures"', f'button "{name}, colour by AI, accepted"',
+    for line in ('heading "Review of out" [level=1]', 'list "Pictures"', f'button "{name}, colour by AI, accepted"',
                   'combobox "Order"', 'searchbox "Name contains"', 'region "Decisions"'):  # fmt: skip
-        assert heard in sheet, (heard, sheet)
+        assert line in sheet, (line, sheet)
     page.keyboard.press("Enter")
     page.wait_for_selector("img-comparison-slider.rendered")
     dialog = page.locator("#one").aria_snapshot()
-    for heard in (f'dialog "{name}"', f'heading "{name}" [level=2]', 'button "Accept" [pressed]', 'textbox "Note"',
+    for line in (f'dialog "{name}"', f'heading "{name}" [level=2]', 'button "Accept" [pressed]', 'textbox "Note"',
                   'slider "Divider between the original and the colour"', 'button "Next picture"',
                   'button "Close"', "a neural network"):  # fmt: skip
-        assert heard in dialog, (heard, dialog)
+        assert line in dialog, (line, dialog)
     page.keyboard.press("r")
     assert page.inner_text("#said") == "one.png: rejected"
 

@@ -106,9 +106,9 @@ def test_a_second_report_makes_only_what_is_new(reviewed: Path, src: Path, ink: 
     report.report(ReportOptions(out=reviewed))
     now = {path: path.stat().st_mtime_ns for path in folder.glob("pictures/*/*")}
     assert not (folder / thumbnails.file_name(gone["after"], thumbnails.THUMB)).exists()
-    told: list[Any] = []
-    report.report(ReportOptions(out=reviewed), lambda *given: told.append(given))
-    assert told == [], "the third time there is nothing new"
+    messages: list[Any] = []
+    report.report(ReportOptions(out=reviewed), lambda *arguments: messages.append(arguments))
+    assert messages == [], "the third time there is nothing new"
     kept = times.keys() & now.keys()
     assert len(kept) == len(times) - 3 == len(now) - 3
     assert all(times[path] == now[path] for path in kept)
@@ -209,15 +209,15 @@ def test_films_are_shown_decided_upon_redone_and_exported(src: Path, out: Path, 
     assert rows["colour.mp4"]["before"] and not rows["colour.mp4"]["after"]
 
     chosen = decide(tmp_path / "d.json", out, reel="rejected")
-    asked = replace(options(src, out, ink, chosen, 0.5), disclosure=Disclosure())
-    told: list[str] = []
-    drive(asked, Recorder(lambda name, row, total: told.append(name)))
+    run_options = replace(options(src, out, ink, chosen, 0.5), disclosure=Disclosure())
+    messages: list[str] = []
+    drive(run_options, Recorder(lambda name, row, total: messages.append(name)))
     redone = provenance.read_rows(out)["reel.mp4"]
-    assert (told, redone.status, redone.redone) == (["reel.mp4"], "done", True)
+    assert (messages, redone.status, redone.redone) == (["reel.mp4"], "done", True)
     assert redone.output_sha256 != recorded["reel.mp4"].output_sha256
     assert redone.film["stills"] == recorded["reel.mp4"].film["stills"]
     later: dict[str, Any] = {}
-    drive(replace(asked, redo=None), Recorder(lambda name, row, total: later.update({name: row})))
+    drive(replace(run_options, redo=None), Recorder(lambda name, row, total: later.update({name: row})))
     assert later["reel.mp4"] is None, "a later plain run lets it be"
     accepted = decide(tmp_path / "a.json", out, reel="accepted")
     assert export(out, accepted, tmp_path / "to") == (1, 0, [])
@@ -242,9 +242,9 @@ def test_numbered_files_are_shown_decided_upon_redone_and_exported(
             codes = dpx.light_encoder(header, dpx.LOG)(lab.linear_from_srgb(torch.from_numpy(light / 255))).numpy()
             dpx.write(path, header, np.dstack([codes.astype(np.uint16)] * 3), dpx.LOG, "Scanner X")
     pattern = src / f"reel_%04d.{kind}"
-    how = FilmOptions(fps="18", cuts=tmp_path / "cuts.txt")
+    film_options = FilmOptions(fps="18", cuts=tmp_path / "cuts.txt")
     (tmp_path / "cuts.txt").write_text("0\n")
-    colour(pattern, out=out, model=ink, disclosure=Disclosure(), film=how)
+    colour(pattern, out=out, model=ink, disclosure=Disclosure(), film=film_options)
     name = pattern.name
     first = provenance.read_rows(out)[name]
     assert (first.status, first.film["missing"], len(first.film["stills"])) == ("done", 3, COUNT)
@@ -267,7 +267,7 @@ def test_numbered_files_are_shown_decided_upon_redone_and_exported(
         assert red > blue + 20, "the ink's brown"
 
     chosen = decide(tmp_path / "d.json", out, **{pattern.stem: "rejected"})
-    asked = RunOptions(
+    run_options = RunOptions(
         inputs=(str(pattern),),
         out=out,
         model=str(ink),
@@ -275,15 +275,15 @@ def test_numbered_files_are_shown_decided_upon_redone_and_exported(
         device="cpu",
         precision="fp32",
         redo=chosen,
-        film=how,
+        film=film_options,
     )
-    told: list[str] = []
-    drive(asked, Recorder(lambda name, row, total: told.append(name)))
+    messages: list[str] = []
+    drive(run_options, Recorder(lambda name, row, total: messages.append(name)))
     redone = provenance.read_rows(out)[name]
-    assert (told, redone.status, redone.redone) == ([name], "done", True)
+    assert (messages, redone.status, redone.redone) == ([name], "done", True)
     assert redone.output_sha256 != first.output_sha256
     later: dict[str, Any] = {}
-    drive(replace(asked, redo=None), Recorder(lambda name, row, total: later.update({name: row})))
+    drive(replace(run_options, redo=None), Recorder(lambda name, row, total: later.update({name: row})))
     assert later == {name: None}, "a later plain run lets it be"
     again = rows_of(report.report(ReportOptions(out=out, view=300)).parent)[name]
     assert (again["before"], again["after"], again["redone"]) == (row["before"], redone.output_sha256, 1)

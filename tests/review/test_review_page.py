@@ -119,11 +119,11 @@ def test_facts_and_disclosure_of_a_picture(page: Any, reported: Path) -> None:
     visit(page, reported)
     card(page, "two.png").locator("button").click()
     row = provenance.read_rows(reported)["a/two.png"]
-    said = page.inner_text("#one")
-    assert f"weights {row.model}, SHA-256 {row.weights_sha256}" in said
-    assert "Colours invented by a neural network" in said
+    text = page.inner_text("#one")
+    assert f"weights {row.model}, SHA-256 {row.weights_sha256}" in text
+    assert "Colours invented by a neural network" in text
     for fact in ("160 × 120 px, 8 bit, PNG", row.output_sha256, row.options, f"{row.max_delta_l:.4f}"):
-        assert fact in said
+        assert fact in text
     href = page.locator("#facts a").evaluate("a => a.href")
     assert href == (reported / "a/two.png").as_uri()
 
@@ -158,7 +158,7 @@ def test_decisions_by_keyboard_last_and_lead_to_redo_and_export(
     assert made[order[2]]["note"] == "whose a n d r?"
 
     assert export(reported, chosen, tmp_path / "delivery") == (1, 0, [])
-    told: list[str] = []
+    messages: list[str] = []
     other = save_ink(tmp_path / "other", (-20.0, 5.0))
     drive(
         RunOptions(
@@ -170,9 +170,9 @@ def test_decisions_by_keyboard_last_and_lead_to_redo_and_export(
             precision="fp32",
             redo=chosen,
         ),
-        Recorder(lambda name, row, total: told.append(name)),
+        Recorder(lambda name, row, total: messages.append(name)),
     )
-    assert sorted(told) == sorted(order[1:3])
+    assert sorted(messages) == sorted(order[1:3])
     report.report(ReportOptions(out=reported))
     visit(page, reported)
     assert page.inner_text("#counts").endswith("1 accepted, 0 rejected, 5 undecided"), "what was redone is open again"
@@ -230,8 +230,8 @@ def test_films_are_filtered_slid_played_and_decided_upon(page: Any, with_films: 
     assert page.locator("img-comparison-slider").get_attribute("aria-valuenow") == "50", "space belongs to the player"
     page.keyboard.press("a")
     assert page.get_attribute("[data-do=accept]", "aria-pressed") == "true"
-    said = page.inner_text("#facts")
-    assert "30 frames at 30/s, 3 shots" in said
+    text = page.inner_text("#facts")
+    assert "30 frames at 30/s, 3 shots" in text
     page.locator("#name").focus()
     page.keyboard.press("ArrowRight" if names(page)[0] == "plays.mp4" else "ArrowLeft")
     page.wait_for_selector("#moving p")
@@ -260,7 +260,7 @@ def test_a_name_that_is_no_unicode_is_decided_upon_and_redone(
     page.wait_for_selector("#sheet li")
     assert "1 rejected" in page.inner_text("#counts")
     chosen = saved(page, tmp_path / "decisions.json")
-    told: list[str] = []
+    messages: list[str] = []
     drive(
         RunOptions(
             inputs=(str(src),),
@@ -271,9 +271,9 @@ def test_a_name_that_is_no_unicode_is_decided_upon_and_redone(
             precision="fp32",
             redo=chosen,
         ),
-        Recorder(lambda name, row, total: told.append(name)),
+        Recorder(lambda name, row, total: messages.append(name)),
     )
-    assert told == ["caf\udce9.png"]
+    assert messages == ["caf\udce9.png"]
 
 
 def test_decisions_travel_to_another_browser(page: Any, browser: Any, reported: Path, tmp_path: Path) -> None:
@@ -373,7 +373,7 @@ def test_real_archive_photographs_are_reviewed_exported_and_redone(
     chosen = saved(page, tmp_path / "decisions.json")
     assert export(out, chosen, tmp_path / "delivery") == (1, 0, [])
     assert sorted(path.name for path in (tmp_path / "delivery").iterdir()) == sorted((first, f"{first}.json"))
-    told: list[str] = []
+    messages: list[str] = []
     options = RunOptions(
         inputs=(str(ARCHIVE),),
         out=out,
@@ -383,6 +383,6 @@ def test_real_archive_photographs_are_reviewed_exported_and_redone(
         precision="fp32",
         redo=chosen,
     )
-    drive(options, Recorder(lambda name, row, total: told.append(name)))
-    assert told == [second]
+    drive(options, Recorder(lambda name, row, total: messages.append(name)))
+    assert messages == [second]
     assert read_rows(out)[second].redone

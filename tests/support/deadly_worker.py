@@ -16,7 +16,7 @@ from support.doubles import ConstantInk, register_ink
 
 
 class DeadlyWorker(Worker):
-    def __init__(self, *given: Any) -> None:
+    def __init__(self, *arguments: Any) -> None:
         register_ink()
         ConstantInk.delay_s = 0.02
         read = photo.read
@@ -30,13 +30,13 @@ class DeadlyWorker(Worker):
         photo.read = deadly
         color = film_job.color_film
 
-        def patient(*given: Any) -> Any:
-            out, end = given[5].out, time.monotonic() + 90
+        def patient(*arguments: Any) -> Any:
+            out, end = arguments[5].out, time.monotonic() + 90
             while len([*out.rglob("*.png"), *out.rglob("*.tif")]) < int(os.environ["ARCHIVECOLOR_TEST_PICTURES"]):
                 assert time.monotonic() < end, "the film held the photographs back"
                 time.sleep(0.05)
-            return color(*given)
+            return color(*arguments)
 
         film_job.color_film = patient
         (Path(os.environ["ARCHIVECOLOR_TEST_BIRTHS"]) / str(os.getpid())).touch()
-        super().__init__(*given)
+        super().__init__(*arguments)

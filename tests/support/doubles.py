@@ -116,7 +116,7 @@ def colour(*inputs: Path, out: Path, model: Path, **options: Any) -> list[Any]:
     from archivecolor import run
     from archivecolor.options import Disclosure
 
-    given = {
+    values = {
         "disclosure": Disclosure(sidecar=False),
         "device": "cpu",
         "precision": "fp32",
@@ -124,7 +124,7 @@ def colour(*inputs: Path, out: Path, model: Path, **options: Any) -> list[Any]:
         "workers": 3,
         **options,
     }
-    return run(*inputs, out=out, model=str(model), **given)
+    return run(*inputs, out=out, model=str(model), **values)
 
 
 def colour_slowly(source: Path, out: Path, model: Path) -> None:

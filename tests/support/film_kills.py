@@ -35,30 +35,30 @@ def finished(out: Path) -> int:
 
 def main() -> int:
     """0 when both films are the same."""
-    asked = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    asked.add_argument("film")
-    asked.add_argument("--out", type=Path, required=True)
-    asked.add_argument("--kills", type=int, default=10)
-    asked.add_argument("--seed", type=int, default=0)
-    given, options = asked.parse_known_args()
-    never, killed = given.out / "never", given.out / "killed"
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("film")
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--kills", type=int, default=10)
+    parser.add_argument("--seed", type=int, default=0)
+    arguments, options = parser.parse_known_args()
+    never, killed = arguments.out / "never", arguments.out / "killed"
     began = time.monotonic()
-    subprocess.run(command(given.film, never, options), check=True)
+    subprocess.run(command(arguments.film, never, options), check=True)
     whole = time.monotonic() - began
-    draw, kills = random.Random(given.seed), 0
-    while kills < given.kills:
+    draw, kills = random.Random(arguments.seed), 0
+    while kills < arguments.kills:
         before = finished(killed)
-        child = subprocess.Popen(command(given.film, killed, options), start_new_session=True)
+        child = subprocess.Popen(command(arguments.film, killed, options), start_new_session=True)
         while child.poll() is None and finished(killed) <= before:  # the next one first, then at a random moment
             time.sleep(0.01)
-        time.sleep(draw.uniform(0, min(0.8, whole / (3 * given.kills))))
+        time.sleep(draw.uniform(0, min(0.8, whole / (3 * arguments.kills))))
         if child.poll() is not None:
             print(f"finished after {kills} kills: cut it finer, for example with --cuts")
             return 1
         _kill(child)
         kills += 1
         print(f"kill {kills}: {finished(killed)} segments finished", flush=True)
-    subprocess.run(command(given.film, killed, options), check=True)
+    subprocess.run(command(arguments.film, killed, options), check=True)
     same = True
     for name, row in read_rows(killed).items():
         assert row.status == DONE and row.output, row.reason

@@ -55,11 +55,13 @@ def colour(
     film: Path, out: Path, colorizer: Colorizer, options: FilmOptions, observer: RunObserver
 ) -> tuple[float, float, Record]:
     """Seconds, seconds of all processor cores together, and the row."""
-    asked = RunOptions(inputs=(str(film),), out=out, film=options, recolor=True, disclosure=Disclosure(sidecar=False))
+    run_options = RunOptions(
+        inputs=(str(film),), out=out, film=options, recolor=True, disclosure=Disclosure(sidecar=False)
+    )
     with Manifest(out) as manifest:
         started, busy = time.perf_counter(), time.process_time()
         job = Job(film, film.name, out / film.name, SourceKind.FILM)
-        ((_, row),) = work([job], colorizer, replace(asked, out=out), manifest, observer)
+        ((_, row),) = work([job], colorizer, replace(run_options, out=out), manifest, observer)
         check(row)
         assert isinstance(row, Record)
         return time.perf_counter() - started, time.process_time() - busy, row
@@ -84,9 +86,9 @@ def speeds(clip: Path, frames: int, models: list[str]) -> None:
     print(_LINE.format(*heads))
     for model, every, row, seconds, busy in rows:
         error, fps = row.film["reuse_error"], count / seconds
-        told = "–" if error is None else f"{error:.2f}"
+        shown = "–" if error is None else f"{error:.2f}"
         timed = f"{fps:.2f}", f"{fps / float(rate):.2f}", f"{1e3 * busy / count:.1f}"
-        print(_LINE.format(model, every, *timed, row.film["seen"], told))
+        print(_LINE.format(model, every, *timed, row.film["seen"], shown))
 
 
 def memory(clip: Path, minutes: float, model: str, size: int) -> None:
@@ -114,18 +116,18 @@ def memory(clip: Path, minutes: float, model: str, size: int) -> None:
 
 def main() -> None:
     """Reads the command line."""
-    asked = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    asked.add_argument("clip", type=Path)
-    asked.add_argument("--frames", type=int, default=480)
-    asked.add_argument("--model", action="append")
-    asked.add_argument("--memory-minutes", type=float, default=0)
-    asked.add_argument("--size", type=int, default=256, help="of the memory run: a small one is quick")
-    given = asked.parse_args()
-    models = given.model or ["lite", "resnet18"]
-    if given.memory_minutes:
-        memory(given.clip, given.memory_minutes, models[0], given.size)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("clip", type=Path)
+    parser.add_argument("--frames", type=int, default=480)
+    parser.add_argument("--model", action="append")
+    parser.add_argument("--memory-minutes", type=float, default=0)
+    parser.add_argument("--size", type=int, default=256, help="of the memory run: a small one is quick")
+    arguments = parser.parse_args()
+    models = arguments.model or ["lite", "resnet18"]
+    if arguments.memory_minutes:
+        memory(arguments.clip, arguments.memory_minutes, models[0], arguments.size)
     else:
-        speeds(given.clip, given.frames, models)
+        speeds(arguments.clip, arguments.frames, models)
 
 
 if __name__ == "__main__":

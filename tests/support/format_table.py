@@ -36,7 +36,7 @@ SUFFIXES = {"bigtiff": ".btf", "jpeg": ".jpg", "tiff": ".tif"}
 class Seen:
     """What other libraries see in a file."""
 
-    told: dict[str, Any]
+    tags: dict[str, Any]
     """By exiftool, group:tag -> value."""
     alpha: bool
     pages: int
@@ -115,29 +115,29 @@ def psd(page: Page) -> bytes:
 def looked_at(paths: list[Path]) -> dict[Path, Seen]:
     """All files by exiftool; pages and transparency by Pillow, too."""
     command = ["exiftool", "-j", "-a", "-G1", "-n", *map(str, paths)]
-    told = json.loads(subprocess.run(command, capture_output=True, check=False).stdout)
-    return {path: _seen(path, row) for path, row in zip(paths, told, strict=True)}
+    tags = json.loads(subprocess.run(command, capture_output=True, check=False).stdout)
+    return {path: _seen(path, row) for path, row in zip(paths, tags, strict=True)}
 
 
-def _seen(path: Path, told: dict[str, Any]) -> Seen:
-    alpha = any(key.endswith(":ExtraSamples") for key in told) or told.get("Photoshop:NumChannels", 3) in (2, 4)
+def _seen(path: Path, tags: dict[str, Any]) -> Seen:
+    alpha = any(key.endswith(":ExtraSamples") for key in tags) or tags.get("Photoshop:NumChannels", 3) in (2, 4)
     try:
         with Image.open(path) as image:
             alpha = alpha or image.mode in ("LA", "RGBA")
     except OSError:  # Pillow knows neither HEIC nor deep grey with alpha
-        alpha = alpha or "QuickTime:AuxiliaryImageType" in told
-    if told["File:FileType"] == "HEIC":  # exiftool knows its coded size only; the picture is turned by the file itself
+        alpha = alpha or "QuickTime:AuxiliaryImageType" in tags
+    if tags["File:FileType"] == "HEIC":  # exiftool knows its coded size only; the picture is turned by the file itself
         import pillow_heif
 
         shown = pillow_heif.open_heif(path).size
-        told = {"ImageWidth": shown[0], "ImageHeight": shown[1]} | {k: v for k, v in told.items() if "Orient" not in k}
-    return Seen(told, alpha, sum(re.fullmatch(r"IFD\d+:ImageWidth", key) is not None for key in told))
+        tags = {"ImageWidth": shown[0], "ImageHeight": shown[1]} | {k: v for k, v in tags.items() if "Orient" not in k}
+    return Seen(tags, alpha, sum(re.fullmatch(r"IFD\d+:ImageWidth", key) is not None for key in tags))
 
 
 def value(seen: Seen, *names: str) -> Any:
     """The first value of a tag of one of these names, in any group or in the groups named."""
     for name in names:
-        for key, content in seen.told.items():
+        for key, content in seen.tags.items():
             if name in (key, key.partition(":")[2]):
                 return content
     return None
@@ -145,7 +145,7 @@ def value(seen: Seen, *names: str) -> Any:
 
 def depth_of(seen: Seen) -> int:
     """Bits per sample."""
-    if seen.told["File:FileType"] == "JP2":
+    if seen.tags["File:FileType"] == "JP2":
         return int(value(seen, "BitsPerComponent")) % 128 + 1
     bits = value(seen, "PNG:BitDepth", "Photoshop:BitDepth", "BitsPerSample", "ImagePixelDepth", "Maxval") or 8
     first = int(str(bits).split()[0])

@@ -181,7 +181,7 @@ def damaged(seeds: dict[str, bytes], number: int) -> tuple[str, bytes]:
 # --- one case ---------------------------------------------------------------------------------------------------------
 
 
-def look(path: Path) -> int:
+def inspect(path: Path) -> int:
     """What a run does with a file: 0 read, 1 refused, else one of FOUND."""
     try:
         photo.is_picture(path)
@@ -254,7 +254,7 @@ def fuzz(seeds: dict[str, bytes], folder: Path, first: int, until: Callable[[int
     while until(number - first):
         name, data = damaged(seeds, number)
         path.write_bytes(data)
-        what, peak = apart(lambda: look(path))
+        what, peak = apart(lambda: inspect(path))
         above = peak - bare
         largest = max(largest, above)
         if above > BOUND_MIB:
@@ -269,29 +269,31 @@ def fuzz(seeds: dict[str, bytes], folder: Path, first: int, until: Callable[[int
 
 
 def main(arguments: list[str] | None = None) -> int:
-    ask = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    ask.add_argument("--minutes", type=float, default=10)
-    ask.add_argument("--first", type=int, default=0, help="number of the first case, which decides what it is")
-    ask.add_argument("--cases", type=int, default=1 << 60, help="no more than so many")
-    ask.add_argument("--keep", type=Path, help="folder for what is found; a temporary one otherwise")
-    ask.add_argument("--again", type=Path, nargs="+", help="read these files only, and say what becomes of them")
-    given = ask.parse_args(arguments)
-    if given.again:
-        for path in given.again:
-            what, peak = apart(lambda path=path: look(path))  # type: ignore[misc]
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--minutes", type=float, default=10)
+    parser.add_argument("--first", type=int, default=0, help="number of the first case, which decides what it is")
+    parser.add_argument("--cases", type=int, default=1 << 60, help="no more than so many")
+    parser.add_argument("--keep", type=Path, help="folder for what is found; a temporary one otherwise")
+    parser.add_argument("--again", type=Path, nargs="+", help="read these files only, and say what becomes of them")
+    arguments_ = parser.parse_args(arguments)
+    if arguments_.again:
+        for path in arguments_.again:
+            what, peak = apart(lambda path=path: inspect(path))  # type: ignore[misc]
             print(f"{path}: {what}, {peak:.0f} MiB")
         return 0
-    folder = given.keep or Path(tempfile.mkdtemp(prefix="fuzz_readers_"))
+    folder = arguments_.keep or Path(tempfile.mkdtemp(prefix="fuzz_readers_"))
     folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as place:
         seeds = seeds_in(Path(place))
     cv2.setNumThreads(1)
     for name, data in seeds.items():  # whatever is loaded on first use is loaded before the forks
         (folder / "case").write_bytes(data)
-        if look(folder / "case") > 1:
+        if inspect(folder / "case") > 1:
             raise SystemExit(f"{name} cannot be read even unharmed")
-    end = time.monotonic() + 60 * given.minutes
-    counts, largest = fuzz(seeds, folder, given.first, lambda done: done < given.cases and time.monotonic() < end)
+    end = time.monotonic() + 60 * arguments_.minutes
+    counts, largest = fuzz(
+        seeds, folder, arguments_.first, lambda done: done < arguments_.cases and time.monotonic() < end
+    )
     total = sum(counts.values())
     print(f"{total} cases from {len(seeds)} seeds: {dict(counts)}; at most {largest:.0f} MiB above the bare process")
     return int(counts["read"] + counts["refused"] < total)

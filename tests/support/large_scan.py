@@ -80,23 +80,23 @@ def largest_difference(source: Path, result: Path, bands: int) -> float:
 
 
 def main() -> None:
-    ask = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    ask.add_argument("--side", type=int, default=30_000, help="of the square scan, in pixels")
-    ask.add_argument("--folder", type=Path, required=True, help="for the scan and its colours; they stay there")
-    ask.add_argument("--bands", type=int, default=12, help="of 256 rows, that are compared")
-    given = ask.parse_args()
-    given.folder.mkdir(parents=True, exist_ok=True)
-    source = given.folder / f"scan_{given.side}.tif"
-    make(source, given.side)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--side", type=int, default=30_000, help="of the square scan, in pixels")
+    parser.add_argument("--folder", type=Path, required=True, help="for the scan and its colours; they stay there")
+    parser.add_argument("--bands", type=int, default=12, help="of 256 rows, that are compared")
+    arguments = parser.parse_args()
+    arguments.folder.mkdir(parents=True, exist_ok=True)
+    source = arguments.folder / f"scan_{arguments.side}.tif"
+    make(source, arguments.side)
     started = time.perf_counter()
-    peak = coloured(source, given.folder / "color", given.side)
+    peak = coloured(source, arguments.folder / "color", arguments.side)
     seconds = time.perf_counter() - started
-    result = given.folder / "color" / source.name
+    result = arguments.folder / "color" / source.name
     with tifffile.TiffFile(result) as tif:
         page: Any = tif.pages[0]
         kind = {"bigtiff": tif.is_bigtiff, "tiled": page.is_tiled, "dtype": str(page.dtype), "shape": page.shape}
-    difference = largest_difference(source, result, given.bands)
-    print(json.dumps({"side": given.side, "peak_gib": round(peak, 3), "seconds": round(seconds, 1),
+    difference = largest_difference(source, result, arguments.bands)
+    print(json.dumps({"side": arguments.side, "peak_gib": round(peak, 3), "seconds": round(seconds, 1),
                       "largest_ciede2000": round(difference, 4), **kind}))  # fmt: skip
 
 

@@ -8,7 +8,7 @@ from archivecolor.imaging import guided_filter, luminance
 from archivecolor.imaging.merge import LuminanceMerge
 
 
-def painted(samples: np.ndarray, icc: bytes | None = None, size: int = 24) -> LuminanceMerge:
+def colorized(samples: np.ndarray, icc: bytes | None = None, size: int = 24) -> LuminanceMerge:
     """The colours of a small random map for these samples."""
     draw = np.random.default_rng(5)
     guide = draw.uniform(0, 100, (size, size)).astype(np.float32)

@@ -66,7 +66,7 @@ def misbehaving(library: Path) -> Iterator[Callable[..., Any]]:
     with pool:
         if not loaded:
             pytest.skip("this system ignores LD_PRELOAD: NO FAULT OF A DISK IS TESTED HERE")
-        yield lambda function, *given, **more: pool.submit(function, *given, **more).result(300)
+        yield lambda function, *arguments, **more: pool.submit(function, *arguments, **more).result(300)
 
 
 def _begin() -> None:
@@ -122,10 +122,10 @@ def journal_of(src: Path, out: Path, ink: Path, journal: Path, options: Mapping[
         _library().storage_journal(b"", b"")
 
 
-def folded(out: Path, function: Callable[..., T], *given: Any) -> T:
+def folded(out: Path, function: Callable[..., T], *arguments: Any) -> T:
     """Calls a function while names below `out` that differ only in case are one name."""
     _library().storage_fold(os.fsencode(out))
     try:
-        return function(*given)
+        return function(*arguments)
     finally:
         _library().storage_fold(b"")

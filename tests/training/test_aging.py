@@ -46,12 +46,12 @@ def test_an_emulsion_sees_between_ortho_and_too_much_red_and_grey_as_grey():
     """Red, green, blue and middle grey: darkest, as the eye sees it, and lightest over many draws."""
     patches = torch.tensor([[1.0, 0, 0, 0.2], [0, 1.0, 0, 0.2], [0, 0, 1.0, 0.2]])[:, None]
     seen = np.stack([aging.emulsion(patches, np.random.default_rng(seed))[0] for seed in range(200)])
-    eye = lab.lightness_from_luminance(torch.tensor([*lab.LUMA, 0.2])).numpy() / 100
+    luma = lab.lightness_from_luminance(torch.tensor([*lab.LUMA, 0.2])).numpy() / 100
     low, high = seen.min(axis=0), seen.max(axis=0)
-    assert low[0] < 0.3 < eye[0] < 0.7 < high[0], "red is nearly black on an orthochromatic plate"
-    assert eye[2] - 1e-3 < low[2] < 0.4
+    assert low[0] < 0.3 < luma[0] < 0.7 < high[0], "red is nearly black on an orthochromatic plate"
+    assert luma[2] - 1e-3 < low[2] < 0.4
     assert high[2] > 0.65, "and blue nearly white"
-    np.testing.assert_allclose(seen[:, 3], eye[3], atol=1e-5)
+    np.testing.assert_allclose(seen[:, 3], luma[3], atol=1e-5)
 
 
 def test_a_picture_ages_alike_whatever_stands_beside_it():

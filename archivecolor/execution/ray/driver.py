@@ -68,17 +68,17 @@ def drive(options: RunOptions, observer: RunObserver, jobs_per_task: int = JOBS_
         )
         manifest = ManifestClient(ray, manifest_actor)
         try:
-            lock, lock_text = manifest.ask("open")
+            lock, lock_text = manifest.call("open")
             if not options.overwrite:
                 for part in _chunks(todo, 10_000):
-                    manifest.ask("refuse_another_collection", {job.name: job.source for job in part})
+                    manifest.call("refuse_another_collection", {job.name: job.source for job in part})
             with _stop_forwarded(observer, manifest):
                 setup = WorkerSetup(options, str(Path.cwd()), card.sha256, lock, lock_text, log.level())
                 _follow(_outcomes(ray, todo, setup, manifest, jobs_per_task), manifest, observer, len(todo))
-            manifest.ask("close")
+            manifest.call("close")
         except ray.exceptions.RayError as error:
-            told = str(error).strip().splitlines() or [type(error).__name__]
-            raise ArchivecolorError(f"Ray gave up ({told[-1]}); the same command resumes the run") from error
+            lines = str(error).strip().splitlines() or [type(error).__name__]
+            raise ArchivecolorError(f"Ray gave up ({lines[-1]}); the same command resumes the run") from error
         finally:
             ray.kill(manifest_actor)
     rows = provenance.known_rows(options.out, options.shard)
@@ -97,13 +97,13 @@ def _follow(
     for name, outcome in outcomes:
         if isinstance(outcome, ArchivecolorError):
             broken = broken or outcome
-            manifest.ask("stop")
+            manifest.call("stop")
             continue
         if outcome:
-            manifest.ask("append", outcome)
+            manifest.call("append", outcome)
         observer.picture_finished(name, outcome, total)
     if broken:
-        manifest.ask("close")
+        manifest.call("close")
         raise broken
 
 
@@ -139,7 +139,7 @@ def _run_on_actors(
     actors: int,
 ) -> Iterator[tuple[str, Outcome]]:
     for wave in _chunks([{"job_batch": pickle.dumps(jobs)} for jobs in job_batches], _TASKS_AT_A_TIME):
-        if manifest.ask("is_stopped"):
+        if manifest.call("is_stopped"):
             return
         pool = ray.data.ActorPoolStrategy(
             min_size=1, initial_size=actors, max_size=None, max_tasks_in_flight_per_actor=_TASKS_PER_ACTOR
@@ -201,12 +201,12 @@ def _stop_forwarded(observer: RunObserver, manifest: ManifestClient) -> Iterator
     over = threading.Event()
 
     if observer.stop_requested():
-        manifest.ask("stop")
+        manifest.call("stop")
 
     def listen() -> None:
         while not over.wait(_POLL_S):
             if observer.stop_requested():
-                manifest.ask("stop")
+                manifest.call("stop")
                 return
 
     thread = threading.Thread(target=listen, name="archivecolor-stop", daemon=True)

@@ -83,7 +83,7 @@ class ManifestClient:
     def __init__(self, ray: RayModule, actor: ActorHandle) -> None:
         self.ray, self.actor = ray, actor
 
-    def ask(self, method: str, *arguments: Any) -> Any:
+    def call(self, method: str, *arguments: Any) -> Any:
         """Calls a method of the manifest actor and waits for its answer; errors of ours are raised here."""
         answer, error = self.ray.get(self.actor.answer.remote(method, *arguments))
         if error:
@@ -94,14 +94,14 @@ class ManifestClient:
         self, name: str, source_sha256: str, identity: Identity, rejected: str = "", overwrite: bool = False
     ) -> Settled:
         """As of a `Manifest`."""
-        answer: Settled = self.ask("settled", name, source_sha256, identity, rejected, overwrite)
+        answer: Settled = self.call("settled", name, source_sha256, identity, rejected, overwrite)
         return answer
 
     def begin(self, name: str, source: str, target: Path, overwrite: bool = False, frames: bool = False) -> None:
         """As of a `Manifest`."""
-        self.ask("begin", name, source, target, overwrite, frames)
+        self.call("begin", name, source, target, overwrite, frames)
 
     def row(self, name: str) -> Record | None:
         """As of a `Manifest`."""
-        row: Record | None = self.ask("row", name)
+        row: Record | None = self.call("row", name)
         return row

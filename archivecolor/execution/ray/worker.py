@@ -83,8 +83,8 @@ class Worker:
     def _color_jobs(self, jobs: list[Job]) -> list[tuple[str, Outcome]]:
         if self.fault:
             return [(jobs[0].name, self.fault)]
-        self.observer.ask()
-        deaths = self.manifest.ask("deaths", [job.name for job in jobs])
+        self.observer.refresh_stop()
+        deaths = self.manifest.call("deaths", [job.name for job in jobs])
         done: list[tuple[str, Outcome]] = [
             (job.name, _given_up_row(job)) for job in jobs if deaths.get(job.name, 0) >= _MOST_DEATHS
         ]
@@ -92,7 +92,7 @@ class Worker:
         suspects = [job for job in jobs if 0 < deaths.get(job.name, 0) < _MOST_DEATHS]
         for part, options in ((new, self.options), (suspects, replace(self.options, workers=1))):
             for job, outcome in work(part, self.colorizer, options, self.manifest, self.observer):
-                self.manifest.ask("let_go", job.name)
+                self.manifest.call("let_go", job.name)
                 done.append((job.name, with_host_reason(job, outcome)))
         return done
 
@@ -101,19 +101,19 @@ class ActorObserver(RunObserver):
     """Tells the manifest actor which pictures one actor has started, and learns from it whether to stop."""
 
     def __init__(self, manifest: ManifestClient) -> None:
-        self.manifest, self.stopped, self.asked_at = manifest, False, 0.0
+        self.manifest, self.stopped, self.refreshed_at = manifest, False, 0.0
 
-    def ask(self) -> None:
+    def refresh_stop(self) -> None:
         """Asks the manifest actor now whether to stop."""
-        self.stopped, self.asked_at = bool(self.manifest.ask("is_stopped")), time.monotonic()
+        self.stopped, self.refreshed_at = bool(self.manifest.call("is_stopped")), time.monotonic()
 
     def picture_started(self, name: str) -> None:
-        self.stopped = self.manifest.ask("take", name)
+        self.stopped = self.manifest.call("take", name)
 
     def stop_requested(self) -> bool:
         """Films call this at every frame, so the manifest's actor is asked only once a second."""
-        if time.monotonic() - self.asked_at > 1:
-            self.ask()
+        if time.monotonic() - self.refreshed_at > 1:
+            self.refresh_stop()
         return self.stopped
 
 
