@@ -133,6 +133,12 @@ def fsync_folder(folder: Path) -> None:
         os.close(handle)
 
 
+def sync_disks() -> None:
+    """Makes everything that was written survive a power cut, where the system can."""
+    if hasattr(os, "sync"):
+        os.sync()
+
+
 @dataclass(frozen=True)
 class NameRules:
     """Which different names a file system takes for the same file; none, usually, on Linux."""

@@ -4,20 +4,24 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from archivecolor.cli.console import echo
+from archivecolor.cli.console import echo, progress_bar
 from archivecolor.cli.from_options import takes_options
 from archivecolor.options import ExportOptions
 
 
 @takes_options(ExportOptions)
 def export(options: ExportOptions) -> None:
-    """Copy the accepted outputs into another folder, or write a CSV for a catalogue.
+    """Copy the accepted outputs into another folder, write a CSV for a catalogue, or make a site for IIIF viewers.
 
     Sidecars and small copies come with the outputs. Files that are there already stay.
 
     Example: archivecolor export ./color --accepted ./decisions.json --to ./delivery
     """
-    left = _copy(options.out, options.accepted, options.to) if options.accepted and options.to else 0
+    left = 0
+    if options.iiif:
+        left = _publish(options)
+    elif options.accepted and options.to:
+        left = _copy(options.out, options.accepted, options.to)
     if options.catalogue:
         _write_catalogue(options)
     if left:
@@ -33,6 +37,24 @@ def _copy(out: Path, accepted: Path, to: Path) -> int:
         echo(f"left out {name}: {reason}", err=True)
     echo(f"{copied} copied, {there} there already, {len(left)} left out; {to}")
     return len(left)
+
+
+def _publish(options: ExportOptions) -> int:
+    """Returns how many pictures were left out."""
+    from archivecolor.preservation.iiif.site import publish
+
+    with progress_bar() as bar:
+        task = bar.add_task("tiling", total=None, note="")
+        made = publish(options, lambda done, total: bar.update(task, completed=done, total=total))
+    for name, reason in made.no_original:
+        echo(f"{name}: in colour alone, because {reason}", err=True)
+    for name, reason in made.left_out:
+        echo(f"left out {name}: {reason}", err=True)
+    counts = {"left out": len(made.left_out), "films": made.films, "without an output": made.without}
+    counts["not accepted"] = made.not_accepted
+    others = "".join(f", {count} {what}" for what, count in counts.items() if count)
+    echo(f"{made.pictures} pictures in {made.folders} folders{others}; {options.to}")
+    return len(made.left_out)
 
 
 def _write_catalogue(options: ExportOptions) -> None:

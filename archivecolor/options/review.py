@@ -118,15 +118,30 @@ class CatalogueKind(Choice):
     OMEKA_S = "omeka-s"
 
 
+_ADDRESS = re.compile(r"https?://[A-Za-z0-9.:\[\]_-]+(/[!$&'()*+,;=:@%/A-Za-z0-9._~-]*)?")
+"""An http or https URI (RFC 3986) without user, query and fragment."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class ExportOptions(Options):
-    """What leaves a finished folder: copies of the accepted outputs, a catalogue, or both."""
+    """What leaves a finished folder: copies of the accepted outputs, a catalogue, a site for IIIF viewers."""
 
     out: Annotated[Path, Option("The --out folder of a run.", metavar="OUT", positional=True)]
     accepted: Annotated[
-        Path | None, Option("decisions.json of its review page; for a catalogue, without it, OUT/decisions.json.")
+        Path | None,
+        Option("decisions.json of its review page; for a catalogue and --iiif, without it, OUT/decisions.json."),
     ] = None
-    to: Annotated[Path | None, Option("Folder for copies of the accepted outputs. Files that are there stay.")] = None
+    to: Annotated[
+        Path | None,
+        Option("Folder for copies of the accepted outputs, where files that are there stay; with --iiif, the site."),
+    ] = None
+    iiif: Annotated[
+        str,
+        Option(
+            "Make --to a site for IIIF viewers, to be served at this address: each picture as original and in colour.",
+            metavar="BASE_URL",
+        ),
+    ] = ""
     catalogue: Annotated[
         Path | None, Option("CSV to write: a row for each picture, for a catalogue.", check=ends_in(".csv"))
     ] = None
@@ -140,9 +155,13 @@ class ExportOptions(Options):
         str, Option("Address or folder under which the catalogue's reader finds the files of OUT.", metavar="URL")
     ] = ""
     excel: Annotated[bool, Option("Begin the CSV with a byte order mark, which Excel needs to read UTF-8.")] = False
-    overwrite: Annotated[bool, Option("Replace a catalogue that exists.")] = False
+    overwrite: Annotated[bool, Option("Replace a catalogue or a site that exists.")] = False
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        require(bool(self.to or self.catalogue), "export: name --to with --accepted, or --catalogue")
-        require(not self.to or bool(self.accepted), "--to: needs --accepted, the decisions of a review page")
+        require(bool(self.to or self.catalogue), "export: name --to with --accepted or --iiif, or --catalogue")
+        require(not self.iiif or bool(self.to), "--iiif: needs --to, the folder to make")
+        is_address = not self.iiif or bool(_ADDRESS.fullmatch(self.iiif))
+        require(is_address, f"--iiif {self.iiif}: write a whole address, for example https://archive.example/iiif")
+        accepted = bool(self.accepted or self.iiif)
+        require(not self.to or accepted, "--to: needs --accepted, the decisions of a review page, or --iiif")

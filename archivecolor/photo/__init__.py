@@ -10,6 +10,7 @@ from archivecolor.photo.kinds import HEAD_BYTES
 from archivecolor.photo.page import FORMAT_SUFFIXES, SRGB_ICC, SUFFIXES, Page, Photo, Scan
 from archivecolor.photo.probe import is_other_original, is_picture, is_picture_content, measure
 from archivecolor.photo.read import read
+from archivecolor.photo.screen import screen_bands
 from archivecolor.photo.thumbnail import thumbnail
 from archivecolor.photo.write import decisive_orientation, suffix_for, writable_format, write
 
@@ -30,6 +31,7 @@ __all__ = [
     "is_picture_content",
     "measure",
     "read",
+    "screen_bands",
     "suffix_for",
     "thumbnail",
     "writable_format",

@@ -115,9 +115,9 @@ def write(options: ExportOptions) -> Written:
     if not rows:
         raise NoInputError(f"{options.out}: contains no {MANIFEST} with a row; name the --out of a run")
     cells = _CELLS[options.catalogue_for]
-    entries = list(_entries(options, rows, _decisions(options)))
+    known = list(entries(options, rows, decisions_of(options)))
     is_import = options.catalogue_for != CatalogueKind.PLAIN
-    wanted = [one for one in entries if not is_import or one.can_be_imported]
+    wanted = [one for one in known if not is_import or one.can_be_imported]
     try:
         # Names that are not UTF-8 become escapes.
         encoding = "utf-8-sig" if options.excel else "utf-8"
@@ -125,24 +125,35 @@ def write(options: ExportOptions) -> Written:
             files.atomic_write(path) as part,
             part.open("w", encoding=encoding, errors="backslashreplace", newline="") as file,
         ):
-            writer = csv.DictWriter(file, cells(entries[0], options), lineterminator="\n")
+            writer = csv.DictWriter(file, cells(known[0], options), lineterminator="\n")
             writer.writeheader()
             for one in wanted:
                 writer.writerow({column: _safe(text) for column, text in cells(one, options).items()})
     except OSError as error:
         raise OutputError(f"--catalogue {path}: cannot be written ({error.strerror})") from error
     counts = Counter(one.identifier for one in wanted)
-    return Written(len(wanted), len(entries) - len(wanted), {name: n for name, n in counts.items() if n > 1})
+    return Written(len(wanted), len(known) - len(wanted), {name: n for name, n in counts.items() if n > 1})
 
 
-def _decisions(options: ExportOptions) -> Mapping[str, Decision]:
+def decisions_of(options: ExportOptions) -> Mapping[str, Decision]:
+    """The decisions that count for an export, by picture: those of --accepted, else those of OUT.
+
+    Raises:
+        UsageError: they cannot be read.
+    """
     if options.accepted:
         return decisions.read(options.accepted, "--accepted")
     own = options.out / decisions.DECISIONS
     return decisions.read(own, "OUT") if own.exists() else {}
 
 
-def _entries(options: ExportOptions, rows: Mapping[str, Record], made: Mapping[str, Decision]) -> Iterator[Entry]:
+def entries(options: ExportOptions, rows: Mapping[str, Record], made: Mapping[str, Decision]) -> Iterator[Entry]:
+    """What is known of each picture of some rows.
+
+    Raises:
+        OutputError: a sidecar is damaged.
+        UsageError: the pattern of identifiers cannot be read.
+    """
     identify = _identifiers(options.identifier)
     for row in rows.values():
         output = options.out / row.output if row.output and row.status == DONE else None

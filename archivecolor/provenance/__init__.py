@@ -31,7 +31,7 @@ from archivecolor.provenance.records import (
     totals,
 )
 from archivecolor.provenance.row_index import RowIndex
-from archivecolor.provenance.settled import Settled, check_settled, output_exists
+from archivecolor.provenance.settled import Settled, check_settled, output_exists, output_problem
 from archivecolor.provenance.shards import known_rows, manifest_of, read_rows, unmerged
 from archivecolor.provenance.sidecars import (
     finished_at,
@@ -78,6 +78,7 @@ __all__ = [
     "manifest_of",
     "merge",
     "output_exists",
+    "output_problem",
     "own_source_type",
     "read_rows",
     "sidecar_of",

@@ -9,6 +9,8 @@ from pathlib import Path
 
 from archivecolor import files
 from archivecolor.errors import OutputError, UsageError
+from archivecolor.provenance.records import DONE, Record
+from archivecolor.provenance.settled import output_problem
 
 FORMAT = "archivecolor decisions 1"
 DECISIONS = "decisions.json"
@@ -83,6 +85,17 @@ def rejected(path: Path) -> dict[str, str]:
     """
     made = read(path, "--redo").values()
     return {one.input: one.output_sha256 for one in made if one.decision == REJECTED}
+
+
+def why_not(row: Record | None, decision: Decision, out: Path) -> str:
+    """Why an accepted picture cannot be given away, or "".
+
+    Raises:
+        OSError: its output cannot be read.
+    """
+    if row and row.status == DONE and row.output_sha256 != decision.output_sha256:
+        return "it was coloured again after it was accepted; review it again"
+    return output_problem(row, out)
 
 
 def write(path: Path, collection: str, made: Iterable[Decision]) -> None:

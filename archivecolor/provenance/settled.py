@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from archivecolor import sequences
+from archivecolor import files, sequences
 from archivecolor.provenance.records import DONE, SKIPPED, SUPERSEDED, Identity, Record, is_superseded
 from archivecolor.provenance.sidecars import is_sidecar, sidecar_of
 
@@ -89,3 +89,19 @@ def output_exists(folder: Path, row: Record) -> bool:
     if row.film and sequences.is_pattern(output):
         return len(sequences.frame_paths(output)) == row.film.get("frames")
     return output.is_file()
+
+
+def output_problem(row: Record | None, folder: Path) -> str:
+    """Why a picture has no output that can be given away, or "".
+
+    Raises:
+        OSError: the output cannot be read.
+    """
+    if row is None or row.status != DONE or row.output is None:
+        return "the manifest has no output of it any more"
+    path = folder / row.output
+    if not sequences.exists(path):
+        return f"{path} is not there"
+    if files.sha256(path) != row.output_sha256:
+        return f"{path} was changed after the run"
+    return ""

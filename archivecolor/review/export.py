@@ -8,8 +8,7 @@ from pathlib import Path
 
 from archivecolor import files, sequences
 from archivecolor.errors import NoInputError, OutputError
-from archivecolor.provenance import DONE, MANIFEST, Record, decisions, is_sidecar, read_rows, sidecar_of
-from archivecolor.provenance.decisions import Decision
+from archivecolor.provenance import MANIFEST, decisions, is_sidecar, read_rows, sidecar_of
 
 
 def export(out: Path, accepted: Path, to: Path) -> tuple[int, int, list[tuple[str, str]]]:
@@ -43,7 +42,7 @@ def export(out: Path, accepted: Path, to: Path) -> tuple[int, int, list[tuple[st
     for decision in wanted:
         row = rows.get(decision.input)
         try:
-            reason = why_not(row, decision, out)
+            reason = decisions.why_not(row, decision, out)
         except OSError as error:
             reason = str(files.read_error(error, str(row and row.output)))
         if reason or row is None or row.output is None:
@@ -61,20 +60,6 @@ def export(out: Path, accepted: Path, to: Path) -> tuple[int, int, list[tuple[st
         if outcome not in ("copied", "there"):
             left.append((decision.input, outcome))
     return copied, there, left
-
-
-def why_not(row: Record | None, decision: Decision, out: Path) -> str:
-    """Why an accepted picture cannot be copied, or ""."""
-    if row is None or row.status != DONE or row.output is None:
-        return "the manifest has no output of it any more"
-    if row.output_sha256 != decision.output_sha256:
-        return "it was coloured again after it was accepted; review it again"
-    path = out / row.output
-    if not sequences.exists(path):
-        return f"{path} is not there"
-    if files.sha256(path) != row.output_sha256:
-        return f"{path} was changed after the run"
-    return ""
 
 
 def copy(out: Path, output: str, access: Iterable[str], to: Path) -> str:
