@@ -160,7 +160,7 @@ class ExportOptions(Options):
     def __post_init__(self) -> None:
         super().__post_init__()
         require(not self.iiif or bool(self.to), "--iiif: needs --to, the folder to make")
-        require(bool(self.to or self.catalogue), "export: name --to with --accepted, or --catalogue, or --iiif with --to")
+        require(bool(self.to or self.catalogue), "name --to with --accepted, or --catalogue, or --iiif with --to")
         is_address = not self.iiif or bool(_ADDRESS.fullmatch(self.iiif))
         require(is_address, f"--iiif {self.iiif}: write a whole address, for example https://archive.example/iiif")
         accepted = bool(self.accepted or self.iiif)
