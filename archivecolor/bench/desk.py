@@ -10,10 +10,10 @@ from PIL import Image
 
 from archivecolor.bench.long_run import write_long_manifest
 from archivecolor.bench.pictures import SIZES, synthetic_scan
-from archivecolor.options import Hint, ReviewOptions
+from archivecolor.options import ColorOptions, Hint, ReviewOptions
 from archivecolor.review.desk.collection import Collection
 from archivecolor.review.desk.corrections import Correction, Workshop
-from archivecolor.review.desk.pictures import TILE, OpenPicture, Side
+from archivecolor.review.desk.pictures import TILE, OpenPicture, Side, read_page
 from archivecolor.review.desk.server import Desk
 
 _WINDOW = (1600, 1000)
@@ -47,7 +47,7 @@ def measure_desk(rows: int, model: str, device: str, folder: Path) -> DeskCost:
     width, height = SIZES[1]
     path = folder / "scan.png"
     Image.fromarray(synthetic_scan(width, height, 0)).save(path, compress_level=1)
-    picture, workshop = OpenPicture(path, None), Workshop(device)
+    picture, workshop = OpenPicture(read_page(path)), Workshop(device)
     seconds = sorted(_click(picture, workshop, desk.collection, model, click) for click in range(_REPEATS + 1))
     workshop.close()
     return DeskCost(rows, open_s, width * height / 1e6, seconds[len(seconds) // 2 - 1])
@@ -57,7 +57,7 @@ def _click(picture: OpenPicture, workshop: Workshop, collection: Collection, mod
     """Pins one more colour, and makes the tiles of a window that shows the whole picture."""
     x, y = picture.width // 2 + 40 * click, picture.height // 2
     started = time.perf_counter()
-    workshop.preview(picture, Correction(model, hints=(Hint(x, y, "#3a5f8b"),)), collection)
+    workshop.preview(picture, Correction(model, ColorOptions(hints=(Hint(x, y, "#3a5f8b"),))), collection)
     level = next(i for i, copy in enumerate(picture.levels) if copy.shape[1] <= 2 * _WINDOW[0])
     tall, wide = picture.levels[level].shape[:2]
     for row in range(-(-tall // TILE)):

@@ -10,8 +10,10 @@ clamped between the smallest and the largest colour of its neighbourhood.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import pairwise
 
 import cv2
 import numpy as np
@@ -21,6 +23,7 @@ from torch.nn import functional
 
 from archivecolor.errors import PictureError
 from archivecolor.imaging.arrays import AnyFloatArray, FloatArray
+from archivecolor.imaging.orientation import Window
 
 _CPU = torch.device("cpu")
 
@@ -36,6 +39,8 @@ class UpsampledChroma:
     maps: Tensor
     height: int
     width: int
+    neutral: tuple[Window, ...] = ()
+    """Where there is no colour: ab is 0 in each of their pixels."""
 
     @property
     def device(self) -> torch.device:
@@ -43,15 +48,28 @@ class UpsampledChroma:
 
     def rows(self, lightness: Tensor, top: int) -> Tensor:
         """L* (rows, W) of the full picture from row `top` on -> ab (2, rows, W), Lab units."""
-        return self.band(top, lightness.shape[0]).rows(lightness, top)
+        parts = [
+            self.band(at, count).rows(lightness[at - top : at - top + count], at)
+            for at, count in self.segments(top, lightness.shape[0])
+        ]
+        return torch.cat(parts, dim=1)
+
+    def segments(self, top: int, count: int) -> Iterator[tuple[int, int]]:
+        """(first row, count) of the parts of these rows in which the same columns have no colour."""
+        edges = {edge for window in self.neutral for edge in window.pixels(self.height, self.width)[:2]}
+        for begin, end in pairwise(sorted({top, top + count, *(edge for edge in edges if top < edge < top + count)})):
+            yield begin, end - begin
 
     def band(self, top: int, count: int) -> RowBand:
-        """The maps for `count` rows from `top` on, upsampled horizontally once for all of them."""
+        """The maps for `count` rows from `top` on, all of one segment, upsampled horizontally once for all of them."""
         h = self.maps.shape[1]
         ends = _small_rows(top, count, self.height, h)[[0, -1]].int().tolist()
         first, end = ends[0], min(ends[1] + 2, h)
         small = self.maps[:, first:end].reshape(1, -1, self.maps.shape[2])
         wide = functional.interpolate(small, size=self.width, mode="linear").view(8, end - first, self.width)
+        for begin, stop, left, right in (window.pixels(self.height, self.width) for window in self.neutral):
+            if begin <= top < stop:
+                wide[:, :, left:right] = 0  # a line of slope 0 and base 0
         return RowBand(wide, first, self.height, h)
 
 

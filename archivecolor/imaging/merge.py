@@ -65,11 +65,11 @@ class LuminanceMerge:
         tall, step = (max(1, pixels // samples.shape[1]) for pixels in (max(strip, BAND_PIXELS), strip))
         max_delta_l = 0.0
         for begin in range(0, len(samples), tall):
-            end = min(begin + tall, len(samples))
-            band = self.chroma.band(top + begin, end - begin)
-            for at in range(begin, end, step):
-                rows = slice(at, min(at + step, end))
-                max_delta_l = max(max_delta_l, merge_rows(band, self.lightness_of(samples[rows]), top + at, rgb[rows]))
+            for first, count in self.chroma.segments(top + begin, min(tall, len(samples) - begin)):
+                band = self.chroma.band(first, count)
+                for at in range(first, first + count, step):
+                    rows = slice(at - top, min(at + step, first + count) - top)
+                    max_delta_l = max(max_delta_l, merge_rows(band, self.lightness_of(samples[rows]), at, rgb[rows]))
         return max_delta_l
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from types import TracebackType
@@ -29,7 +29,7 @@ from archivecolor.imaging.resize import resize
 from archivecolor.inference import devices
 from archivecolor.inference.batching import DTYPES, BatchScheduler
 from archivecolor.inference.confidence import confidence_from, median_disagreement, mirror_disagreement
-from archivecolor.inference.guidance import apply_guidance, resolves_hints
+from archivecolor.inference.guidance import apply_guidance, neutral_windows, resolves_hints
 from archivecolor.inference.openvino import OpenVinoNetwork
 from archivecolor.networks import STRIDES
 from archivecolor.networks.folded import fold_norms
@@ -207,10 +207,11 @@ class Colorizer:
         )
 
     def guide(self, prediction: Prediction, color: ColorOptions) -> LuminanceMerge:
-        """Applies strength, palette and hints to a prediction. They may be others than those of this colorizer.
+        """Applies strength, palette, hints and neutral regions to a prediction. They may be others than those of this
+        colorizer.
 
         Raises:
-            PictureError: a hint lies outside the picture.
+            PictureError: a hint or a region lies outside the picture.
         """
         height, width = prediction.size
         upright = (width, height) if prediction.orientation >= 5 else (height, width)
@@ -218,6 +219,7 @@ class Colorizer:
         lightness, ab = apply_guidance(color, prediction.lightness, prediction.ab, *upright, finer)
         lightness, ab = (to_stored(maps, prediction.orientation) for maps in (lightness, ab))
         chroma = guided_filter.upsample_chroma(lightness, ab, height, width, device=self.device)
+        chroma = replace(chroma, neutral=neutral_windows(color.neutral, *upright, prediction.orientation))
         return LuminanceMerge(prediction.to_lightness, chroma, prediction.network_seconds, prediction.confidence)
 
     def _predict_small_ab(

@@ -3,7 +3,16 @@
 from __future__ import annotations
 
 from archivecolor.options.bench import MEGAPIXELS, BenchOptions
-from archivecolor.options.colour import ColorOptions, Hint, Palette, ReferenceOptions, Tiles, parse_hint
+from archivecolor.options.colour import (
+    ColorOptions,
+    Hint,
+    Palette,
+    ReferenceOptions,
+    Region,
+    Tiles,
+    parse_hint,
+    parse_region,
+)
 from archivecolor.options.compute import ColorizerOptions, DeviceOptions, Engine, Precision
 from archivecolor.options.disclosure import OTHER_SOURCE_TYPES, Disclosure, SourceType
 from archivecolor.options.evaluation import DEFAULT_SHEET, EvaluationOptions, EvaluationRequest
@@ -32,7 +41,7 @@ from archivecolor.options.stages import (
     StageRecipe,
     TrainingRequest,
 )
-from archivecolor.options.table import Digest, Option, Options, build, leaves, refuse_unknown
+from archivecolor.options.table import Digest, Option, Options, build, flags, leaves, refuse_unknown
 from archivecolor.options.training import (
     DISCRIMINATORS,
     GANS,
@@ -94,6 +103,7 @@ __all__ = [
     "Pretraining",
     "PreviewOptions",
     "ReferenceOptions",
+    "Region",
     "ReportOptions",
     "ReviewOptions",
     "RunOptions",
@@ -108,9 +118,11 @@ __all__ = [
     "WatchOptions",
     "build",
     "check_watchable",
+    "flags",
     "leaves",
     "parse_access",
     "parse_hint",
+    "parse_region",
     "parse_shard",
     "parse_sizes",
     "parse_stop_when",

@@ -52,6 +52,40 @@ def parse_hint(text: str) -> Hint:
 
 
 @dataclass(frozen=True)
+class Region:
+    """A rectangle of the upright picture, in pixels."""
+
+    x: int
+    """Its left column."""
+    y: int
+    """Its upper row."""
+    width: int
+    height: int
+
+    def __post_init__(self) -> None:
+        require(self.x >= 0 and self.y >= 0, f"--keep-neutral {self}: x and y must be 0 or more")
+        require(self.width > 0 and self.height > 0, f"--keep-neutral {self}: width and height must be above 0")
+
+    def __str__(self) -> str:
+        return f"{self.x},{self.y},{self.width},{self.height}"
+
+
+def parse_region(text: str) -> Region:
+    """`120,80,400,60` -> Region(120, 80, 400, 60).
+
+    Raises:
+        UsageError: it is not of this form.
+    """
+    form = re.fullmatch(r"\s*(\d+)\s*,\s*(\d+)\s*,\s*(\d+)\s*,\s*(\d+)\s*", text, re.ASCII)
+    if not form:
+        raise UsageError(
+            f"--keep-neutral {text!r}: write x,y,width,height in pixels of the upright picture, like 0,900,600,80"
+        )
+    x, y, width, height = map(int, form.groups())
+    return Region(x, y, width, height)
+
+
+@dataclass(frozen=True)
 class Palette:
     """The colours of a reference picture, as statistics (`reference_palette.read_palette` measures them)."""
 
@@ -107,6 +141,15 @@ class ColorOptions(Options):
             parse=parse_hint,
         ),
     ] = ()
+    neutral: Annotated[
+        tuple[Region, ...],
+        Option(
+            "Leave a rectangle of one upright picture without colour: a caption, a stamp, a frame. May be repeated.",
+            flag="--keep-neutral",
+            metavar="X,Y,W,H",
+            parse=parse_region,
+        ),
+    ] = ()
     mirror: Annotated[
         bool,
         Option(
@@ -123,7 +166,14 @@ class ColorOptions(Options):
         if self.palette:
             source = f"{self.palette.name} (sha256 {self.palette.sha256})"
             words.append(f"palette of {source}, strength {self.palette.strength:g}")
-        return (*words, *(f"colour {hint.colour} pinned at {hint.x},{hint.y}" for hint in self.hints))
+        words += [f"colour {hint.colour} pinned at {hint.x},{hint.y}" for hint in self.hints]
+        regions = (f"{one.width} x {one.height} pixels at {one.x},{one.y}" for one in self.neutral)
+        return (*words, *(f"no colour in {region}" for region in regions))
+
+    def of_one_picture(self) -> tuple[str, ...]:
+        """The flags in use that name places, which only one picture has."""
+        flags = {"--hint": self.hints, "--keep-neutral": self.neutral}
+        return tuple(flag for flag, places in flags.items() if places)
 
     def digest_fields(self, kind: Digest) -> dict[str, object]:
         """Guidance is part of a photograph's digest only where there is some: finished runs were made before it

@@ -193,6 +193,23 @@ class Options:
         return found
 
 
+def flags(options: Options, always: Iterable[str] = ()) -> list[str]:
+    """The words of the command line that give the options of a table, without those of inner groups.
+
+    Args:
+        always: names of options that are written even at their default.
+    """
+    words: list[str] = []
+    for leaf in own_leaves(type(options)):
+        value = getattr(options, leaf.name)
+        if value is None or (value == leaf.default and leaf.name not in always):
+            continue
+        for one in value if leaf.repeatable else (value,):
+            shown = f"{one:g}" if isinstance(one, float) else str(one)
+            words += [leaf.flag] if isinstance(one, bool) else [leaf.flag, shown]
+    return words
+
+
 Table = TypeVar("Table", bound=Options)
 
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, ClassVar
 
+from archivecolor.errors import UsageError
 from archivecolor.options.require import require
 from archivecolor.options.run import Place, RunOptions
 from archivecolor.options.table import Option, Options, above, at_least
@@ -49,7 +50,8 @@ def check_watchable(options: RunOptions) -> None:
         require(not is_list and (Path(text).is_dir() or not Path(text).exists()), f"{text}: watch takes folders")
     require(options.redo is None, "--redo: goes with run; stop watch first")
     require(options.limit is None, "--limit: goes with run, not with watch")
-    require(not options.color.hints, "--hint: pins a colour in one picture; use run")
+    for flag in options.color.of_one_picture():
+        raise UsageError(f"{flag}: is for one picture; use run")
     require(options.shard is None, "--shard: goes with run; watch a folder on one machine")
     require(options.on == Place.LOCAL, "--on ray: goes with run, not with watch")
     require("," not in options.device, f"--device {options.device}: watch takes one device")

@@ -37,10 +37,8 @@ def find_jobs(options: RunOptions, observer: RunObserver | None = None) -> list[
     if options.redo:
         jobs = _rejected_only(jobs, options.redo)
     jobs = jobs[: options.limit]
-    if options.color.hints and len(jobs) > 1:
-        raise UsageError(
-            f"--hint: pins a colour in one picture, and there are {len(jobs)}; name the one it is meant for"
-        )
+    for flag in options.color.of_one_picture() if len(jobs) > 1 else ():
+        raise UsageError(f"{flag}: is for one picture, and there are {len(jobs)}; name the one it is meant for")
     if options.shard:
         jobs = [job for job in jobs if options.shard.has(job.name)]
     return with_kinds(jobs, observer)

@@ -19,7 +19,7 @@ from archivecolor.imaging.arrays import FloatArray
 from archivecolor.imaging.orientation import to_upright
 from archivecolor.photo import Page
 from archivecolor.provenance import DONE, FAILED, LOCK, MANIFEST, Record, locks
-from archivecolor.provenance.decisions import DECISIONS, DECISIONS_LOCK
+from archivecolor.provenance.decisions import CORRECTIONS, DECISIONS, DECISIONS_LOCK
 
 MISSING, CHANGED, EXTRA, LUMINANCE, FAILED_BEFORE = "missing", "changed", "extra", "luminance", "not coloured"
 _SLACK = 0.01
@@ -162,7 +162,7 @@ def _check_sidecar(out: Path, row: Record) -> Iterator[Finding]:
 def _extra(out: Path, rows: dict[str, Record]) -> Iterator[Finding]:
     """Files that belong to no row. Outputs of earlier runs under other names belong to theirs."""
     outputs = {name for row in rows.values() for name in (row.output, *row.earlier) if name}
-    known = {out / name for name in (MANIFEST, LOCK, DECISIONS, DECISIONS_LOCK)}
+    known = {out / name for name in (MANIFEST, LOCK, DECISIONS, CORRECTIONS, DECISIONS_LOCK)}
     known |= {path for name in outputs for path in sequences.frame_paths(out / name)}
     known |= {out / name for row in rows.values() for name in row.access}
     known |= {provenance.sidecar_of(out / name) for name in outputs}

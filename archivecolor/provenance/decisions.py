@@ -15,6 +15,8 @@ from archivecolor.provenance.settled import output_problem
 FORMAT = "archivecolor decisions 1"
 DECISIONS = "decisions.json"
 """The file in an output folder in which `archivecolor review` keeps the decisions."""
+CORRECTIONS = "corrections.json"
+"""The file beside it in which `archivecolor review` keeps what was changed about pictures' colours but not kept."""
 DECISIONS_LOCK = ".archivecolor-review.lock"
 ACCEPTED, REJECTED, UNDECIDED = "accepted", "rejected", ""
 

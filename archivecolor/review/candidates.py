@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -19,7 +19,7 @@ from archivecolor.imaging.contact_sheet import contact_sheet
 from archivecolor.imaging.orientation import to_upright
 from archivecolor.imaging.resize import resize_to_long_side
 from archivecolor.inference.colorizer import Colorizer
-from archivecolor.options import CandidateOptions, ColorizerOptions, ColorOptions
+from archivecolor.options import CandidateOptions, ColorizerOptions, ColorOptions, flags
 from archivecolor.review import variations
 
 GAP, LABEL = 10, 44
@@ -74,7 +74,7 @@ def colourings(options: CandidateOptions, samples: Samples, icc: bytes | None) -
             for color in (color for row in options.grid() for color in row):
                 colorizer.color = color
                 rgb = luminance.to_srgb8(colorizer.colorize(samples, icc), None)
-                yield Candidate(label(model, color), rgb)
+                yield Candidate(label(model, color, ("size", "strength")), rgb)
 
 
 def different_colourings(
@@ -98,7 +98,7 @@ def different_colourings(
                 merge = colorizer.guide(prediction, color)
                 height, width = samples.shape[:2]
                 reduced = replace(merge, chroma=replace(merge.chroma, height=height, width=width))
-                made.append(Candidate(flags(model, color), luminance.to_srgb8(reduced.rows(samples, 0)[0], None)))
+                made.append(Candidate(label(model, color), luminance.to_srgb8(reduced.rows(samples, 0)[0], None)))
     return [made[i] for i in variations.most_different_first([_small_ab(one.rgb) for one in made])]
 
 
@@ -112,16 +112,13 @@ def _small_ab(rgb: ByteArray) -> FloatArray:
     return lab.lab_from_srgb(small)[1:].numpy()
 
 
-def label(model: str, color: ColorOptions) -> str:
-    """The flags of `run` that give this colouring."""
-    return f"--model {model} --size {color.size} --strength {color.strength:g}{' --mirror' if color.mirror else ''}"
+def label(model: str, color: ColorOptions, always: Sequence[str] = ()) -> str:
+    """The flags of `run` that give this colouring.
 
-
-def flags(model: str, color: ColorOptions) -> str:
-    """The same without what is as usual."""
-    hints = "".join(f" --hint {hint}" for hint in color.hints)
-    warmth = f" --warmth {color.warmth:g}" if color.warmth else ""
-    return f"--model {model}{f' --strength {color.strength:g}' if color.strength != 1 else ''}{warmth}{hints}"
+    Args:
+        always: names of options that are written even at their default.
+    """
+    return " ".join(["--model", model, *flags(color, always)])
 
 
 def mosaic(rows: list[list[Candidate]], side: int) -> Image.Image:

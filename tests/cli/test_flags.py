@@ -19,6 +19,7 @@ from archivecolor.options.table import Leaf
 SAMPLES = {
     "--access": "webp:1200",
     "--hint": "10,20,#c04020",
+    "--keep-neutral": "10,20,30,40",
     "--shard": "2/3",
     "--compare": "a b",
     "--config": os.devnull,

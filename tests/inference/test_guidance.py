@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +16,19 @@ from support.doubles import INK, colour, grey, lab_of, lightness, save_ink
 
 from archivecolor import Colorizer, photo
 from archivecolor.errors import UsageError
+from archivecolor.imaging.orientation import to_stored, to_upright
 from archivecolor.inference.guidance import hints, palette
-from archivecolor.options import ColorizerOptions, ColorOptions, Digest, Hint, Palette, RunOptions, parse_hint
+from archivecolor.options import (
+    ColorizerOptions,
+    ColorOptions,
+    Digest,
+    Hint,
+    Palette,
+    Region,
+    RunOptions,
+    parse_hint,
+    parse_region,
+)
 from archivecolor.pipeline.reference_palette import read_palette
 from archivecolor.provenance import read_rows
 
@@ -144,6 +156,63 @@ def test_a_hint_for_many_pictures_is_refused(src: Path, out: Path, ink: Path) ->
         Image.fromarray(grey()).save(src / f"{name}.png")
     with pytest.raises(UsageError, match="there are 2; name the one"):
         run_with(src, out, ink, hints=(Hint(4, 10, BLUE),))
+
+
+# --- regions without colour -------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_a_region_is_as_the_scan_to_the_pixel_in_every_orientation(ink: Path, orientation: int, dtype: Any) -> None:
+    upright = grey(90, 130, dtype=dtype, seed=2)
+    stored = np.ascontiguousarray(to_stored(upright, orientation))
+    options = ColorOptions(size=128, neutral=(Region(20, 30, 50, 25), Region(100, 70, 900, 900)))
+    with Colorizer(ink, ColorizerOptions(color=options, device="cpu", precision="fp32")) as colorizer:
+        result = to_upright(colorizer.colorize(stored, orientation=orientation), orientation, (0, 1)).astype(int)
+    is_neutral = np.zeros(upright.shape, bool)
+    is_neutral[30:55, 20:70] = is_neutral[70:, 100:] = True
+    assert np.array_equal(result[is_neutral], np.repeat(upright[is_neutral][:, None], 3, 1))
+    assert (np.ptp(result[~is_neutral], axis=-1) > 0).all(), "and every pixel beside it has colour"
+
+
+def test_a_region_wins_over_a_hint_and_changes_nothing_beside_it(ink: Path) -> None:
+    plain = painted(ink, two_halves(), hints=(Hint(30, 40, BLUE),))
+    result = painted(ink, two_halves(), hints=(Hint(30, 40, BLUE),), neutral=(Region(20, 30, 20, 20),))
+    inside = np.zeros(plain.rgb.shape[:2], bool)
+    inside[30:50, 20:40] = True
+    assert np.ptp(result.rgb[inside], axis=-1).max() == 0
+    assert np.array_equal(result.rgb[~inside], plain.rgb[~inside])
+
+
+def test_rows_that_are_computed_alone_have_the_same_region(ink: Path) -> None:
+    """As for a scan that is written strip by strip, and for the tiles of a preview at every zoom."""
+    options = ColorOptions(size=128, neutral=(Region(20, 30, 50, 25),))
+    samples = two_halves()
+    with Colorizer(ink, ColorizerOptions(color=options, device="cpu", precision="fp32")) as colorizer:
+        merge = colorizer.predict_colors(samples)
+        bands = [merge.rows(samples[top : top + 7], top)[0] for top in range(0, len(samples), 7)]
+        half = replace(merge, chroma=replace(merge.chroma, height=48, width=64)).rows(samples[::2, ::2], 0)[0]
+    assert np.array_equal(np.concatenate(bands), painted(ink, samples, neutral=options.neutral).rgb)
+    assert np.ptp(half[15:27, 10:35], axis=-1).max() == 0 < np.ptp(half[:15], axis=-1).min()
+
+
+def test_a_region_is_recorded_and_one_outside_the_picture_is_the_reason(src: Path, out: Path, ink: Path) -> None:
+    Image.fromarray(grey()).save(src / "a.png")
+    row = run_with(src, out, ink, neutral=(Region(4, 10, 20, 8), Region(60, 0, 5, 5)))[0]
+    assert (row.status, "--keep-neutral 60,0,5,5: lies outside the picture" in row.reason) == ("failed", True)
+    row = run_with(src, out, ink, neutral=(Region(4, 10, 20, 8),))[0]
+    assert row.guidance == ("no colour in 20 x 8 pixels at 4,10",)
+    assert "no colour in 20 x 8 pixels at 4,10" in (out / "a.png").read_bytes().decode("latin1")
+    Image.fromarray(grey()).save(src / "b.png")
+    with pytest.raises(UsageError, match="--keep-neutral: is for one picture, and there are 2"):
+        run_with(src, out, ink, neutral=(Region(4, 10, 20, 8),))
+
+
+@pytest.mark.parametrize("text", ["", "1,2,3", "1,2,3,4,5", "1,2,0,4", "-1,2,3,4", "a,b,c,d", "1,2,3,#aabbcc"])
+def test_a_region_of_another_form_is_refused(text: str) -> None:
+    with pytest.raises(UsageError, match="--keep-neutral"):
+        parse_region(text)
+    assert parse_region(" 1, 2,30,40 ") == Region(1, 2, 30, 40)
 
 
 def run_with(src: Path, out: Path, model: Path, redo: Path | None = None, **color: Any) -> Any:

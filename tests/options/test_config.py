@@ -43,6 +43,7 @@ def test_what_was_saved_is_read_again_with_the_same_digest(tmp_path: Path, reach
 
 def test_every_option_can_be_in_a_file(tmp_path: Path) -> None:
     samples = {"shard": '"2/3"', "hints": '["1,2,#aabbcc"]', "every": '"4"', "fps": '"18"', "c2pa": '"a,b"'}
+    samples["neutral"] = '["1,2,30,40"]'
     samples["access"] = '["jpg:2000"]'
     for leaf in (leaf for table in TABLES for leaf in leaves(table)):
         kind = leaf.types[0]

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from archivecolor.options import ColorOptions, Disclosure, FilmOptions, Hint, Palette, RunOptions, Shard
+from archivecolor.options import ColorOptions, Disclosure, FilmOptions, Hint, Palette, Region, RunOptions, Shard
 
 PALETTE = Palette("reference.jpg", "ab" * 32, ((1.0, 2.0, 3.0, 0.5, 4.0),), 0.7)
 HINTS = (Hint(1, 2, "#aabbcc"), Hint(30, 40, "#102030"))
@@ -24,6 +24,7 @@ PHOTOGRAPHS: dict[str, tuple[dict[str, Any], str]] = {
     "whole strength": ({"color": ColorOptions(strength=1)}, "1ff16ac75c79a1ca"),
     "mirror": ({"color": ColorOptions(mirror=True)}, "c14355d1845effc0"),
     "guidance": ({"color": ColorOptions(palette=PALETTE, hints=HINTS)}, "8d5dbacdfaeedc7e"),
+    "a region without colour": ({"color": ColorOptions(neutral=(Region(1, 2, 30, 40),))}, "1c01f89c6025ec85"),
     "format": ({"format": "jpeg", "quality": 80, "suffix": "_color", "precision": "bf16"}, "4b6e0f24ac179a50"),
     "recolor": ({"recolor": True, "strips_above": 12}, "4a4ad89b641c4f2f"),
     "mark": (

@@ -13,8 +13,9 @@ import numpy as np
 
 from archivecolor.errors import PictureError
 from archivecolor.imaging.arrays import FloatArray
+from archivecolor.imaging.orientation import Window
 from archivecolor.inference.guidance import hints, palette
-from archivecolor.options import ColorOptions, Hint
+from archivecolor.options import ColorOptions, Hint, Region
 
 WARMEST = (4.0, 16.0)
 """What --warmth 1 adds to a and b, Lab units, where there is colour: the way from daylight to a lamp."""
@@ -64,6 +65,26 @@ def apply_guidance(
     return lightness, ab
 
 
+def neutral_windows(regions: Sequence[Region], height: int, width: int, orientation: int) -> tuple[Window, ...]:
+    """The regions of an upright picture in the picture as it is stored. What lies beyond its edges is cut off.
+
+    Args:
+        height, width: of the picture, upright.
+        orientation: EXIF orientation of the stored picture.
+
+    Raises:
+        PictureError: a region lies outside the picture.
+    """
+    windows = []
+    for region in regions:
+        if region.x >= width or region.y >= height:
+            raise PictureError(_outside(f"--keep-neutral {region}", height, width))
+        bottom, right = min(region.y + region.height, height), min(region.x + region.width, width)
+        upright = Window(region.y / height, bottom / height, region.x / width, right / width)
+        windows.append(upright.to_stored(orientation))
+    return tuple(windows)
+
+
 def resolves_hints(pinned: Sequence[Hint], lightness: FloatArray, finest: FloatArray, height: int, width: int) -> bool:
     """Whether L* (h, w) has the same tone as the finest map at the place of each hint, and not the tone of the
     surroundings.
@@ -90,7 +111,9 @@ def hint_position(hint: Hint, small: tuple[int, ...], height: int, width: int) -
         PictureError: it lies outside the picture.
     """
     if hint.x >= width or hint.y >= height:
-        raise PictureError(
-            f"--hint {hint}: lies outside the picture, which has {width} x {height} pixels as it is seen"
-        )
+        raise PictureError(_outside(f"--hint {hint}", height, width))
     return int((hint.y + 0.5) * small[0] / height), int((hint.x + 0.5) * small[1] / width)
+
+
+def _outside(flag: str, height: int, width: int) -> str:
+    return f"{flag}: lies outside the picture, which has {width} x {height} pixels as it is seen"

@@ -276,7 +276,7 @@ def _ignored_options(options: RunOptions) -> list[str]:
         "--palette": options.color.palette,
         "--mirror": options.color.mirror,
         "--c2pa": options.disclosure.c2pa,
-        "--hint": options.color.hints,
+        **dict.fromkeys(options.color.of_one_picture(), True),
         "--confidence": options.confidence,
     }
     return [f"{flag} is for photographs" for flag, value in photographs_only.items() if value]

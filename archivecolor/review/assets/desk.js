@@ -31,35 +31,27 @@ window.archivecolorDesk = (() => {
   const tool = () => document.querySelector("input[name=tool]:checked").value;
   const pick = (name) => { document.querySelector(`input[name=tool][value=${name}]`).checked = true; };
 
-  async function showPicture(row, stage) {
+  async function showPicture(row, stage, part = current?.row === row ? current.part : 0) {
     hidePicture();
-    const mine = current = {row, hints: [], version: 0, changed: false};
+    const mine = current = {row, part, version: 0};
     stage.replaceChildren(Object.assign(document.createElement("p"), {textContent: "opening …"}));
     let facts;
     try {
-      facts = await ask("open", {input: row.input});
+      facts = await ask("open", {input: row.input, part});
     } catch (error) {
       if (mine === current) stage.replaceChildren(Object.assign(document.createElement("p"), {textContent: error.message}));
       return;
     }
     if (mine !== current) return;
-    Object.assign(mine, facts, {version: 0});
+    Object.assign(mine, facts);
     const canvas = document.createElement("canvas");
     canvas.tabIndex = 0;
     canvas.setAttribute("role", "img");
-    canvas.setAttribute("aria-label", `${row.name}: the original on the left of the divider, colour by AI on the right. Keys: + and - zoom, 1 actual size, 0 whole, arrows move.`);
+    canvas.setAttribute("aria-label", `${row.name}: the original on the left of the divider, colour by AI on the right. Keys: + and - zoom, 1 actual size, 0 whole, arrows move, Enter is a click in the middle.`);
     const divider = Object.assign(document.createElement("input"), {type: "range", min: 0, max: 100, value: 50, id: "divider"});
     divider.setAttribute("aria-label", "Divider between the original and the colour, per cent original");
     divider.addEventListener("input", () => viewer.setDivider(divider.value / 100));
-    const zooms = document.createElement("div");
-    zooms.className = "zooms";
-    for (const [text, name, action] of [["−", "Zoom out", () => viewer.zoom(1 / 1.5)], ["+", "Zoom in", () => viewer.zoom(1.5)], ["1:1", "Actual size", () => viewer.actualSize()], ["⤢", "Whole picture", () => viewer.fit()]]) {
-      const button = Object.assign(document.createElement("button"), {type: "button", textContent: text});
-      button.setAttribute("aria-label", name);
-      button.addEventListener("click", action);
-      zooms.append(button);
-    }
-    stage.replaceChildren(canvas, divider, zooms);
+    stage.replaceChildren(canvas, divider);
     viewer = new TileViewer(canvas, {
       ...facts, tile: settings.tile,
       address: (side, level, column, row_) => {
@@ -67,17 +59,47 @@ window.archivecolorDesk = (() => {
         return `tile/${mine.key}/${which}/${mine.version}/${level}/${column}/${row_}`;
       },
       onClick: (where) => clicked(mine, where),
+      onBox: (box) => change(() => mine.settings.neutral.push(box)),
       onView: () => { divider.value = Math.round(viewer.divider * 100); },
     });
+    stage.append(page.zoomButtons(viewer));
     viewer.setDivider(row.after ? 0.5 : 1);
-    $("correct").hidden = false;
+    showParts(mine, stage);
+    $("correct").hidden = !mine.can_correct;
+    if (!mine.can_correct) return;
+    mine.settings = mine.draft ?? mine.made;
     resetControls(row);
+    if (mine.draft) {
+      preview();
+      page.say("what you changed before is shown; it is not kept yet");
+    } else showSwatchesOf(mine);
+  }
+
+  // The pages of a file, or the frames that stand for a film.
+  function showParts(mine, stage) {
+    const {row, parts, part} = mine;
+    $("parts-label").hidden = parts.length < 2;
+    $("parts-label").firstElementChild.textContent = row.film ? "Frame" : "Page";
+    $("parts").replaceChildren(...parts.map((label, i) => option(String(i), label)));
+    $("parts").value = String(part);
+    $("parts").onchange = async () => {
+      await showPicture(row, stage, Number($("parts").value));
+      $("parts").focus();
+    };
+    $("as-a-whole").hidden = !row.film && parts.length < 2;
+    $("as-a-whole").textContent = row.film ? "These frames stand for the film. It is decided on and coloured as a whole: reject it, and redo the rejected with other settings."
+      : `A decision is about the file with all its ${parts.length} pages, and so are the settings below.`;
+  }
+
+  async function showSwatchesOf(mine) {
+    const {swatches} = await ask("swatches", {key: mine.key}).catch(() => ({swatches: []}));
+    if (mine === current && !mine.version) showSwatches(swatches);
   }
 
   function hidePicture() {
     viewer?.close();
     viewer = current = null;
-    if ($("correct")) $("correct").hidden = true;
+    for (const id of ["correct", "parts-label", "as-a-whole"]) $(id).hidden = true;
   }
 
   function toggle() {
@@ -87,28 +109,69 @@ window.archivecolorDesk = (() => {
     return true;
   }
 
+  const RANGES = ["strength", "warmth", "palette_strength"];
+
   function resetControls(row) {
-    const known = settings.models.includes(row.making[0]);
-    $("model").value = known ? row.making[0] : settings.models[0];
-    $("size").value = 256;
-    $("strength").value = $("strength-value").value = 1;
-    $("mirror").checked = false;
-    $("palette").replaceChildren(option("", "no other picture"), ...page.rows().filter((one) => one.after_all && one !== row && !one.film).slice(0, 500).map((one) => option(one.input)));
+    const rows = page.rows().filter((one) => one !== row && !one.film);
+    const references = (label, chosen) => {
+      const list = document.createElement("optgroup");
+      list.label = label;
+      list.append(...chosen.slice(0, 500).map((one) => option(one.input)));
+      return list;
+    };
+    $("palette").replaceChildren(option("", "no other picture"), references("Photographs in colour", rows.filter((one) => one.colour)), references("Coloured by AI", rows.filter((one) => one.after_all)));
     $("keep").disabled = $("reset").disabled = true;
     $("flags").textContent = row.guidance.length ? `The file has: ${row.guidance.join("; ")}.` : "";
     $("fault").hidden = true;
     pick("move");
-    showHints();
+    toolChanged();
     showSwatches([]);
+    showSettings();
+  }
+
+  // Puts the settings of the open picture into the controls.
+  function showSettings() {
+    const {settings: chosen} = current;
+    for (const id of ["model", "size", "palette", ...RANGES]) $(id).value = chosen[id];
+    for (const id of RANGES) $(`${id}-value`).value = $(id).value;
+    $("mirror").checked = chosen.mirror;
+    $("palette-share").hidden = !chosen.palette;
+    showPlaces();
+  }
+
+  // Every change of the settings goes through here, so that it can be undone.
+  function change(act) {
+    const mine = current, before = structuredClone(mine.settings);
+    act();
+    record(mine, before);
+  }
+
+  function record(mine, before) {
+    if (JSON.stringify(before) === JSON.stringify(mine.settings)) return;
+    page.addUndo(() => {
+      if (mine !== current) return false;
+      mine.settings = before;
+      showSettings();
+      preview();
+      page.say("the change of colours is undone");
+      return true;
+    });
+    showSettings();
+    preview();
   }
 
   async function clicked(picture, {x, y, mark, moved}) {
-    if (moved) return void preview();
+    if (!picture.can_correct) return;
+    if (moved) return record(picture, {...picture.settings, hints: picture.beforeMove});
     if (mark) { // a click on a pin chooses its colour
       $("colour").value = mark.colour;
       return;
     }
     if (tool() === "move") return;
+    if (tool() === "neutral") {
+      const box = viewer.boxAround([x, y]);
+      return void (box && change(() => picture.settings.neutral.push(box)));
+    }
     let colour = $("colour").value;
     if (tool() === "leave") {
       try {
@@ -117,28 +180,46 @@ window.archivecolorDesk = (() => {
         return void fault(error);
       }
     }
-    picture.hints.push({x, y, colour, leaves: tool() === "leave"});
-    showHints();
-    preview();
+    if (picture === current) change(() => picture.settings.hints.push({x, y, colour}));
   }
 
-  function showHints() {
-    const hints = current?.hints ?? [];
+  function toolChanged() {
+    if (viewer) viewer.drawsBoxes = tool() === "neutral";
+  }
+
+  // A list item with a number field for each of the names, and a button that removes it.
+  function placeItem(list, i, what, names) {
+    const item = document.createElement("li");
+    for (const name of names) {
+      const field = Object.assign(document.createElement("input"), {type: "number", min: 0, step: 1, value: list[i][name]});
+      field.setAttribute("aria-label", `${name} of ${what} ${i + 1}, pixels`);
+      field.addEventListener("change", () => change(() => { list[i][name] = Math.max(0, Math.round(Number(field.value)) || 0); }));
+      item.append(`${name} `, field, " ");
+    }
+    const remove = Object.assign(document.createElement("button"), {type: "button", textContent: "Remove"});
+    remove.setAttribute("aria-label", `Remove ${what} ${i + 1}`);
+    remove.addEventListener("click", () => change(() => list.splice(i, 1)));
+    item.append(remove);
+    return item;
+  }
+
+  function showPlaces() {
+    const mine = current, {hints, neutral} = mine.settings;
+    const focused = document.activeElement?.getAttribute("aria-label");
     $("hints").replaceChildren(...hints.map((hint, i) => {
-      const item = document.createElement("li");
+      const item = placeItem(hints, i, "pin", ["x", "y"]);
       const colour = Object.assign(document.createElement("input"), {type: "color", value: hint.colour});
       colour.setAttribute("aria-label", `Colour of pin ${i + 1}`);
-      colour.addEventListener("change", () => { hint.colour = colour.value; preview(); });
-      const remove = Object.assign(document.createElement("button"), {type: "button", textContent: "Remove"});
-      remove.setAttribute("aria-label", `Remove pin ${i + 1}`);
-      remove.addEventListener("click", () => { hints.splice(i, 1); showHints(); preview(); });
-      item.append(colour, ` ${hint.leaves ? "left as it is" : hint.colour} at ${hint.x}, ${hint.y} `, remove);
+      colour.addEventListener("change", () => change(() => { hint.colour = colour.value; }));
+      item.prepend(colour, " ");
       return item;
     }));
-    if (viewer) {
-      viewer.marks = hints;
-      viewer.draw();
-    }
+    $("regions").replaceChildren(...neutral.map((region, i) => placeItem(neutral, i, "region", ["x", "y", "width", "height"])));
+    if (focused) document.querySelector(`#correct [aria-label="${CSS.escape(focused)}"]`)?.focus();
+    mine.beforeMove = structuredClone(hints);
+    viewer.marks = hints;
+    viewer.boxes = neutral;
+    viewer.draw();
   }
 
   function showSwatches(colours) {
@@ -155,30 +236,30 @@ window.archivecolorDesk = (() => {
   function useColour(colour) {
     $("colour").value = colour;
     pick("colour");
+    toolChanged();
   }
 
-  function correction() {
-    return {
-      model: $("model").value, size: Number($("size").value), strength: Number($("strength").value), mirror: $("mirror").checked,
-      palette: $("palette").value, hints: current.hints.map(({x, y, colour}) => ({x, y, colour})),
-    };
+  function takeControls() {
+    change(() => Object.assign(current.settings, {
+      model: $("model").value, size: Number($("size").value), mirror: $("mirror").checked, palette: $("palette").value,
+      ...Object.fromEntries(RANGES.map((id) => [id, Number($(id).value)])),
+    }));
   }
 
   // Only the newest request counts; while one is under way, the next waits and takes what is set then.
-  let busy = false, again = false;
+  let busy = false, again = null; // the picture that waits
   async function preview() {
     if (!current) return;
-    if (busy) { again = true; return; }
+    if (busy) { again = current; return; }
     busy = true;
     const mine = current;
     try {
-      const answer = await ask("preview", {key: mine.key, ...correction()});
+      const answer = await ask("preview", {key: mine.key, ...mine.settings});
       if (mine === current) {
         mine.version = answer.version;
         $("flags").textContent = answer.flags;
         $("fault").hidden = true;
         showSwatches(answer.swatches);
-        showHints();
         $("keep").disabled = $("reset").disabled = false;
         viewer.draw();
       }
@@ -186,9 +267,9 @@ window.archivecolorDesk = (() => {
       if (mine === current) fault(error);
     }
     busy = false;
-    const isAsked = again && mine === current;
-    again = false;
-    if (isAsked) preview();
+    const next = again;
+    again = null;
+    if (next && next === current) preview();
   }
 
   function fault(error) {
@@ -201,12 +282,26 @@ window.archivecolorDesk = (() => {
     $("keep").disabled = true;
     page.say("colouring the file");
     try {
-      await ask("keep", {input: mine.row.input, key: mine.key, ...correction()});
+      await ask("keep", {input: mine.row.input, key: mine.key, ...mine.settings});
       page.say(`${mine.row.name} is coloured anew`);
       await poll();
     } catch (error) {
       fault(error);
       $("keep").disabled = false;
+    }
+  }
+
+  async function reset() {
+    const mine = current;
+    try {
+      const {made} = await ask("discard", {input: mine.row.input});
+      if (mine !== current) return;
+      Object.assign(mine, {settings: made, version: 0});
+      resetControls(mine.row);
+      showSwatchesOf(mine);
+      viewer.draw();
+    } catch (error) {
+      fault(error);
     }
   }
 
@@ -270,11 +365,12 @@ window.archivecolorDesk = (() => {
     $("settings").elements.model.replaceChildren(...settings.models.map((name) => option(name)));
     $("named").append(...Object.entries(settings.colours).map(([name, colour]) => option(colour, name)));
     $("named").addEventListener("change", () => { if ($("named").value) useColour($("named").value); });
-    $("colour").addEventListener("input", () => pick("colour"));
-    $("strength").addEventListener("input", () => { $("strength-value").value = $("strength").value; });
-    for (const id of ["model", "size", "strength", "mirror", "palette"]) $(id).addEventListener("change", preview);
+    $("colour").addEventListener("input", () => { pick("colour"); toolChanged(); });
+    for (const radio of document.querySelectorAll("input[name=tool]")) radio.addEventListener("change", toolChanged);
+    for (const id of RANGES) $(id).addEventListener("input", () => { $(`${id}-value`).value = $(id).value; });
+    for (const id of ["model", "size", "mirror", "palette", ...RANGES]) $(id).addEventListener("change", takeControls);
     $("keep").addEventListener("click", keep);
-    $("reset").addEventListener("click", () => { if (current) { current.hints = []; current.version = 0; resetControls(current.row); viewer.draw(); } });
+    $("reset").addEventListener("click", reset);
     document.querySelector(".tasks").addEventListener("click", (event) => {
       const name = event.target.dataset?.task;
       if (name) startTask(name);

@@ -58,7 +58,7 @@
   const verdict = (row) => fresh(row)?.decision ?? "";
   const noteOf = (row) => decided.get(row.input)?.note ?? "";
 
-  const undoable = []; // lists of [input, the entry before], newest last
+  const undoable = []; // lists of [input, the entry before], or functions of the desk; newest last
 
   function entryOf(row, decision, note) {
     return {input: row.input, decision, output_sha256: row.after_all, note};
@@ -82,13 +82,16 @@
     // The letters of one note are one action.
     const isTyping = entries.length === 1 && last?.length === 1 && last[0][0] === only.input && only.note !== noteOf(only)
       && only.decision === (decided.get(only.input)?.decision ?? "");
-    if (!isUndo && !isTyping) {
-      undoable.push(entries.map((entry) => [entry.input, decided.get(entry.input) ?? null]));
-      if (undoable.length > 100) undoable.shift();
-    }
+    if (!isUndo && !isTyping) addUndo(entries.map((entry) => [entry.input, decided.get(entry.input) ?? null]));
     entries.forEach((entry) => setEntry(entry.input, entry));
     desk?.decide(entries).catch((error) => warn(`The decision was not recorded: ${error.message}`));
     $("undo").disabled = !undoable.length;
+  }
+
+  function addUndo(step) {
+    undoable.push(step);
+    if (undoable.length > 100) undoable.shift();
+    $("undo").disabled = false;
   }
 
   function keep(row, decision, note) {
@@ -98,7 +101,9 @@
 
   function undo() {
     const last = undoable.pop();
+    $("undo").disabled = !undoable.length;
     if (!last) return say("nothing to undo");
+    if (typeof last === "function") return last() || undo(); // false: its picture is not open any more
     const nothing = (input) => ({input, decision: "", output_sha256: "", note: ""});
     keepAll(last.map(([input, entry]) => entry ?? nothing(input)), true);
     draw();
@@ -106,13 +111,13 @@
     say(`${last.length} ${last.length === 1 ? "decision" : "decisions"} undone`);
   }
 
-  function acceptAll() {
-    const entries = chosen.filter((row) => row.status === "done" && verdict(row) !== "accepted")
-      .map((row) => entryOf(row, "accepted", noteOf(row)));
-    if (!entries.length) return say("all that are listed are accepted already");
+  function decideAll(wanted) {
+    const entries = chosen.filter((row) => row.status === "done" && verdict(row) !== wanted)
+      .map((row) => entryOf(row, wanted, noteOf(row)));
+    if (!entries.length) return say(`all that are listed are ${wanted} already`);
     keepAll(entries);
     draw();
-    say(`${entries.length} pictures accepted`);
+    say(`${entries.length} pictures ${wanted}`);
   }
 
   function decide(row, wanted) {
@@ -333,9 +338,12 @@
     open = row;
     openPlace = Math.max(0, chosen.indexOf(row));
     $("name").textContent = row.input;
-    if (desk && row.before && !row.film && row.status !== "failed") desk.showPicture(row, $("stage"));
+    zoomer = null;
+    if (desk && row.before) desk.showPicture(row, $("stage"));
     else { desk?.hidePicture(); $("stage").replaceChildren(...stage(row)); }
     $("moving").replaceChildren(...moving(row));
+    $("reduced").hidden = true;
+    $("first-page").hidden = Boolean(desk) || row.pages < 2 || Boolean(row.film);
     showDecision(row);
     $("note").value = noteOf(row);
     if ($("hint")) { $("hint").hidden = Boolean(row.film) || !row.after; $("hint-flag").value = ""; $("hint-copy").disabled = true; }
@@ -371,15 +379,98 @@
     const pair = make("div", undefined, "pair");
     pair.addEventListener("click", (event) => pinAt(row, second, event));
     pair.append(slider, make("span", "original", "side left"), make("span", "colour by AI", "side right"));
-    return [pair];
+    const scroller = make("div", undefined, "scroller");
+    scroller.append(pair);
+    zoomer = new Zoomer(row, scroller, pair, [[first, fileAddress(row)], [second, document.body.dataset.base + row.link]]);
+    return [scroller, zoomButtons(zoomer)];
+  }
+
+  // The source's own address; "" where its name is no Unicode.
+  function fileAddress(row) {
+    try {
+      const path = (row.root + row.input).replaceAll("\\", "/");
+      return `file://${path.startsWith("/") ? "" : "/"}${path.split("/").map(encodeURIComponent).join("/")}`;
+    } catch { return ""; }
+  }
+
+  // (width, height) of the upright picture at full size: the browser has turned the reduced one.
+  function uprightSize(row, image) {
+    const isTurned = image.naturalWidth > image.naturalHeight !== row.width > row.height;
+    return isTurned ? [row.height, row.width] : [row.width, row.height];
+  }
+
+  // Zooms without a server: the pair grows, and its frame scrolls. Beyond the size of the reduced pictures the files
+  // themselves are shown, where the browser can.
+  class Zoomer {
+    constructor(row, scroller, pair, images) { Object.assign(this, {row, scroller, pair, images}); }
+
+    get ratio() { return window.devicePixelRatio || 1; }
+
+    // CSS pixels of the screen for each pixel of the picture.
+    get scale() { return this.pair.getBoundingClientRect().width / this.size[0]; }
+
+    get size() { const [[image]] = this.images; return this.row.film ? [image.naturalWidth, image.naturalHeight] : uprightSize(this.row, image); }
+
+    fit() {
+      this.scroller.classList.remove("zoomed");
+      this.scroller.tabIndex = -1;
+      this.pair.style.width = "";
+    }
+
+    actualSize() { this.setScale(1 / this.ratio); }
+
+    zoom(factor) {
+      const fitted = this.scroller.clientWidth / this.size[0];
+      const scale = Math.min(this.scale * factor, 16);
+      if (scale <= Math.min(fitted, 1 / this.ratio)) this.fit(); else this.setScale(scale);
+    }
+
+    setScale(scale) {
+      const {scroller} = this;
+      const middle = [(scroller.scrollLeft + scroller.clientWidth / 2) / scroller.scrollWidth, (scroller.scrollTop + scroller.clientHeight / 2) / scroller.scrollHeight];
+      scroller.classList.add("zoomed");
+      scroller.tabIndex = 0;
+      this.pair.style.width = `${scale * this.size[0]}px`;
+      scroller.scrollLeft = middle[0] * scroller.scrollWidth - scroller.clientWidth / 2;
+      scroller.scrollTop = middle[1] * scroller.scrollHeight - scroller.clientHeight / 2;
+      const isSmall = this.images[0][0].naturalWidth < Math.min(scale * this.ratio, 1) * this.size[0];
+      if (isSmall && !this.row.film) this.loadFiles();
+    }
+
+    loadFiles() {
+      if (this.isAsked) return;
+      this.isAsked = true;
+      for (const [image, address] of this.images) {
+        const reduced = image.src;
+        image.addEventListener("error", () => {
+          image.src = reduced;
+          say("This browser cannot show the file itself; this is its reduced copy. archivecolor review shows every format.");
+          $("reduced").hidden = false;
+        }, {once: true});
+        image.src = address;
+      }
+    }
+  }
+  let zoomer = null;
+
+  function zoomButtons(target) {
+    const bar = make("div", undefined, "zooms");
+    const kinds = [["−", "Zoom out", () => target.zoom(1 / 1.5)], ["+", "Zoom in", () => target.zoom(1.5)], ["1:1", "Actual size", () => target.actualSize()], ["⤢", "Whole picture", () => target.fit()]];
+    for (const [text, name, action] of kinds) {
+      const button = make("button", text);
+      button.type = "button";
+      button.setAttribute("aria-label", name);
+      button.addEventListener("click", action);
+      bar.append(button);
+    }
+    return bar;
   }
 
   // The flag that pins a colour where the picture was clicked, in pixels of the upright picture at full size.
   function pinAt(row, image, event) {
     if (!$("hint")?.open || row.film) return;
     const box = image.getBoundingClientRect();
-    const isTurned = image.naturalWidth > image.naturalHeight !== row.width > row.height;
-    const [width, height] = isTurned ? [row.height, row.width] : [row.width, row.height];
+    const [width, height] = uprightSize(row, image);
     const pixel = (at, size) => Math.min(Math.max(Math.floor(at * size), 0), size - 1);
     const x = pixel((event.clientX - box.left) / box.width, width), y = pixel((event.clientY - box.top) / box.height, height);
     $("hint-flag").value = `--hint '${x},${y},${$("hint-colour").value}'`;
@@ -503,14 +594,18 @@
   }
 
   function keysOnOne(event) {
-    if (event.target !== $("note") && event.target.closest("#correct, #hint, canvas")) return; // fields with keys of their own
+    if (event.target !== $("note") && event.target.closest("#correct, #hint, canvas, #stage input, select")) return; // fields with keys of their own
     if (event.target === $("note")) {
       if (event.key === "Escape") { event.preventDefault(); $("name").focus(); }
       return;
     }
     const onSlider = event.target.localName === "img-comparison-slider";
     if (event.target.localName === "video" && !/^[arn]$/.test(event.key)) return; // its own keys: space plays
-    if (event.key === " " && event.target.localName !== "button") toggle();
+    const viewer = desk?.viewer() ?? zoomer;
+    const zoom = {"+": () => viewer.zoom(1.5), "=": () => viewer.zoom(1.5), "-": () => viewer.zoom(1 / 1.5), 0: () => viewer.fit(), 1: () => viewer.actualSize()}[event.key];
+    if (viewer && zoom) zoom();
+    else if (event.target.closest(".zoomed") && event.key.startsWith("Arrow")) return; // it scrolls
+    else if (event.key === " " && event.target.localName !== "button") toggle();
     else if (event.key === "ArrowRight" && !onSlider) step(1);
     else if (event.key === "ArrowLeft" && !onSlider) step(-1);
     else if (event.key === "a") actions.accept();
@@ -577,7 +672,8 @@
   $("print").addEventListener("click", () => window.print());
   $("hint-copy")?.addEventListener("click", copyHint);
   $("undo").addEventListener("click", undo);
-  $("accept-all").addEventListener("click", acceptAll);
+  $("accept-all").addEventListener("click", () => decideAll("accepted"));
+  $("reject-all").addEventListener("click", () => decideAll("rejected"));
   $("help").addEventListener("click", () => $("keys").showModal());
   window.addEventListener("storage", () => { recall(); draw(); });
   window.addEventListener("beforeprint", () => document.querySelectorAll("#sheet img").forEach((image) => { image.loading = "eager"; }));
@@ -591,7 +687,7 @@
 
   // What desk.js may do with the page.
   desk?.start({
-    data, say, warn,
+    data, say, warn, zoomButtons, addUndo,
     // Rows and decisions that other windows, or a run, changed.
     update(tables, decisions) {
       const places = new Map(rows.map((row, i) => [row.input, i]));

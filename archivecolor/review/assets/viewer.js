@@ -2,10 +2,12 @@
 "use strict";
 class TileViewer {
   // address(side, level, column, row) -> the tile's address; sides are "left" and "right" of the divider.
-  constructor(canvas, {width, height, levels, tile, address, onClick, onView}) {
-    Object.assign(this, {canvas, width, height, levels, tile, address, onClick, onView});
+  constructor(canvas, {width, height, levels, tile, address, onClick, onBox, onView}) {
+    Object.assign(this, {canvas, width, height, levels, tile, address, onClick, onBox, onView});
     this.divider = 0.5;
     this.marks = []; // {x, y, colour}: pixels of the picture
+    this.boxes = []; // {x, y, width, height}: the same
+    this.drawsBoxes = false; // whether a drag draws a box, or moves the picture
     this.tiles = new Map(); // address -> image
     this.pointers = new Map();
     this.context = canvas.getContext("2d");
@@ -17,6 +19,7 @@ class TileViewer {
     listen("pointermove", (event) => this.moved(event));
     for (const kind of ["pointerup", "pointercancel"]) listen(kind, (event) => this.up(event));
     listen("keydown", (event) => this.key(event));
+    for (const kind of ["focus", "blur"]) listen(kind, () => this.draw());
     this.fit();
   }
 
@@ -89,7 +92,9 @@ class TileViewer {
     this.travelled = 0;
     const onDivider = Math.abs(at[0] - this.divider * this.canvas.clientWidth) < 14;
     const hit = this.marks.findIndex((mark) => Math.hypot(...this.toScreen([mark.x + .5, mark.y + .5]).map((v, i) => v - at[i])) < 12);
-    this.dragged = this.pointers.size > 1 ? null : hit >= 0 ? {mark: this.marks[hit]} : onDivider ? {divider: true} : {};
+    if (this.pointers.size > 1) this.box = this.dragged = null;
+    else this.dragged = hit >= 0 ? {mark: this.marks[hit]} : this.drawsBoxes ? {corner: this.toPicture(at)} : onDivider ? {divider: true} : {};
+    this.isPinch = this.pointers.size > 1;
   }
 
   moved(event) {
@@ -114,6 +119,9 @@ class TileViewer {
       this.dragged.mark.x = Math.min(Math.max(Math.floor(x), 0), this.width - 1);
       this.dragged.mark.y = Math.min(Math.max(Math.floor(y), 0), this.height - 1);
       this.draw();
+    } else if (this.dragged?.corner) {
+      this.box = this.boxBetween(this.dragged.corner, this.toPicture(at));
+      this.draw();
     } else if (this.travelled > 4) {
       this.isFitted = false;
       this.pan(dx / this.scale, dy / this.scale);
@@ -122,11 +130,29 @@ class TileViewer {
 
   up(event) {
     const known = this.pointers.delete(event.pointerId);
-    if (!known || event.type === "pointercancel" || this.pointers.size) return;
+    if (!known || this.pointers.size) return;
+    const box = this.box;
+    this.box = null;
+    if (event.type === "pointercancel" || this.isPinch) return this.draw();
+    if (this.dragged?.corner && this.travelled > 4) return void (box && this.onBox?.(box));
     const [x, y] = this.toPicture(this.place(event)).map(Math.floor);
     const inside = x >= 0 && y >= 0 && x < this.width && y < this.height;
     if (this.travelled > 4) { if (this.dragged?.mark) this.onClick({moved: this.dragged.mark}); }
     else if (inside && !this.dragged?.divider) this.onClick({x, y, mark: this.dragged?.mark});
+  }
+
+  // The part of the rectangle between two places that lies inside the picture; null where none does.
+  boxBetween(one, other) {
+    const clamp = (value, size) => Math.min(Math.max(Math.round(value), 0), size);
+    const [left, right] = [one[0], other[0]].map((value) => clamp(value, this.width)).sort((a, b) => a - b);
+    const [top, bottom] = [one[1], other[1]].map((value) => clamp(value, this.height)).sort((a, b) => a - b);
+    return right > left && bottom > top ? {x: left, y: top, width: right - left, height: bottom - top} : null;
+  }
+
+  // A fifth of what is on the screen, around a place.
+  boxAround([x, y]) {
+    const [across, down] = [this.canvas.clientWidth, this.canvas.clientHeight].map((side) => side / this.scale / 10);
+    return this.boxBetween([x - across, y - down], [x + across, y + down]);
   }
 
   key(event) {
@@ -137,7 +163,10 @@ class TileViewer {
     else if (event.key === "-") this.zoom(1 / 1.5);
     else if (event.key === "0") this.fit();
     else if (event.key === "1") this.actualSize();
-    else if (pans[event.key] && !this.isFitted) this.pan(...pans[event.key]);
+    else if (event.key === "Enter") {
+      const [x, y] = this.centre.map(Math.floor);
+      this.onClick({x: Math.min(x, this.width - 1), y: Math.min(y, this.height - 1)});
+    } else if (pans[event.key] && !this.isFitted) this.pan(...pans[event.key]);
     else return;
     event.preventDefault();
     event.stopPropagation();
@@ -169,7 +198,33 @@ class TileViewer {
     context.beginPath();
     context.arc(x, height / 2, 9, 0, 7);
     context.fill();
+    for (const box of this.box ? [...this.boxes, this.box] : this.boxes) this.paintBox(box);
     for (const mark of this.marks) this.paintMark(mark);
+    if (canvas.matches(":focus-visible")) this.paintCross(width / 2, height / 2); // where Enter clicks
+  }
+
+  outline() {
+    const {context} = this;
+    for (const [width, colour] of [[3, "#000"], [1.5, "#fff"]]) {
+      context.lineWidth = width;
+      context.strokeStyle = colour;
+      context.stroke();
+    }
+  }
+
+  paintBox({x, y, width, height}) {
+    this.context.beginPath();
+    this.context.rect(...this.toScreen([x, y]), width * this.scale, height * this.scale);
+    this.outline();
+  }
+
+  paintCross(x, y) {
+    this.context.beginPath();
+    for (const [dx, dy] of [[6, 0], [0, 6]]) {
+      this.context.moveTo(x - dx, y - dy);
+      this.context.lineTo(x + dx, y + dy);
+    }
+    this.outline();
   }
 
   paintMark({x, y, colour}) {
@@ -178,12 +233,7 @@ class TileViewer {
     context.arc(...this.toScreen([x + .5, y + .5]), 7, 0, 7);
     context.fillStyle = colour;
     context.fill();
-    context.lineWidth = 3;
-    context.strokeStyle = "#000";
-    context.stroke();
-    context.lineWidth = 1.5;
-    context.strokeStyle = "#fff";
-    context.stroke();
+    this.outline();
   }
 
   paintSide(side, from, to) {

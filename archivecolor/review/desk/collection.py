@@ -10,8 +10,9 @@ from pathlib import Path
 
 from archivecolor.errors import NoInputError, OutputError, PictureError, UsageError
 from archivecolor.provenance import MANIFEST, Record, decisions, read_rows
-from archivecolor.provenance.decisions import DECISIONS, DECISIONS_LOCK, Decision
+from archivecolor.provenance.decisions import CORRECTIONS, DECISIONS, DECISIONS_LOCK, Decision
 from archivecolor.provenance.locks import Lock
+from archivecolor.review.desk.drafts import Drafts
 
 
 class Collection:
@@ -23,7 +24,7 @@ class Collection:
 
     Raises:
         NoInputError: there is no manifest with a row.
-        UsageError: `decisions.json` in the folder is damaged.
+        UsageError: `decisions.json` or `corrections.json` in the folder is damaged.
         OutputError: another desk has the folder open, or it cannot be written.
     """
 
@@ -40,6 +41,7 @@ class Collection:
         self._lock = _held(out)
         try:
             self.decisions: dict[str, Decision] = decisions.read(self.path, "review") if self.path.exists() else {}
+            self.drafts = Drafts(out / CORRECTIONS)
         except UsageError:
             self._lock.release()
             raise

@@ -2,28 +2,28 @@
 
 from __future__ import annotations
 
-import json
 import shlex
 import threading
-from collections.abc import Mapping
 from contextlib import ExitStack, suppress
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from archivecolor import photo, provenance, weights
-from archivecolor.errors import OutputError, PictureError, UsageError, WeightsError
+from archivecolor.errors import OutputError, PictureError, UsageError
 from archivecolor.inference.colorizer import Colorizer
-from archivecolor.options import ColorOptions, Hint, OutputFormat, ReferenceOptions, RunOptions, build
+from archivecolor.options import ColorOptions, Hint, ReferenceOptions, Region, RunOptions, build, flags
 from archivecolor.photo import Photo
-from archivecolor.photo.page import FORMAT_SUFFIXES
 from archivecolor.pipeline.inputs import Job
 from archivecolor.pipeline.observer import RunObserver
 from archivecolor.pipeline.outputs import target_of
 from archivecolor.pipeline.reference_palette import with_palette
 from archivecolor.pipeline.runner import work
 from archivecolor.provenance import Manifest, Record
+from archivecolor.review.desk import body
+from archivecolor.review.desk.body import Body
 from archivecolor.review.desk.collection import Collection
 from archivecolor.review.desk.pictures import OpenPicture
+from archivecolor.review.desk.recorded import format_of, group, options_of
 
 HISTORICAL_COLOURS = {
     "khaki drill": "#a08c5b",
@@ -61,52 +61,56 @@ class Correction:
     """The settings of one picture, by the names of the flags of `run`."""
 
     model: str
-    size: int = 256
-    strength: float = 1.0
-    mirror: bool = False
-    hints: tuple[Hint, ...] = ()
+    color: ColorOptions = ColorOptions()
+    """Without a palette."""
     palette: str = ""
     """The name of an input whose colours the picture's are moved towards; "" for none."""
-    palette_strength: float = 0.7
+    palette_strength: float = ReferenceOptions.palette_strength
 
     @classmethod
-    def of(cls, values: Mapping[str, object]) -> Correction:
+    def of(cls, values: Body) -> Correction:
         """From a request of the page.
 
         Raises:
             UsageError: a value is not allowed.
         """
-        try:
-            hints = values.get("hints", [])
-            if not isinstance(hints, list):
-                raise TypeError("hints is no list")
-            return cls(
-                model=_text(values["model"]),
-                size=int(_number(values.get("size", 256))),
-                strength=_number(values.get("strength", 1.0)),
-                mirror=values.get("mirror") is True,
-                hints=tuple(
-                    Hint(int(_number(one["x"])), int(_number(one["y"])), _text(one["colour"]).lower()) for one in hints
-                ),
-                palette=_text(values.get("palette", "")),
-                palette_strength=_number(values.get("palette_strength", 0.7)),
-            )
-        except (KeyError, TypeError, ValueError) as error:
-            raise UsageError(f"these settings cannot be read ({error})") from error
+        plain = ColorOptions()
+        wanted = {
+            "size": int(body.number(values, "size", plain.size)),
+            "strength": body.number(values, "strength", plain.strength),
+            "warmth": body.number(values, "warmth", plain.warmth),
+            "tiles": body.text(values, "tiles", plain.tiles),
+            "mirror": values.get("mirror") is True,
+            "hints": tuple(
+                Hint(body.integer(one, "x"), body.integer(one, "y"), body.text(one, "colour").lower())
+                for one in body.objects(values, "hints")
+            ),
+            "neutral": tuple(
+                Region(*(body.integer(one, side) for side in ("x", "y", "width", "height")))
+                for one in body.objects(values, "neutral")
+            ),
+        }
+        color = build(ColorOptions, wanted)
+        strength = body.number(values, "palette_strength", cls.palette_strength)
+        return cls(body.text(values, "model"), color, body.text(values, "palette", ""), strength)
 
-    def color(self, collection: Collection) -> ColorOptions:
+    def values(self) -> dict[str, object]:
+        """The same as the page sends it; plain JSON types."""
+        color = asdict(self.color)
+        del color["palette"]
+        return {"model": self.model, **color, "palette": self.palette, "palette_strength": self.palette_strength}
+
+    def color_options(self, collection: Collection) -> ColorOptions:
         """The options of a run that give these colours.
 
         Raises:
             UsageError: a value is not allowed, or the reference has no colour.
         """
-        color = ColorOptions(size=self.size, strength=self.strength, mirror=self.mirror, hints=self.hints)
         reference = self.reference(collection)
         if reference is None:
-            return color
-        options = RunOptions(inputs=("-",), out=collection.out, color=color)
-        wanted = ReferenceOptions(palette=reference, palette_strength=self.palette_strength)
-        return with_palette(options, wanted).color
+            return self.color
+        options = RunOptions(inputs=("-",), out=collection.out, color=self.color)
+        return with_palette(options, self._reference_options(reference)).color
 
     def reference(self, collection: Collection) -> Path | None:
         """The picture whose colours are taken."""
@@ -115,14 +119,34 @@ class Correction:
         row = collection.row(self.palette)
         return collection.output_of(row) if row.output else collection.source_of(row)
 
-    def flags(self, reference: Path | None = None) -> str:
+    def flags(self, collection: Collection) -> str:
         """The same on the command line."""
-        words = [f"--model {self.model}", f"--size {self.size}", f"--strength {self.strength:g}"]
-        words += ["--mirror"] * self.mirror
-        words += [f"--palette {shlex.quote(str(reference))} --palette-strength {self.palette_strength:g}"] * (
-            reference is not None
-        )
-        return " ".join((*words, *(f"--hint '{hint}'" for hint in self.hints)))
+        palette = flags(self._reference_options(self.reference(collection)), ("palette_strength",) * bool(self.palette))
+        return shlex.join(["--model", self.model, *palette, *flags(self.color, ("size", "strength"))])
+
+    def _reference_options(self, reference: Path | None) -> ReferenceOptions:
+        return ReferenceOptions(palette=reference, palette_strength=self.palette_strength)
+
+
+def made_with(row: Record, collection: Collection) -> Correction:
+    """The settings that a picture was made with, as far as its sidecar and its row tell them; else the usual ones."""
+    recorded = options_of(collection.output_of(row)) if row.output else {}
+    color = group(recorded, "color")
+    palette = group(color, "palette")
+    model = row.model if row.model in models() else models()[0]
+    try:
+        settings = Correction.of({**color, "model": model, "palette": ""})
+        if reference := _input_of(palette.get("sha256"), collection):
+            settings = replace(settings, palette=reference, palette_strength=body.number(palette, "strength"))
+        return settings
+    except UsageError:
+        return Correction(model)
+
+
+def _input_of(sha256: object, collection: Collection) -> str:
+    """The name of the input whose output or source has this hash; "" for none."""
+    rows = collection.rows.values()
+    return next((row.input for row in rows if sha256 and sha256 in (row.output_sha256, row.source_sha256)), "")
 
 
 class Workshop:
@@ -157,7 +181,8 @@ class Workshop:
         return self._colorizers[model]
 
     def preview(self, picture: OpenPicture, correction: Correction, collection: Collection) -> int:
-        """Shows a picture with these settings. The network is asked only once for each model, size and mirror.
+        """Shows a picture with these settings. The network is asked only once for each model, size,
+        mirror and tiles.
 
         Returns:
             The version of the preview.
@@ -165,11 +190,11 @@ class Workshop:
         Raises:
             UsageError, PictureError: a setting is not allowed, or a hint lies outside the picture.
         """
-        color = correction.color(collection)
+        color = correction.color_options(collection)
         with self._turn:
             colorizer = self.colorizer(correction.model)
             colorizer.color = color
-            prediction = picture.predict((correction.model, color.size, color.mirror), colorizer.predict)
+            prediction = picture.predict((correction.model, color.size, color.mirror, color.tiles), colorizer.predict)
         return picture.preview(colorizer.guide(prediction, color))
 
     def keep(self, row: Record, picture: OpenPicture, correction: Correction, collection: Collection) -> Record:
@@ -185,6 +210,8 @@ class Workshop:
         """
         source = collection.source_of(row)
         target = collection.output_of(row) if row.output else collection.out / row.input
+        if picture.photo is None:
+            raise PictureError(f"{row.input}: a film is coloured as a whole; reject it, and redo the rejected")
         job = Job(source, row.input, target, rejected=row.output_sha256 or row.source_sha256)
         options = _run_options(job, row, picture.photo, correction, collection)
         with self._turn:
@@ -215,16 +242,17 @@ def _run_options(job: Job, row: Record, source: Photo, correction: Correction, c
     Raises:
         PictureError: the output would get another name, or lose its signature.
     """
-    values = _recorded_options(job.target)
-    if values.pop("c2pa", False):
+    recorded = options_of(job.target)
+    values = {name: recorded[name] for name in ("format", "quality", "suffix") if name in recorded}
+    if group(recorded, "disclosure").get("c2pa"):
         raise PictureError(f"{row.output}: is signed; colour it again on the command line, with --c2pa and --redo")
     if not values and row.output:
-        values["format"] = _format_of(job.target, source)
+        values["format"] = format_of(job.target, source)
     mark = {"mark": row.mark, "mark_font": row.mark_font or None, "sidecar": row.sidecar if row.output else True}
     options = replace(
         build(RunOptions, {"inputs": ("-",), "out": collection.out, "model": correction.model, **values, **mark}),
-        color=correction.color(collection),
-        recolor=True,
+        color=correction.color_options(collection),
+        recolor=recorded.get("recolor") is True or row.pages < 2 or row.status != provenance.DONE,
         workers=1,
     )
     target = target_of(job, photo.writable_format(source, options.format), options)
@@ -233,74 +261,3 @@ def _run_options(job: Job, row: Record, source: Photo, correction: Correction, c
             f"{row.output}: it is not known with which --format and --suffix it was made; use run --redo"
         )
     return options
-
-
-def recorded_run(collection: Collection) -> RunOptions:
-    """The options of the run that made a folder, from the sidecar of a finished photograph. A run with them leaves all
-    that is finished as it is.
-
-    Raises:
-        UsageError: they cannot be told, or not all photographs were made with the same.
-    """
-    way_out = "run it on the command line, with the options of the first time"
-    rows = [row for row in collection.rows.values() if row.status == provenance.DONE and not (row.film or row.redone)]
-    if not rows:
-        raise UsageError(f"no photograph here says with which options it was made; {way_out}")
-    row = rows[-1]
-    if other := sum(one.options != row.options or one.weights_sha256 != row.weights_sha256 for one in rows):
-        raise UsageError(f"{other} photographs were made with other options than {row.input}; {way_out}")
-    try:
-        recorded = json.loads(provenance.sidecar_of(collection.output_of(row)).read_text(encoding="utf-8"))["options"]
-        groups = {**recorded, **recorded["color"], **recorded["disclosure"]}
-        values = {name: groups[name] for name in _RECORDED if name in groups}
-        options = build(RunOptions, {**values, "inputs": ("-",), "out": collection.out})
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise UsageError(f"{row.output}: its sidecar does not say with which options it was made; {way_out}") from error
-    try:
-        is_same = weights.read_card(weights.find(options.model)).sha256 == row.weights_sha256
-    except WeightsError:
-        is_same = False
-    if options.digest() != row.options or not is_same:
-        raise UsageError(f"this folder was made with a palette, a signature or other weights; {way_out}")
-    return options
-
-
-_RECORDED = (
-    *("model", "format", "quality", "suffix", "recolor", "max_megapixels", "strips_above", "confidence", "precision"),
-    *("size", "strength", "warmth", "tiles", "mirror", "mark", "mark_font", "source_type", "sidecar"),
-)
-"""The options in a sidecar that a later run needs."""
-
-
-def _format_of(output: Path, source: Photo) -> str:
-    """The --format that gave an output its suffix."""
-    suffix = output.suffix.lower()
-    if suffix in FORMAT_SUFFIXES.get(photo.writable_format(source, OutputFormat.SAME), ()):
-        return OutputFormat.SAME
-    return next((choice for choice in OutputFormat if suffix in FORMAT_SUFFIXES.get(choice, ())), OutputFormat.SAME)
-
-
-def _recorded_options(output: Path) -> dict[str, object]:
-    """The options that an output's sidecar names and that a new output must keep; {} without a sidecar."""
-    path = provenance.sidecar_of(output)
-    if not provenance.is_sidecar(path):
-        return {}
-    try:
-        options = json.loads(path.read_text(encoding="utf-8"))["options"]
-        return {name: options[name] for name in ("format", "quality", "suffix")} | {
-            "c2pa": options["disclosure"]["c2pa"]
-        }
-    except (OSError, ValueError, KeyError, TypeError):
-        return {}
-
-
-def _text(value: object) -> str:
-    if not isinstance(value, str):
-        raise TypeError(f"{value!r} is no text")
-    return value
-
-
-def _number(value: object) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        raise TypeError(f"{value!r} is no number")
-    return float(value)

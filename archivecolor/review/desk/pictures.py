@@ -1,7 +1,8 @@
 """Pictures that are open on the desk: before, after and preview, served in tiles at every zoom.
 
-A picture is decoded once. Each zoom level has half the rows and columns of the level below; level 0 is the picture at
-full size. The preview is merged for the rows that are looked at, and for no others.
+A picture is a photograph, one page of a file with several, or one frame of a film. It is decoded once. Each zoom level
+has half the rows and columns of the level below; level 0 is the picture at full size. The preview is merged for the
+rows that are looked at, and for no others.
 """
 
 from __future__ import annotations
@@ -9,8 +10,8 @@ from __future__ import annotations
 import itertools
 import threading
 from collections import OrderedDict
-from collections.abc import Callable
-from dataclasses import replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from io import BytesIO
 from pathlib import Path
@@ -21,13 +22,15 @@ from PIL import Image
 
 from archivecolor import photo
 from archivecolor.errors import PictureError
+from archivecolor.film.thumbnails import frames_at
 from archivecolor.imaging import luminance
 from archivecolor.imaging.arrays import ByteArray, Samples
 from archivecolor.imaging.merge import LuminanceMerge
 from archivecolor.imaging.orientation import to_upright
 from archivecolor.imaging.resize import resize
 from archivecolor.inference.colorizer import Prediction
-from archivecolor.photo import Photo
+from archivecolor.options import FilmOptions
+from archivecolor.photo import Page, Photo
 
 TILE = 512
 """Side of a tile in pixels."""
@@ -49,20 +52,67 @@ class Side(StrEnum):
     PREVIEW = "preview"
 
 
+@dataclass(frozen=True)
+class Decoded:
+    """A picture at full size, upright."""
+
+    samples: Samples
+    icc: bytes | None = None
+    photo: Photo | None = None
+    """The file it was read from, with a single sample of each page; None for a frame of a film."""
+    labels: tuple[str, ...] = ("",)
+    """Of all pictures in the file: its pages, or the frames that stand for a film."""
+
+
+def read_page(path: Path, index: int = 0) -> Decoded:
+    """One page of a picture file. Pages that are masks or reduced copies of others do not count.
+
+    Raises:
+        PictureError: the file cannot be read, is too large, or has no such page.
+    """
+    if (megapixels := photo.measure(path)) > MAX_MEGAPIXELS:
+        raise PictureError(
+            f"{path}: {megapixels:.0f} megapixels are more than the desk holds; its file is linked below"
+        )
+    whole = photo.read(path, MAX_MEGAPIXELS)
+    pages = [page for page in whole.pages if not page.is_plate]
+    if not 0 <= index < len(pages):
+        raise PictureError(f"{path}: has no page {index + 1}")
+    page = pages[index]
+    samples = np.ascontiguousarray(to_upright(page.samples, page.orientation, (0, 1)))
+    labels = tuple(f"page {number} of {len(pages)}" for number in range(1, len(pages) + 1))
+    return Decoded(samples, page.icc, replace(whole, pages=tuple(map(_corner, whole.pages))), labels)
+
+
+def read_frame(path: Path, times: Sequence[float], index: int, options: FilmOptions) -> Decoded:
+    """One of the frames that stand for a film.
+
+    Args:
+        times: of all these frames, seconds.
+        options: how an image sequence is read.
+
+    Raises:
+        PictureError: the film cannot be read, or has no such frame.
+    """
+    if not 0 <= index < len(times):
+        raise PictureError(f"{path}: frame {index + 1} is not shown")
+    labels = tuple(f"frame at {int(time) // 60}:{time % 60:04.1f}" for time in times)
+    return Decoded(frames_at(path, times[index : index + 1], options)[0], labels=labels)
+
+
 class OpenPicture:
     """One picture at full size, upright. Safe to use from several threads.
 
     Args:
-        source: of the picture.
-        output: the picture that a run made of it; None where there is none.
-
-    Raises:
-        PictureError: the source cannot be read.
+        source: the picture.
+        output: reads the picture that a run made of it; None where there is none.
+        name: of its input.
     """
 
-    def __init__(self, source: Path, output: Path | None) -> None:
-        self.photo, samples, self.icc = _upright(source)
-        self.levels = _levels(samples)
+    def __init__(self, source: Decoded, output: Callable[[], Decoded] | None = None, name: str = "") -> None:
+        self.name = name
+        self.photo, self.icc, self.labels = source.photo, source.icc, source.labels
+        self.levels = _levels(source.samples)
         self.predictions: dict[object, Prediction] = {}
         """By the model and the options that the network sees."""
         self._output = output
@@ -169,10 +219,10 @@ class OpenPicture:
 
     def _after_levels(self) -> list[Samples]:
         if self._after is None and self._output is not None:
-            _, samples, self._after_icc = _upright(self._output)
-            if samples.shape[:2] != (self.height, self.width):
-                raise PictureError(f"{self._output}: has another size than its source; run again")
-            self._after = _levels(samples)
+            result = self._output()
+            if result.samples.shape[:2] != (self.height, self.width):
+                raise PictureError("the result has another size than its source; run again")
+            self._after, self._after_icc = _levels(result.samples), result.icc
         return self._after or self.levels
 
 
@@ -206,19 +256,9 @@ class OpenPictures:
         return picture
 
 
-def _upright(path: Path) -> tuple[Photo, Samples, bytes | None]:
-    """A picture file with a single sample, and the first page's samples, upright, with their ICC profile."""
-    if (megapixels := photo.measure(path)) > MAX_MEGAPIXELS:
-        raise PictureError(
-            f"{path}: {megapixels:.0f} megapixels are more than the desk holds; its file is linked below"
-        )
-    whole = photo.read(path, MAX_MEGAPIXELS)
-    page = whole.pages[0]
-    samples = np.ascontiguousarray(to_upright(page.samples, page.orientation, (0, 1)))
-    corner = replace(
-        page, samples=page.samples[:1, :1].copy(), alpha=None if page.alpha is None else page.alpha[:1, :1]
-    )
-    return replace(whole, pages=(corner,)), samples, page.icc
+def _corner(page: Page) -> Page:
+    """A page with its first sample only."""
+    return replace(page, samples=page.samples[:1, :1].copy(), alpha=None if page.alpha is None else page.alpha[:1, :1])
 
 
 def _levels(samples: Samples) -> list[Samples]:

@@ -23,13 +23,15 @@ from starlette.routing import Route
 
 from archivecolor.errors import ArchivecolorError, PictureError, UsageError
 from archivecolor.options import ReportOptions, ReviewOptions, RunOptions
-from archivecolor.provenance import FAILED, Record
+from archivecolor.provenance import Record
 from archivecolor.provenance.decisions import Decision
 from archivecolor.review import page_data, report, thumbnails
+from archivecolor.review.desk.body import Body, integer, text
 from archivecolor.review.desk.collection import Collection
-from archivecolor.review.desk.corrections import HISTORICAL_COLOURS, Correction, Workshop, models, recorded_run
+from archivecolor.review.desk.corrections import HISTORICAL_COLOURS, Correction, Workshop, made_with, models
 from archivecolor.review.desk.guard import Guard
-from archivecolor.review.desk.pictures import TILE, OpenPicture, OpenPictures, Side
+from archivecolor.review.desk.pictures import TILE, OpenPicture, OpenPictures, Side, read_frame, read_page
+from archivecolor.review.desk.recorded import recorded_run
 from archivecolor.review.desk.tasks import Tasks
 
 if TYPE_CHECKING:
@@ -37,7 +39,6 @@ if TYPE_CHECKING:
 
 SCRIPTS = ("report.css", "report.js", "desk.css", "desk.js", "viewer.js")
 _REDUCED = re.compile(r"pictures/[0-9a-f]{2}/[0-9a-f]{24}-[0-9]+\.jpg")
-Body = Mapping[str, object]
 _SHA256_PART = 26
 """Digits in the names of reduced pictures; see `thumbnails.file_name`."""
 
@@ -159,40 +160,66 @@ class Desk:
 
     def open(self, body: Body) -> dict[str, object]:
         """Opens a picture for the viewer."""
-        row = self.collection.row(_text(body, "input"))
-        if row.film:
-            raise PictureError("a film is not opened at full size; its file is linked below")
-        if row.status == FAILED or not row.source_sha256:
+        row, part = self.collection.row(text(body, "input")), integer(body, "part", 0)
+        before, _ = page_data.shown(row)
+        if not before:
             raise PictureError(f"{row.input}: was not coloured ({row.reason})")
-        picture = self.pictures.open(_key(row), partial(self._opened, row))
+        key = _key(row, part)
+        picture = self.pictures.open(key, partial(self._opened, row, part))
         return {
-            "key": _key(row),
+            "key": key,
             "width": picture.width,
             "height": picture.height,
             "levels": len(picture.levels),
-            "version": picture.version,
+            "part": part,
+            "parts": picture.labels,
+            "can_correct": picture.photo is not None,
+            "made": made_with(row, self.collection).values(),
+            "draft": self.collection.drafts.of(row),
         }
 
-    def _opened(self, row: Record) -> OpenPicture:
-        output = self.collection.output_of(row) if row.output and row.status == "done" else None
-        return OpenPicture(self.collection.source_of(row), output)
+    def _opened(self, row: Record, part: int) -> OpenPicture:
+        _, after = page_data.shown(row)
+        source, output = self.collection.source_of(row), self.collection.output_of(row) if after else None
+        if not row.film:
+            result = partial(read_page, output, part) if output else None
+            return OpenPicture(read_page(source, part), result, row.input)
+        frame = read_frame(source, report.stills_of(row), part, report.read_as(row))
+        times, read_as = report.made_as(row)
+        result = partial(read_frame, output, times, part, read_as) if output else None
+        return OpenPicture(frame, result, row.input)
+
+    def swatches(self, body: Body) -> dict[str, object]:
+        """The colours of an open picture."""
+        return {"swatches": self.pictures.get(text(body, "key")).swatches()}
 
     def preview(self, body: Body) -> dict[str, object]:
-        picture, correction = self.pictures.get(_text(body, "key")), Correction.of(body)
+        """Shows an open picture with other settings, and keeps these as a draft until the picture is coloured anew."""
+        picture, correction = self.pictures.get(text(body, "key")), Correction.of(body)
+        row = self.collection.row(picture.name)
         version = self.workshop.preview(picture, correction, self.collection)
-        flags = correction.flags(correction.reference(self.collection))
-        return {"version": version, "flags": flags, "swatches": picture.swatches()}
+        is_changed = correction != made_with(row, self.collection)
+        self.collection.drafts.set(row, correction.values() if is_changed else None)
+        return {"version": version, "flags": correction.flags(self.collection), "swatches": picture.swatches()}
+
+    def discard(self, body: Body) -> dict[str, object]:
+        """Removes a picture's draft."""
+        row = self.collection.row(text(body, "input"))
+        self.collection.drafts.set(row, None)
+        return {"made": made_with(row, self.collection).values()}
 
     def colour(self, body: Body) -> dict[str, object]:
         """The colour at a place: a hint of this colour leaves the place as it is."""
-        picture = self.pictures.get(_text(body, "key"))
+        picture = self.pictures.get(text(body, "key"))
         side = Side.PREVIEW if body.get("side") == "preview" else Side.AFTER
-        return {"colour": picture.colour_at(_integer(body, "x"), _integer(body, "y"), side)}
+        return {"colour": picture.colour_at(integer(body, "x"), integer(body, "y"), side)}
 
     def keep(self, body: Body) -> dict[str, object]:
-        row = self.collection.row(_text(body, "input"))
-        picture = self.pictures.get(_text(body, "key"))
+        """Colours a file anew with other settings: of all its pages."""
+        row = self.collection.row(text(body, "input"))
+        picture = self.pictures.get(text(body, "key"))
         made = self.workshop.keep(row, picture, Correction.of(body), self.collection)
+        self.collection.drafts.set(row, None)
         self._note_shown([made])
         return {"input": made.input, "output_sha256": made.output_sha256}
 
@@ -200,7 +227,7 @@ class Desk:
 
     def task(self, body: Body) -> dict[str, object]:
         """Starts, holds or ends a task."""
-        wanted = _text(body, "do")
+        wanted = text(body, "do")
         if wanted in ("run", "redo"):
             self.tasks.run(self._run_options(body, redo=wanted == "redo"))
         elif wanted == "verify":
@@ -221,7 +248,7 @@ class Desk:
         if not redo:
             return options
         correction = Correction.of(body)
-        color = replace(correction, hints=()).color(self.collection)
+        color = replace(correction.color_options(self.collection), hints=(), neutral=())  # they are for one picture
         return replace(options, redo=self.collection.path, model=correction.model, color=color)
 
     def _export_to(self) -> Path:
@@ -272,7 +299,7 @@ def application(desk: Desk, token: str, hosts: tuple[str, ...]) -> Guard:
         Route("/tile/{key}/{side}/{version:int}/{level:int}/{column:int}/{row:int}", _answered(tile)),
         *(
             Route(f"/{name}", _posted(getattr(desk, name)), methods=["POST"])
-            for name in ("decide", "open", "preview", "colour", "keep", "task")
+            for name in ("decide", "open", "swatches", "preview", "discard", "colour", "keep", "task")
         ),
         *(Route(f"/{name}", _answered(_file(report.ASSETS / name))) for name in SCRIPTS),
         Route("/img-comparison-slider/{path:path}", _answered(_files_below(report.ASSETS / "img-comparison-slider"))),
@@ -347,23 +374,9 @@ def _json(content: Mapping[str, object], status: int = 200) -> Response:
     return _AsciiJson(content, status)
 
 
-def _text(body: Body, name: str) -> str:
-    value = body.get(name)
-    if not isinstance(value, str):
-        raise UsageError(f"{name} must be text")
-    return value
-
-
-def _integer(body: Body, name: str) -> int:
-    value = body.get(name)
-    if isinstance(value, bool) or not isinstance(value, int):
-        raise UsageError(f"{name} must be a whole number")
-    return value
-
-
-def _key(row: Record) -> str:
-    """Names a picture and its output in addresses; another output is another picture."""
-    return f"{row.source_sha256[:20]}{row.output_sha256[:20]}"
+def _key(row: Record, part: int) -> str:
+    """Names a page or a frame and its output in addresses; another output is another picture."""
+    return f"{row.source_sha256[:20]}{row.output_sha256[:20]}-{part}"
 
 
 # --- the server ------------------------------------------------------------------------------------------------------
