@@ -176,8 +176,8 @@ def test_a_region_is_as_the_scan_to_the_pixel_in_every_orientation(ink: Path, or
 
 
 def test_a_region_wins_over_a_hint_and_changes_nothing_beside_it(ink: Path) -> None:
-    plain = painted(ink, two_halves(), hints=(Hint(30, 40, BLUE),))
-    result = painted(ink, two_halves(), hints=(Hint(30, 40, BLUE),), neutral=(Region(20, 30, 20, 20),))
+    plain = colorized(ink, two_halves(), hints=(Hint(30, 40, BLUE),))
+    result = colorized(ink, two_halves(), hints=(Hint(30, 40, BLUE),), neutral=(Region(20, 30, 20, 20),))
     inside = np.zeros(plain.rgb.shape[:2], bool)
     inside[30:50, 20:40] = True
     assert np.ptp(result.rgb[inside], axis=-1).max() == 0
@@ -192,7 +192,7 @@ def test_rows_that_are_computed_alone_have_the_same_region(ink: Path) -> None:
         merge = colorizer.predict_colors(samples)
         bands = [merge.rows(samples[top : top + 7], top)[0] for top in range(0, len(samples), 7)]
         half = replace(merge, chroma=replace(merge.chroma, height=48, width=64)).rows(samples[::2, ::2], 0)[0]
-    assert np.array_equal(np.concatenate(bands), painted(ink, samples, neutral=options.neutral).rgb)
+    assert np.array_equal(np.concatenate(bands), colorized(ink, samples, neutral=options.neutral).rgb)
     assert np.ptp(half[15:27, 10:35], axis=-1).max() == 0 < np.ptp(half[:15], axis=-1).min()
 
 
