@@ -159,6 +159,7 @@ def test_every_foreign_import_is_a_declared_dependency() -> None:
     core = names(project["dependencies"])
     extras = {key: core | names(needed) for key, needed in project["optional-dependencies"].items()}
     wider = {
+        "archivecolor.training.onnx_export": "onnx",
         "archivecolor.training": "train", "archivecolor.evaluation": "train",
         "archivecolor.provenance.credentials": "c2pa", "archivecolor.preservation.bag": "bag",
         "archivecolor.film": "video", "archivecolor.pipeline.hot_folder": "watch",

@@ -1,4 +1,4 @@
-"""`archivecolor weights`: list, show, check, mix, import, pack, edit."""
+"""`archivecolor weights`: list, show, check, mix, import, pack, export, edit."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ app = typer.Typer(
     no_args_is_help=False,
     invoke_without_command=True,
     rich_markup_mode=None,
-    help="List, show, check, mix, import, pack and edit weights.",
+    help="List, show, check, mix, import, pack, export and edit weights.",
 )
 
 
 @app.callback()
 def weights_without_a_verb(context: typer.Context) -> None:
-    """List, show, check, mix, import, pack and edit weights. Without a verb, the list.
+    """List, show, check, mix, import, pack, export and edit weights. Without a verb, the list.
 
     Example: archivecolor weights
     """
@@ -153,6 +153,30 @@ def weights_pack(
 
     card = weights_exchange.pack(weights.find(model), out)
     echo(f"{out}: {card.name} ({card.network}), {out.stat().st_size / 1e6:.1f} MB")
+
+
+@app.command("export")
+def weights_export(
+    model: Annotated[str, typer.Argument(help="A name or a folder.")],
+    file: Annotated[Path, typer.Argument(help="File to write, *.onnx.")],
+    onnx: Annotated[bool, typer.Option("--onnx", help="Write ONNX, which is the only format so far.")] = False,
+) -> None:
+    """Write weights for other programs. The file is checked: onnxruntime must give the colours that PyTorch gives.
+
+    The file says what it takes, what it returns, and that the colours are invented. Needs the packages of
+    archivecolor[onnx].
+
+    Example: archivecolor weights export --onnx lite lite.onnx
+    """
+    from archivecolor import weights
+    from archivecolor.errors import UsageError
+
+    if not onnx:
+        raise UsageError("name the format: --onnx")
+    from archivecolor.training import onnx_export
+
+    written = onnx_export.export(weights.find(model), file)
+    echo(f"{file}: {file.stat().st_size / 1e6:.1f} MB, {written.sentence()}")
 
 
 @app.command("edit")

