@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, ClassVar
@@ -47,7 +48,8 @@ def check_watchable(options: RunOptions) -> None:
     """
     for text in options.inputs:
         is_list = text == "-" or text.startswith("@")
-        require(not is_list and (Path(text).is_dir() or not Path(text).exists()), f"{text}: watch takes folders")
+        is_missing = not os.path.exists(text)  # noqa: PTH110  (also where the server of a share is down)
+        require(not is_list and (is_missing or Path(text).is_dir()), f"{text}: watch takes folders")
     require(options.redo is None, "--redo: goes with run; stop watch first")
     require(options.limit is None, "--limit: goes with run, not with watch")
     for flag in options.color.of_one_picture():

@@ -7,6 +7,7 @@ to rest goes the way of every input (`runner.outcomes`), in batches.
 from __future__ import annotations
 
 import logging
+import os
 import threading
 import time
 from collections.abc import Iterator
@@ -14,7 +15,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from archivecolor import files
+from archivecolor import files, sequences
 from archivecolor.errors import NoInputError, StoppedError
 from archivecolor.inference.colorizer import Colorizer
 from archivecolor.options import RunOptions, WatchOptions, check_watchable
@@ -78,7 +79,10 @@ class Arrivals:
         try:
             jobs = find_sources(self._options, self._observer)
         except NoInputError as error:  # empty, or a share that is gone for a while
-            self._say_missing("" if _all_are_folders(self._options.inputs) else str(error))
+            self._say_missing("" if all(map(os.path.isdir, self._options.inputs)) else str(error))
+            return []
+        except OSError as error:  # the server of a share is down
+            self._say_missing(f"{error.filename or self._options.inputs[0]}: {error.strerror or error}")
             return []
         except StoppedError:
             return []
@@ -106,11 +110,16 @@ class Arrivals:
         return with_kinds(found, self._observer)
 
     def try_again(self, job: Job) -> bool:
-        """Whether a source that could not be read may be one that is still growing. Then it is returned again later."""
+        """Whether a source that could not be read may be one that is still growing, or whose share is gone for a while.
+        Then it is returned again later."""
         try:
-            age = time.time() - files.changed_at(job.source)
-        except OSError:  # it is gone
-            return False
+            age = time.time() - files.changed_at(job.source) if sequences.exists(job.source) else None
+        except OSError:
+            age = None
+        if age is None:
+            _log.warning("%s: is gone; coloured if it comes back", job.source)
+            self._taken.pop(job.name, None)
+            return True
         if not 0 <= age < STILL_GROWING_S:
             return False
         now = time.monotonic()
@@ -124,10 +133,6 @@ class Arrivals:
         if self._missing and not reason:
             _log.warning("the input folder is there again")
         self._missing = reason
-
-
-def _all_are_folders(inputs: tuple[str, ...]) -> bool:
-    return all(Path(text).is_dir() for text in inputs)
 
 
 def drive(
@@ -197,7 +202,7 @@ def _with_former_name(row: Record, known: dict[str, str], options: RunOptions) -
         return row
     former = known.get(row.source_sha256, row.input)
     known[row.source_sha256] = row.input
-    if former == row.input or any((Path(text) / former).exists() for text in options.inputs):
+    if former == row.input or any(os.path.exists(Path(text, former)) for text in options.inputs):  # noqa: PTH110
         return row
     return replace(row, notes=(*row.notes, f"the same picture as {former}, which is gone: renamed"))
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import json
 import os
 import signal
 import subprocess
@@ -13,6 +15,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import numpy as np
 import pytest
 from PIL import Image
 from support.command_line import exit_code
@@ -48,9 +51,13 @@ def names(jobs: list[Job]) -> list[str]:
 class Watched(RunObserver):
     """Keeps the rows, and can end the watch."""
 
-    def __init__(self) -> None:
+    def __init__(self, on_start: Callable[[str], None] = lambda name: None) -> None:
         self.rows: list[Record] = []
         self.ended = threading.Event()
+        self._on_start = on_start
+
+    def picture_started(self, name: str) -> None:
+        self._on_start(name)
 
     def picture_finished(self, name: str, row: Record | None, total: int) -> None:
         if row:
@@ -71,9 +78,11 @@ def until(is_true: Callable[[], bool]) -> None:
 
 
 @contextmanager
-def watching(src: Path, out: Path, ink: Path, watch: WatchOptions = SOON) -> Iterator[Watched]:
+def watching(
+    src: Path, out: Path, ink: Path, watch: WatchOptions = SOON, on_start: Callable[[str], None] = lambda name: None
+) -> Iterator[Watched]:
     """The folder is watched while the block runs."""
-    observer, errors = Watched(), list[BaseException]()
+    observer, errors = Watched(on_start), list[BaseException]()
 
     def run() -> None:
         try:
@@ -136,6 +145,28 @@ def test_a_share_that_is_gone_for_a_while_loses_nothing(src: Path, out: Path, ca
     assert names(found.at_rest()) == ["box/b.png"], "what was taken is not taken again"
 
 
+def test_a_share_whose_server_is_down_is_waited_for(
+    src: Path, out: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It is still mounted, and every call fails."""
+    found, stat, scandir = arrivals(src, out), os.stat, os.scandir
+
+    def is_down(path: object) -> None:
+        if str(path).startswith(str(src)):
+            raise OSError(errno.EHOSTDOWN, os.strerror(errno.EHOSTDOWN), str(path))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "stat", lambda path, **more: (is_down(path), stat(path, **more))[1])
+        patch.setattr(os, "scandir", lambda path: (is_down(path), scandir(path))[1])
+        check_watchable(RunOptions(inputs=(str(src),), out=out))
+        assert found.at_rest() == []
+        patch.setattr(hot_folder, "find_sources", lambda *arguments: is_down(src))  # whatever call fails first
+        assert found.at_rest() == []
+    assert "waiting for it" in caplog.text
+    save(src / "a.png")
+    assert names(found.at_rest()) == ["a.png"]
+
+
 @pytest.mark.long
 def test_five_thousand_arrivals_take_no_memory(src: Path, out: Path) -> None:
     """The scanner's folder is emptied by somebody from time to time."""
@@ -189,6 +220,24 @@ def test_what_is_there_and_what_arrives_is_coloured(src: Path, out: Path, ink: P
     assert hot_folder.drive(WatchOptions(settle=0, once=True), options) == Totals(), "an earlier run had finished them"
 
 
+def test_a_share_that_vanishes_under_a_picture_fails_nothing(src: Path, out: Path, ink: Path) -> None:
+    save(src / "a.png")
+    away = src.with_name("away")
+
+    def vanish(name: str) -> None:
+        if not out.joinpath("came_back").exists():
+            src.rename(away)
+
+    with watching(src, out, ink, on_start=vanish) as seen:
+        until(away.exists)
+        time.sleep(0.5)
+        assert seen.rows == []
+        (out / "came_back").touch()
+        away.rename(src)
+        seen.wait_for(1)
+    assert [(row.input, row.status) for row in seen.rows] == [("a.png", DONE)]
+
+
 def test_a_file_whose_copy_pauses_is_not_called_damaged(
     src: Path, out: Path, ink: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -227,20 +276,25 @@ def test_events_are_seen_before_the_next_look(src: Path, out: Path, ink: Path) -
 
 @pytest.mark.skipif(os.name != "posix", reason="signals")
 def test_sigterm_finishes_the_picture_in_hand(src: Path, out: Path) -> None:
-    save(src / "a.png")
-    command = [sys.executable, "-m", "archivecolor", "watch", str(src), "--out", str(out)]
-    process = subprocess.Popen(
-        [*command, "--settle", "0.1", "--poll", "0.2"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    )
-    assert process.stdout is not None
-    line = process.stdout.readline()
-    assert "a.png: coloured in " in line
+    """It comes when the first picture is begun and not finished; the second one is left for the next time."""
+    samples = np.random.default_rng(0).integers(0, 256, (3000, 4000), np.uint8)
+    for name in ("a.png", "b.png"):
+        Image.fromarray(samples).save(src / name, compress_level=1)
+    options = ("--settle", "0.1", "--poll", "0.2", "--workers", "1", "--size", "64")
+    command = [sys.executable, "-m", "archivecolor", "watch", str(src), "--out", str(out), *options]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    manifest = out / provenance.MANIFEST
+    until(lambda: manifest.exists() and b"\n" in manifest.read_bytes())
+    assert [json.loads(line)["status"] for line in manifest.read_text().splitlines()] == ["started"]
     process.send_signal(signal.SIGTERM)
-    _, stderr = process.communicate(timeout=PATIENCE_S)
-    assert process.returncode == 0
+    stdout, stderr = process.communicate(timeout=PATIENCE_S)
+    assert process.returncode == 0, stderr
+    assert "a.png: coloured in " in stdout
     assert "1 coloured, 0 skipped, 0 failed" in stderr
-    assert provenance.read_rows(out)["a.png"].status == DONE
-    assert not (out / provenance.LOCK).exists()
+    assert {name: row.status for name, row in provenance.read_rows(out).items()} == {"a.png": DONE}
+    with Image.open(out / "a.png") as made:
+        assert made.convert("RGB").size == (4000, 3000)
+    assert {path.name for path in out.iterdir()} == {"a.png", "a.png.json", provenance.MANIFEST}
 
 
 @pytest.mark.parametrize(

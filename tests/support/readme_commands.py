@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import re
 import runpy
 import shlex
 import sys
 import textwrap
+from functools import cache
 from pathlib import Path
 
 from typer.testing import CliRunner
@@ -34,6 +36,27 @@ def blocks(mark: str, text: str = ALL) -> list[Block]:
     """The indented blocks behind this remark, line by line."""
     found = re.findall(rf"^<!-- {mark} -->\n\n((?:    .*\n)+)", text, re.MULTILINE)
     return [textwrap.dedent(block).splitlines() for block in found]
+
+
+def in_containers() -> list[list[str]]:
+    """What the containers of the stories run, as commands: the words behind the image."""
+    lines = "\n".join(itertools.chain(*blocks("engine"), *blocks("apptainer")))
+    inside = re.findall(r"^(?:podman|apptainer) run .* archivecolor(?::\w+|\.sif)? (.*)$", lines, re.MULTILINE)
+    return [["archivecolor", *shlex.split(words)] for words in inside]
+
+
+@cache
+def _help_of(*verb: str) -> str:
+    result = CliRunner().invoke(cli.app, [*verb, "--help"])
+    assert result.exit_code == 0, result.output
+    return result.output + CliRunner().invoke(cli.app, [*verb, "--help-all"]).output
+
+
+def unknown_flags(words: list[str]) -> list[str]:
+    """Those of a command that its verb does not have. A verb that does not exist fails the test."""
+    verb = [word for word in words[1:3] if re.fullmatch("[a-z][a-z-]*", word)]
+    invoked = verb[:2] if verb[0] in ("train", "weights") else verb[:1]
+    return [word for word in words if word.startswith("--") and word not in _help_of(*invoked)]
 
 
 def printed() -> list[tuple[str, int, Block]]:
