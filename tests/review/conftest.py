@@ -9,7 +9,10 @@ from typing import Any
 
 import pytest
 from PIL import Image
+from support.desk import served
+from support.desk_page import DESK_NAMES
 from support.doubles import colour, colourful, grey, save_grey_tree
+from support.needs import package
 from support.review_page import CHROMIUM, NAMES, PATIENCE_MS
 
 from archivecolor.options import ReportOptions
@@ -73,3 +76,33 @@ def reported(src: Path, out: Path, ink: Path) -> Path:
     colour(src, out=out, model=ink)
     report.report(ReportOptions(out=out))
     return out
+
+
+@pytest.fixture
+def desk(src: Path, out: Path, ink: Path) -> Iterator[str]:
+    package("starlette")
+    package("uvicorn")
+    for i, name in enumerate(DESK_NAMES):
+        picture = grey(600, 900, seed=i)
+        picture[:300, :450] = 90  # an even field, its edges sharp
+        Image.fromarray(picture).save(src / name)
+    colour(src, out=out, model=ink)
+    with served(out, inputs=src) as address:
+        yield address
+
+
+@pytest.fixture
+def window(browser: Any, desk: str) -> Iterator[Any]:
+    """A window of the desk, which fails on any script error, dialog or request to elsewhere."""
+    context = browser.new_context(viewport={"width": 1100, "height": 900}, bypass_csp=True)
+    context.set_default_timeout(PATIENCE_MS)
+    page = context.new_page()
+    faults: list[str] = []
+    page.on("pageerror", lambda error: faults.append(str(error)))
+    page.on("dialog", lambda dialog: (faults.append(dialog.message), dialog.dismiss()))
+    page.on("request", lambda request: None if request.url.startswith((desk, "data:")) else faults.append(request.url))
+    page.goto(desk)
+    page.wait_for_selector("#sheet li")
+    yield page
+    context.close()
+    assert faults == []

@@ -2,83 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pytest
 from PIL import Image
 from support.desk import served
+from support.desk_page import DESK_NAMES, click_at, complete, eventually, open_picture, shown_at
 from support.doubles import colour, grey
 from support.needs import package
 from support.review_page import PATIENCE_MS
 
 from archivecolor.provenance import decisions, read_rows
 from archivecolor.provenance.decisions import DECISIONS
-
-NAMES = ("a.png", "b.png", '"<img src=x onerror=alert(1)>.png')
-
-
-@pytest.fixture
-def desk(src: Path, out: Path, ink: Path) -> Iterator[str]:
-    package("starlette")
-    package("uvicorn")
-    for i, name in enumerate(NAMES):
-        picture = grey(600, 900, seed=i)
-        picture[:300, :450] = 90  # an even field, its edges sharp
-        Image.fromarray(picture).save(src / name)
-    colour(src, out=out, model=ink)
-    with served(out, inputs=src) as address:
-        yield address
-
-
-@pytest.fixture
-def window(browser: Any, desk: str) -> Iterator[Any]:
-    """A window of the desk, which fails on any script error, dialog or request to elsewhere."""
-    context = browser.new_context(viewport={"width": 1100, "height": 900}, bypass_csp=True)
-    context.set_default_timeout(PATIENCE_MS)
-    page = context.new_page()
-    faults: list[str] = []
-    page.on("pageerror", lambda error: faults.append(str(error)))
-    page.on("dialog", lambda dialog: (faults.append(dialog.message), dialog.dismiss()))
-    page.on("request", lambda request: None if request.url.startswith((desk, "data:")) else faults.append(request.url))
-    page.goto(desk)
-    page.wait_for_selector("#sheet li")
-    yield page
-    context.close()
-    assert faults == []
-
-
-def open_picture(page: Any, name: str) -> None:
-    page.locator("#sheet li").filter(has_text=name).locator("button").click()
-    page.wait_for_selector("#stage canvas")
-    complete(page)
-
-
-def complete(page: Any) -> None:
-    page.wait_for_function("archivecolorDesk.viewer()?.tiles.size > 0 && archivecolorDesk.viewer().isComplete()")
-    page.evaluate("new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))")
-
-
-def shown_at(page: Any, x: int, y: int) -> list[int]:
-    """RGB of the canvas where pixel (x, y) of the picture is shown."""
-    return list(
-        page.evaluate(
-            """([x, y]) => { const v = archivecolorDesk.viewer(), [sx, sy] = v.toScreen([x, y]);
-            return [...v.context.getImageData(sx * v.ratio, sy * v.ratio, 1, 1).data].slice(0, 3); }""",
-            [x, y],
-        )
-    )
-
-
-def click_at(page: Any, x: int, y: int) -> None:
-    place = page.evaluate(
-        """([x, y]) => { const v = archivecolorDesk.viewer(), s = v.toScreen([x, y]);
-        const b = v.canvas.getBoundingClientRect(); return [b.left + s[0], b.top + s[1]]; }""",
-        [x, y],
-    )
-    page.mouse.click(*place)
 
 
 def test_a_pinned_colour_is_seen_kept_and_decided(window: Any, out: Path) -> None:
@@ -108,18 +44,6 @@ def test_a_pinned_colour_is_seen_kept_and_decided(window: Any, out: Path) -> Non
     window.wait_for_function("document.querySelector('[data-do=accept]').ariaPressed === 'true'")
     window.wait_for_timeout(0)
     assert eventually(lambda: decisions.read(out / DECISIONS, "x")["a.png"].output_sha256) == row.output_sha256
-
-
-def eventually(probe: Any, tries: int = 200) -> Any:
-    """What `look` gives, as soon as it raises no error."""
-    import time
-
-    for _ in range(tries):
-        try:
-            return probe()
-        except Exception:
-            time.sleep(0.05)
-    return probe()
 
 
 def test_after_a_decision_the_next_picture_is_the_next_one(window: Any, desk: str) -> None:
@@ -183,7 +107,7 @@ def test_all_are_accepted_undone_and_seen_in_another_window(window: Any, desk: s
 
 def test_a_name_is_text_and_a_lost_server_is_told(browser: Any, src: Path, out: Path, ink: Path) -> None:
     package("uvicorn")
-    Image.fromarray(grey(64, 64)).save(src / NAMES[2])
+    Image.fromarray(grey(64, 64)).save(src / DESK_NAMES[2])
     colour(src, out=out, model=ink)
     page = browser.new_page(bypass_csp=True)
     page.set_default_timeout(PATIENCE_MS)
@@ -194,8 +118,8 @@ def test_a_name_is_text_and_a_lost_server_is_told(browser: Any, src: Path, out: 
         assert page.locator("img[src=x]").count() == 0
         page.locator("#sheet button").first.focus()
         page.keyboard.press("a")
-        eventually(lambda: decisions.read(out / DECISIONS, "x")[NAMES[2]])
+        eventually(lambda: decisions.read(out / DECISIONS, "x")[DESK_NAMES[2]])
     page.wait_for_function("!document.getElementById('warning').hidden")
     assert "does not answer" in page.inner_text("#warning")
     page.close()
-    assert decisions.read(out / DECISIONS, "x")[NAMES[2]].decision == "accepted", "nothing is lost"
+    assert decisions.read(out / DECISIONS, "x")[DESK_NAMES[2]].decision == "accepted", "nothing is lost"

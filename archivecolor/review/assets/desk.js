@@ -46,6 +46,7 @@ window.archivecolorDesk = (() => {
     Object.assign(mine, facts);
     const canvas = document.createElement("canvas");
     canvas.tabIndex = 0;
+    canvas.style.aspectRatio = `${mine.width} / ${mine.height}`;
     canvas.setAttribute("role", "img");
     canvas.setAttribute("aria-label", `${row.name}: the original on the left of the divider, colour by AI on the right. Keys: + and - zoom, 1 actual size, 0 whole, arrows move, Enter is a click in the middle.`);
     const divider = Object.assign(document.createElement("input"), {type: "range", min: 0, max: 100, value: 50, id: "divider"});
@@ -190,6 +191,7 @@ window.archivecolorDesk = (() => {
   // A list item with a number field for each of the names, and a button that removes it.
   function placeItem(list, i, what, names) {
     const item = document.createElement("li");
+    item.append(`${what} `);
     for (const name of names) {
       const field = Object.assign(document.createElement("input"), {type: "number", min: 0, step: 1, value: list[i][name]});
       field.setAttribute("aria-label", `${name} of ${what} ${i + 1}, pixels`);
@@ -211,7 +213,7 @@ window.archivecolorDesk = (() => {
       const colour = Object.assign(document.createElement("input"), {type: "color", value: hint.colour});
       colour.setAttribute("aria-label", `Colour of pin ${i + 1}`);
       colour.addEventListener("change", () => change(() => { hint.colour = colour.value; }));
-      item.prepend(colour, " ");
+      item.firstChild.after(colour, " ");
       return item;
     }));
     $("regions").replaceChildren(...neutral.map((region, i) => placeItem(neutral, i, "region", ["x", "y", "width", "height"])));

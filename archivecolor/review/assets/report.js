@@ -230,7 +230,8 @@
     const status = row.colour ? "already colour" : row.status === "done" ? "colour by AI" : row.status;
     const number = filters.sort.value === "confidence" && row.confidence !== null ? `confidence ${row.confidence.toFixed(2)}`
       : filters.sort.value === "delta" && row.delta !== null ? `ΔL* ${row.delta.toFixed(3)}` : "";
-    const parts = [status, number, row.folder, noteOf(row) ? "note" : ""].filter(Boolean).join(" · ");
+    const pages = row.pages > 1 && !row.film ? `${row.pages} pages` : "";
+    const parts = [status, pages, number, row.folder, noteOf(row) ? "note" : ""].filter(Boolean).join(" · ");
     if (parts) caption.append(make("small", parts));
     if (said) caption.append(make("small", said, "verdict"));
     item.firstChild.setAttribute("aria-label", `${row.input}, ${row.film ? "film, " : ""}${status}${said ? `, ${said}` : ""}${noteOf(row) ? ", with a note" : ""}`);

@@ -15,6 +15,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 MAX_BODY = 4 << 20
 """Bytes of a request. 20,000 decisions at once have less."""
+MAX_PATH = 4200
+"""Characters of an address: as long as a name of a file can be. Python reads no number that is longer."""
 HEADERS = (
     (b"cache-control", b"no-store"),
     (
@@ -60,6 +62,8 @@ class Guard:
 
     def _refusal(self, scope: Scope, headers: dict[bytes, bytes]) -> str:
         """Why a request is refused, or ""."""
+        if len(scope["path"]) > MAX_PATH:
+            return "the address is too long"
         first = scope["path"].split("/")[1] if scope["path"].startswith("/") else ""
         if not secrets.compare_digest(first.encode("utf-8", "replace"), self.token.encode()):
             return "the address lacks the token; open the one that `archivecolor review` printed"
@@ -75,7 +79,8 @@ class Guard:
         # A form of another page cannot send this type without asking first.
         if scope["method"] == "POST" and not headers.get(b"content-type", b"").startswith(b"application/json"):
             return "a POST must be JSON"
-        if int(headers.get(b"content-length", b"0") or 0) > MAX_BODY:
+        length = headers.get(b"content-length", b"0")
+        if not length.isdigit() or len(length) > len(str(MAX_BODY)) or int(length) > MAX_BODY:
             return "the request is too large"
         return ""
 

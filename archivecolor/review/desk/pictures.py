@@ -96,7 +96,7 @@ def read_frame(path: Path, times: Sequence[float], index: int, options: FilmOpti
     """
     if not 0 <= index < len(times):
         raise PictureError(f"{path}: frame {index + 1} is not shown")
-    labels = tuple(f"frame at {int(time) // 60}:{time % 60:04.1f}" for time in times)
+    labels = tuple(f"frame at {int(time) // 60}:{time % 60:05.2f}" for time in times)
     return Decoded(frames_at(path, times[index : index + 1], options)[0], labels=labels)
 
 

@@ -110,6 +110,8 @@ class Desk:
         if not _REDUCED.fullmatch(name):  # `..` leads out of the folder
             raise PictureError("no such picture")
         path = self.folder / name
+        if not path.resolve().is_relative_to(self.folder.resolve()):  # a link
+            raise PictureError("no such picture")
         if path.is_file() and path.stat().st_size:
             return path
         start = name.removeprefix(f"{thumbnails.PICTURES}/").replace("/", "")[:_SHA256_PART]
