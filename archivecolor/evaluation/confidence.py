@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -19,7 +18,7 @@ from archivecolor import weights
 from archivecolor.errors import NoInputError
 from archivecolor.evaluation.evaluate import load_networks
 from archivecolor.imaging import lab, metrics
-from archivecolor.imaging.arrays import ByteArray, FloatArray
+from archivecolor.imaging.arrays import FloatArray
 from archivecolor.inference.confidence import mean_difference, mirror_disagreement
 from archivecolor.options import EvaluationOptions
 from archivecolor.training import dataset
@@ -99,7 +98,7 @@ def errors(ab_net: Tensor, batch: Batch) -> tuple[FloatArray, FloatArray]:
 @torch.inference_mode()
 def rank(
     options: EvaluationOptions,
-    read: Callable[[Path], ByteArray],
+    read: dataset.ReadRgb,
     device: torch.device,
     on_progress: Callable[[str, int, int], None] = lambda what, done, total: None,
 ) -> list[Ranked]:

@@ -209,7 +209,7 @@ def load_networks(models: Sequence[str], size: int, device: torch.device) -> dic
 
 def evaluate(
     options: EvaluationOptions,
-    read: Callable[[Path], ByteArray],
+    read: dataset.ReadRgb,
     device: torch.device,
     on_progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> Evaluated:

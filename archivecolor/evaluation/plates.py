@@ -25,7 +25,7 @@ from archivecolor.training.dataset import Batch
 
 TRUE_LIGHTNESS = "true L*"
 """Stands for a plate that is as sensitive to colours as the eye."""
-Read = Callable[[Path], ByteArray]
+Read = dataset.ReadRgb
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from archivecolor.photo.page import FORMAT_SUFFIXES, SRGB_ICC, SUFFIXES, Page, P
 from archivecolor.photo.probe import is_other_original, is_picture, is_picture_content, measure
 from archivecolor.photo.read import read
 from archivecolor.photo.screen import screen_bands
-from archivecolor.photo.thumbnail import thumbnail
+from archivecolor.photo.thumbnail import read_page_of_side, thumbnail
 from archivecolor.photo.write import decisive_orientation, suffix_for, writable_format, write
 
 WRITABLE = tuple(FORMAT_SUFFIXES)
@@ -31,6 +31,7 @@ __all__ = [
     "is_picture_content",
     "measure",
     "read",
+    "read_page_of_side",
     "screen_bands",
     "suffix_for",
     "thumbnail",

@@ -48,12 +48,12 @@ def read_jpeg_after_junk(data: bytes, max_megapixels: float) -> Photo | None:
     return replace(photo, pages=(replace(page, notes=(f"{at} bytes before the picture skipped", *page.notes)),))
 
 
-def read_reduced(data: bytes, long_side: int, max_megapixels: float) -> Page:
+def read_reduced(data: bytes, max_megapixels: float, long_side: int = 0, short_side: int = 0) -> Page:
     """The page of a JPEG of 8 bits at an eighth, a quarter, half or all of its size, with its long side at least
-    `long_side` where the picture's is."""
+    `long_side` and its short side at least `short_side` where the picture's are."""
     jpeg = jpeg_segments.split(data)
     image = open_image(jpeg.picture, max_megapixels)
-    scale = long_side / max(image.size)
+    scale = max(long_side / max(image.size), short_side / min(image.size))
     image.draft(None, (max(1, int(image.width * scale)), max(1, int(image.height * scale))))
     page = decoded_page(image, jpeg_metadata.profile(jpeg))
     return jpeg_metadata.with_metadata(page, jpeg, image.mode == "CMYK")

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 import cv2
 import joblib
@@ -44,8 +45,20 @@ TRAINING_FILES = ("card.json", "checkpoint.safetensors", "history.jsonl")
 SPLIT = "split.json"
 """The file in a weights folder that says which pictures were for training and which for validation."""
 
-ReadRgb = Callable[[Path], ByteArray]
-"""Reads a picture as sRGB, uint8 (H, W, 3). Raises `PictureError` if it cannot."""
+
+class ReadRgb(Protocol):
+    """Reads a picture as sRGB, uint8 (H, W, 3)."""
+
+    def __call__(self, path: Path, short_side: int = 0, /) -> ByteArray:
+        """Reads a picture.
+
+        Args:
+            short_side: a huge picture may be reduced to this; 0: it is read whole.
+
+        Raises:
+            PictureError: it cannot be read.
+        """
+        ...
 
 
 def find(source: Path) -> list[Path]:
@@ -195,7 +208,7 @@ def find_sample(source: Path, limit: int) -> list[Path]:
 def decode(path: Path, read: ReadRgb, short_side: int) -> tuple[ByteArray | None, str]:
     """Reads a picture and reduces it to at most `short_side` pixels. Returns None and the reason if it is rejected."""
     try:
-        rgb = read(path)
+        rgb = read(path, max(short_side, MIN_SIDE))
     except MachineColoredError:
         return None, "coloured by archivecolor"
     except PictureError:

@@ -22,14 +22,17 @@ OnRead = Callable[[str, int, int], None]
 """Called while photographs are read, with what is read, how many are done, and of how many."""
 
 
-def read_rgb(path: Path) -> ByteArray:
+def read_rgb(path: Path, short_side: int = 0) -> ByteArray:
     """The first page of a colour picture, upright, as sRGB, uint8 (H, W, 3).
+
+    Args:
+        short_side: a huge scan is reduced to this before its colours are converted; 0: it is read whole.
 
     Raises:
         MachineColoredError: this program has made its colours.
         PictureError: it cannot be read.
     """
-    page = photo.read(path).pages[0]
+    page = photo.read_page_of_side(path, short_side) if short_side else photo.read(path).pages[0]
     if provenance.is_machine_colored(page.xmp):
         raise MachineColoredError(f"{path}: its colours were made by this program")
     rgb = luminance.to_srgb8(page.samples, page.icc)

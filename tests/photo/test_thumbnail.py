@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import importlib
+import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import cv2
@@ -75,3 +77,84 @@ def test_a_damaged_jpeg_says_what_reading_says(tmp_path: Path) -> None:
     (tmp_path / "a.jpg").write_bytes(whole[:100])
     with pytest.raises(PictureError):
         photo.thumbnail(tmp_path / "a.jpg", 50)
+
+
+# --- huge pictures, reduced to a side ---------------------------------------------------------------------------------
+
+
+def huge(folder: Path, kind: str) -> Path:
+    """A picture of 1,800 x 1,200 pixels, stored on its side."""
+    path, exif = folder / f"a.{kind}", Image.Exif()
+    exif[0x0112] = 6
+    if kind == "tif":
+        tifffile.imwrite(path, soft(1200, 1800).astype(np.uint16) * 257, photometric="rgb", rowsperstrip=64)
+    else:
+        Image.fromarray(soft(1200, 1800)).save(path, quality=95, exif=exif)
+    return path
+
+
+@pytest.mark.parametrize("kind", ["jpg", "png", "tif"])
+def test_a_huge_picture_is_reduced_to_a_side_and_any_other_is_as_it_was(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    path = huge(tmp_path, kind)
+    whole = photo.read(path).pages[0]
+    ordinary = photo.read_page_of_side(path, 150)
+    assert np.array_equal(ordinary.samples, whole.samples)
+    monkeypatch.setattr(module, "WHOLE_MEGAPIXELS", 1.0)
+    small = photo.read_page_of_side(path, 150)
+    assert (small.samples.shape, small.samples.dtype) == ((150, 225, 3), whole.samples.dtype)
+    assert (small.orientation, small.xmp, small.icc) == (whole.orientation, whole.xmp, whole.icc)
+    wanted = cv2.resize(whole.samples, (225, 150), interpolation=cv2.INTER_AREA)
+    assert np.abs(small.samples.astype(float) - wanted).mean() < 0.01 * np.iinfo(whole.samples.dtype).max
+    assert photo.read_page_of_side(path, 4000).samples.shape == (1200, 1800, 3)
+
+
+def test_a_huge_jpeg_is_decoded_at_a_fraction_of_its_size(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = huge(tmp_path, "jpg")
+    monkeypatch.setattr(module, "WHOLE_MEGAPIXELS", 1.0)
+    decoded = []
+    whole = read_jpeg.decoded_page
+    monkeypatch.setattr(read_jpeg, "decoded_page", lambda image, icc: decoded.append(image.size) or whole(image, icc))
+    photo.read_page_of_side(path, 150)
+    photo.read_page_of_side(path, 151)
+    assert decoded == [(225, 150), (450, 300)]
+
+
+def test_one_huge_picture_at_a_time_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    paths = [huge(tmp_path, "png"), tmp_path / "b.png"]
+    paths[1].write_bytes(paths[0].read_bytes())
+    monkeypatch.setattr(module, "WHOLE_MEGAPIXELS", 1.0)
+    reading, most = [], []
+    read = module.read
+
+    def counted(*arguments):
+        reading.append(1)
+        most.append(len(reading))
+        time.sleep(0.05)
+        page = read(*arguments)
+        reading.pop()
+        return page
+
+    monkeypatch.setattr(module, "read", counted)
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(lambda path: photo.read_page_of_side(path, 100), paths * 2))
+    assert most == [1] * 4
+
+
+@pytest.mark.parametrize("kept", [0.0, 0.5, 0.9])
+def test_a_damaged_huge_jpeg_is_refused_as_when_it_is_read_whole(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kept: float
+) -> None:
+    """Reduced, libjpeg would fill what is missing with grey, and a training would learn it."""
+    path = huge(tmp_path, "jpg")
+    data = path.read_bytes()
+    path.write_bytes(data[: int(kept * len(data))] + b"\xff\xd9")
+    monkeypatch.setattr(module, "WHOLE_MEGAPIXELS", 1.0)
+    with pytest.raises(PictureError) as whole:
+        photo.read(path)
+    with pytest.raises(PictureError) as reduced:
+        photo.read_page_of_side(path, 150)
+    assert str(reduced.value) == str(whole.value)
+    with pytest.raises(PictureError):
+        photo.read_page_of_side(tmp_path / "missing.jpg", 150)

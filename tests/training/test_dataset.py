@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import importlib
 import json
 from pathlib import Path
 
@@ -174,7 +175,7 @@ def test_evaluation_holds_no_more_pictures_than_it_works_on(tmp_path: Path):
     (tmp_path / "list.txt").write_text("\n".join(f"{i}.png" for i in range(200)))
     read: list[str] = []
 
-    def picture(path: Path) -> np.ndarray:
+    def picture(path: Path, short_side: int = 0) -> np.ndarray:
         read.append(path.name)
         return colour_picture(int(path.stem) % 7)
 
@@ -283,6 +284,31 @@ def test_held_out_photographs_that_are_copies_are_counted(tmp_path: Path):
     assert loaded.overlap == 1
 
 
+# Huge scans
+
+
+@pytest.mark.parametrize("crop", [32, 128])
+def test_huge_scans_are_learnt_from_in_a_reduced_copy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, crop: int):
+    """Their colours are converted at the size that is kept, and small crops do not make them `under 64 pixels`."""
+    for i in range(4):
+        Image.fromarray(colour_picture(i, 600, 900)).save(tmp_path / f"{i}.{'jpg' if i % 2 else 'png'}", quality=95)
+    whole = photographs.load_photographs(tmp_path, None, crop)
+    monkeypatch.setattr(importlib.import_module("archivecolor.photo.thumbnail"), "WHOLE_MEGAPIXELS", 0.5)
+    converted: list[int] = []
+    convert = photographs.luminance.to_srgb8
+    monkeypatch.setattr(
+        photographs.luminance, "to_srgb8", lambda rgb, icc: converted.append(min(rgb.shape[:2])) or convert(rgb, icc)
+    )
+    reduced = photographs.load_photographs(tmp_path, None, crop)
+    side = max(64, photographs.decoded_side(crop))
+    assert sorted(converted) == sorted([side] * 4 + [256] * len(whole.validation))
+    for one, other in ((reduced.train, whole.train), (reduced.validation, whole.validation)):
+        assert (one.names, one.reasons) == (other.names, other.reasons)
+        for rgb, expected in zip(one.pictures, other.pictures, strict=True):
+            assert rgb.shape == expected.shape
+            assert np.abs(rgb.astype(int) - expected).mean() < 3
+
+
 # Decoded photographs are kept
 
 
@@ -297,7 +323,7 @@ def test_a_resumed_training_decodes_only_what_changed(tmp_path: Path, monkeypatc
     (data / "broken.png").write_bytes(b"no picture")
     read: list[str] = []
     read_rgb = photographs.read_rgb
-    monkeypatch.setattr(photographs, "read_rgb", lambda path: read.append(path.name) or read_rgb(path))
+    monkeypatch.setattr(photographs, "read_rgb", lambda path, side: read.append(path.name) or read_rgb(path, side))
 
     def load() -> photographs.Photographs:
         read.clear()
