@@ -68,6 +68,25 @@ def misbehaving(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[.
         yield call
 
 
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Any]:
+    """A headless Chromium: the system's, or the one that playwright has fetched."""
+    from support.review_page import CHROMIUM
+
+    try:
+        from playwright.sync_api import sync_playwright
+    except ImportError:
+        pytest.skip("NO BROWSER: pip install playwright, and see below for Chromium")
+    with sync_playwright() as playwright:
+        own = Path(playwright.chromium.executable_path)
+        found = CHROMIUM or (str(own) if own.exists() else None)
+        if found is None:
+            pytest.skip("NO BROWSER: apt-get install chromium, or python -m playwright install chromium")
+        chromium = playwright.chromium.launch(executable_path=found, args=["--no-sandbox"])
+        yield chromium
+        chromium.close()
+
+
 @pytest.fixture
 def src(tmp_path: Path) -> Path:
     """An empty folder for sources."""

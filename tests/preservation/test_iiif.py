@@ -116,7 +116,7 @@ def test_label_metadata_and_statement_say_that_the_colour_is_invented_and_by_wha
     for one in (canvas, *manifests(site).values(), read(site / "collection.json")):
         statement = one["requiredStatement"]["value"]["en"][0]
         assert "invented" in statement and row.weights_sha256 in statement and "archivecolor " in statement
-    assert row.weights_sha256 in bodies(canvas)[1]["label"]["en"][0]
+    assert f"weights inky {row.weights_sha256[:12]}" in bodies(canvas)[1]["label"]["en"][0]
 
 
 def test_all_that_is_named_is_there_and_every_id_is_its_own(site: Path) -> None:
@@ -132,12 +132,11 @@ def test_all_that_is_named_is_there_and_every_id_is_its_own(site: Path) -> None:
                 with Image.open(file_of(site, image["id"])) as opened:
                     assert opened.size == (image["width"], image["height"])
                     assert opened.format == "JPEG" and image["format"] == "image/jpeg"
+            for image in bodies(canvas):
                 (service,) = image["service"]
                 assert image["id"].startswith(service["id"] + "/")
                 info = read(file_of(site, service["id"]) / "info.json")
-                assert (
-                    info["width"] * canvas["height"] == info["height"] * canvas["width"] or image in made["thumbnail"]
-                )
+                assert (info["width"], info["height"]) == (canvas["width"], canvas["height"])
         ids.append(made["id"])
     assert len(ids) == len(set(ids))
 
@@ -192,7 +191,9 @@ def test_every_tile_that_a_client_may_ask_for_is_there_and_no_other_file(site: P
             with Image.open(folder / name) as tile:
                 assert tile.size == size, name
         there = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
-        assert there == {"info.json", *wanted}
+        assert there == {"info.json", "full/90,/0/default.jpg", *wanted}
+        with Image.open(folder / "full/90,/0/default.jpg") as listed:
+            assert listed.width == min(90, info["width"])
 
 
 @pytest.mark.parametrize(

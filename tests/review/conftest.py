@@ -13,7 +13,7 @@ from support.desk import served
 from support.desk_page import DESK_NAMES
 from support.doubles import colour, colourful, grey, save_grey_tree
 from support.needs import package
-from support.review_page import CHROMIUM, NAMES, PATIENCE_MS
+from support.review_page import NAMES, PATIENCE_MS
 
 from archivecolor.options import ReportOptions
 from archivecolor.review import report
@@ -27,23 +27,6 @@ def reviewed(src: Path, out: Path, ink: Path) -> Path:
     (src / "broken.jpg").write_bytes(b"\xff\xd8\xff\xe0 no picture")
     colour(src, out=out, model=ink)
     return out
-
-
-@pytest.fixture(scope="session")
-def browser() -> Iterator[Any]:
-    """A headless Chromium: the system's, or the one that playwright has fetched."""
-    try:
-        from playwright.sync_api import sync_playwright
-    except ImportError:
-        pytest.skip("NO BROWSER: pip install playwright, and see below for Chromium")
-    with sync_playwright() as playwright:
-        own = Path(playwright.chromium.executable_path)
-        found = CHROMIUM or (str(own) if own.exists() else None)
-        if found is None:
-            pytest.skip("NO BROWSER: apt-get install chromium, or python -m playwright install chromium")
-        chromium = playwright.chromium.launch(executable_path=found, args=["--no-sandbox"])
-        yield chromium
-        chromium.close()
 
 
 @pytest.fixture

@@ -54,6 +54,11 @@ class Published:
         """What invented the colours."""
         return f"{self.entry.software}, weights {self.entry.row.model} (SHA-256 {self.entry.row.weights_sha256})"
 
+    @property
+    def short_maker(self) -> str:
+        """The same for a menu of few words."""
+        return f"{self.entry.software}, weights {self.entry.row.model} {self.entry.row.weights_sha256[:12]}"
+
 
 def folder_of(name: str) -> str:
     folder = str(PurePosixPath(name).parent)
@@ -138,7 +143,7 @@ def _body(picture: Published, image: TiledImage, from_output: bool, base: str) -
     if not from_output:
         label = "Original"
     elif image.is_coloured:
-        label = f"Coloured, the colour is invented: {picture.maker}"
+        label = f"Coloured, the colour is invented: {picture.short_maker}"
     else:
         label = "Not coloured, because it was in colour"
     return {
@@ -152,13 +157,13 @@ def _body(picture: Published, image: TiledImage, from_output: bool, base: str) -
 
 
 def _thumbnail(image: TiledImage, base: str) -> Json:
+    """Names one file and no service: of a service, the Universal Viewer asks for a width that level 0 has not."""
     width, height = image.small
     return {
         "id": address(base, f"{image.path}/full/{width},{height}/0/default.jpg"),
         "type": "Image",
         "format": "image/jpeg",
         **_size(image.small),
-        "service": [_service(image, base)],
     }
 
 

@@ -28,6 +28,8 @@ TILE = 512
 """Side of a tile in pixels."""
 LARGEST = 2048
 """Long side of `full/max`, the one file that shows a whole picture: what a reader downloads, and pages embed."""
+LISTED = 90
+"""The width that the Universal Viewer asks for in its list of pictures, whatever `info.json` offers."""
 INFO, WHOLE = "info.json", "full/max/0/default.jpg"
 _CONTEXT = "http://iiif.io/api/image/3/context.json"
 _NO_LIMIT = 1e6
@@ -107,8 +109,13 @@ def write_image(page: Page, site: Path, path: str, base: str, work: Path, packet
         if packet:
             image.set_type(vips.GValue.blob_type, "xmp-data", packet)
         cut = work / _CUT
-        # As bytes: a name need not be UTF-8.
+        # Names as bytes: they need not be UTF-8.
         image.dzsave(os.fsencode(cut), layout="iiif3", tile_size=TILE, suffix=f".jpg[Q={QUALITY}]", keep="xmp")
+        listed = cut / f"full/{LISTED},/0/default.jpg"
+        listed.parent.mkdir(parents=True)
+        image.thumbnail_image(LISTED, height=image.height, size="down").jpegsave(
+            os.fsencode(listed), Q=QUALITY, keep="xmp"
+        )
         largest = image.thumbnail_image(LARGEST, height=LARGEST, size="down").numpy()
     except vips.Error as error:
         raise _os_error(error, work) or UnreadableError(f"cannot be cut into tiles ({error})") from error
@@ -169,8 +176,8 @@ def _whole_page(page: Page, samples: ByteArray) -> Page:
 
 def _small(cut: Path) -> Size:
     """The size of the largest whole picture among the tiles."""
-    sizes = [folder.name.split(",") for folder in (cut / "full").iterdir() if "," in folder.name]
-    return max((int(width), int(height)) for width, height in sizes)
+    sizes = [folder.name.partition(",") for folder in (cut / "full").iterdir()]
+    return max((int(width), int(height)) for width, _, height in sizes if height)
 
 
 def _os_error(error: Exception, folder: Path) -> OSError | None:
