@@ -21,6 +21,8 @@ from archivecolor.provenance import Record
 
 FOLDER = "access"
 QUALITY = 85
+FOR_PHOTOGRAPHS = "--access is for photographs"
+"""The note of a film that gets no copies."""
 
 Reduce = Callable[[int], Page]
 """Long side in pixels -> the picture with its disclosure, no larger than that, uint8."""
@@ -95,12 +97,29 @@ def _missing_forms(row: Record, options: RunOptions) -> list[AccessForm]:
     return [form for form, name in names.items() if name not in row.access or not (options.out / name).is_file()]
 
 
+def planned_copies(output: str, before: Record | None, options: RunOptions, colours: bool) -> list[str]:
+    """The names of the copies that a run would make of a photograph, below the output folder.
+
+    Args:
+        before: the row of an earlier run.
+        colours: whether the run would colour the photograph, or find it finished.
+    """
+    if colours:
+        return [copy_name(output, form) for form in wanted_forms(options, before)]
+    return [copy_name(output, form) for form in _missing_forms(before, options)] if before else []
+
+
 def add_missing(row: Record, options: RunOptions) -> Record | None:
-    """Makes the copies that a finished photograph lacks from its output. Returns the new row; None if it lacks none.
+    """Makes the copies that a finished photograph lacks from its output; notes that a film gets none.
+
+    Returns:
+        The new row; None if the one before holds.
 
     Raises:
         OutputError, PictureError: see `write_copies`; or the output cannot be read.
     """
+    if row.film and options.access and FOR_PHOTOGRAPHS not in row.notes:
+        return replace(row, notes=(*row.notes, FOR_PHOTOGRAPHS))
     forms = _missing_forms(row, options)
     if not forms or row.output is None:
         return None

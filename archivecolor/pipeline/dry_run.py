@@ -12,8 +12,8 @@ from pathlib import Path
 
 from archivecolor import files, photo, provenance, weights
 from archivecolor.options import OutputFormat, RunOptions
+from archivecolor.pipeline import access_copies, rates
 from archivecolor.pipeline import film as film_pipeline
-from archivecolor.pipeline import rates
 from archivecolor.pipeline.attempt import identity_of
 from archivecolor.pipeline.inputs import Job
 from archivecolor.pipeline.jobs import find_jobs
@@ -39,6 +39,8 @@ class Estimate:
     """Of the photographs to colour; one of 16 bits counts twice."""
     megabytes: float = 0.0
     """That their outputs need, roughly."""
+    access: int = 0
+    """Small copies for the web."""
 
     def add(self, job: Job, action: str, options: RunOptions) -> None:
         """Counts one input. Reads the header of a photograph that would be coloured."""
@@ -71,6 +73,8 @@ class Estimate:
             summary.append(f"disk: about {megabytes(self.megabytes)}; {megabytes(free)} are free")
             if self.megabytes > free:
                 summary.append("disk: NOT ENOUGH; choose another --out, or --format jpeg")
+        if self.access:
+            summary.append(f"{self.access} small copies besides, in {options.out / access_copies.FOLDER}")
         if self.films:
             summary.append(f"{self.films} films to colour besides; their time and disk are not estimated")
         return summary
@@ -92,14 +96,19 @@ def print_dry_run(options: RunOptions, as_json: bool, verbosity: int = 0) -> int
     estimate = Estimate()
     for job in find_jobs(options):
         target = film_pipeline.film_target(job, card, options) if job.kind.is_film else job.target
-        action = _action(job, rows.get(job.name), identity_of(job, card.sha256, options), options)
+        row = rows.get(job.name)
+        action = _action(job, row, identity_of(job, card.sha256, options), options)
+        copies = [] if job.kind.is_film else _access_copies(target, row, action, options)
         if as_json:
             line = {"input": job.name, "source": str(job.source), "target": str(target), "would": action}
-            sys.stdout.write(json.dumps(line) + "\n")
+            more = {"access": copies} if copies or options.access else {}
+            sys.stdout.write(json.dumps({**line, **more}) + "\n")
             continue
         if verbosity:
-            sys.stdout.write(files.printable(f"{action}: {job.source} -> {target}") + "\n")
+            targets = ", ".join(map(str, (target, *copies)))
+            sys.stdout.write(files.printable(f"{action}: {job.source} -> {targets}") + "\n")
         estimate.add(job, action, options)
+        estimate.access += len(copies)
     if not as_json:
         sys.stdout.write("\n".join(estimate.lines(options)) + "\n")
     return 0
@@ -121,6 +130,13 @@ def _output_megabytes(job: Job, megapixels: float, size: float, options: RunOpti
 def _existing(folder: Path) -> Path:
     whole = folder.absolute()
     return next(path for path in (whole, *whole.parents) if path.exists())
+
+
+def _access_copies(target: Path, row: Record | None, action: str, options: RunOptions) -> list[str]:
+    """The paths of the small copies that would be made."""
+    output = target.relative_to(options.out).as_posix()
+    names = access_copies.planned_copies(output, row, options, action.startswith("colour"))
+    return [str(options.out / name) for name in names]
 
 
 def _action(job: Job, row: Record | None, identity: Identity, options: RunOptions) -> str:

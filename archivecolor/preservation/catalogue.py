@@ -18,6 +18,7 @@ from pathlib import PurePosixPath
 from archivecolor import files, provenance, sequences
 from archivecolor.errors import NoInputError, OutputError, UsageError
 from archivecolor.options import CatalogueKind, ExportOptions
+from archivecolor.pipeline.access_copies import FOR_PHOTOGRAPHS
 from archivecolor.preservation import own_words
 from archivecolor.preservation.own_words import OwnWords
 from archivecolor.preservation.premis import media_type
@@ -55,6 +56,8 @@ class Entry:
     software: str
     finished: str
     """ISO 8601; empty without an output."""
+    access_note: str = ""
+    """Why it has fewer small copies for the web than other pictures have."""
 
     @property
     def title(self) -> str:
@@ -155,6 +158,7 @@ def entries(options: ExportOptions, rows: Mapping[str, Record], made: Mapping[st
         UsageError: the pattern of identifiers cannot be read.
     """
     identify = _identifiers(options.identifier)
+    kinds = {kind for row in rows.values() for kind in _access_kinds(row)}
     for row in rows.values():
         output = options.out / row.output if row.output and row.status == DONE else None
         sidecar = provenance.sidecar_texts(output) if output else {}
@@ -169,7 +173,29 @@ def entries(options: ExportOptions, rows: Mapping[str, Record], made: Mapping[st
             decision.note if decision else "",
             sidecar.get("made_by") or "archivecolor",
             provenance.finished_at(output, sidecar) if output and sequences.exists(output) else "",
+            _access_note(row, kinds),
         )
+
+
+def _access_kinds(row: Record) -> set[str]:
+    """The kinds of small copies that a picture has, such as `jpg-2000`."""
+    return {PurePosixPath(name).parts[1] for name in row.access if name.count("/") > 1}
+
+
+def _access_note(row: Record, kinds: set[str]) -> str:
+    """Why a picture lacks small copies.
+
+    Args:
+        kinds: the kinds that any picture has.
+    """
+    if row.film and (kinds or FOR_PHOTOGRAPHS in row.notes):
+        return "none: a film"
+    missing = sorted(kinds - _access_kinds(row))
+    if not missing:
+        return ""
+    if row.status != DONE:
+        return f"none: not coloured ({row.reason or row.status})"
+    return f"missing: {', '.join(missing)}; run makes them with --access"
 
 
 def _identifiers(pattern: str) -> Callable[[Record], str]:
@@ -228,6 +254,7 @@ def _plain(entry: Entry, options: ExportOptions) -> dict[str, str]:
         "coloured": _place(entry, options.base),
         "coloured_sha256": row.output_sha256,
         "access": " ".join(_below(name, options.base) for name in row.access),
+        "access_note": entry.access_note,
         "width": str(row.width or ""),
         "height": str(row.height or ""),
         "pages": str(row.pages or ""),

@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+import csv
+import json
+import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
-from support.command_line import exit_code
+from support.command_line import call, exit_code
 from support.doubles import colour, colourful, grey
+from support.reels import save_reel
 from support.review_data import decide
 
 from archivecolor import files, photo, provenance
 from archivecolor.errors import UsageError
-from archivecolor.options import AccessForm, Disclosure, parse_access
+from archivecolor.options import AccessForm, Disclosure, ExportOptions, parse_access
 from archivecolor.photo import Page, Photo
+from archivecolor.pipeline import access_copies
+from archivecolor.preservation import catalogue
 from archivecolor.preservation.verify import verify
 from archivecolor.provenance import DONE, FAILED, is_machine_colored
 from archivecolor.review.export import export
@@ -111,6 +117,83 @@ def test_verify_and_export_know_them(masters: Path, out: Path, ink: Path, tmp_pa
     (out / "access/jpg-200/box/b.png.jpg").unlink()
     found = {(finding.what, finding.name) for finding in verify(out).findings}
     assert found == {("changed", "access/jpg-200/a.tif.jpg"), ("missing", "access/jpg-200/box/b.png.jpg")}
+
+
+def test_a_film_gets_none_and_its_row_says_why(src: Path, out: Path, ink: Path) -> None:
+    save_reel(src / "reel", range(1, 3))
+    Image.fromarray(grey(60, 80)).save(src / "a.png")
+    [film] = [row for row in colour(src, out=out, model=ink) if row.film]
+    assert access_copies.FOR_PHOTOGRAPHS not in film.notes
+    for _ in range(2):  # a finished film, and once more
+        rows = colour(src, out=out, model=ink, access=(JPG,))
+        [film] = [row for row in rows if row.film]
+        assert (film.status, film.access, film.notes.count(access_copies.FOR_PHOTOGRAPHS)) == (DONE, {}, 1)
+    shutil.rmtree(src / "reel")
+    save_reel(src / "reel", range(1, 4))
+    [film] = [row for row in colour(src, out=out, model=ink, access=(JPG,)) if row.film]
+    assert film.notes.count(access_copies.FOR_PHOTOGRAPHS) == 1, "coloured with --access at once"
+    assert [path.name for path in (out / "access").rglob("*.*")] == ["a.png.jpg"]
+
+
+def test_the_catalogue_says_why_a_picture_has_none(masters: Path, out: Path, ink: Path, tmp_path: Path) -> None:
+    save_reel(masters / "reel", range(1, 3))
+    (masters / "broken.png").write_bytes((masters / "box/b.png").read_bytes()[:60])
+    late = Image.fromarray(grey(50, 50))
+
+    def notes() -> dict[str, str]:
+        catalogue.write(ExportOptions(out=out, catalogue=tmp_path / "c.csv", overwrite=True))
+        with (tmp_path / "c.csv").open(newline="") as file:
+            return {line["original"]: line["access_note"] for line in csv.DictReader(file)}
+
+    colour(masters, out=out, model=ink)
+    assert set(notes().values()) == {""}, "nobody wanted any"
+    colour(masters, out=out, model=ink, access=(JPG,))
+    late.save(masters / "late.png")
+    colour(masters, out=out, model=ink)
+    made = notes()
+    assert {made.pop("a.tif"), made.pop("box/b.png")} == {""}
+    assert made.pop("colour.png") == "none: not coloured (already colour)"
+    assert made.pop("broken.png").startswith("none: not coloured (")
+    assert made.pop("late.png") == "missing: jpg-200; run makes them with --access"
+    assert list(made.values()) == ["none: a film"]
+
+
+def test_a_rehearsal_names_the_copies_that_are_made_then(masters: Path, out: Path, ink: Path) -> None:
+    words = (
+        "run",
+        str(masters),
+        "--out",
+        str(out),
+        "--model",
+        str(ink),
+        "--exclude",
+        "colour*",
+        "--no-sidecar",
+        "--size",
+        "64",
+        "--precision",
+        "fp32",
+    )  # as `colour`
+
+    def planned(*more: str) -> set[str]:
+        lines = call(*words, *more, "--dry-run", "--json").stdout.splitlines()
+        return {path for line in lines for path in json.loads(line).get("access", ())}
+
+    def there() -> set[str]:
+        return {str(path) for path in (out / "access").rglob("*.*")}
+
+    assert planned() == set() and "access" not in call(*words, "--dry-run", "--json").stdout
+    first = planned("--access", "jpg:200")
+    assert "2 small copies besides, in " in call(*words, "--access", "jpg:200", "--dry-run").stdout
+    assert f"a.tif, {out}/access/jpg-200/a.tif.jpg\n" in call(*words, "--access", "jpg:200", "--dry-run", "-v").stdout
+    assert not out.exists()
+    colour(masters, out=out, model=ink, exclude=("colour*",), access=(JPG,))
+    assert there() == first and len(first) == 2
+    assert planned("--access", "jpg:200") == set()
+    second = planned("--access", "jpg:200", "--access", "webp:100")
+    colour(masters, out=out, model=ink, exclude=("colour*",), access=(WEBP,))
+    assert there() == first | second and len(second) == 2
+    assert planned("--overwrite") == first | second, "they would be out of date"
 
 
 def test_a_file_of_somebody_else_is_not_replaced(masters: Path, out: Path, ink: Path) -> None:

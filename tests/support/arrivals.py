@@ -23,6 +23,8 @@ from support.paths import ROOT
 
 AHEAD = 100
 """At most so many have arrived and are not coloured yet."""
+REPLACED = AHEAD + 55
+"""So many arrivals ago came what is replaced: it is coloured already."""
 
 
 @dataclass(frozen=True)
@@ -73,7 +75,7 @@ def _deliver(src: Path, count: int, room: threading.Semaphore) -> None:
     """Writes each picture as a careful scanner does: under another name, then whole."""
     for number in range(count):
         room.acquire()
-        name = f"{number - 50 if number % 10 == 9 and number > 100 else number:05d}.png"
+        name = f"{number - REPLACED if number % 10 == 9 and number > REPLACED else number:05d}.png"
         samples = np.random.default_rng(number).integers(0, 256, (8, 12), np.uint8)
         part = src / f"{name}.part"
         Image.fromarray(samples).resize((96, 64)).save(part, "png")

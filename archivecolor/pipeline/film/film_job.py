@@ -278,6 +278,7 @@ def _ignored_options(options: RunOptions) -> list[str]:
         "--c2pa": options.disclosure.c2pa,
         **dict.fromkeys(options.color.of_one_picture(), True),
         "--confidence": options.confidence,
+        "--access": options.access,
     }
     return [f"{flag} is for photographs" for flag, value in photographs_only.items() if value]
 
