@@ -56,9 +56,12 @@ def raw(desk: Any, method: str, path: str, headers: dict[str, str], *parts: byte
     import anyio
 
     scope = {
-        "type": "http", "method": method, "path": path, "query_string": b"",
+        "type": "http",
+        "method": method,
+        "path": path,
+        "query_string": b"",
         "headers": [(name.encode(), value.encode()) for name, value in headers.items()],
-    }  # fmt: skip
+    }
     waiting = [{"type": "http.request", "body": part, "more_body": True} for part in parts]
     waiting.append({"type": "http.request", "body": b"", "more_body": False})
     status: list[int] = []

@@ -138,8 +138,14 @@ def test_a_picture_opens_with_the_settings_that_it_was_made_with(src: Path, out:
     run(src, out=out, model="lite", device="cpu", palette=src / "reference.png", palette_strength=0.4, **settings)
     with client(out) as desk:
         facts = opened(desk, "a.png")
-        assert facts["made"] == {"model": "lite", **settings, "hints": [], "neutral": [], "palette": "reference.png",
-                                 "palette_strength": 0.4}  # fmt: skip
+        assert facts["made"] == {
+            "model": "lite",
+            **settings,
+            "hints": [],
+            "neutral": [],
+            "palette": "reference.png",
+            "palette_strength": 0.4,
+        }
         shown_flags = desk.post("preview", json={"key": facts["key"], **facts["made"], "hints": HINTS}).json()["flags"]
         reference = src / "reference.png"
         assert shown_flags == (

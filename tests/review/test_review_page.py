@@ -86,6 +86,61 @@ def test_a_click_gives_the_flag_that_pins_a_colour(page: Any, reported: Path) ->
     assert (abs(int(x) - 40) <= 2, abs(int(y) - 60) <= 2, colour) == (True, True, "#4d5d53")
 
 
+def test_it_zooms_to_the_pixels_of_the_files_themselves(page: Any, src: Path, out: Path, ink: Path) -> None:
+    """Without a server: the browser opens the files where it knows their format, and says so where it does not."""
+    for name in ("large.png", "large.tif"):
+        Image.fromarray(grey(600, 900, seed=3)).save(src / name)
+    colour(src, out=out, model=ink)
+    report.report(ReportOptions(out=out, view=300))
+    visit(page, out)
+    card(page, "large.png").locator("button").click()
+    page.wait_for_selector("img-comparison-slider.rendered")
+    pair = page.locator("#stage .pair")
+    page.locator("button[aria-label='Actual size']").click()
+    sizes = "all => all.map(i => i.naturalWidth)"
+    page.wait_for_function("[...document.querySelectorAll('#stage img')].every(i => i.naturalWidth === 900)")
+    assert pair.bounding_box()["width"] == pytest.approx(900 / page.evaluate("devicePixelRatio"))
+    frame = page.locator("#stage .scroller")
+    assert frame.evaluate("f => f.scrollWidth > f.clientWidth || f.scrollHeight > f.clientHeight")
+    assert frame.evaluate("f => Math.abs(f.scrollTop - (f.scrollHeight - f.clientHeight) / 2) < 20"), "the middle stays"
+    page.keyboard.press("+")
+    assert pair.bounding_box()["width"] == pytest.approx(1350, abs=2)
+    frame.focus()
+    left, name = frame.evaluate("f => f.scrollLeft"), page.inner_text("#name")
+    page.keyboard.press("ArrowRight")
+    page.wait_for_function(f"document.querySelector('.scroller').scrollLeft > {left}")
+    assert page.inner_text("#name") == name, "arrows move the picture"
+    page.locator("#name").focus()
+    page.keyboard.press("0")
+    assert frame.evaluate("f => f.scrollWidth <= f.clientWidth && f.scrollHeight <= f.clientHeight"), "the whole of it"
+    assert not page.is_visible("#reduced")
+    page.keyboard.press("Escape")
+    card(page, "large.tif").locator("button").click()
+    page.wait_for_selector("img-comparison-slider.rendered")
+    page.keyboard.press("1")
+    page.wait_for_selector("#reduced:not([hidden])")
+    assert page.locator("#stage img").evaluate_all(sizes) == [300, 300]
+    assert page.locator("#stage .pair").bounding_box()["width"] == pytest.approx(900)
+
+
+def test_all_listed_are_rejected_and_every_page_is_counted(page: Any, src: Path, out: Path, ink: Path) -> None:
+    both = [Image.fromarray(grey(60, 80, seed=seed)) for seed in (1, 2)]
+    both[0].save(src / "pages.tif", save_all=True, append_images=both[1:])
+    Image.fromarray(grey(60, 80)).save(src / "a.png")
+    colour(src, out=out, model=ink)
+    report.report(ReportOptions(out=out))
+    visit(page, out)
+    assert "2 pages" in card(page, "pages.tif").inner_text()
+    card(page, "pages.tif").locator("button").click()
+    assert "archivecolor review shows all pages" in page.inner_text("#first-page")
+    page.keyboard.press("Escape")
+    page.fill("input[name=text]", "pages")
+    page.click("#reject-all")
+    assert "0 accepted, 1 rejected, 1 undecided" in page.inner_text("#counts")
+    page.click("#undo")
+    assert "0 accepted, 0 rejected, 2 undecided" in page.inner_text("#counts")
+
+
 def test_the_divider_slides_by_mouse_and_keys_and_space_toggles(page: Any, reported: Path) -> None:
     visit(page, reported)
     card(page, "two.png").locator("button").click()
