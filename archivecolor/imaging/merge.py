@@ -40,6 +40,8 @@ class LuminanceMerge:
     network_seconds: float
     confidence: float | None = None
     """0 to 1, if requested; see `inference/confidence.py`."""
+    notes: tuple[str, ...] = ()
+    """What was left without colour, in words."""
 
     def rows(self, samples: Samples, top: int) -> tuple[Samples, float]:
         """Rows of the picture from row `top` on -> sRGB (h, W, 3) of the same depth, and their largest |ΔL*|."""

@@ -8,12 +8,14 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from archivecolor.imaging.arrays import BoolArray, ByteArray, FloatArray
+from archivecolor.imaging.arrays import BoolArray, ByteArray, DoubleArray, FloatArray, IndexArray
 
 TOLERANCE = 6.0
 """How far the tone of a mount may lie from its slow gradient, in Lab units."""
 RING = 2
 """Pixels at each edge of the sheet that must belong to the mount."""
+RIDGE = 1e-3
+"""Keeps the fit of the mount's tone defined where the ring says nothing."""
 RING_SHARE, SIDE_SHARE = 0.9, 0.8
 """The least share of the whole ring, and of each of its sides, that has the mount's tone."""
 SMALLEST_MOUNT, SMALLEST_PHOTOGRAPH = 0.04, 0.03
@@ -85,23 +87,34 @@ def _on_one_mount(planes: FloatArray) -> ByteArray | None:
 def _mount_mask(planes: FloatArray) -> BoolArray | None:
     """The pixels (h, w) with the mount's tone that reach the edge of the sheet; None where no mount surrounds it."""
     channels, height, width = planes.shape
-    y, x = np.meshgrid(np.linspace(-1, 1, height), np.linspace(-1, 1, width), indexing="ij")
-    terms = np.stack([np.ones_like(x), x, y, x * y, x * x, y * y], axis=-1).reshape(-1, 6)
     ring = np.ones((height, width), bool)
     ring[RING:-RING, RING:-RING] = False
-    flat, on_ring = planes.reshape(channels, -1), ring.ravel()
-    ring_terms, ring_values = terms[on_ring], flat[:, on_ring].T.astype(np.float64)
-    weight = (np.abs(ring_values - np.median(ring_values, axis=0)).max(axis=1) < 2 * TOLERANCE).astype(np.float64)
-    for _ in range(3):
-        fit, *_ = np.linalg.lstsq(ring_terms * weight[:, None], ring_values * weight[:, None], rcond=None)
-        weight = (np.abs(ring_values - ring_terms @ fit).max(axis=1) < TOLERANCE).astype(np.float64)
-    near = (np.abs(flat.T - terms @ fit).max(axis=1) < TOLERANCE).reshape(height, width)
-    sides = near[:RING], near[-RING:], near[:, :RING], near[:, -RING:]
-    if near[ring].mean() < RING_SHARE or min(side.mean() for side in sides) < SIDE_SHARE:
+    on_ring = np.flatnonzero(ring)
+    terms, values = _slow_terms(height, width, on_ring), planes.reshape(channels, -1)[:, on_ring].T.astype(np.float64)
+    weight = (np.abs(values - np.median(values, axis=0)).max(axis=1) < 2 * TOLERANCE).astype(np.float64)
+    if weight.mean() < RING_SHARE / 2:  # most pictures: no one tone surrounds them
         return None
-    opened = cv2.morphologyEx(near.astype(np.uint8), cv2.MORPH_OPEN, np.ones((3, 3), np.uint8))
+    for _ in range(3):
+        weighted = (terms * weight[:, None]).T
+        fit = np.linalg.solve(weighted @ terms + RIDGE * np.eye(terms.shape[1]), weighted @ values)
+        weight = (np.abs(values - terms @ fit).max(axis=1) < TOLERANCE).astype(np.float64)
+    near = np.zeros((height, width), bool)
+    near.ravel()[on_ring] = weight > 0
+    sides = near[:RING], near[-RING:], near[:, :RING], near[:, -RING:]
+    if weight.mean() < RING_SHARE or min(side.mean() for side in sides) < SIDE_SHARE:
+        return None
+    tone = (_slow_terms(height, width, np.arange(height * width)) @ fit).T.reshape(planes.shape)
+    opened = cv2.morphologyEx(
+        (np.abs(planes - tone).max(axis=0) < TOLERANCE).astype(np.uint8), cv2.MORPH_OPEN, np.ones((3, 3), np.uint8)
+    )
     _, parts = cv2.connectedComponents(opened, connectivity=4)
     return np.isin(parts, np.setdiff1d(np.unique(parts[ring]), [0]))
+
+
+def _slow_terms(height: int, width: int, places: IndexArray) -> DoubleArray:
+    """(n, 6): the terms of a quadratic in the position, for these flat places of a sheet."""
+    y, x = 2 * (places // width) / max(1, height - 1) - 1, 2 * (places % width) / max(1, width - 1) - 1
+    return np.stack([np.ones_like(x), x, y, x * y, x * x, y * y], axis=-1)
 
 
 def _box(mask: BoolArray) -> tuple[int, int, int, int]:
@@ -112,8 +125,8 @@ def _box(mask: BoolArray) -> tuple[int, int, int, int]:
 
 def _shape_of(part: BoolArray) -> BoolArray | None:
     """The rectangle, tilted rectangle or ellipse (h, w) that a part fills; None where it has another shape."""
-    points = cv2.findNonZero(part.astype(np.uint8))
-    hull = cv2.convexHull(points)
+    contours, _ = cv2.findContours(part.astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
+    hull = cv2.convexHull(contours[0])
     area = max(1.0, cv2.contourArea(hull))
     y, x, height, width = _box(part)
     shape = np.zeros(part.shape, np.uint8)

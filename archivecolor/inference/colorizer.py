@@ -21,11 +21,12 @@ import torch
 from torch import nn
 
 from archivecolor import weights
-from archivecolor.imaging import guided_filter, lab, luminance, tiling
+from archivecolor.imaging import guided_filter, lab, luminance, stereo, tiling
 from archivecolor.imaging.arrays import FloatArray, Samples
 from archivecolor.imaging.merge import LuminanceMerge
 from archivecolor.imaging.orientation import to_stored, to_upright
 from archivecolor.imaging.resize import resize
+from archivecolor.imaging.sheet import Sheet, read_sheet
 from archivecolor.inference import devices
 from archivecolor.inference.batching import DTYPES, BatchScheduler
 from archivecolor.inference.confidence import confidence_from, median_disagreement, mirror_disagreement
@@ -62,6 +63,8 @@ class ColorizedImage:
     `spread` (upsampling, merging and measuring)."""
     confidence: float | None = None
     """0 to 1 (`confidence.confidence_from`), if requested."""
+    notes: tuple[str, ...] = ()
+    """What was left without colour, in words."""
 
 
 @dataclass(frozen=True)
@@ -84,6 +87,8 @@ class Prediction:
     size: tuple[int, int]
     """(height, width) of the picture itself, as stored."""
     orientation: int
+    sheet: Sheet | None = None
+    """Where the photographs are, on the grid of `lightness`; None where the whole sheet is coloured."""
 
 
 class Colorizer:
@@ -158,7 +163,7 @@ class Colorizer:
         rgb, max_delta_l = merge.whole(samples, self._threads)
         wait = max(0.0, predicted - started - merge.network_seconds)
         seconds = {"network": merge.network_seconds, "wait": wait, "spread": time.perf_counter() - predicted}
-        return ColorizedImage(rgb, max_delta_l, seconds, merge.confidence)
+        return ColorizedImage(rgb, max_delta_l, seconds, merge.confidence, merge.notes)
 
     def predict_colors(
         self, samples: Samples, icc: bytes | None = None, orientation: int = 1, size: tuple[int, int] | None = None
@@ -194,6 +199,9 @@ class Colorizer:
         lightness, ab, confidence = self._predict_small_ab(
             copy_height, copy_width, thumbnail_luminance, network_seconds
         )
+        sheet = None if self.color.whole_sheet else read_sheet(lightness)
+        for pair in sheet.pairs if sheet else ():
+            ab = stereo.unify(lightness, ab, pair)
         return Prediction(
             lightness,
             ab,
@@ -204,6 +212,7 @@ class Colorizer:
             copy_height * copy_width,
             size or samples.shape[:2],
             orientation,
+            sheet,
         )
 
     def guide(self, prediction: Prediction, color: ColorOptions) -> LuminanceMerge:
@@ -216,11 +225,14 @@ class Colorizer:
         height, width = prediction.size
         upright = (width, height) if prediction.orientation >= 5 else (height, width)
         finer = partial(_ab_for_hints, prediction, color.hints, upright)
-        lightness, ab = apply_guidance(color, prediction.lightness, prediction.ab, *upright, finer)
+        sheet = prediction.sheet
+        photograph = sheet.photograph if sheet and sheet.beside else None
+        lightness, ab = apply_guidance(color, prediction.lightness, prediction.ab, *upright, finer, photograph)
         lightness, ab = (to_stored(maps, prediction.orientation) for maps in (lightness, ab))
         chroma = guided_filter.upsample_chroma(lightness, ab, height, width, device=self.device)
         chroma = replace(chroma, neutral=neutral_windows(color.neutral, *upright, prediction.orientation))
-        return LuminanceMerge(prediction.to_lightness, chroma, prediction.network_seconds, prediction.confidence)
+        notes = sheet.words() if sheet else ()
+        return LuminanceMerge(prediction.to_lightness, chroma, prediction.network_seconds, prediction.confidence, notes)
 
     def _predict_small_ab(
         self, height: int, width: int, thumbnail_luminance: Thumbnail, network_seconds: list[float]

@@ -159,6 +159,15 @@ class ColorOptions(Options):
             rare=True,
         ),
     ] = False
+    whole_sheet: Annotated[
+        bool,
+        Option(
+            "Colour mounts, plain borders and grey scales too, and each half of a stereo pair by itself.",
+            digest=Digest.PHOTO,
+            digest_only_if_changed=True,
+            rare=True,
+        ),
+    ] = False
 
     def guidance(self) -> tuple[str, ...]:
         """What a person said about the colours, for the record."""

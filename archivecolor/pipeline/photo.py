@@ -15,7 +15,7 @@ from archivecolor.errors import OutputError
 from archivecolor.imaging import watermark
 from archivecolor.imaging.arrays import Samples
 from archivecolor.imaging.merge import LuminanceMerge
-from archivecolor.imaging.monochrome import ColourFound, find_colour
+from archivecolor.imaging.monochrome import find_colour
 from archivecolor.inference.colorizer import ColorizedImage, Colorizer
 from archivecolor.options import Disclosure
 from archivecolor.photo import Page, Photo, Scan
@@ -97,17 +97,23 @@ def _colorize_pages(attempt: Attempt, source: Photo) -> list[ColorizedPage | Non
     photographs = {i for i, page in enumerate(source.pages) if not page.is_plate}
     found = {} if recolor else {i: find_colour(source.pages[i].samples, source.pages[i].icc) for i in photographs}
     to_colorize = {i for i in photographs if recolor or found[i].is_monochrome}
-    attempt.row = replace(attempt.row, notes=_colour_notes(found))
+    attempt.row = replace(attempt.row, notes=_numbered({i: (colour.words(),) for i, colour in found.items()}))
     pages = [colorize_page(page, colorizer) if i in to_colorize else None for i, page in enumerate(source.pages)]
     for page in pages:
         attempt.timer.add(page.seconds if page else {})
+    sheets = {i: page.notes for i, page in enumerate(pages) if page}
+    attempt.row = replace(attempt.row, notes=attempt.row.notes + _numbered(sheets))
     return pages
 
 
-def _colour_notes(found: dict[int, ColourFound]) -> tuple[str, ...]:
-    """What colour the pages have, for the row. The numbers of pages count from 1, and are left out of a single page."""
-    words = {page: colour.words() for page, colour in sorted(found.items())}
-    return tuple(f"page {page + 1}: {text}" if len(found) > 1 else text for page, text in words.items() if text)
+def _numbered(notes: dict[int, tuple[str, ...]]) -> tuple[str, ...]:
+    """The notes on pages, for the row. The numbers of pages count from 1, and are left out of a single page."""
+    return tuple(
+        f"page {page + 1}: {text}" if len(notes) > 1 else text
+        for page, texts in sorted(notes.items())
+        for text in texts
+        if text
+    )
 
 
 def _write(attempt: Attempt, source: Photo, result: Photo, target: Path, format: str) -> tuple[str, ...]:
@@ -247,6 +253,11 @@ class ColorizedScan:
     def confidence(self) -> float | None:
         """As in `ColorizedImage`."""
         return self.merge.confidence
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """As in `ColorizedImage`."""
+        return self.merge.notes
 
     def onto(self, scan: Scan) -> Scan:
         """The scan with coloured rows; they are computed when they are drawn."""

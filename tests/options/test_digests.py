@@ -23,6 +23,7 @@ PHOTOGRAPHS: dict[str, tuple[dict[str, Any], str]] = {
     "colour": ({"color": ColorOptions(size=384, strength=0.5, tiles="never")}, "efa3f320338ee7a1"),
     "whole strength": ({"color": ColorOptions(strength=1)}, "1ff16ac75c79a1ca"),
     "mirror": ({"color": ColorOptions(mirror=True)}, "c14355d1845effc0"),
+    "whole sheet": ({"color": ColorOptions(whole_sheet=True)}, "f30e7b50607a8ec1"),
     "guidance": ({"color": ColorOptions(palette=PALETTE, hints=HINTS)}, "8d5dbacdfaeedc7e"),
     "a region without colour": ({"color": ColorOptions(neutral=(Region(1, 2, 30, 40),))}, "1c01f89c6025ec85"),
     "format": ({"format": "jpeg", "quality": 80, "suffix": "_color", "precision": "bf16"}, "4b6e0f24ac179a50"),

@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 
 from archivecolor.errors import PictureError
-from archivecolor.imaging.arrays import FloatArray
+from archivecolor.imaging.arrays import BoolArray, FloatArray
 from archivecolor.imaging.orientation import Window
 from archivecolor.inference.guidance import hints, palette
 from archivecolor.options import ColorOptions, Hint, Region
@@ -39,6 +39,7 @@ def apply_guidance(
     height: int,
     width: int,
     finer: Callable[[FloatArray], tuple[FloatArray, FloatArray]] | None = None,
+    photograph: BoolArray | None = None,
 ) -> tuple[FloatArray, FloatArray]:
     """Applies strength and warmth, then the palette, then the hints to the network's colours. Hints come last and win.
 
@@ -46,6 +47,7 @@ def apply_guidance(
         lightness: L* (h, w) of the small copy, upright.
         ab: (2, h, w), Lab units, on the same grid.
         height, width: of the picture itself, upright; hints are given in its pixels.
+        photograph: (h, w): where the photographs of a sheet are. What is beside them gets no colour but that of hints.
         finer: ab on this grid -> L* and ab on the grid on which hints spread.
 
     Returns:
@@ -55,8 +57,13 @@ def apply_guidance(
         PictureError: a hint lies outside the picture.
     """
     ab = adjusted(options, ab)
+    if photograph is None:
+        photograph = np.ones(lightness.shape, bool)
     if options.palette:
-        ab = palette.transfer(lightness, ab, options.palette)
+        inside = palette.transfer(lightness[None, photograph], ab[:, None, photograph], options.palette)
+        ab = ab.copy()
+        ab[:, photograph] = inside[:, 0]
+    ab = ab * photograph
     if options.hints:
         if finer:
             lightness, ab = finer(ab)

@@ -1,0 +1,106 @@
+"""Finds the two halves of a stereo pair, and gives both the same colours."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import cv2
+import numpy as np
+
+from archivecolor.imaging.arrays import FloatArray
+
+Box = tuple[slice, slice]
+"""Rows and columns."""
+PROPORTIONS = (1.4, 2.6)
+"""Width ÷ height of a photograph that may be two halves without a gap."""
+ALIKE = 1.15
+"""How much the sides and the places of two photographs may differ that may be the halves of a pair."""
+SIDE = 96
+"""Pixels to which halves are reduced for the comparison."""
+WINDOWS = 4
+"""The left half is compared in so many rows and columns of windows."""
+REACH = 0.14, 0.05
+"""How far a thing may be shifted between the halves, horizontally and vertically: shares of the side."""
+TEXTURE = 2.0
+"""The standard deviation of L* from which on a window shows something to compare."""
+CORRELATION, SAME_SHARE = 0.7, 0.6
+"""What two windows of the same thing have, and the share of the windows that must have it."""
+
+
+def find_pairs(lightness: FloatArray, photographs: Sequence[Box]) -> list[tuple[Box, Box]]:
+    """The stereo pairs among the photographs of a sheet: left half, right half.
+
+    Args:
+        lightness: L* (h, w) of a small copy.
+        photographs: their boxes. One may itself hold both halves of a pair.
+    """
+    candidates = [pair for box in photographs if (pair := _halves(box))]
+    candidates += [(a, b) for a in photographs for b in photographs if _are_side_by_side(a, b)]
+    return [(left, right) for left, right in candidates if _show_the_same(lightness[left], lightness[right])]
+
+
+def unify(lightness: FloatArray, ab: FloatArray, pair: tuple[Box, Box]) -> FloatArray:
+    """ab (2, h, w) in which each half of a pair has the mean of its own colours and those of the other half, moved to
+    where the same things are."""
+    result = ab.copy()
+    for own, other in (pair, pair[::-1]):
+        height, width = lightness[own].shape
+        moved = np.stack([_resized(plane[other], height, width) for plane in (lightness, *ab)])
+        x, y = _matches(lightness[own], moved[0])
+        for channel in (0, 1):
+            matched = cv2.remap(moved[1 + channel], x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+            result[channel][own] = (ab[channel][own] + matched) / 2
+    return result
+
+
+def _matches(tone: FloatArray, other: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """For each pixel of one half, x and y (h, w) of the same thing in the other, by dense inverse search (Kroeger et
+    al. 2016)."""
+    first, second = (np.asarray(np.rint(plane.clip(0, 100) * 2.55), np.uint8) for plane in (tone, other))
+    height, width = tone.shape
+    flow = np.zeros((height, width, 2), np.float32)
+    flow = np.asarray(cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM).calc(first, second, flow))
+    y, x = np.mgrid[0:height, 0:width].astype(np.float32)
+    return x + flow[..., 0], y + flow[..., 1]
+
+
+def _halves(box: Box) -> tuple[Box, Box] | None:
+    """The left and the right half of a box that has the proportions of a pair."""
+    rows, columns = box
+    height, width = rows.stop - rows.start, columns.stop - columns.start
+    if not PROPORTIONS[0] <= width / height <= PROPORTIONS[1]:
+        return None
+    half = width // 2
+    return (rows, slice(columns.start, columns.start + half)), (rows, slice(columns.stop - half, columns.stop))
+
+
+def _are_side_by_side(a: Box, b: Box) -> bool:
+    (rows, columns), (others, other_columns) = a, b
+    height, width = rows.stop - rows.start, columns.stop - columns.start
+    ratios = height / (others.stop - others.start), width / (other_columns.stop - other_columns.start)
+    aligned = abs(rows.start - others.start) < (ALIKE - 1) * height
+    gap = other_columns.start - columns.stop
+    return aligned and all(1 / ALIKE < ratio < ALIKE for ratio in ratios) and -2 <= gap < width / 2
+
+
+def _show_the_same(left: FloatArray, right: FloatArray) -> bool:
+    """Whether most windows of one half are in the other, a little shifted."""
+    if min(*left.shape, *right.shape) < SIDE // 4:
+        return False
+    first, second = (_resized(half, SIDE, SIDE) for half in (left, right))
+    step, (reach_x, reach_y) = SIDE // WINDOWS, (int(share * SIDE) for share in REACH)
+    padded = cv2.copyMakeBorder(second, reach_y, reach_y, reach_x, reach_x, cv2.BORDER_REPLICATE)
+    scores = []
+    for y in range(0, SIDE, step):
+        for x in range(0, SIDE, step):
+            window = first[y : y + step, x : x + step]
+            if window.std() < TEXTURE:
+                continue
+            around = padded[y : y + step + 2 * reach_y, x : x + step + 2 * reach_x]
+            scores.append(float(cv2.matchTemplate(around, window, cv2.TM_CCOEFF_NORMED).max()))
+    return len(scores) >= WINDOWS and float(np.mean(np.array(scores) > CORRELATION)) >= SAME_SHARE
+
+
+def _resized(plane: FloatArray, height: int, width: int) -> FloatArray:
+    size = (width, height)
+    return np.asarray(cv2.resize(np.ascontiguousarray(plane), size, interpolation=cv2.INTER_AREA), np.float32)
