@@ -35,6 +35,7 @@ _ENCODER = Option(
 _PICTURES = Option("How many pictures to see: each photograph many times, in new crops.")
 _BATCH = Option("Pictures per step, of all processes together.")
 _AGING = Option("Share of the pictures that are made to look old, 0 to 1.")
+_MOUNTS = Option("Share of the pictures that lie on a grey mount, as a stereo card, or beside a grey scale, 0 to 1.")
 _CHROMA_WEIGHT = Option("How much more a colourful pixel counts in L1; 0 is plain L1.")
 _GAN = Option("The loss: vanilla, lsgan or hinge.")
 _VALIDATE_EVERY = Option("Pictures between validations.")
@@ -100,6 +101,7 @@ class LoopOptions(Options):
     batch: Annotated[int, _BATCH] = 32
     lr: Annotated[float, Option("Peak learning rate of the U-Net; `train find-lr` suggests one.")] = 6e-4
     aging: Annotated[float, _AGING] = 0.4
+    mounts: Annotated[float, _MOUNTS] = 0.0
     chroma_weight: Annotated[float, _CHROMA_WEIGHT] = 0.5
     validate_every: Annotated[int, _VALIDATE_EVERY] = 8_000
     rounds: Annotated[
@@ -246,6 +248,7 @@ class Pretraining(UnetTraining):
             batch=self.batch,
             lr=self.lr,
             aging=self.aging,
+            mounts=self.mounts,
             seed=self.seed,
             precision=precision,
             validate_every=self.validate_every,
@@ -328,6 +331,7 @@ class Finetuning(UnetTraining):
             batch=self.batch,
             lr=self.lr,
             aging=self.aging,
+            mounts=self.mounts,
             ema=self.ema,
             seed=self.seed,
             precision=precision,
@@ -421,4 +425,5 @@ class PreviewOptions(Options):
     count: Annotated[int, Option("How many photographs, evenly spaced over --data.", check=between(1, 100))] = 8
     times: Annotated[int, Option("How often each photograph is aged.", check=between(1, 100))] = 5
     size: Annotated[int, Option("Side of a tile in pixels.", check=between(64, 1024))] = 192
+    mounts: Annotated[float, _MOUNTS] = 0.0
     seed: Annotated[int, Option("The aging depends on it alone.", check=at_least(0))] = 0

@@ -31,6 +31,8 @@ class StageOptions:
     lr: float = 6e-4
     aging: float = 0.4
     """Share of the pictures whose luminance is made to look old."""
+    mounts: float = 0.0
+    """Share of the pictures that lie on a mount or beside a grey scale."""
     ema: float = 0.998
     seed: int = 0
     precision: str = "fp32"
@@ -52,6 +54,7 @@ class StageOptions:
         require(self.lr > 0, f"--lr {self.lr}: must be above 0")
         require(self.seed >= 0, f"--seed {self.seed}: must be 0 or more")
         require(0 <= self.aging <= 1, f"--aging {self.aging}: must be from 0 to 1")
+        require(0 <= self.mounts <= 1, f"--mounts {self.mounts}: must be from 0 to 1")
         require(0 <= self.ema < 1, f"--ema {self.ema}: must be from 0 to below 1")
         require(self.validate_every > 0, f"--validate-every {self.validate_every}: must be at least 1")
         require(self.rounds > 0, f"--rounds {self.rounds}: must be at least 1")

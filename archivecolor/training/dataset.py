@@ -27,6 +27,7 @@ from archivecolor.imaging.arrays import ByteArray
 from archivecolor.training import copies
 from archivecolor.training.aging import age_batch
 from archivecolor.training.damage import margin
+from archivecolor.training.mounts import lay_on_sheet
 
 VALIDATION_SHARE = 0.04
 MIN_VALIDATION = 16
@@ -346,10 +347,24 @@ def draw_aging(crop: ByteArray, aging: float, rng: np.random.Generator) -> tuple
     return (margin(crop, rng) if rng.random() < MARGIN_SHARE else crop), rng
 
 
-def training_batch(photos: PhotoSet, start: int, count: int, size: int, aging: float, seed: int) -> Batch:
+def draw_mount(crop: ByteArray, mounts: float, rng: np.random.Generator) -> ByteArray:
+    """Lays a crop on a mount or beside a grey scale, with probability `mounts`.
+
+    Args:
+        rng: not that of the crop and its aging, so that these do not depend on `mounts`.
+    """
+    return lay_on_sheet(crop, rng) if rng.random() < mounts else crop
+
+
+def training_batch(
+    photos: PhotoSet, start: int, count: int, size: int, aging: float, seed: int, mounts: float = 0.0
+) -> Batch:
     """Pictures number `start` to `start + count` of the endless sequence of shuffled epochs, cropped and aged.
 
     Each picture is a function of its number and the seed, so a batch can be made in parts.
+
+    Args:
+        mounts: share of the pictures that `draw_mount` lays on a sheet.
     """
     n = len(photos)
     crops, rngs = [], []
@@ -358,7 +373,7 @@ def training_batch(photos: PhotoSet, start: int, count: int, size: int, aging: f
         rng = np.random.default_rng((seed, 1, position))
         whole = random_crop(photos.pictures[order[position % n]], size, rng)
         crop, aging_rng = draw_aging(whole, aging, rng)
-        crops.append(crop)
+        crops.append(draw_mount(crop, mounts, np.random.default_rng((seed, 2, position))))
         rngs.append(aging_rng)
     return to_batch(crops, rngs)
 

@@ -239,7 +239,7 @@ class _BatchPrefetcher:
     def _prepare(self, position: int) -> Batch:
         size = size_at(position / self.stage.pictures, self.stage.sizes)
         start, count = distributed.local_slice(position, self.stage.batch)
-        return training_batch(self.photos, start, count, size, self.stage.aging, self.stage.seed)
+        return training_batch(self.photos, start, count, size, self.stage.aging, self.stage.seed, self.stage.mounts)
 
     def __enter__(self) -> Iterator[Batch]:
         return self._generate()

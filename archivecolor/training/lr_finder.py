@@ -65,7 +65,7 @@ class BatchLoader:
         stage = self.stage
         for k in range(self.steps):
             start, side = k * stage.batch, stage.sizes[0][0]
-            batch = training_batch(self.photos, start, stage.batch, side, stage.aging, stage.seed)
+            batch = training_batch(self.photos, start, stage.batch, side, stage.aging, stage.seed, stage.mounts)
             yield batch.l_net.to(self.device), batch.ab_net.to(self.device)
 
 

@@ -97,7 +97,7 @@ def measure_speed(options: OwnArchive, photographs: Photographs, context: Traini
     seconds = 0.0
     for side, share in stage.sizes:
         start, count = distributed.local_slice(0, options.batch)
-        batch = dataset.training_batch(photographs.train, start, count, side, stage.aging, stage.seed)
+        batch = dataset.training_batch(photographs.train, start, count, side, stage.aging, stage.seed, stage.mounts)
         for _ in range(2):
             started = time.monotonic()
             step(batch, stage.lr)

@@ -14,13 +14,17 @@ from archivecolor.training import dataset, figures
 from archivecolor.training.dataset import ReadRgb
 
 
-def sheet_rows(crops: list[ByteArray], times: int, seed: int) -> list[list[ByteArray]]:
+def sheet_rows(crops: list[ByteArray], times: int, seed: int, mounts: float = 0.0) -> list[list[ByteArray]]:
     """Rows of tiles: the true pictures, the grey ones, and `times` rows of aged ones."""
     clean = dataset.to_batch(crops, [None] * len(crops))
     rows = [[*crops], _grey_tiles(clean.l_net)]
     for turn in range(times):
         drawn = [dataset.draw_aging(crop, 1.0, np.random.default_rng((seed, turn, i))) for i, crop in enumerate(crops)]
-        rows.append(_grey_tiles(dataset.to_batch([crop for crop, _ in drawn], [rng for _, rng in drawn]).l_net))
+        laid = [
+            dataset.draw_mount(crop, mounts, np.random.default_rng((seed, turn, i, 2)))
+            for i, (crop, _) in enumerate(drawn)
+        ]
+        rows.append(_grey_tiles(dataset.to_batch(laid, [rng for _, rng in drawn]).l_net))
     return rows
 
 
@@ -41,5 +45,5 @@ def preview(options: PreviewOptions, read: ReadRgb, on_decoded: Callable[[int], 
     photos = dataset.load(sample, read, options.size, options.data, on_decoded)
     shown = dataset.evenly_spaced(len(photos), options.count)
     crops = [dataset.centre_crop(photos.pictures[i], options.size) for i in shown]
-    figures.write_sheet(options.out, sheet_rows(crops, options.times, options.seed))
+    figures.write_sheet(options.out, sheet_rows(crops, options.times, options.seed, options.mounts))
     return len(crops)

@@ -371,6 +371,7 @@ def card_fields(
         "batch": stage.batch,
         "lr": stage.lr,
         "aging": stage.aging,
+        **({"mounts": stage.mounts} if stage.mounts else {}),
         "ema": stage.ema,
         "seed": stage.seed,
         "precision": stage.precision,

@@ -13,6 +13,7 @@ from support.tiny_training import colour_picture, photo_set
 from archivecolor.imaging import lab
 from archivecolor.training import aging, damage, dataset
 from archivecolor.training.aging import age_batch
+from archivecolor.training.mounts import lay_on_sheet
 
 # Aging
 
@@ -116,6 +117,31 @@ def test_a_margin_is_neutral_narrow_and_leaves_the_rest(seed: int, height: int, 
     deepest = int(np.ceil(damage.DEEPEST_MARGIN * side))
     assert not changed[deepest:-deepest, deepest:-deepest].any()
     assert np.array_equal(framed[~changed], rgb[~changed])
+
+
+@pytest.mark.parametrize("size", [(64, 64), (96, 128), (33, 70)])
+def test_what_is_laid_beside_a_photograph_is_grey(size: tuple[int, int]):
+    rgb = np.full((*size, 3), (40, 90, 160), np.uint8)
+    shares, before = [], rgb.copy()
+    for seed in range(60):
+        sheet, again = (lay_on_sheet(rgb, np.random.default_rng(seed)) for _ in range(2))
+        assert sheet.shape == rgb.shape and sheet.dtype == np.uint8 and np.array_equal(sheet, again)
+        grey = np.ptp(sheet, axis=2) == 0
+        assert (sheet[~grey] == rgb[0, 0]).all(), "the photograph keeps its colours"
+        shares.append(grey.mean())
+    assert np.array_equal(rgb, before)
+    assert min(shares) > 0.03 and max(shares) < 0.8 and np.std(shares) > 0.05
+
+
+def test_mounts_leave_the_other_draws_of_a_training_as_they_were():
+    photos = photo_set(5)
+    without = dataset.training_batch(photos, 0, 24, 32, 0.5, 7)
+    mixed = dataset.training_batch(photos, 0, 24, 32, 0.5, 7, mounts=0.5)
+    same = (without.rgb == mixed.rgb).flatten(1).all(1)
+    assert 6 <= same.sum() <= 18
+    assert torch.equal(without.l_net[same], mixed.l_net[same])
+    on_grey = mixed.ab_net[~same].abs().amax(1) < 1e-5
+    assert on_grey.flatten(1).float().mean(1).min() > 0.03
 
 
 def test_the_target_has_no_colour_in_a_margin_and_the_true_one_elsewhere():
