@@ -31,6 +31,7 @@ VERBS = {
     "report": "Make a review page.",
     "review": "Review a finished folder in the browser.",
     "export": "Copy the accepted outputs into another folder, or write a CSV for a catalogue.",
+    "frames": "Write the frames of a film that are worth colouring by hand.",
     "candidates": "Draw several colourings of one picture on one sheet.",
     "evaluate": "Measure models on colour photographs made grey.",
     "bench": "Measure the speed on this machine.",

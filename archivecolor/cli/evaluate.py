@@ -26,8 +26,8 @@ def evaluate(request: EvaluationRequest) -> None:
     """Measure models on colour photographs made grey: PSNR, CIEDE2000, colourfulness, agreement, Fréchet (Lite0).
 
     With --film, measure them on a colour film: PSNR, CIEDE2000, and how steady its colours are, with and without
-    steadying. With --plates, measure them on single plates of early three-colour photographs, which saw only blue or
-    only green.
+    steadying; with --references too, how well it keeps to reference frames. With --plates, measure them on single
+    plates of early three-colour photographs, which saw only blue or only green.
 
     Example: archivecolor evaluate --data ./colour_photos --model lite --model ./weights/mine --sheet ./compare.png
     """
@@ -145,6 +145,12 @@ def _film_numbers(request: EvaluationRequest, film: Path, model: str) -> dict[st
     options = ColorizerOptions(device=request.device, precision=request.precision)
     with progress_bar() as bar, Colorizer(model, options) as colorizer:
         advance = _advance(bar, model)
+        if request.references:
+            from archivecolor.evaluation.reference_measures import evaluate_references
+
+            return evaluate_references(
+                film, colorizer, request.references, lambda what, done, total: advance(done, total)
+            )
         return film_measures.evaluate_film(
             film, colorizer, lambda what, done, total: advance(done, total), request.plot
         )

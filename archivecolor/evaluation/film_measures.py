@@ -29,7 +29,8 @@ from archivecolor.inference.guidance import adjusted
 from archivecolor.options import FilmOptions
 from archivecolor.pipeline.film.color_film import longest_segment, segment_windows
 from archivecolor.pipeline.film.frame_sink import ColoredSegment
-from archivecolor.pipeline.film.keyframes import STEP, FrameSampler, KeyframeColorizer
+from archivecolor.pipeline.film.keyframes import LOOKAHEAD, STEP, FrameSampler, KeyframeColorizer
+from archivecolor.pipeline.film.reference_guidance import REFERENCE_LOOKAHEAD, ReferenceGuidance
 
 LINES = 240
 """Height in pixels at which motion and colours are compared."""
@@ -132,14 +133,20 @@ def add_frame(scores: FilmScores, rgb: ByteArray, true_rgb: ByteArray, moved: Mo
 
 
 def colored_frames(
-    film: ContainerFilm, survey: Survey, colorizer: Colorizer, options: FilmOptions, scores: FilmScores
+    film: ContainerFilm,
+    survey: Survey,
+    colorizer: Colorizer,
+    options: FilmOptions,
+    scores: FilmScores,
+    guidance: ReferenceGuidance | None = None,
 ) -> Iterator[ByteArray]:
     """The frames of a film as `run` colours them, before they are encoded, as sRGB (h, w, 3) of `LINES` lines."""
     coding = coding_for(film, "ffv1", True)
     sampler = FrameSampler(film, survey, colorizer)
-    keyframes, state = KeyframeColorizer(film, sampler, colorizer, options), None
+    keyframes, state = KeyframeColorizer(film, sampler, colorizer, options, guidance), None
     segments = survey.segments(longest_segment(film), STEP)
-    for segment, frames, thumbnails in segment_windows(film, segments, sampler, "repeat"):
+    lookahead = REFERENCE_LOOKAHEAD if guidance else LOOKAHEAD
+    for segment, frames, thumbnails in segment_windows(film, segments, sampler, "repeat", lookahead=lookahead):
         state = state if segment.start > segment.shot_start else None
         chroma, state = keyframes.colorize(segment, thumbnails, state)
         scores.keyframes += keyframes.stats.keyframes

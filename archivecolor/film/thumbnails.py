@@ -63,7 +63,7 @@ def frames_at(path: Path, times: Sequence[float], options: FilmOptions = FilmOpt
         pictures = [_with_square_pixels(film, picture) for picture in pictures_at(film, times)]
     else:
         frames = (_frame_at(film, time) for time in times)
-        pictures = [_picture(film, frame) for frame in frames if frame is not None]
+        pictures = [shown_picture(film, frame) for frame in frames if frame is not None]
     if not pictures:
         raise UnreadableError("no frame in it can be decoded")
     return pictures
@@ -117,8 +117,8 @@ def _decoded(container: InputContainer, stream: VideoStream) -> Iterator[VideoFr
         yield from frames
 
 
-def _picture(film: ContainerFilm, frame: VideoFrame) -> ByteArray:
-    """A frame as a player shows it, sRGB (h, w, 3)."""
+def shown_picture(film: Film, frame: VideoFrame) -> ByteArray:
+    """A frame as a player shows it: upright, with square pixels, sRGB (h, w, 3)."""
     width = max(1, round(frame.width * float(film.sample_aspect or 1)))
     matrix = 5 if film.tags.matrix == 6 else film.tags.matrix  # FFmpeg's scaler has one number for both BT.601
     rgb = frame.reformat(

@@ -14,7 +14,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypedDict
+from typing import NotRequired, TypedDict, cast
 
 import numpy as np
 
@@ -44,6 +44,12 @@ class ShotState(TypedDict):
     colour: FloatArray
     weight: FloatArray
     """See `temporal.Accumulator`."""
+    path_frames: NotRequired[FloatArray]
+    """(n,): of a film with references, the frames of those whose paths arrive; see `propagation.MotionPath`."""
+    path_places: NotRequired[FloatArray]
+    """(n, h, w, 2)."""
+    path_trust: NotRequired[FloatArray]
+    """(n, h, w)."""
 
 
 class SegmentNotes(TypedDict, total=False):
@@ -57,6 +63,8 @@ class SegmentNotes(TypedDict, total=False):
     """Largest |ΔL*| of frames that are files of their own."""
     said: list[str]
     """Notes for the manifest row."""
+    references: dict[str, list[float]]
+    """Index of a reference's frame -> number of frames that it reached, sum of its shares in them, first and last."""
 
 
 class SegmentIndex(TypedDict):
@@ -120,6 +128,10 @@ class WorkFolder:
             folder.mkdir(exist_ok=True)
         return folder
 
+    def references(self) -> Path:
+        """The place of the folder for the references of the film."""
+        return self.path / "references"
+
     def survey(self) -> Survey | None:
         """The survey that was saved, if any."""
         text = self._text(_SURVEY)
@@ -150,7 +162,7 @@ class WorkFolder:
     def state(self, segment: Segment) -> ShotState:
         """The state that was saved with a segment."""
         with np.load(self._file(segment, "state.npz")) as values:
-            return ShotState(seen=values["seen"], colour=values["colour"], weight=values["weight"])
+            return cast(ShotState, {name: values[name] for name in values.files})
 
     def index(self, segment: Segment) -> SegmentIndex:
         """The packets and notes of a segment, without its data."""

@@ -63,13 +63,13 @@ def link_frames(earlier: FloatArray, later: FloatArray) -> FlowLink:
     one, other = _bytes(earlier), _bytes(later)
     flow: Any = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_FAST)
     forth, back = flow.calc(one, other, None), flow.calc(other, one, None)
-    grid = _grid(*earlier.shape)
+    grid = pixel_grid(*earlier.shape)
     there, here = grid + forth, grid + back
     return FlowLink(
         here,
         there,
-        _trust(back, _warped(forth, here), later, _warped(earlier, here)),
-        _trust(forth, _warped(back, there), earlier, _warped(later, there)),
+        _trust(back, warp(forth, here), later, warp(earlier, here)),
+        _trust(forth, warp(back, there), earlier, warp(later, there)),
     )
 
 
@@ -78,12 +78,12 @@ def _bytes(lightness: FloatArray) -> ByteArray:
 
 
 @lru_cache(maxsize=16)
-def _grid(height: int, width: int) -> FloatArray:
+def pixel_grid(height: int, width: int) -> FloatArray:
     x, y = np.meshgrid(np.arange(width, dtype=np.float32), np.arange(height, dtype=np.float32))
     return np.stack([x, y], axis=-1)
 
 
-def _warped(values: FloatArray, places: FloatArray) -> FloatArray:
+def warp(values: FloatArray, places: FloatArray) -> FloatArray:
     """(h, w) or (h, w, C) looked up at absolute places (h, w, 2)."""
     still: Any = None  # the places are absolute, in one array
     warped = cv2.remap(values, places, still, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
@@ -96,7 +96,7 @@ def _trust(flow: FloatArray, returning: FloatArray, light: FloatArray, linked_li
     astray = _squared(flow + returning)
     allowed = FLOW_TOLERANCE**2 + 0.02 * (_squared(flow) + _squared(returning))
     unlike = cv2.blur(light - linked_light, (3, 3)) / LIGHT_TOLERANCE  # grain averages out, things do not
-    x, y = cv2.split(_grid(height, width) + flow)
+    x, y = cv2.split(pixel_grid(height, width) + flow)
     inside = (x >= -0.5) & (y >= -0.5) & (x <= width - 0.5) & (y <= height - 0.5)
     return np.where(inside, np.exp(-0.5 * (astray / allowed) - 0.5 * unlike * unlike), 0).astype(np.float32)
 
@@ -119,7 +119,7 @@ def remove_specks(
     for i in range(1, len(lightness) - 1):
         before, after = links[i], links[i + 1]
         assert before is not None and after is not None
-        one, other = _warped(lightness[i - 1], before.back), _warped(lightness[i + 1], after.forth)
+        one, other = warp(lightness[i - 1], before.back), warp(lightness[i + 1], after.forth)
         over, under = lightness[i] - np.maximum(one, other), np.minimum(one, other) - lightness[i]
         apart = np.maximum(over, under)
         speck = (apart > DIRT) & (np.abs(one - other) < 0.5 * apart)
@@ -131,7 +131,7 @@ def remove_specks(
 
 def propagate(accumulator: Accumulator, place: FloatArray, trust: FloatArray, memory: float) -> Accumulator:
     """The accumulator moved to the next frame along the flow."""
-    moved = _warped(np.dstack([*accumulator.colour, accumulator.weight]), place) * (memory * trust)[..., None]
+    moved = warp(np.dstack([*accumulator.colour, accumulator.weight]), place) * (memory * trust)[..., None]
     colour = np.moveaxis(moved, -1, 0)
     return Accumulator(colour[:2], colour[2])
 
@@ -214,11 +214,11 @@ def _over_specks(link: FlowLink, specks: Sequence[BoolArray], i: int) -> tuple[F
     dirty = np.where(specks[i], np.float32(1), link.trust_back)
     if specks[i - 1].any():
         earlier = np.where(specks[i - 1], np.float32(1), link.trust_forth)
-        dirty = np.maximum(dirty, _warped(specks[i - 1].astype(np.float32), link.back))
+        dirty = np.maximum(dirty, warp(specks[i - 1].astype(np.float32), link.back))
     else:
         earlier = link.trust_forth
     if specks[i].any():
-        earlier = np.maximum(earlier, _warped(specks[i].astype(np.float32), link.forth))
+        earlier = np.maximum(earlier, warp(specks[i].astype(np.float32), link.forth))
     return dirty.astype(np.float32), earlier.astype(np.float32)
 
 

@@ -30,6 +30,7 @@ from archivecolor.imaging.sheet import Sheet, read_sheet
 from archivecolor.inference import devices
 from archivecolor.inference.batching import DTYPES, BatchScheduler
 from archivecolor.inference.confidence import confidence_from, median_disagreement, mirror_disagreement
+from archivecolor.inference.features import FeatureExtractor
 from archivecolor.inference.guidance import apply_guidance, neutral_windows, resolves_hints
 from archivecolor.inference.openvino import OpenVinoNetwork
 from archivecolor.networks import STRIDES
@@ -114,6 +115,7 @@ class Colorizer:
         with devices.single_thread():
             network, self.card = weights.load(weights.find(str(model)))
             self.stride = STRIDES[self.card.network]
+            self._features = FeatureExtractor(network)
             self.engine = self._make_scheduler(network, options)
         self._confidence, self._median_disagreement = options.confidence, median_disagreement(self.card.numbers)
         self._threads = ThreadPoolExecutor(joblib.cpu_count(), "archivecolor-spread", torch.set_num_threads, (1,))
@@ -272,6 +274,11 @@ class Colorizer:
         upright = [np.ascontiguousarray(to_upright(lightness, orientation)) for lightness in lightnesses]
         return [to_stored(ab, orientation) for ab in self._predict([(lightness, size) for lightness in upright], [])]
 
+    def feature_maps(self, lightness: FloatArray, size: tiling.NetworkSize) -> list[FloatArray]:
+        """What the network's encoder sees in a small upright L* (h, w): feature maps (C, H, W) at 1/8, 1/16 and 1/32 of
+        the padded size; [] for a network without an encoder."""
+        return self._features.maps(_network_input(lightness, size))
+
     def _tiled_short_side(
         self, height: int, width: int, guide: FloatArray, thumbnail_luminance: Thumbnail
     ) -> float | None:
@@ -318,18 +325,19 @@ class Colorizer:
 
     def _predict(self, inputs: list[NetworkInput], network_seconds: list[float]) -> list[FloatArray]:
         """L* (h, w) with their network sizes -> ab (2, h, w), Lab units. All are submitted at once."""
-        futures = [
-            self.engine.submit(
-                tiling.pad(lightness.clip(0, 100), size.net_height, size.net_width) / np.float32(lab.L_SCALE) - 1
-            )
-            for lightness, size in inputs
-        ]
+        futures = [self.engine.submit(_network_input(lightness, size)) for lightness, size in inputs]
         predictions = [future.result() for future in futures]
         network_seconds.extend(future.seconds for future in futures)
         return [
             ab_net[:, : size.height, : size.width] * np.float32(lab.AB_SCALE)
             for ab_net, (_, size) in zip(predictions, inputs, strict=True)
         ]
+
+
+def _network_input(lightness: FloatArray, size: tiling.NetworkSize) -> FloatArray:
+    """L* (h, w) -> L/50 - 1 (H, W), padded."""
+    padded = tiling.pad(lightness.clip(0, 100), size.net_height, size.net_width)
+    return padded / np.float32(lab.L_SCALE) - 1
 
 
 def _ab_for_hints(

@@ -67,13 +67,18 @@ class Fused(nn.Module):
         assert isinstance(network, DynamicUnet | SlimUnet)
         encoder = network.encoder
         self.dtype = dtype
-        self._taps = _lite0_taps(encoder, dtype) if isinstance(encoder, Lite0Body) else _resnet18_taps(encoder, dtype)
+        self._taps = fused_taps(encoder, dtype)
         decoder = _DynamicDecoder(network, dtype) if isinstance(network, DynamicUnet) else _SlimDecoder(network, dtype)
         self._decode: Decoder = decoder
 
     def forward(self, l_net: Tensor) -> Tensor:
         taps = self._taps(l_net.to(self.dtype).contiguous(memory_format=torch.channels_last))
         return self._decode(taps, l_net)
+
+
+def fused_taps(encoder: nn.Module, dtype: torch.dtype) -> Taps:
+    """The method `taps` of an encoder whose network is `fusible`; its input is in `dtype` and channels_last."""
+    return _lite0_taps(encoder, dtype) if isinstance(encoder, Lite0Body) else _resnet18_taps(encoder, dtype)
 
 
 class _DynamicDecoder:

@@ -17,6 +17,7 @@ from archivecolor.options.compute import ColorizerOptions, DeviceOptions, Engine
 from archivecolor.options.disclosure import OTHER_SOURCE_TYPES, Disclosure, SourceType
 from archivecolor.options.evaluation import DEFAULT_SHEET, EvaluationOptions, EvaluationRequest
 from archivecolor.options.film import STILL_CODECS, Codec, DpxCurve, FilmOptions, OnBadFrame
+from archivecolor.options.frames import FrameOptions
 from archivecolor.options.own_archive import OwnArchive
 from archivecolor.options.require import require
 from archivecolor.options.review import CandidateOptions, CatalogueKind, ExportOptions, ReportOptions, ReviewOptions
@@ -90,6 +91,7 @@ __all__ = [
     "ExportOptions",
     "FilmOptions",
     "Finetuning",
+    "FrameOptions",
     "Hint",
     "LrSearchOptions",
     "OnBadFrame",

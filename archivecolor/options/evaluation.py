@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
@@ -59,6 +60,17 @@ class EvaluationOptions(SampleOptions):
         require(not self.compare or len(self.models) == 2, "--compare: name exactly two weights, and no --model")
 
 
+def parse_every(text: str) -> int:
+    """`every:25` -> 25; 0 stands for none.
+
+    Raises:
+        UsageError: it is not of this form.
+    """
+    form = re.fullmatch(r"every:(\d{1,9})|0", text, re.ASCII)
+    require(form is not None, f"--references {text}: write every:N, for example every:25")
+    return int(form[1] or 0) if form else 0
+
+
 @dataclass(frozen=True, kw_only=True)
 class EvaluationRequest(SampleOptions, DeviceOptions):
     """All options of `archivecolor evaluate`; not all of them go together."""
@@ -88,6 +100,16 @@ class EvaluationRequest(SampleOptions, DeviceOptions):
     plot: Annotated[
         Path | None, Option("With --film: PNG to draw mean a and b over time in.", check=ends_in(".png"))
     ] = None
+    references: Annotated[
+        int,
+        Option(
+            "With --film: take every Nth true frame as a reference, and measure the other frames by their distance "
+            "from it.",
+            metavar="every:N",
+            parse=parse_every,
+            check=at_least(2).or_zero("for none"),
+        ),
+    ] = 0
     models: Annotated[
         tuple[str, ...], Option("Weights by name or folder. May be repeated.", flag="--model", metavar="MODEL")
     ] = ()
@@ -124,6 +146,7 @@ class EvaluationRequest(SampleOptions, DeviceOptions):
                 "name colour photographs with --data, or plates with --plates, or a colour film with --film"
             )
         require(not self.plot, "--plot: goes with --film alone")
+        require(not self.references, "--references: goes with --film alone")
         draws = self.confidence and (self.sheet or self.compare)
         require(not draws, "--confidence: draws no sheet; leave --sheet out, and name the weights with --model")
         excluded = self.plates and (self.limit or self.confidence or self.write_card or self.compare)
@@ -136,6 +159,7 @@ class EvaluationRequest(SampleOptions, DeviceOptions):
         others = self.data or self.plates or self.compare or self.limit or self.sheet or self.write_card
         alone = not (others or self.held or self.csv or self.confidence or self.size != EvaluationRequest.size)
         require(alone, "--film: goes with --model, --plot, --json, --device and --precision alone")
+        require(not (self.plot and self.references), "--references: draws no --plot; leave one out")
         require("%" in film.name or film.exists(), f"--film {film}: there is no such film")
 
     @property

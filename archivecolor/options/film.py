@@ -83,6 +83,16 @@ class FilmOptions(Options):
             "Text file with the first frame of each shot; without it, cuts are detected.", rare=True, digest=Digest.FILM
         ),
     ] = None
+    references: Annotated[
+        Path | None,
+        Option(
+            "Folder of frames that a person coloured (000123.png, 00-01-23.456.jpg, or any name); the film keeps to "
+            "them. `archivecolor frames` makes frames to begin with.",
+            metavar="DIR",
+            digest=Digest.FILM,
+            digest_only_if_changed=True,
+        ),
+    ] = None
     on_bad_frame: Annotated[
         OnBadFrame,
         Option(
@@ -153,6 +163,8 @@ class FilmOptions(Options):
         if not self.in_one_file(numbered):
             unused += ["title_card", "drop_audio"]
         plain = {name: value for name, value in super().digest_fields(kind).items() if name not in unused}
+        if "references" in plain:  # as `attempt.identity_of` writes it, by the content of the folder
+            plain["references"] = str(self.references)
         if kind is Digest.FILM:
             plain["cuts"] = self.cuts.read_text(encoding="utf-8") if self.cuts else None
             plain["codec"] = Codec.H264 if self.codec == Codec.AUTO and not numbered else self.codec

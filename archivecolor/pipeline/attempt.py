@@ -11,6 +11,7 @@ from pathlib import Path
 
 from archivecolor import files, provenance
 from archivecolor.errors import MissingDependencyError, PictureError, UnreadableError
+from archivecolor.film.reference_files import reference_files, reference_folder, references_digest
 from archivecolor.inference.colorizer import Colorizer
 from archivecolor.options import RunOptions
 from archivecolor.pipeline import access_copies, source_xmp
@@ -162,6 +163,10 @@ def _digest(job: Job, options: RunOptions) -> str:
     """The digest of the options that decide the output of a job."""
     if job.kind is SourceKind.PHOTO:
         return options.digest()
+    if options.film.references:
+        own = reference_files(reference_folder(options.film.references, job.source))
+        content = Path(f"sha256:{references_digest(own)}") if own else None
+        options = replace(options, film=replace(options.film, references=content))
     lossy = job.source.suffix.lower() not in _LOSSLESS_FRAMES
     return options.film_digest(job.kind is SourceKind.IMAGE_SEQUENCE, lossy)
 

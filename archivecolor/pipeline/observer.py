@@ -15,7 +15,7 @@ class FilmProgress:
     """How far the work on one film has come."""
 
     stage: str
-    """What is done now: `looking through`, `colouring` or `joining`."""
+    """What is done now: `looking through`, `reading references`, `colouring` or `joining`."""
     done_frames: int
     total_frames: int
     """0 where the number is not known yet."""

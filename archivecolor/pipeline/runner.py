@@ -17,6 +17,7 @@ import joblib
 
 from archivecolor import provenance
 from archivecolor.errors import OutputError
+from archivecolor.film.reference_files import check_references
 from archivecolor.film.shots import read_cuts
 from archivecolor.imaging import watermark
 from archivecolor.inference import devices
@@ -104,7 +105,7 @@ def check_files(options: RunOptions) -> None:
     """Checks the files that the options name, before the first picture.
 
     Raises:
-        UsageError: a font, a certificate or a list of cuts cannot be used.
+        UsageError: a font, a certificate, a list of cuts or a folder of references cannot be used.
         MissingDependencyError: the package for content credentials is not installed.
     """
     disclosure = options.disclosure
@@ -116,6 +117,8 @@ def check_files(options: RunOptions) -> None:
         provenance.check_credentials(disclosure, TOOL)
     if options.film.cuts:
         read_cuts(options.film.cuts)
+    if options.film.references:
+        check_references(options.film.references)
 
 
 def settle_crashes(

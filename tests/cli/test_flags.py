@@ -23,8 +23,9 @@ SAMPLES = {
     "--shard": "2/3",
     "--compare": "a b",
     "--config": os.devnull,
+    "evaluate --references": "every:25",
 }
-"""Values for flags with a form of their own."""
+"""Values for flags with a form of their own, of all verbs or of one."""
 GUESSES = [
     "x.png",
     "x.csv",
@@ -82,14 +83,14 @@ def reached(words: list[str], monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]
     return values
 
 
-def words_for(leaf: Leaf) -> list[str]:
+def words_for(leaf: Leaf, verb: str) -> list[str]:
     """Words that give an option another value than its default."""
     if leaf.option.counted:
         return [leaf.flag, leaf.flag]
     if isinstance(leaf.default, bool):
         return [f"--no-{leaf.flag.removeprefix('--')}" if leaf.default else leaf.flag]
-    if leaf.flag in SAMPLES:
-        return [leaf.flag, *SAMPLES[leaf.flag].split()]
+    if sample := SAMPLES.get(f"{verb} {leaf.flag}", SAMPLES.get(leaf.flag)):
+        return [leaf.flag, *sample.split()]
     for guess in [str(choice.value) for choice in leaf.choices] if leaf.choices else GUESSES:
         kind: Any = get_args(leaf.types[0])[0] if leaf.repeatable else leaf.types[0]
         kind = str if leaf.option.parse or leaf.choices else kind
@@ -118,7 +119,7 @@ def test_every_flag_reaches_its_option(
     for leaf in options:
         if leaf.default is MISSING:
             continue
-        after = reached([*base, *words_for(leaf)], monkeypatch)
+        after = reached([*base, *words_for(leaf, words[0])], monkeypatch)
         assert {name for name in after if after[name] != before.get(name)} == {leaf.name}, leaf.flag
         if leaf.flag != "--compare":
             assert leaf.converted(after[leaf.name]) != leaf.default, leaf.flag

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from PIL import Image
+from support import pans
 from support.command_line import call, exit_code
 from support.films import save_film
 from support.needs import needs
@@ -61,3 +63,24 @@ def test_colours_that_move_with_the_picture_have_no_warping_error_and_flicker_ha
     assert len(steady.warping) == 3
     assert np.mean(steady.warping) < 6 < 20 < np.mean(flicker.warping)
     assert np.isinf(steady.psnr).all()
+
+
+@needs("av", "scenedetect", "skimage")
+def test_references_are_measured_by_distance_beside_their_floors(tmp_path: Path, ink: Path) -> None:
+    film = pans.save(tmp_path / "reel.mkv", pans.pan(18), colour=True)
+    words = ("evaluate", "--film", str(film), "--model", str(ink), "--device", "cpu", "--precision", "fp32")
+    result = call(*words, "--references", "every:9", "--json")
+    assert result.exit_code == 0, result.output
+    numbers = json.loads(result.stdout)
+    with_references, without = numbers["with references"], numbers["without references"]
+    assert with_references["CIEDE2000"] < 0.5 * without["CIEDE2000"]
+    assert with_references["CIEDE2000, 1 to 4 away"] <= with_references["CIEDE2000, 5 to 8 away"]
+    assert with_references["PSNR, dB"] > without["PSNR, dB"] + 3
+    assert numbers["truth"]["CIEDE2000"] == 0
+    assert numbers["grey"]["colourfulness"] < 1 < with_references["colourfulness"]
+
+
+@pytest.mark.parametrize("words", [("--references", "25"), ("--references", "every:1"), ("--references", "every:x")])
+def test_references_need_a_distance_and_a_film(tmp_path: Path, words: tuple[str, ...]) -> None:
+    assert exit_code("evaluate", "--film", str(tmp_path), *words) == 2
+    assert exit_code("evaluate", "--data", str(tmp_path), "--references", "every:9") == 2

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -27,6 +28,8 @@ from archivecolor.inference.guidance import adjusted
 from archivecolor.options import RunOptions
 from archivecolor.pipeline.film.frame_sink import ColoredSegment, FrameSink
 from archivecolor.pipeline.film.keyframes import LOOKAHEAD, STEP, FrameSampler, FrameThumbnail, KeyframeColorizer
+from archivecolor.pipeline.film.reference_bank import FrameDescriber, ReferenceBank, used_shares
+from archivecolor.pipeline.film.reference_guidance import REFERENCE_LOOKAHEAD, ReferenceGuidance
 from archivecolor.pipeline.observer import FilmObserver
 
 WINDOW_MEGAPIXELS = 160.0
@@ -52,12 +55,18 @@ class ColoredFilm:
     worst_error: float | None
     max_delta_l: float | None
     """Largest |ΔL*| of frames that are files of their own; None for other outputs."""
+    references: dict[int, list[float]]
+    """Index of a reference's frame -> number of frames that it reached, sum of its shares in them, first and last."""
     notes: tuple[str, ...]
 
 
-def film_megapixels(film: Film) -> float:
-    """Memory that colouring a film needs, in millions of 8-bit luma samples."""
-    return (longest_segment(film) + LOOKAHEAD) * (2 * _luma_bytes(film) / 1e6 + THUMBNAIL_MEGAPIXELS)
+def film_megapixels(film: Film, lookahead: int = LOOKAHEAD) -> float:
+    """Memory that colouring a film needs, in millions of 8-bit luma samples.
+
+    Args:
+        lookahead: frames that are read beyond a segment.
+    """
+    return (longest_segment(film) + lookahead) * (2 * _luma_bytes(film) / 1e6 + THUMBNAIL_MEGAPIXELS)
 
 
 def longest_segment(film: Film) -> int:
@@ -104,8 +113,12 @@ def color_film(
     colorizer: Colorizer,
     options: RunOptions,
     observer: FilmObserver,
+    bank: ReferenceBank | None = None,
 ) -> ColoredFilm:
     """Colours a film into its sink.
+
+    Args:
+        bank: the references of the film, if there are any.
 
     Raises:
         InterruptedFilmError: it was asked to stop; the next call resumes.
@@ -113,7 +126,7 @@ def color_film(
         PictureError: the film cannot be coloured.
     """
     segments = survey.segments(longest_segment(film), STEP)
-    _color_segments(film, survey, sink, work, segments, colorizer, options, observer)
+    _color_segments(film, survey, sink, work, segments, colorizer, options, observer, bank)
     count, seconds = len(survey.pts), float((survey.pts[-1] - survey.pts[0]) * film.time_base)
     observer.progress("joining", count, count, seconds)
     notes = sink.join(survey, segments, work)
@@ -125,6 +138,7 @@ def color_film(
         mean_error=float(np.mean(errors)) if errors else None,
         worst_error=max(errors, default=None),
         max_delta_l=max((segment["max_delta_l"] for segment in saved if "max_delta_l" in segment), default=None),
+        references=used_shares(segment.get("references", {}) for segment in saved),
         notes=notes,
     )
 
@@ -138,18 +152,25 @@ def _color_segments(
     colorizer: Colorizer,
     options: RunOptions,
     observer: FilmObserver,
+    bank: ReferenceBank | None,
 ) -> None:
     """Colours and encodes every segment that is not finished yet."""
     first = next((s.number for s in segments if not work.finished(s)), len(segments))
     if first == len(segments):
         return
     sampler = FrameSampler(film, survey, colorizer)
-    keyframes = KeyframeColorizer(film, sampler, colorizer, options.film)
+    adjust = partial(adjusted, options.color)
+    describer = FrameDescriber(colorizer, sampler.network_size)
+    guidance = ReferenceGuidance(bank, describer, film.orientation, adjust) if bank else None
+    keyframes = KeyframeColorizer(film, sampler, colorizer, options.film, guidance)
+    lookahead = REFERENCE_LOOKAHEAD if bank else LOOKAHEAD
     resumes_shot = first > 0 and segments[first].start > segments[first].shot_start
     state: ShotState | None = work.state(segments[first - 1]) if resumes_shot else None
     with ThreadPoolExecutor(1, "archivecolor-encoder", torch.set_num_threads, (1,)) as encoder:
         writing: Future[None] | None = None
-        windows = segment_windows(film, segments[first:], sampler, options.film.on_bad_frame, survey.is_in_colour)
+        windows = segment_windows(
+            film, segments[first:], sampler, options.film.on_bad_frame, survey.is_in_colour, lookahead
+        )
         for segment, frames, thumbnails in windows:
             if segment.start == segment.shot_start:
                 state = None
@@ -166,9 +187,11 @@ def _color_segments(
                     f"interrupted after {segment.start} of {len(survey.pts)} frames; the same command goes on from "
                     "there"
                 )
-            colored = ColoredSegment(frames, thumbnails, [adjusted(options.color, ab) for ab in chroma])
+            colored = ColoredSegment(frames, thumbnails, chroma if guidance else [adjust(ab) for ab in chroma])
             stats = keyframes.stats
             notes = SegmentNotes(shown=stats.keyframes, errors=[round(error, 3) for error in stats.errors])
+            if guidance:
+                notes["references"] = guidance.shares
             writing = encoder.submit(_write_segment, sink, segment, colored, work, state, notes)
         if writing:
             writing.result()
@@ -180,8 +203,9 @@ def segment_windows(
     sampler: FrameSampler,
     on_bad_frame: str,
     keeps_colour: Callable[[Segment], bool] = lambda segment: False,
+    lookahead: int = LOOKAHEAD,
 ) -> Iterator[tuple[Segment, list[Frame], list[FrameThumbnail]]]:
-    """Each segment with its frames, and the thumbnails of its frames and of up to `LOOKAHEAD` frames after it.
+    """Each segment with its frames, and the thumbnails of its frames and of up to `lookahead` frames after it.
 
     What comes before the first of these segments is decoded and skipped, since not every container seeks exactly.
 
@@ -196,7 +220,7 @@ def segment_windows(
     source = iter(read_frames(film, on_bad_frame, segments[0].start))
     for segment in segments:
         in_colour = keeps_colour(segment)
-        end = segment.window_end(LOOKAHEAD)
+        end = segment.window_end(lookahead)
         while end - 1 not in frames:
             frame = next(source, None)
             if frame is None:

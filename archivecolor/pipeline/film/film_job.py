@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import time
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 from archivecolor import files, photo, sequences
 from archivecolor.errors import MissingDependencyError, PictureError, UnreadableError, UnsupportedError
 from archivecolor.film.coding import Coding, coding_for
 from archivecolor.film.header import Film, ImageSequence
+from archivecolor.film.reference_files import reference_files, reference_folder
 from archivecolor.film.survey import Survey
 from archivecolor.film.thumbnails import representative_frames
 from archivecolor.film.work_folder import WorkFolder
 from archivecolor.imaging import watermark
 from archivecolor.options import STILL_CODECS, FilmOptions, RunOptions
 from archivecolor.pipeline import source_xmp
-from archivecolor.pipeline.attempt import ALREADY_COLOUR, Attempt
+from archivecolor.pipeline.attempt import ALREADY_COLOUR, Attempt, RunContext
 from archivecolor.pipeline.disclosure import TOOL
 from archivecolor.pipeline.film.color_film import (
     ColoredFilm,
@@ -26,9 +27,13 @@ from archivecolor.pipeline.film.color_film import (
     survey_film,
 )
 from archivecolor.pipeline.film.container_sink import ContainerSink
+from archivecolor.pipeline.film.find_references import ReferenceFinder
 from archivecolor.pipeline.film.frame_sink import FrameSink, OutputInfo
 from archivecolor.pipeline.film.gif_sink import GifSink
 from archivecolor.pipeline.film.image_sequence_sink import ImageSequenceSink
+from archivecolor.pipeline.film.keyframes import LOOKAHEAD
+from archivecolor.pipeline.film.reference_bank import ReferenceBank
+from archivecolor.pipeline.film.reference_guidance import REFERENCE_LOOKAHEAD
 from archivecolor.pipeline.inputs import Job
 from archivecolor.pipeline.observer import FilmObserver
 from archivecolor.pipeline.outputs import make_folder
@@ -55,7 +60,8 @@ def color_film_job(attempt: Attempt, observer: FilmObserver) -> Record:
     before = context.manifest.row(job.name)
     if before and not options.overwrite and _is_same_failure(before, row, options.out):
         return before
-    with context.budgets.films.hold(film_megapixels(film)):
+    lookahead = REFERENCE_LOOKAHEAD if options.film.references else LOOKAHEAD
+    with context.budgets.films.hold(film_megapixels(film, lookahead)):
         row = _color_to_output(film, attempt, row, before, observer)
     if row.output is None:
         return row
@@ -96,8 +102,9 @@ def _color_to_output(
         return replace(row, status=SKIPPED, reason=ALREADY_COLOUR)
     sink.prepare(survey, before)
     make_folder(sink.target.parent, options.out)
+    bank = _reference_bank(film, survey, job, work, context, observer)
     context.manifest.begin(job.name, row.source, sink.target, options.overwrite, frames=sink.one_file_per_frame)
-    result = color_film(film, survey, sink, work, colorizer, options, observer)
+    result = color_film(film, survey, sink, work, colorizer, options, observer, bank)
     disclosure = options.disclosure
     return replace(
         row,
@@ -105,12 +112,18 @@ def _color_to_output(
         reason=f"{survey.trouble}; what is there was coloured" if survey.trouble else "",
         output=sink.target.relative_to(options.out).as_posix(),
         output_sha256=files.sha256(sink.target),
-        film={**row.film, **_result_facts(result), **sink.facts(survey)},
+        film={
+            **row.film,
+            **_result_facts(result),
+            **({"references": _reference_facts(film, survey, bank, result)} if bank else {}),
+            **sink.facts(survey),
+        },
         max_delta_l=result.max_delta_l,
         mark=watermark.mark_text(disclosure.mark),
         mark_font=str(disclosure.mark_font or ""),
         notes=(
             *_survey_notes(film, survey),
+            *(_reference_notes(film, survey, bank) if bank else ()),
             *result.notes,
             *_ignored_options(options),
             *source_xmp.carry(job.source, sink.target, options),
@@ -120,6 +133,57 @@ def _color_to_output(
         source_type=disclosure.source_type,
         seconds={"film": round(time.perf_counter() - started, 3)},
     )
+
+
+def _reference_bank(
+    film: Film, survey: Survey, job: Job, work: WorkFolder, context: RunContext, observer: FilmObserver
+) -> ReferenceBank | None:
+    """The references of a film, found now or by an interrupted run; None without any."""
+    options = context.options
+    if options.film.references is None:
+        return None
+    paths = reference_files(reference_folder(options.film.references, job.source))
+    if not paths:
+        return None
+    bank = ReferenceBank(work.references(), film.orientation)
+    if bank.restore():
+        return bank
+
+    def progress(index: int, pts: int) -> bool:
+        seconds = float((pts - survey.pts[0]) * film.time_base)
+        observer.progress("reading references", index, len(survey.pts), seconds)
+        return observer.stop_requested()
+
+    finder = ReferenceFinder(film, survey, context.colorizer, options.film.on_bad_frame, progress)
+    finder.fill(bank, paths)
+    return bank
+
+
+def _reference_facts(film: Film, survey: Survey, bank: ReferenceBank, result: ColoredFilm) -> list[dict[str, object]]:
+    """What the manifest row says of each reference: which, where its colours went, and how much of the frames."""
+    facts: list[dict[str, object]] = []
+    for frame, reference in bank.references.items():
+        number = film.frame_number(frame, survey.pts[frame])
+        fact = {**asdict(reference), "frame": number}
+        if frame in result.references:
+            count, share, first, last = result.references[frame]
+            first, last = (film.frame_number(i, survey.pts[i]) for i in (int(first), int(last)))
+            fact |= {"frames": int(count), "first": first, "last": last, "share": round(share / count, 3)}
+        facts.append(fact)
+    return facts
+
+
+def _reference_notes(film: Film, survey: Survey, bank: ReferenceBank) -> list[str]:
+    """Remarks on references that do not agree with all of their frame, and on networks that cannot compare."""
+    notes = [
+        f"reference {one.name}: {1 - one.agrees:.0%} of frame {film.frame_number(one.frame, survey.pts[one.frame])} is "
+        "not used, because the luminance differs there or the reference does not reach so far"
+        for one in bank.references.values()
+        if one.agrees < 0.99
+    ]
+    if not bank.compares:
+        notes.append("its network has no encoder: the colours of the references come along the motion alone")
+    return notes
 
 
 def film_target(job: Job, card: Card, options: RunOptions) -> Path:

@@ -23,6 +23,7 @@ from archivecolor.imaging.resize import resize
 from archivecolor.imaging.temporal import Accumulator, FlowLink
 from archivecolor.inference.colorizer import Colorizer
 from archivecolor.options import FilmOptions
+from archivecolor.pipeline.film.reference_guidance import ReferenceGuidance, with_paths
 
 STEP = 8
 """Most frames from one keyframe to the next with `every` = auto; a power of two."""
@@ -109,14 +110,28 @@ def _shot_contrast_stretch(mean: Samples, contrast: Samples) -> tuple[float, flo
 
 
 class KeyframeColorizer:
-    """Finds the small chroma of a film's frames, segment by segment."""
+    """Finds the small chroma of a film's frames, segment by segment.
 
-    def __init__(self, film: Film, sampler: FrameSampler, colorizer: Colorizer, options: FilmOptions) -> None:
+    Args:
+        guidance: brings the colours of references; None without any.
+    """
+
+    def __init__(
+        self,
+        film: Film,
+        sampler: FrameSampler,
+        colorizer: Colorizer,
+        options: FilmOptions,
+        guidance: ReferenceGuidance | None = None,
+    ) -> None:
         self.stats = SegmentStats()
         """Of the latest segment."""
+        self._guidance = guidance
         self._film, self._sampler, self._colorizer, self._options = film, sampler, colorizer, options
         self._predicted: dict[int, FloatArray] = {}
-        """Frame index -> the network's ab."""
+        """Frame index -> the network's ab, the same with or without references: these change no choice of keyframes."""
+        self._guided: dict[int, FloatArray] = {}
+        """Frame index -> ab with the colours of what looks alike in references."""
         self._links: dict[int, FlowLink] = {}
         """Frame index -> the motion from the frame before."""
 
@@ -126,7 +141,7 @@ class KeyframeColorizer:
         """Chroma for the frames of a segment.
 
         Args:
-            thumbnails: of frames `segment.start` to `segment.window_end(LOOKAHEAD)`.
+            thumbnails: of frames `segment.start` to `segment.window_end(LOOKAHEAD)`; with references, of more.
             state: what the segment before returned, if it is of the same shot.
 
         Returns:
@@ -136,16 +151,25 @@ class KeyframeColorizer:
         self.stats = SegmentStats()
         even = [thumbnail.even for thumbnail in thumbnails]
         links = self._flow_links(start, even, state["seen"] if state else None)
-        keyframe_ab = self._keyframe_chroma(segment, even, links)
+        near = segment.window_end(LOOKAHEAD) - start
+        keyframe_ab = self._keyframe_chroma(segment, even[:near], links[:near])
         carried = Accumulator(state["colour"], state["weight"]) if state else None
-        chroma, last = temporal.smooth_over_time(even, keyframe_ab, links, self._options.steady, carried, count)
+        chroma, last = temporal.smooth_over_time(
+            even[:near], keyframe_ab, links[:near], self._options.steady, carried, count
+        )
+        after = ShotState(seen=even[count - 1], colour=last.colour, weight=last.weight)
+        if self._guidance:
+            chroma, paths = self._guidance.guide(segment, links, chroma, state)
+            after = with_paths(after, paths)
         self._forget(segment.end)
         self.stats.keyframes = sum(ab is not None for ab in keyframe_ab[:count])
-        return chroma, ShotState(seen=even[count - 1], colour=last.colour, weight=last.weight)
+        return chroma, after
 
     def skip(self, segment: Segment) -> tuple[list[FloatArray], ShotState]:
         """What `colorize` returns for a segment whose frames keep their own colours: no chroma, and an empty state."""
         self.stats = SegmentStats()
+        if self._guidance:
+            self._guidance.shares = {}
         self._forget(segment.end)
         nothing = np.zeros((0, 0), np.float32)
         return [], ShotState(seen=nothing, colour=nothing, weight=nothing)
@@ -163,6 +187,7 @@ class KeyframeColorizer:
     def _forget(self, end: int) -> None:
         """Drops what is kept of frames before `end`."""
         self._predicted = {i: ab for i, ab in self._predicted.items() if i >= end}
+        self._guided = {i: ab for i, ab in self._guided.items() if i >= end}
         self._links = {i: link for i, link in self._links.items() if i >= end}
 
     def _keyframe_chroma(
@@ -176,7 +201,17 @@ class KeyframeColorizer:
         self._predict(start, sorted(keyframes), even)
         if self._options.every == "auto":
             keyframes = self._refined(segment, keyframes, even, links)
-        return [self._predicted[start + i] if i in keyframes else None for i in range(count)]
+        return [self._colors(segment, i, even[i]) if i in keyframes else None for i in range(count)]
+
+    def _colors(self, segment: Segment, i: int, lightness: FloatArray) -> FloatArray:
+        """ab (2, h, w) of a keyframe, which counts from the segment's start."""
+        frame = segment.start + i
+        if self._guidance is None:
+            return self._predicted[frame]
+        if frame not in self._guided:
+            shot = segment.shot_start, segment.shot_end
+            self._guided[frame] = self._guidance.keyframe_colors(frame, shot, lightness, self._predicted[frame])
+        return self._guided[frame]
 
     def _predict(self, start: int, frames: Sequence[int], even: Sequence[FloatArray]) -> None:
         """Runs the network on those of the frames that it has not seen; `frames` count from `start`."""
