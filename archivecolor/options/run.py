@@ -78,34 +78,47 @@ def parse_shard(text: str) -> Shard | None:
     return Shard(int(form[1]), int(form[2]))
 
 
-ACCESS_FORMATS = {"jpg": "jpeg", "webp": "webp", "png": "png"}
+ACCESS_FORMATS = {"jpg": "jpeg", "webp": "webp", "png": "png", "jp2": "jp2", "tif": "tiff"}
 """What --access calls a format -> its name."""
+_FULL_SIZE_FORMS = {"jp2": "jp2", "tif:pyramid": "tif"}
+"""Forms for image servers -> their formats."""
 
 
 @dataclass(frozen=True)
 class AccessForm:
-    """A kind of small copies for the web."""
+    """A kind of copies for the web."""
 
     format: str
     """A key of ACCESS_FORMATS, which is also the suffix."""
-    side: int
-    """The long side at most, in pixels."""
+    side: int = 0
+    """The long side at most, in pixels; 0: as large as the picture."""
+
+    @property
+    def is_tiled(self) -> bool:
+        """Whether it is for image servers, in tiles and levels."""
+        return self.side == 0
 
     def __str__(self) -> str:
-        return f"{self.format}:{self.side}"
+        whole = {format: form for form, format in _FULL_SIZE_FORMS.items()}
+        return f"{self.format}:{self.side}" if self.side else whole[self.format]
 
 
 def parse_access(text: str) -> AccessForm:
-    """`jpg:2000` -> AccessForm("jpg", 2000).
+    """`jpg:2000` -> AccessForm("jpg", 2000), `tif:pyramid` -> AccessForm("tif").
 
     Raises:
         UsageError: it is not of this form.
     """
-    form = re.fullmatch(r"(\w+):(\d{2,5})", text, re.ASCII)
-    if not form or form[1].lower() not in ACCESS_FORMATS or not 16 <= int(form[2]) <= 16383:
-        known = ", ".join(f"{name}:2000" for name in ACCESS_FORMATS)
-        raise UsageError(f"--access {text}: write a format and its long side in pixels, 16 to 16383: {known}")
-    return AccessForm(form[1].lower(), int(form[2]))
+    if text.lower() in _FULL_SIZE_FORMS:
+        return AccessForm(_FULL_SIZE_FORMS[text.lower()])
+    form = re.fullmatch(r"(jpg|webp|png|jp2):(\d{2,5})", text.lower(), re.ASCII)
+    if not form or not 16 <= int(form[2]) <= 16383:
+        known = ", ".join(f"{name}:2000" for name in ACCESS_FORMATS if name != "tif")
+        raise UsageError(
+            f"--access {text}: write a format and its long side in pixels, 16 to 16383: {known}; or "
+            f"{' or '.join(_FULL_SIZE_FORMS)}, as large as the picture"
+        )
+    return AccessForm(form[1], int(form[2]))
 
 
 @dataclass(frozen=True)
@@ -182,8 +195,8 @@ class RunOptions(ColorizerOptions):
     access: Annotated[
         tuple[AccessForm, ...],
         Option(
-            "Also write a small copy in sRGB, OUT/access/jpg-2000/..., with a long side of 2000 pixels at most. May be "
-            "repeated (webp:1200).",
+            "Also write a small copy in sRGB, OUT/access/jpg-2000/..., with a long side of 2000 pixels at most; or a "
+            "large one in tiles for image servers (tif:pyramid, jp2). May be repeated (webp:1200).",
             metavar="jpg:2000",
             heading="Photographs",
             parse=parse_access,

@@ -10,7 +10,7 @@ from archivecolor.photo.kinds import HEAD_BYTES
 from archivecolor.photo.page import FORMAT_SUFFIXES, SRGB_ICC, SUFFIXES, Page, Photo, Scan
 from archivecolor.photo.probe import is_other_original, is_picture, is_picture_content, measure
 from archivecolor.photo.read import read
-from archivecolor.photo.screen import screen_bands
+from archivecolor.photo.screen import screen_file
 from archivecolor.photo.thumbnail import read_page_of_side, thumbnail
 from archivecolor.photo.write import decisive_orientation, suffix_for, writable_format, write
 
@@ -32,7 +32,7 @@ __all__ = [
     "measure",
     "read",
     "read_page_of_side",
-    "screen_bands",
+    "screen_file",
     "suffix_for",
     "thumbnail",
     "writable_format",

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import BinaryIO
+
+import numpy as np
 
 from archivecolor.imaging import luminance
 from archivecolor.imaging.arrays import ByteArray
@@ -22,3 +25,30 @@ def screen_bands(page: Page) -> Iterator[ByteArray]:
         return
     for top in range(0, page.height, BAND_ROWS):
         yield luminance.to_srgb8(page.samples[top : top + BAND_ROWS], page.icc)
+
+
+def screen_samples(page: Page) -> ByteArray:
+    """All rows of `screen_bands`, uint8 (H, W, 3).
+
+    Raises:
+        PictureError: see there.
+    """
+    whole = np.empty((page.height, page.width, 3), np.uint8)
+    top = 0
+    for band in screen_bands(page):
+        whole[top : top + len(band)] = band
+        top += len(band)
+    return whole
+
+
+def screen_file(page: Page, file: BinaryIO) -> ByteArray:
+    """The same as a map of an empty file, for what is too large for memory.
+
+    Raises:
+        OSError: the file cannot be written.
+        PictureError: see `screen_bands`.
+    """
+    for band in screen_bands(page):  # not through a map: a full disk would end the process
+        file.write(np.ascontiguousarray(band).data)
+    file.flush()
+    return np.memmap(file, np.uint8, "r", shape=(page.height, page.width, 3))

@@ -27,13 +27,17 @@ from archivecolor.photo.encoding import (
     without_a_place,
 )
 from archivecolor.photo.page import FORMAT_SUFFIXES, SRGB_ICC, Page, Photo
+from archivecolor.photo.screen import screen_samples
 from archivecolor.photo.write_jpeg import encode_jpeg
-from archivecolor.photo.write_tiff import write_tiff
+from archivecolor.photo.write_tiff import write_pyramid, write_tiff
 
 _LOSSY_SOURCES = {"heic", "pcd", "mpo"}
 _SIDE_LIMITS = {"jpeg": 65_500, "webp": 16_383, "avif": 65_535}
 _PNG_KEYWORDS = {315: b"Author", 33432: b"Copyright", 269: b"Title"}
 
+_JP2_TILE, _JP2_DECIBELS, _JP2_LEAST_LOSSY = 1024, 42, 32
+"""Of a JP2 for image servers: the side of its tiles, its peak signal-to-noise ratio, and the short side in pixels below
+which it is lossless, because nothing is saved there."""
 _UPRIGHT_FORMATS = frozenset(("avif", "bmp", "jp2"))
 """Formats whose orientation viewers ignore: pictures are turned upright before they are written."""
 _SELF_ORIENTED = frozenset(("avif", "heic", "jxl"))
@@ -77,6 +81,7 @@ def write(
     quality: int = 95,
     software: str = "archivecolor",
     xmp: bytes | None = None,
+    tiled: bool = False,
 ) -> tuple[str, ...]:
     """Writes the pages, (H, W) or (H, W, 3) in uint8 or uint16, and embeds each page's own `icc`.
 
@@ -85,6 +90,8 @@ def write(
             every sample; only TIFF has more than one page.
         quality: 1 to 100, for JPEG, AVIF and WebP; WebP is lossless at 100, or if its source was lossless WebP.
         xmp: replaces every page's own packet.
+        tiled: the form for image servers, of one page in 8 bits: a TIFF with JPEG in tiles and reduced copies, or a JP2
+            with tiles and levels, not lossless.
 
     Returns:
         Notes on what the format could not carry.
@@ -98,9 +105,12 @@ def write(
     photo = replace(photo, pages=pages)
     _check_fits(photo, format)
     lost += tuple(note for page in pages for note in _extras_notes(page, format))
+    if format == "tiff" and tiled:
+        return lost + _write_atomically(path, lambda part: write_pyramid(part, pages[0], software, quality))
     if format == "tiff":
         return lost + _write_atomically(path, lambda part: write_tiff(part, photo, software))
-    content, notes = _ENCODERS[format](pages[0], photo, quality, software)
+    encode = _jp2_in_tiles if tiled else _ENCODERS[format]
+    content, notes = encode(pages[0], photo, quality, software)
     _write_atomically(path, lambda part: _write_bytes(part, content))
     return notes + lost
 
@@ -249,17 +259,40 @@ def _bmp(page: Page, photo: Photo, quality: int, software: str) -> Encoded:
 
 def _jp2(page: Page, photo: Photo, quality: int, software: str) -> Encoded:
     page = turn_upright(page)
+    data = imagecodecs.jpeg2k_encode(stacked(page), level=0, codecformat="jp2", reversible=True)
+    return _with_boxes(bytes(data), page, software)
+
+
+def _jp2_in_tiles(page: Page, photo: Photo, quality: int, software: str) -> Encoded:
+    """With Pillow, because imagecodecs writes no tiles. The resolution comes first in the stream, and its index (PLT)
+    lets a server read one tile at one level alone."""
+    page = turn_upright(replace(page, samples=screen_samples(page), scan=None))
+    side = min(page.height, page.width, _JP2_TILE)
+    options = {
+        "tile_size": (_JP2_TILE, _JP2_TILE),
+        "num_resolutions": min(6, side.bit_length()),
+        "precinct_size": (256, 256),
+        "progression": "RPCL",
+        "plt": True,
+        "mct": 1,
+        "irreversible": side >= _JP2_LEAST_LOSSY,
+        "quality_mode": "dB",
+        "quality_layers": [_JP2_DECIBELS] if side >= _JP2_LEAST_LOSSY else None,
+    }
+    return _with_boxes(encode_with_pillow(image(page), "JPEG2000", options), page, software)
+
+
+def _with_boxes(data: bytes, page: Page, software: str) -> Encoded:
+    """A JP2 of an upright page with its metadata."""
     block, notes = exif_block(page, software, with_dpi=page.dpi is None)
     notes += dropped_notes(page, "JP2", **without_a_place(page))
-    samples = stacked(page)
-    data = imagecodecs.jpeg2k_encode(samples, level=0, codecformat="jp2", reversible=True)
     packets = [(containers.UUID_EXIF, block), (containers.UUID_XMP, page.xmp), (containers.UUID_IPTC, page.iptc)]
     tail = b"".join(containers.box(b"uuid", name + packet) for name, packet in packets if packet)
     tail += b"".join(each.content for each in page.extras if each.format == "jp2")
-    return _with_jp2_header(bytes(data), page, samples.shape) + tail, notes
+    return _with_jp2_header(data, page) + tail, notes
 
 
-def _with_jp2_header(data: bytes, page: Page, shape: tuple[int, ...]) -> bytes:
+def _with_jp2_header(data: bytes, page: Page) -> bytes:
     """The JP2 with profile, alpha and resolution in its header box."""
     _, start, end = next(box for box in containers.boxes(data) if box[0] == b"jp2h")
     parts = b"".join(
@@ -269,7 +302,7 @@ def _with_jp2_header(data: bytes, page: Page, shape: tuple[int, ...]) -> bytes:
     colr = b"\2\0\0" + page.icc if page.icc is not None else struct.pack(">BBBI", 1, 0, 0, enumerated)
     parts += containers.box(b"colr", colr)
     if page.alpha is not None:
-        colours = shape[2] - 1
+        colours = 3 if page.samples.ndim == 3 else 1
         rows = [(i, 0, i + 1) for i in range(colours)] + [(colours, 1, 0)]
         parts += containers.box(
             b"cdef", struct.pack(">H", len(rows)) + b"".join(struct.pack(">3H", *row) for row in rows)

@@ -4,15 +4,23 @@ from __future__ import annotations
 
 import io
 import struct
+import tempfile
+from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import tifffile
 
+from archivecolor.imaging.arrays import Samples
+from archivecolor.imaging.orientation import to_upright
 from archivecolor.photo import exif, exiftool, tiff_tags
 from archivecolor.photo import samples as convert
-from archivecolor.photo.page import BAND_ROWS, Page, Photo, Scan
+from archivecolor.photo.encoding import turn_upright
+from archivecolor.photo.page import BAND_ROWS, SRGB_ICC, Page, Photo, Scan
+from archivecolor.photo.screen import screen_bands, screen_file
 from archivecolor.photo.strips import tiled
 
 _BIG = 3_900_000_000
@@ -46,6 +54,63 @@ def write_tiff(part: Path, photo: Photo, software: str) -> tuple[str, ...]:
         alone = len(photo.pages) == 1 and not big
         notes += exiftool.copy_maker_notes(part, photo.path if alone else None)
     return notes
+
+
+def write_pyramid(part: Path, page: Page, software: str, quality: int) -> tuple[str, ...]:
+    """Writes a page in tiles of JPEG, and after it reduced copies of it, each half as large, as pages: the form that
+    image servers read (IIPImage, Cantaloupe, libvips). It is upright, because few of them read the orientation. Chroma
+    has full size, for the colour is what is new.
+
+    Returns:
+        Notes on what was not carried.
+    """
+    with tempfile.TemporaryFile(dir=part.parent) as scratch:
+        if page.scan is None or page.orientation == 1:
+            return _write_levels(part, turn_upright(page), software, quality)
+        seen = to_upright(screen_file(page, scratch), page.orientation, (0, 1))  # of all rows, one band is in memory
+        words = turn_upright(replace(page, samples=page.samples[:1, :1], icc=page.icc and SRGB_ICC, scan=None))
+        return _write_levels(part, replace(words, samples=seen), software, quality)
+
+
+def _write_levels(part: Path, page: Page, software: str, quality: int) -> tuple[str, ...]:
+    big = _bytes(page) > _BIG
+    levels = [page]
+    with _Strict(io.FileIO(part, "w+")) as file, tifffile.TiffWriter(file, bigtiff=big, byteorder="<") as tif:
+        while True:
+            level, halves = levels[-1], list[Samples]()
+            tif.write(
+                _jpeg_tiles(level, halves),
+                shape=(level.height, level.width, 3),
+                dtype=np.uint8,
+                tile=(BAND_ROWS, BAND_ROWS),
+                photometric="rgb",  # tifffile turns it into YCbCr
+                subsampling=(1, 1),
+                planarconfig="contig",
+                compression="jpeg",
+                compressionargs={"level": quality},
+                subfiletype=1 if len(levels) > 1 else 0,
+                **(_words(page, software) if len(levels) == 1 else {"software": False}),
+                metadata=None,
+                maxworkers=1,
+            )
+            if max(level.height, level.width) <= BAND_ROWS:
+                break
+            levels.append(Page(np.concatenate(halves)))
+    notes = _add_exif(part, tuple(levels), big)
+    return notes + (("comment not carried by TIFF",) if page.comments else ())
+
+
+def _jpeg_tiles(page: Page, halves: list[Samples]) -> Iterator[Samples]:
+    """The tiles of a page. Its rows at half size are added to `halves`.
+
+    At the edges the last pixels are repeated: JPEG would smear the border of an empty area into the picture."""
+    for band in map(np.ascontiguousarray, screen_bands(page)):
+        high, wide = (-(-n // 2) for n in band.shape[:2])
+        halves.append(cv2.resize(band, (wide, high), interpolation=cv2.INTER_AREA).reshape(high, wide, 3))
+        below = BAND_ROWS - len(band)
+        for left in range(0, page.width, BAND_ROWS):
+            part = band[:, left : left + BAND_ROWS]
+            yield np.pad(part, ((0, below), (0, BAND_ROWS - part.shape[1]), (0, 0)), mode="edge")
 
 
 def _bytes(page: Page) -> int:
@@ -82,7 +147,6 @@ def _pixels(page: Page) -> dict[str, Any]:
 
 
 def _write_page(tif: tifffile.TiffWriter, page: Page, software: str, packed: bool) -> None:
-    description = page.description or exif.text(page.exif, exif.DESCRIPTION)
     tif.write(
         **_pixels(page),
         photometric="rgb" if page.samples.ndim == 3 else "minisblack",
@@ -91,15 +155,23 @@ def _write_page(tif: tifffile.TiffWriter, page: Page, software: str, packed: boo
         extrasamples=["unassalpha"] * _has_alpha(page) + ["unspecified"] * _extra_channels(page) or None,
         compression="zlib" if packed else None,
         predictor=2 if packed else None,
-        resolution=page.dpi or page.density,
-        resolutionunit="inch" if page.dpi else "none" if page.density else None,
-        description=description.encode() if description else None,
-        software=software.encode(),
-        iccprofile=page.icc,
-        extratags=_extratags(page),
+        **_words(page, software),
         metadata=None,
         maxworkers=1,
     )
+
+
+def _words(page: Page, software: str) -> dict[str, Any]:
+    """The metadata of a page, for tifffile."""
+    description = page.description or exif.text(page.exif, exif.DESCRIPTION)
+    return {
+        "resolution": page.dpi or page.density,
+        "resolutionunit": "inch" if page.dpi else "none" if page.density else None,
+        "description": description.encode() if description else None,
+        "software": software.encode(),
+        "iccprofile": page.icc,
+        "extratags": _extratags(page),
+    }
 
 
 def _extratags(page: Page) -> list[tuple[int, Any, int, Any, bool]]:

@@ -82,7 +82,7 @@ class Attempt:
             return None
         if options.copy_xmp:
             source_xmp.carry(self.job.source, options.out / row.output, options)
-        return access_copies.add_missing(row, options)
+        return access_copies.add_missing(row, options, self.context.budgets.photographs)
 
     def check_unchanged(self) -> None:
         """Raises UnreadableError if the source no longer holds the bytes that were hashed."""

@@ -6,7 +6,6 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from functools import partial
 from pathlib import Path
 from typing import BinaryIO
 
@@ -17,8 +16,9 @@ from archivecolor.imaging.arrays import Samples
 from archivecolor.imaging.merge import LuminanceMerge
 from archivecolor.imaging.monochrome import find_colour
 from archivecolor.inference.colorizer import ColorizedImage, Colorizer
-from archivecolor.options import Disclosure
+from archivecolor.options import AccessForm, Disclosure
 from archivecolor.photo import Page, Photo, Scan
+from archivecolor.photo.read import NO_STRIPS
 from archivecolor.pipeline import access_copies, source_xmp
 from archivecolor.pipeline import film as film_pipeline
 from archivecolor.pipeline.attempt import Attempt, RunContext
@@ -65,6 +65,8 @@ def color_one(job: Job, context: RunContext, observer: FilmObserver) -> Record |
 def _opened(attempt: Attempt, observer: FilmObserver) -> Iterator[BinaryIO]:
     """Opens the source and waits until its samples fit into the memory budget, which it holds for the block."""
     source, strips = attempt.job.source, attempt.context.options.strips()
+    if access_copies.need_all_pixels(_access_forms(attempt)):
+        strips = NO_STRIPS
     with source.open("rb") as file:
         with observer.decoding():
             megapixels = photo.measure(source, strips, file)
@@ -140,29 +142,39 @@ def _write(attempt: Attempt, source: Photo, result: Photo, target: Path, format:
 def _write_access_copies(
     attempt: Attempt, source: Photo, pages: list[ColorizedPage | None], target: Path
 ) -> dict[str, str]:
-    """Writes small copies of the first coloured page. Returns their paths, with the SHA-256 of each."""
-    context, options = attempt.context, attempt.context.options
-    forms = access_copies.wanted_forms(options, context.manifest.row(attempt.job.name))
+    """Writes copies of the first coloured page. Returns their paths, with the SHA-256 of each."""
+    colorizer, options = attempt.context.colorizer, attempt.context.options
+    forms = _access_forms(attempt)
     if not forms:
         return {}
     page, coloured = next((page, done) for page, done in zip(source.pages, pages, strict=True) if done)
-    disclose = partial(
-        disclosed_page,
-        card=context.colorizer.card,
-        format="jpeg",
-        options=options.disclosure,
-        tool=TOOL,
-        guidance=context.colorizer.color.guidance(),
-        source_format=source.format,
-    )
+    output = target.relative_to(options.out).as_posix()
 
-    def reduce(side: int) -> Page:
-        small = access_copies.reduced_page(replace(page, samples=coloured.rgb), side)
-        return disclose(small, small.samples)  # with a mark of the right size
+    def reduce(form: AccessForm) -> Page:
+        small = access_copies.reduced_page(replace(page, samples=coloured.rgb), form.side)
+        format, guidance = access_copies.metadata_format(form), colorizer.color.guidance()
+        # with a mark of the right size
+        return disclosed_page(
+            small,
+            small.samples,
+            colorizer.card,
+            format,
+            options.disclosure,
+            TOOL,
+            guidance,
+            source_format=source.format,
+        )
 
     with attempt.timer.stage("access"):
-        output = target.relative_to(options.out).as_posix()
+        if isinstance(coloured, ColorizedScan):  # its pixels are in the output alone
+            return access_copies.from_output(output, forms, options)
         return access_copies.write_copies(output, forms, reduce, options)
+
+
+def _access_forms(attempt: Attempt) -> list[AccessForm]:
+    """The copies that a photograph gets."""
+    context = attempt.context
+    return access_copies.wanted_forms(context.options, context.manifest.row(attempt.job.name))
 
 
 def _record(

@@ -7,16 +7,20 @@ import json
 import shutil
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
+import tifffile
 from PIL import Image
 from support.command_line import call, exit_code
-from support.doubles import colour, colourful, grey
+from support.doubles import colour, colourful, contents, grey
+from support.needs import needs
 from support.reels import save_reel
 from support.review_data import decide
 
 from archivecolor import files, photo, provenance
 from archivecolor.errors import UsageError
+from archivecolor.imaging.orientation import to_upright
 from archivecolor.options import AccessForm, Disclosure, ExportOptions, parse_access
 from archivecolor.photo import Page, Photo
 from archivecolor.pipeline import access_copies
@@ -26,6 +30,12 @@ from archivecolor.provenance import DONE, FAILED, is_machine_colored
 from archivecolor.review.export import export
 
 JPG, WEBP = AccessForm("jpg", 200), AccessForm("webp", 100)
+SERVED = (AccessForm("tif"), AccessForm("jp2"), AccessForm("jp2", 300))
+TURNED = (
+    b'<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#">'
+    b'<rdf:Description rdf:about="" xmlns:tiff="http://ns.adobe.com/tiff/1.0/"><tiff:Orientation>6</tiff:Orientation>'
+    b"</rdf:Description></rdf:RDF></x:xmpmeta>"
+)
 
 
 @pytest.fixture
@@ -214,9 +224,14 @@ def test_a_folder_of_inputs_that_has_their_name_is_refused(src: Path, out: Path,
     assert colour(src, out=out, model=ink)[0].status == DONE
 
 
-@pytest.mark.parametrize("text", ["jpg", "jpg:", "jpg:8", "gif:2000", "jpg:99999", "jpg:2000x", "tif:pyramid"])
+@pytest.mark.parametrize(
+    "text",
+    ["jpg", "jpg:", "jpg:8", "gif:2000", "jpg:99999", "jpg:2000x", "tif:2000", "tif", "jp2:8", "jp2:pyramid", ""],
+)
 def test_an_unknown_form_lists_the_known_ones(text: str, src: Path, out: Path) -> None:
     with pytest.raises(UsageError, match="jpg:2000, webp:2000, png:2000"):
+        parse_access(text)
+    with pytest.raises(UsageError, match="or jp2 or tif:pyramid, as large as the picture"):
         parse_access(text)
     assert exit_code("run", str(src), "--out", str(out), "--access", text) == 2
 
@@ -224,3 +239,116 @@ def test_an_unknown_form_lists_the_known_ones(text: str, src: Path, out: Path) -
 def test_a_form_is_read_in_any_case() -> None:
     assert parse_access("JPG:2000") == AccessForm("jpg", 2000)
     assert str(AccessForm("jpg", 2000)) == "jpg:2000"
+    for text in ("TIF:Pyramid", "jp2", "jp2:2000"):
+        assert str(parse_access(text)) == text.lower()
+
+
+# --- for image servers ------------------------------------------------------------------------------------------------
+
+
+def levels_of(path: Path) -> list[tuple[int, ...]]:
+    with tifffile.TiffFile(path) as tif:
+        for page in tif.pages:
+            assert page.is_tiled and int(page.compression) == 7 and int(page.photometric) == 6, "JPEG in YCbCr"
+            assert bool(page.subfiletype) == (page.index > 0), "the first is the picture, the others are reduced"
+        return [page.shape for page in tif.pages]
+
+
+def markers_of(path: Path) -> dict[str, int]:
+    """The tile side and the number of levels of a JP2 (ISO/IEC 15444-1, A.5.1 and A.6.1)."""
+    data = path.read_bytes()
+    size = data.index(b"\xff\x51") + 2
+    style = data.index(b"\xff\x52", size) + 2
+    return {
+        "tile": int.from_bytes(data[size + 20 : size + 24], "big"),
+        "levels": data[style + 7],
+        "wavelet": data[style + 11],
+    }
+
+
+def test_image_servers_get_pyramids_and_tiled_jp2(masters: Path, out: Path, ink: Path) -> None:
+    wide = grey(700, 1100).astype(np.uint16) * 257
+    photo.write(masters / "a.tif", Photo("tiff", (Page(wide, orientation=6, description="Box 7", xmp=TURNED),)), "tiff")
+    Image.fromarray(grey(1, 1)).save(masters / "dot.png")
+    rows = {row.input: row for row in colour(masters, out=out, model=ink, access=SERVED)}
+    assert list(rows["a.tif"].access) == [
+        "access/tif-pyramid/a.tif",
+        "access/jp2/a.tif.jp2",
+        "access/jp2-300/a.tif.jp2",
+    ]
+    assert next(iter(rows["box/b.png"].access)) == "access/tif-pyramid/box/b.png.tif"
+    assert levels_of(out / "access/tif-pyramid/a.tif") == [(1100, 700, 3), (550, 350, 3), (275, 175, 3), (138, 88, 3)]
+    assert levels_of(out / "access/tif-pyramid/dot.png.tif") == [(1, 1, 3)]
+    assert markers_of(out / "access/jp2/a.tif.jp2") == {"tile": 1024, "levels": 5, "wavelet": 0}
+    master = to_upright(photo.read(out / "a.tif").pages[0].samples, 6, (0, 1)) / 257
+    for name in ("tif-pyramid/a.tif", "jp2/a.tif.jp2"):
+        page = photo.read(out / "access" / name).pages[0]
+        assert (page.orientation, page.samples.dtype, page.description) == (1, np.uint8, "Box 7")
+        assert provenance.is_machine_colored(page.xmp) and page.xmp and b"Orientation>1<" in page.xmp
+        assert np.abs(page.samples - master).mean() < 6
+    assert photo.read(out / "access/jp2-300/a.tif.jp2").pages[0].samples.shape == (300, 191, 3)
+
+
+@needs("pyvips")
+def test_other_readers_read_every_level_alone(masters: Path, out: Path, ink: Path) -> None:
+    import pyvips
+
+    colour(masters, out=out, model=ink, access=SERVED)
+    path = out / "access/tif-pyramid/a.tif"
+    whole = photo.read(path).pages[0].samples
+    for level in range(2):
+        seen = pyvips.Image.new_from_file(str(path), page=level).numpy()
+        with Image.open(path) as image:
+            image.seek(level)
+            assert np.abs(np.asarray(image.convert("RGB")).astype(int) - seen).max() <= 3
+        reduced = cv2.resize(whole, seen.shape[1::-1], interpolation=cv2.INTER_AREA)
+        assert np.abs(seen.astype(int) - reduced).mean() < 6
+    with Image.open(out / "access/jp2/a.tif.jp2") as image:
+        image.reduce = 2
+        image.load()
+        assert image.size == (75, 100), "a quarter, from the levels of the file"
+
+
+def test_copies_for_image_servers_are_kept_like_the_others(masters: Path, out: Path, ink: Path, tmp_path: Path) -> None:
+    """Made later, verified, resumed, exported; and those of a bag and of a new output follow from the same row."""
+    colour(masters, out=out, model=ink)
+    colour(masters, out=out, model=ink, access=SERVED)
+    rows = provenance.read_rows(out)
+    assert len(rows["a.tif"].access) == 3 and verify(out).sound
+    before = contents(out)
+    colour(masters, out=out, model=ink, access=SERVED)
+    assert contents(out) == before
+    Image.fromarray(grey(90, 70, seed=5)).save(masters / "a.tif")
+    colour(masters, out=out, model=ink)
+    assert verify(out).sound and levels_of(out / "access/tif-pyramid/a.tif") == [(90, 70, 3)]
+    assert photo.read(out / "access/jp2/a.tif.jp2").pages[0].samples.shape == (90, 70, 3)
+    assert export(out, decide(tmp_path / "d.json", out, a="accepted"), tmp_path / "to") == (1, 0, [])
+    assert (tmp_path / "to/access/tif-pyramid/a.tif").is_file() and (tmp_path / "to/access/jp2/a.tif.jp2").is_file()
+
+
+@pytest.mark.parametrize("mark", ["", "auto"])
+def test_copies_of_a_scan_that_is_coloured_in_strips(mark: str, src: Path, out: Path, ink: Path) -> None:
+    """They are as large as asked, although the run holds a smaller copy, and marked, although the output is not."""
+    wide = grey(900, 1200).astype(np.uint16) * 257
+    photo.write(src / "a.tif", Photo("tiff", (Page(wide, orientation=3),), compressed=False), "tiff")
+    forms = (*SERVED, AccessForm("png", 590))
+    shown = {}
+    for above in (0.5, 100):
+        place = out.with_name(f"out{above}")
+        row = colour(src, out=place, model=ink, access=forms, strips_above=above, disclosure=Disclosure(mark=mark))[0]
+        assert len(row.access) == 4 and verify(place).sound
+        shown[above] = {name: photo.read(place / name).pages[0] for name in row.access}
+    for name, page in shown[0.5].items():
+        other = shown[100][name]
+        assert (page.samples.shape, page.orientation) == (other.samples.shape, other.orientation)
+        assert page.description == other.description and provenance.is_machine_colored(page.xmp)
+        assert np.abs(page.samples.astype(int) - other.samples).mean() < 3
+        corner = to_upright(page.samples, page.orientation, (0, 1))[-12:, -60:].astype(int)
+        marked = to_upright(other.samples, other.orientation, (0, 1))[-12:, -60:].astype(int)
+        assert np.abs(corner - marked).mean() < 6, "the mark is there in both, or in neither"
+    assert shown[0.5]["access/png-590/a.tif.png"].samples.shape == (442, 590, 3)
+
+
+def test_only_a_jp2_in_full_size_needs_the_whole_scan_in_memory() -> None:
+    assert access_copies.need_all_pixels([AccessForm("jp2")])
+    assert not access_copies.need_all_pixels([AccessForm("jp2", 2000), AccessForm("tif"), JPG])

@@ -15,8 +15,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from archivecolor import files, photo, provenance
 from archivecolor.errors import MissingDependencyError, UnreadableError
 from archivecolor.imaging.arrays import ByteArray
@@ -102,7 +100,8 @@ def write_image(page: Page, site: Path, path: str, base: str, work: Path, packet
     shutil.rmtree(work, ignore_errors=True)
     work.mkdir(parents=True)
     try:
-        rows = _rows_file(page, work / _ROWS)
+        with (work / _ROWS).open("w+b") as file:
+            rows = photo.screen_file(page, file)
         image = vips.Image.new_from_memory(rows, page.width, page.height, 3, "uchar").copy(interpretation="srgb")
         image.set_type(vips.GValue.gint_type, "orientation", page.orientation)
         image = image.autorot()
@@ -158,14 +157,6 @@ def address(base: str, path: str) -> str:
     from urllib.parse import quote
 
     return f"{base}/{quote(os.fsencode(path))}"
-
-
-def _rows_file(page: Page, path: Path) -> ByteArray:
-    """The rows of a page in sRGB, uint8 (H, W, 3), as a map of a file."""
-    with path.open("wb") as file:
-        for band in photo.screen_bands(page):
-            file.write(np.ascontiguousarray(band).data)
-    return np.memmap(path, np.uint8, "r", shape=(page.height, page.width, 3))
 
 
 def _whole_page(page: Page, samples: ByteArray) -> Page:
