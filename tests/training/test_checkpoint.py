@@ -30,6 +30,7 @@ from archivecolor.errors import (
 from archivecolor.options import StageOptions
 from archivecolor.provenance import locks
 from archivecolor.training import checkpoint, dataset, event_log, figures, loop, photographs
+from archivecolor.training.figures import plot_curves
 from archivecolor.training.optim_step import OptimStep
 
 # The loop
@@ -334,16 +335,16 @@ def test_a_training_ends_when_its_minutes_are_over(tmp_path: Path):
 
 def test_curves_show_start_published_point_and_direction(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     package("matplotlib")
-    import matplotlib
-
-    matplotlib.use("agg")
-    from matplotlib import pyplot
+    from matplotlib.figure import Figure
 
     for pictures, l1 in ((0, 0.1), (8, 0.09), (16, 0.11)):
         figures.append_history(tmp_path, {"pictures": pictures, "val_l1": l1, "kept_at": 8, "loss_l1": l1, "lr": 1e-4})
-    drawn = []
-    monkeypatch.setattr(pyplot, "close", drawn.append)
-    figures.plot_curves(tmp_path)
+    drawn, save = [], Figure.savefig
+    monkeypatch.setattr(
+        Figure, "savefig", lambda figure, *place, **form: (drawn.append(figure), save(figure, *place, **form))
+    )
+    plot_curves(tmp_path)
+    Image.open(tmp_path / figures.CURVES).verify()
     axes = {axis.get_title(): axis for axis in drawn[0].axes}
     assert {"val_l1", "loss_l1", "lr"} <= set(axes)
     assert "kept_at" not in axes

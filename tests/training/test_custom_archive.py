@@ -51,7 +51,6 @@ def fine_tune(root: Path, photos: list[Path], side: int, pictures: int, *words: 
 @pytest.fixture(autouse=True)
 def undrawn(monkeypatch: pytest.MonkeyPatch) -> None:
     torch.set_num_threads(1)
-    monkeypatch.setattr(figures, "plot_curves", lambda folder: None)
     monkeypatch.setattr(figures, "write_samples", lambda *args: None)
 
 

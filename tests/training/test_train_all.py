@@ -35,7 +35,6 @@ def pocket(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(networks.NETWORKS, "pocket", Pocket)
     monkeypatch.setitem(networks.NETWORKS, "pix2pix", lambda: networks.Pix2PixUnet(n_filters=4))
     monkeypatch.setattr(gan, "PatchDiscriminator", SmallJudge)
-    monkeypatch.setattr(figures, "plot_curves", lambda folder: None)
     monkeypatch.setattr(figures, "write_samples", lambda *args: None)
 
 
