@@ -183,7 +183,7 @@ def _is_sane(values: dict[str, Any]) -> bool:
         and all(_is_number(value) for value in get("seconds", {}).values())
         and "\0" not in values["input"]
         and "\0" not in values["source"]
-        and ("film" not in values or _is_film(values["film"]))
+        and (not get("film") or _is_film(values["film"]))
     )
 
 

@@ -125,7 +125,8 @@ def _film(row: Record) -> dict[str, object] | None:
 
 def _in_files(row: Record) -> bool:
     """Whether a film's output is an image sequence."""
-    return bool({"first", "still_numbers"} & row.film.keys()) and sequences.is_pattern(Path(row.output or ""))
+    has_numbers = "first" in row.film or "still_numbers" in row.film
+    return has_numbers and sequences.is_pattern(Path(row.output or ""))
 
 
 def _first_of(row: Record) -> str:

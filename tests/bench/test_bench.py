@@ -190,6 +190,22 @@ FLAGS: dict[str, tuple[str, Any]] = {
 }
 
 
+def test_the_desk_is_opened_and_a_colour_is_pinned(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("starlette")
+    from archivecolor.bench import desk
+
+    monkeypatch.setattr(desk, "SIZES", {1: (400, 300)})
+    cost = desk.measure_desk(30, "lite", "cpu", tmp_path)
+    assert (cost.rows, cost.megapixels) == (30, 0.12)
+    assert min(cost.open_s, cost.preview_s) > 0
+    promised = [(claim.what, claim.promised) for claim in bench._desk_claims(cost)]
+    assert [text for _, text in promised] == ["≤ 2", "≤ 0.3"]
+    assert [what.split(",")[0] for what, _ in promised] == [
+        "seconds to open the desk over 30 pictures",
+        "seconds until a pinned colour is seen",
+    ]
+
+
 @pytest.mark.parametrize("flag", FLAGS)
 def test_a_flag_reaches_its_option(flag: str, monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[BenchOptions] = []
