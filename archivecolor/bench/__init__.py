@@ -1,7 +1,8 @@
 """Measures the speed on this machine and these pictures. All published numbers about speed come from here.
 
 `stages` measures each stage alone and the whole pipeline; `claims` compares models, precisions, scikit-image and
-start-up; `long_run` colours many small files; `desk` opens the review desk; `draw` draws the PNGs.
+start-up; `long_run` colours many small files; `desk` opens the review desk; `training` makes batches and learns from
+them; `draw` draws the PNGs.
 """
 
 from __future__ import annotations
@@ -17,10 +18,11 @@ from archivecolor.bench.draw import chart, edges
 from archivecolor.bench.long_run import LongRunCost, measure_long_run
 from archivecolor.bench.pictures import own_or_synthetic_pictures
 from archivecolor.bench.stages import STAGES, Measured, measure
+from archivecolor.bench.training import TrainingSpeed, measure_training, training_claims
 from archivecolor.inference import malloc
 from archivecolor.options import BenchOptions
 
-__all__ = ["STAGES", "Claim", "DeskCost", "LongRunCost", "Measured", "Report", "bench"]
+__all__ = ["STAGES", "Claim", "DeskCost", "LongRunCost", "Measured", "Report", "TrainingSpeed", "bench"]
 
 
 @dataclass(frozen=True)
@@ -31,13 +33,14 @@ class Report:
     claims: list[Claim]
     flat: LongRunCost | None = None
     desk: DeskCost | None = None
+    training: tuple[TrainingSpeed, ...] = ()
 
 
 def bench(options: BenchOptions, say: Callable[[str], None] = lambda what: None) -> Report:
     """Measures what the options name, in a temporary folder. `say` is called with what is done now.
 
     Raises:
-        NoInputError, PictureError, WeightsError, UsageError: something cannot be measured.
+        NoInputError, PictureError, WeightsError, UsageError, MissingDependencyError: something cannot be measured.
     """
     malloc.keep_freed_memory()  # as in a run
     with tempfile.TemporaryDirectory(prefix="archivecolor-bench-") as name:
@@ -50,6 +53,9 @@ def bench(options: BenchOptions, say: Callable[[str], None] = lambda what: None)
             say(f"opening a desk over {options.desk} rows, pinning colours in a scan of 12 megapixels")
             desk = measure_desk(options.desk, options.models[0], options.device, work)
             return Report([], _desk_claims(desk), desk=desk)
+        if options.training:
+            speeds = measure_training(options, say)
+            return Report([], training_claims(speeds), training=tuple(speeds))
         measured: list[Measured] = []
         groups = own_or_synthetic_pictures(options.folder, options.pictures, options.megapixels, work)
         for group, paths in groups.items():

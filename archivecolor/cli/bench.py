@@ -53,6 +53,7 @@ def _plain(report: Report) -> dict[str, object]:
         "claims": [asdict(claim) for claim in report.claims],
         "flat": asdict(report.flat) if report.flat else None,
         "desk": asdict(report.desk) if report.desk else None,
+        "training": [asdict(row) for row in report.training],
     }
 
 
@@ -71,6 +72,11 @@ def _show(report: Report) -> None:
             ["megapixels a second", *(f"{m.megapixels / m.whole_s:.1f}" for m in report.measured)],
             ["peak memory, MB", *(f"{m.peak_megabytes:.0f}" for m in report.measured)],
         ]
+        print_table(rows)
+    if report.training:
+        first = report.training[0]
+        rows = [[f"pictures a second, {first.device}, {first.precision}, batches of {first.batch}", "px", "", ""]]
+        rows += [[row.what, str(row.side), row.model, f"{row.pictures_per_second:.1f}"] for row in report.training]
         print_table(rows)
     if report.claims:
         print_table(

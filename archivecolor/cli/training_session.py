@@ -37,12 +37,15 @@ _log = logging.getLogger(__name__)
 
 
 def local_device(device_name: str) -> torch.device:
-    """The device of this process: of several on one machine, each takes its own GPU."""
+    """The device of this process, ready for a training: of several on one machine, each takes its own GPU."""
     from archivecolor.inference import devices
+    from archivecolor.training.compute import prepare_device
 
     device = devices.choose_device(device_name)
     local = os.environ.get("LOCAL_RANK")
-    return devices.choose_device(f"cuda:{local}") if local and str(device) == "cuda" else device
+    device = devices.choose_device(f"cuda:{local}") if local and str(device) == "cuda" else device
+    prepare_device(device)
+    return device
 
 
 def training_session(
@@ -91,7 +94,9 @@ def training_session(
             if events:
                 events.report(progress)
 
-        context = trainer.TrainingContext(photographs, device, step, report.stopping(stop), report.say)
+        context = trainer.TrainingContext(
+            photographs, device, step, report.stopping(stop), report.say, request.data_on, request.compile
+        )
         with (
             _exclusive(request.out) if is_main else nullcontext(),
             _output_errors(request.out),

@@ -68,7 +68,15 @@ def _f_inverse(f: Tensor) -> Tensor:
 
 
 def _mix(matrix: Tensor, channels: Tensor) -> Tensor:
+    if not channels.is_cpu:
+        return _mix_by_sums(matrix, channels)
     return torch.einsum("ij,...jhw->...ihw", matrix.to(channels), channels)
+
+
+def _mix_by_sums(matrix: Tensor, channels: Tensor) -> Tensor:
+    """`_mix` where sending the matrix to the device would mean to wait for it."""
+    one, two, three = channels.unbind(-3)
+    return torch.stack([a * one + b * two + c * three for a, b, c in matrix.tolist()], dim=-3)
 
 
 def lab_from_linear(linear: Tensor) -> Tensor:
@@ -95,6 +103,8 @@ def fit_gamut(linear: Tensor) -> Tensor:
     A colour outside is moved straight towards the grey of its own luminance until it is inside: Y is a weighted sum of
     linear R, G, B and stays exactly what it was, and the dominant wavelength stays too. Y must be within [0, 1].
     """
+    if not linear.is_cpu:
+        return _fit_gamut_everywhere(linear)
     outside = ((linear < 0) | (linear > 1)).any(dim=-3)
     if not outside.any():
         return linear
@@ -102,6 +112,17 @@ def fit_gamut(linear: Tensor) -> Tensor:
     by_pixel = fitted.movedim(-3, -1)
     by_pixel[outside] = _towards_grey(by_pixel[outside])
     return fitted
+
+
+def _fit_gamut_everywhere(linear: Tensor) -> Tensor:
+    """`fit_gamut` where the question which pixels are outside would mean to wait for the device."""
+    red, green, blue = (channel * weight for channel, weight in zip(linear.unbind(-3), LUMA, strict=True))
+    y = (red + green + blue).unsqueeze(-3).clamp(0, 1)
+    away = linear - y
+    room = torch.where(away > 0, 1 - y, y)
+    reach = (room / away.abs().clamp_min(1e-12)).clamp_max(1).amin(dim=-3, keepdim=True)
+    outside = ((linear < 0) | (linear > 1)).any(dim=-3, keepdim=True)
+    return torch.where(outside, (y + away * reach).clamp(0, 1), linear)
 
 
 def _towards_grey(pixels: Tensor) -> Tensor:

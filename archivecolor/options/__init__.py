@@ -35,6 +35,7 @@ from archivecolor.options.run import (
 )
 from archivecolor.options.stages import (
     Baseline,
+    DataOn,
     Finetuning,
     LrSearchOptions,
     Pretraining,
@@ -80,6 +81,7 @@ __all__ = [
     "Codec",
     "ColorOptions",
     "ColorizerOptions",
+    "DataOn",
     "DeviceOptions",
     "Digest",
     "Disclosure",

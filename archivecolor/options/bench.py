@@ -49,6 +49,14 @@ class BenchOptions(DeviceOptions):
         ),
     ] = 0
 
+    training: Annotated[
+        bool,
+        Option(
+            "Instead, measure a training of each model: pictures a second in batches of --pictures, of batches alone "
+            "and of steps."
+        ),
+    ] = False
+
     def __post_init__(self) -> None:
         super().__post_init__()
         require(bool(self.models), "--model: name at least one")

@@ -11,7 +11,7 @@ from typing import Annotated
 
 from archivecolor.errors import UsageError
 from archivecolor.options.require import require
-from archivecolor.options.table import Option, Options, at_least, between, ends_in, with_defaults
+from archivecolor.options.table import Choice, Option, Options, at_least, between, ends_in, with_defaults
 from archivecolor.options.training import (
     AdversarialOptions,
     AppearanceOptions,
@@ -45,6 +45,12 @@ _PRECISION = Option("auto, fp32, bf16 or fp16.")
 _DATA = Option("Folder of colour photographs, or a text file that lists them.")
 
 
+class DataOn(Choice):
+    AUTO = "auto"
+    DEVICE = "device"
+    HOST = "host"
+
+
 @dataclass(frozen=True, kw_only=True)
 class TrainingRequest(Options):
     """The photographs and the output of a training, and what it prints."""
@@ -59,6 +65,16 @@ class TrainingRequest(Options):
         ),
     ] = None
     device: Annotated[str, _DEVICE] = "auto"
+    data_on: Annotated[
+        DataOn,
+        Option(
+            "Where crops are made and aged: device (a GPU keeps the photographs in its memory), host (by the "
+            "processor's cores), or auto: device where the photographs fit. A resumed training keeps its own."
+        ),
+    ] = DataOn.AUTO
+    compile: Annotated[
+        bool, Option("Compile the network with torch.compile: minutes for each size of crops, faster steps on a GPU.")
+    ] = False
     as_json: Annotated[bool, Option("One JSON line per report on stdout.", flag="--json")] = False
     log_file: Annotated[
         Path | None, Option("Append every message, and the traceback of every error, to this file.")

@@ -45,6 +45,8 @@ class StageOptions:
     minutes: float = 0.0
     """The most time that the stage may take, those before a resume included; 0: no limit."""
     checkpoint_minutes: float = 4.0
+    data_on: str = "host"
+    """Where batches are made, `host` or `device`, already decided."""
     settings: dict[str, float | str] = field(default_factory=dict)
     """Options that only this kind of stage has, for the card."""
 

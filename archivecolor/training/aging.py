@@ -18,6 +18,8 @@ from archivecolor.training import damage
 
 ORTHOCHROMATIC = (0.02, 0.50, 0.48)
 RED_SENSITIVE = (0.50, 0.40, 0.10)
+EMULSION_SHARE = 0.6
+"""The share of aged pictures that an emulsion has recorded."""
 
 
 def emulsion(linear: Tensor, rng: Generator) -> FloatArray:
@@ -75,7 +77,7 @@ def age(linear: Tensor, lightness: FloatArray, rng: Generator) -> FloatArray:
         lightness: its true lightness (H, W).
         rng: the only source of randomness. Each step is drawn by itself.
     """
-    aged = emulsion(linear, rng) if rng.random() < 0.6 else lightness
+    aged = emulsion(linear, rng) if rng.random() < EMULSION_SHARE else lightness
     for step, probability in STEPS:
         if rng.random() < probability:
             aged = step(aged, rng)

@@ -44,8 +44,13 @@ class Step(Protocol):
 
     def optimizers(self) -> dict[str, torch.optim.Optimizer]: ...
 
-    def __call__(self, batch: Batch, lr: float) -> dict[str, float]:
-        """Learns from one batch at this learning rate. Returns the losses to log."""
+    def __call__(self, batch: Batch, lr: float) -> dict[str, Tensor]:
+        """Learns from one batch at this learning rate. Returns the losses to log, on the device: ().
+
+        Raises:
+            DivergedError: on a CPU, a loss or gradient is infinite or NaN. Elsewhere, where it would have to be waited
+                for, the losses are NaN then.
+        """
         ...
 
 
@@ -66,11 +71,14 @@ class Average:
         """Follows the network by one step. The first steps count more, so that the initial values fade quickly."""
         self.steps += 1
         decay = min(self.decay, (1 + self.steps) / (10 + self.steps))
+        own, others = [], []
         for key, value in network.state_dict().items():
             if value.is_floating_point():
-                self.values[key].lerp_(value.detach().float(), 1 - decay)
+                own.append(self.values[key])
+                others.append(value.detach().float())
             else:
                 self.values[key].copy_(value)
+        torch._foreach_lerp_(own, others, 1 - decay)  # all at once: a GPU has hundreds of small tensors here
 
 
 @dataclass(frozen=True)
@@ -102,6 +110,7 @@ def save(folder: Path, stage: StageOptions, step: Step, average: Average, state:
         "average_steps": average.steps,
         "model": stage.model,
         "stage": stage.name,
+        **({"data_on": stage.data_on} if stage.data_on != StageOptions.data_on else {}),
     }
     folder.mkdir(parents=True, exist_ok=True)
     with files.atomic_write(folder / FILE) as part:

@@ -10,7 +10,7 @@ import hashlib
 from collections import Counter, deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Protocol
 
@@ -23,7 +23,7 @@ from torch import Tensor
 from archivecolor import photo
 from archivecolor.errors import MachineColoredError, NoInputError, PictureError
 from archivecolor.imaging import lab
-from archivecolor.imaging.arrays import ByteArray
+from archivecolor.imaging.arrays import ByteArray, IntArray
 from archivecolor.training import copies
 from archivecolor.training.aging import age_batch
 from archivecolor.training.damage import margin
@@ -326,6 +326,21 @@ class Batch:
         """
         return lab.srgb_from_lab(lab.lab_from_net(self.l_true.to(ab_net.device), ab_net))
 
+    def to(self, device: torch.device) -> Batch:
+        """The batch on a device; nothing is copied where it is there already. Pinned memory is not waited for."""
+        return Batch(*(getattr(self, part.name).to(device, non_blocking=True) for part in fields(self)))
+
+    @classmethod
+    def joined(cls, parts: Sequence[Batch], pinned: bool = False) -> Batch:
+        """Parts of one batch in one, in the host's memory; `pinned` for a GPU to copy."""
+
+        def join(tensors: list[Tensor]) -> Tensor:
+            count = sum(map(len, tensors))
+            whole = torch.empty(count, *tensors[0].shape[1:], dtype=tensors[0].dtype, pin_memory=pinned)
+            return torch.cat(tensors, out=whole)
+
+        return cls(*(join([getattr(part, name) for part in parts]) for name in (part.name for part in fields(cls))))
+
 
 def to_batch(crops: Sequence[ByteArray], rngs: Sequence[np.random.Generator | None]) -> Batch:
     """uint8 pictures (H, W, 3) of one size -> a batch. Those with a random generator are aged by it."""
@@ -356,6 +371,12 @@ def draw_mount(crop: ByteArray, mounts: float, rng: np.random.Generator) -> Byte
     return lay_on_sheet(crop, rng) if rng.random() < mounts else crop
 
 
+@functools.lru_cache(maxsize=4)
+def epoch_order(count: int, seed: int, epoch: int) -> IntArray:
+    """The order (count,) in which an epoch shows the pictures."""
+    return np.random.default_rng((seed, epoch)).permutation(count)
+
+
 def training_batch(
     photos: PhotoSet, start: int, count: int, size: int, aging: float, seed: int, mounts: float = 0.0
 ) -> Batch:
@@ -369,7 +390,7 @@ def training_batch(
     n = len(photos)
     crops, rngs = [], []
     for position in range(start, start + count):
-        order = np.random.default_rng((seed, position // n)).permutation(n)
+        order = epoch_order(n, seed, position // n)
         rng = np.random.default_rng((seed, 1, position))
         whole = random_crop(photos.pictures[order[position % n]], size, rng)
         crop, aging_rng = draw_aging(whole, aging, rng)

@@ -28,7 +28,7 @@ from archivecolor.training.checkpoint import Average, JsonObject
 from archivecolor.training.compute import autocast, to_device
 from archivecolor.training.dataset import Batch, PhotoSet, validation_batch
 from archivecolor.training.lite0_features import TAPS, Lite0, feature_distances
-from archivecolor.training.optim_step import OptimStep
+from archivecolor.training.optim_step import OptimStep, fused
 from archivecolor.training.pretrain import PretrainStep, chroma_weighted_l1
 from archivecolor.training.validation import VALIDATION_BATCH
 
@@ -73,7 +73,7 @@ class DistillationStep:
     def __init__(self, body: Body, teacher: Lite0) -> None:
         self.teacher = teacher
         self.network = to_device(Student(body), teacher.device)
-        self.optimizer = torch.optim.AdamW(self.network.parameters(), weight_decay=1e-2)
+        self.optimizer = torch.optim.AdamW(self.network.parameters(), weight_decay=1e-2, fused=fused(teacher.device))
         self.optim_step = OptimStep(self.optimizer, teacher.precision, teacher.device)
 
     def modules(self) -> dict[str, nn.Module]:
@@ -89,11 +89,11 @@ class DistillationStep:
             projected = self.network(to_device(batch.l_net, self.teacher.device))
         return feature_distances(projected, targets)
 
-    def __call__(self, batch: Batch, lr: float) -> dict[str, float]:
+    def __call__(self, batch: Batch, lr: float) -> dict[str, Tensor]:
         self.network.train()
         losses = self.losses(batch)
-        self.optim_step(torch.stack(list(losses.values())).sum(), lr)
-        return {name: float(loss.detach()) for name, loss in losses.items()}
+        one_or_nan = self.optim_step(torch.stack(list(losses.values())).sum(), lr)
+        return {name: loss.detach() * one_or_nan for name, loss in losses.items()}
 
     @torch.inference_mode()
     def validate(

@@ -33,8 +33,6 @@ def initialize(processes: int, device: torch.device) -> Iterator[None]:
     if processes < 2:
         yield
         return
-    if device.type == "cuda":
-        torch.cuda.set_device(device)
     dist.init_process_group("cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo")
     try:
         yield

@@ -328,7 +328,7 @@ class BestAverageStep:
     def optimizers(self) -> dict[str, torch.optim.Optimizer]:
         return self.step.optimizers()
 
-    def __call__(self, batch: Batch, lr: float) -> dict[str, float]:
+    def __call__(self, batch: Batch, lr: float) -> dict[str, Tensor]:
         return self.step(batch, lr)
 
     @property

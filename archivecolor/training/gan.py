@@ -20,7 +20,7 @@ from archivecolor.training.appearance_loss import Prediction, appearance_losses
 from archivecolor.training.compute import autocast, to_device
 from archivecolor.training.dataset import Batch
 from archivecolor.training.lite0_features import TAPS, Lite0
-from archivecolor.training.optim_step import OptimStep, set_train_mode
+from archivecolor.training.optim_step import OptimStep, fused, set_train_mode
 from archivecolor.training.pretrain import chroma_weighted_l1
 
 BETAS = (0.5, 0.999)
@@ -88,8 +88,8 @@ class GanStep:
         # In the discriminator's state, so that a resumed training knows how much of the warm-up is left.
         self.pictures = torch.zeros((), dtype=torch.int64)
         self.discriminator.register_buffer("seen", self.pictures)
-        self.optimizer = torch.optim.Adam(self.network.parameters(), betas=BETAS)
-        self.optimizer_d = torch.optim.Adam(self.discriminator.parameters(), betas=BETAS)
+        self.optimizer = torch.optim.Adam(self.network.parameters(), betas=BETAS, fused=fused(device))
+        self.optimizer_d = torch.optim.Adam(self.discriminator.parameters(), betas=BETAS, fused=fused(device))
         self.optim_step = OptimStep(self.optimizer, precision, device)
         self.optim_step_d = OptimStep(self.optimizer_d, precision, device)
 
@@ -100,7 +100,7 @@ class GanStep:
     def optimizers(self) -> dict[str, torch.optim.Optimizer]:
         return {"network": self.optimizer, "discriminator": self.optimizer_d}
 
-    def __call__(self, batch: Batch, lr: float) -> dict[str, float]:
+    def __call__(self, batch: Batch, lr: float) -> dict[str, Tensor]:
         warming_up = int(self.pictures) < self.options.warmup
         if warming_up:
             self.network.eval()  # frozen, its running statistics as well
@@ -117,15 +117,14 @@ class GanStep:
             other_losses = torch.stack([self.options.l1_weight * l1, *appearance.values()]).sum()
             losses |= {**appearance, "gan": self.generator_step(prediction, other_losses, lr)}
         self.pictures += len(batch.l_net) * distributed.world_size()
-        return {name: float(loss.detach()) for name, loss in losses.items()}
+        return {name: loss.detach() for name, loss in losses.items()}
 
     def discriminator_step(self, prediction: Prediction, lr: float) -> Tensor:
         """Trains the discriminator to tell predicted colours from true ones. Returns its loss."""
         fake = [inputs.detach() for inputs in self._inputs(prediction, true=False)]
         real = self._inputs(prediction, true=True)
         loss = discriminator_loss(self.options.gan, self._logits(real), self._logits(fake))
-        self.optim_step_d(loss, lr * self.lr_ratio)
-        return loss
+        return loss * self.optim_step_d(loss, lr * self.lr_ratio)
 
     def generator_step(self, prediction: Prediction, other_losses: Tensor, lr: float) -> Tensor:
         """Trains the U-Net. Returns its GAN loss.
@@ -137,9 +136,9 @@ class GanStep:
         loss = generator_loss(self.options.gan, self._logits(self._inputs(prediction, true=False)))
         # Adam ignores the scale of a loss, but the clipping does not: with λ of 100 it would act at every step.
         scale = max(1.0, self.options.l1_weight)
-        self.optim_step((other_losses + loss) / scale, lr)
+        one_or_nan = self.optim_step((other_losses + loss) / scale, lr)
         self.discriminator.requires_grad_(True)
-        return loss
+        return loss * one_or_nan
 
     def _inputs(self, prediction: Prediction, true: bool) -> list[Tensor]:
         """What the discriminator sees of the predicted or the true colours.

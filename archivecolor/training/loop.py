@@ -2,8 +2,10 @@
 
 fastai's `Learner` does not run the stages, because
 
-- a resumed training must give the next loss bit for bit, from one file that is whole after a kill at any moment. The
-  Learner resumes at epochs, and does not save its random state;
+- a resumed training must give the next loss bit for bit on a CPU, from one file that is whole after a kill at any
+  moment. The Learner resumes at epochs, and does not save its random state. On a GPU a resumed training sees the same
+  batches and draws the same dropout, but cuDNN's fastest gradients add in no fixed order, so losses differ in their
+  last digits from run to run, resumed or not;
 - the adversarial stage has two optimizers, and early stopping that may end it;
 - one cycle, mixed precision and several processes are a few lines here.
 
@@ -14,8 +16,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -27,8 +28,9 @@ from torch import Tensor, nn
 from archivecolor.errors import DivergedError
 from archivecolor.options import StageOptions
 from archivecolor.training import checkpoint, distributed, figures
+from archivecolor.training.batches import open_batches
 from archivecolor.training.checkpoint import Average, JsonObject, Step, TrainingState
-from archivecolor.training.dataset import Batch, PhotoSet, training_batch
+from archivecolor.training.dataset import Batch, PhotoSet
 from archivecolor.training.validation import measure, summary
 
 
@@ -42,11 +44,15 @@ class TrainingProgress:
     size: int
     """The side of the pictures of this step or validation, in pixels."""
     numbers: dict[str, float]
-    """After a step, its losses and the last validation's numbers. After a validation, its own numbers alone."""
+    """After a step, its losses and the last validation's numbers. After a validation, its own numbers alone. On a GPU,
+    the losses are those of the last step that was waited for; there are none before the first."""
     per_second: float
     validated: bool
     """Whether this reports a validation."""
 
+
+LOSSES_EVERY = 20
+"""A GPU is waited for, and its losses are read, after every so many steps."""
 
 OnProgress = Callable[[TrainingProgress], None]
 ShouldStop = Callable[[], bool]
@@ -64,16 +70,6 @@ def learning_rate(done: float, peak: float, round_ends: tuple[float, ...] = (1.0
     if done < warm:
         return peak * (0.05 + 0.95 * done / warm)
     return peak * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * min(1.0, (done - warm) / (1 - warm)))))
-
-
-def size_at(done: float, sizes: tuple[tuple[int, float], ...]) -> int:
-    """The side of the crops at this point of the training. `sizes` are (side, share of the pictures)."""
-    passed = 0.0
-    for side, share in sizes:
-        passed += share
-        if done < passed - 1e-9:
-            return side
-    return sizes[-1][0]
 
 
 @dataclass(frozen=True)
@@ -117,6 +113,7 @@ def run(
             _train(training, train, on_progress, should_stop)
         except DivergedError as error:
             diverged = error
+            training.forget_divergence()
         training.save()  # before the validation, which takes minutes: a second Ctrl-C may cut it short
     if training.state.validated_at != training.state.pictures:
         training.validate(on_progress)
@@ -135,7 +132,8 @@ def _train(training: _Training, photos: PhotoSet, on_progress: OnProgress, shoul
     stage, first, started = training.stage, training.state.pictures, time.monotonic()
     # At the same pictures as in an unbroken training, so that the curves of a resumed one have the same points.
     next_validation = (training.state.validated_at // stage.validate_every + 1) * stage.validate_every
-    with _BatchPrefetcher(photos, stage, first) as batches:
+    training.save_start()
+    with open_batches(photos, stage, first, training.device) as batches:
         while training.state.pictures < stage.pictures:
             if distributed.any_process(should_stop() or training.is_out_of_time()):
                 break
@@ -150,6 +148,7 @@ def _train(training: _Training, photos: PhotoSet, on_progress: OnProgress, shoul
             on_progress(TrainingProgress(stage.name, pictures, stage.pictures, size, numbers, rate, False))
             if training.unsaved_seconds() > stage.checkpoint_minutes * 60:
                 training.save()
+    training.read_losses()
 
 
 class _Training:
@@ -164,7 +163,11 @@ class _Training:
         self.seconds_before, self.started = self.state.seconds, time.monotonic()
         self.saved_at = self.started
         self.losses: list[dict[str, float]] = []
-        """Of each step since the last validation."""
+        """Of each step since the last validation, as far as they were read."""
+        self.device = next(step.network.parameters()).device
+        self.losses_every = 1 if self.device.type == "cpu" else LOSSES_EVERY
+        self._unread: list[dict[str, Tensor]] = []
+        self._latest: dict[str, float] = {}
 
     def _set_state(self, pictures: int, numbers: dict[str, float], validated_at: int) -> None:
         seconds = self.seconds_before + time.monotonic() - self.started
@@ -181,19 +184,53 @@ class _Training:
         return learning_rate(self.state.pictures / stage.pictures, stage.lr, stage.round_ends())
 
     def train_step(self, batch: Batch) -> dict[str, float]:
-        """One step. Returns its losses."""
+        """One step. Returns the losses that were read last: on a CPU, its own.
+
+        Raises:
+            DivergedError: a loss or gradient was infinite or NaN.
+        """
         pictures = self.state.pictures
         # Dropout depends only on the place in the training, so a resumed training draws the same.
         torch.manual_seed(self.stage.seed * 1_000_003 + pictures + distributed.rank())
         lr = self._learning_rate()
-        losses = distributed.mean_of_each(self.step(batch, lr))
-        self.losses.append(losses)
+        self._unread.append(self.step(batch, lr))
+        if len(self._unread) >= self.losses_every:
+            self.read_losses()
         self.average.update(self.step.network)
         self._set_state(pictures + self.stage.batch, self.state.numbers, self.state.validated_at)
-        return losses
+        return self._latest
+
+    def read_losses(self) -> None:
+        """Waits for the device, and reads the losses of the steps since the last reading.
+
+        Raises:
+            DivergedError: one is infinite or NaN. In fp16 a step whose gradients overflow is skipped instead.
+        """
+        rows, self._unread = self._unread, []
+        values = iter(torch.stack([loss for row in rows for loss in row.values()]).tolist() if rows else ())
+        for row in rows:
+            losses = distributed.mean_of_each({name: next(values) for name in row})
+            infinite = [name for name, value in losses.items() if not math.isfinite(value)]
+            if infinite and self.stage.precision != "fp16":
+                raise DivergedError(f"loss {infinite[0]} {losses[infinite[0]]:g}")
+            self.losses.append(losses)
+            self._latest = losses
+
+    def save_start(self) -> None:
+        """Saves a state to return to, if a step that diverges would be noticed only some steps later."""
+        if self.losses_every > 1 and not (self.stage.out / checkpoint.FILE).exists():
+            self.save()
+
+    def forget_divergence(self) -> None:
+        """Returns to the state before the step that diverged. Where it was noticed later, that is the saved one."""
+        if self.losses_every > 1:
+            distributed.barrier()
+            self._unread.clear()
+            self.state = checkpoint.restore(self.stage, self.step, self.average)
 
     def validate(self, on_progress: OnProgress) -> None:
         """Validates the average and writes history, curves and samples."""
+        self.read_losses()
         stage, pictures, started = self.stage, self.state.pictures, time.monotonic()
         numbers = self.validator.validate(self.step.network, self.average, self.validation, stage, pictures)
         self._set_state(pictures, numbers, pictures)
@@ -215,6 +252,7 @@ class _Training:
         return {key: float(f"{value:.4g}") for key, value in {**means, "lr": lr}.items()}
 
     def save(self) -> None:
+        self.read_losses()  # nothing is saved that has diverged
         if distributed.is_main_process():
             checkpoint.save(self.stage.out, self.stage, self.step, self.average, self.state)
         self.saved_at = time.monotonic()
@@ -227,33 +265,6 @@ class _Training:
         training = {"pictures": self.state.pictures, "hours": hours, "validation": self.state.numbers}
         card = {**card, "numbers": {"training": training}}
         self.validator.publish(self.stage.out, self.step.network, self.average.values, card)
-
-
-class _BatchPrefetcher:
-    """Prepares the next batch in a thread while the network computes on this one."""
-
-    def __init__(self, photos: PhotoSet, stage: StageOptions, start: int) -> None:
-        self.photos, self.stage, self.position = photos, stage, start
-        self.pool = ThreadPoolExecutor(1)
-
-    def _prepare(self, position: int) -> Batch:
-        size = size_at(position / self.stage.pictures, self.stage.sizes)
-        start, count = distributed.local_slice(position, self.stage.batch)
-        return training_batch(self.photos, start, count, size, self.stage.aging, self.stage.seed, self.stage.mounts)
-
-    def __enter__(self) -> Iterator[Batch]:
-        return self._generate()
-
-    def _generate(self) -> Iterator[Batch]:
-        future = self.pool.submit(self._prepare, self.position)
-        while True:
-            batch = future.result()
-            self.position += self.stage.batch
-            future = self.pool.submit(self._prepare, self.position)
-            yield batch
-
-    def __exit__(self, *_: object) -> None:
-        self.pool.shutdown(wait=False, cancel_futures=True)
 
 
 def validate(

@@ -57,6 +57,11 @@ def parameter_groups(network: nn.Module, decoder_lr_ratio: float) -> list[dict[s
     return [{"params": list(encoder.parameters())}, {"params": decoder, "lr_ratio": decoder_lr_ratio}]
 
 
+def fused(device: torch.device) -> bool | None:
+    """The argument of an optimizer: on a GPU all parameters are updated by one kernel. None: as PyTorch chooses."""
+    return True if device.type == "cuda" else None
+
+
 class OptimStep:
     """An optimizer and everything around its step.
 
@@ -67,20 +72,25 @@ class OptimStep:
     def __init__(self, optimizer: torch.optim.Optimizer, precision: str, device: torch.device) -> None:
         self.optimizer = optimizer
         self.scale = LossScale(device, precision == "fp16")
+        self.raises = device.type == "cpu"
+        """Whether a step that diverges is refused at once. On a GPU that would mean to wait for it."""
 
     def modules(self, name: str = "scale") -> dict[str, nn.Module]:
         """What a checkpoint must contain besides the optimizer: the loss scale in fp16, else nothing."""
         return {name: self.scale} if self.scale.scaler.is_enabled() else {}
 
-    def __call__(self, loss: Tensor, lr: float) -> None:
+    def __call__(self, loss: Tensor, lr: float) -> Tensor:
         """Backward pass and one step at this learning rate.
 
+        Returns:
+            1, or NaN if a gradient is infinite or NaN; always 1 in fp16, where overflows are usual: (), on the device.
+
         Raises:
-            DivergedError: the loss or a gradient is infinite or NaN. No parameter has changed. In fp16 overflows are
-                usual; such a step is skipped instead.
+            DivergedError: on a CPU, the loss or a gradient is infinite or NaN. No parameter has changed.
         """
         scaler = self.scale.scaler
-        if not scaler.is_enabled() and distributed.any_process(not bool(torch.isfinite(loss.detach()))):
+        refuses = self.raises and not scaler.is_enabled()
+        if refuses and distributed.any_process(not bool(torch.isfinite(loss.detach()))):
             raise DivergedError(f"loss {float(loss.detach()):g}")
         for group in self.optimizer.param_groups:
             group["lr"] = lr * group.get("lr_ratio", 1.0)
@@ -90,7 +100,8 @@ class OptimStep:
         distributed.average_gradients(parameters)
         scaler.unscale_(self.optimizer)
         norm = nn.utils.clip_grad_norm_(parameters, 1.0)
-        if not scaler.is_enabled() and not bool(torch.isfinite(norm)):
+        if refuses and not bool(torch.isfinite(norm)):
             raise DivergedError(f"norm of the gradients {float(norm):g}")
         scaler.step(self.optimizer)
         scaler.update()
+        return torch.ones_like(norm) if scaler.is_enabled() else 1 + 0 * norm

@@ -9,14 +9,13 @@ import time
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import torch
-
 from archivecolor import weights
 from archivecolor.errors import UsageError
 from archivecolor.inference import devices
 from archivecolor.options import OwnArchive, Pretraining, StageOptions
 from archivecolor.options.own_archive import ROUNDS
 from archivecolor.training import checkpoint, dataset, distributed, recipe, trainer
+from archivecolor.training.compute import synchronize
 from archivecolor.training.lite0_features import Lite0
 from archivecolor.training.photographs import Photographs
 from archivecolor.training.trainer import TrainingContext
@@ -101,7 +100,7 @@ def measure_speed(options: OwnArchive, photographs: Photographs, context: Traini
         for _ in range(2):
             started = time.monotonic()
             step(batch, stage.lr)
-            _synchronize(context.device)
+            synchronize(context.device)
             last = time.monotonic() - started
         seconds += share * last / options.batch
     pictures = min(VALIDATION_BATCH, len(photographs.validation))
@@ -110,11 +109,6 @@ def measure_speed(options: OwnArchive, photographs: Photographs, context: Traini
     measure(step.network, checkpoint.copy_values(step.network), few, stage)
     both = {"train": seconds, "validate": (time.monotonic() - started) / pictures}
     return Speed(**distributed.mean_of_each(both))
-
-
-def _synchronize(device: torch.device) -> None:
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
 
 
 def say_what_next(out: Path, origin: str, context: TrainingContext) -> None:

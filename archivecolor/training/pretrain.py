@@ -11,7 +11,7 @@ from archivecolor.training.appearance_loss import Prediction, appearance_losses
 from archivecolor.training.compute import autocast, to_device
 from archivecolor.training.dataset import Batch
 from archivecolor.training.lite0_features import Lite0
-from archivecolor.training.optim_step import OptimStep, parameter_groups, set_train_mode
+from archivecolor.training.optim_step import OptimStep, fused, parameter_groups, set_train_mode
 
 TYPICAL_CHROMA = 0.14
 """Mean chroma of a colour photograph, in the network's range (15 Lab units)."""
@@ -86,7 +86,9 @@ class PretrainStep:
         self.appearance, self.lite0 = appearance or AppearanceOptions(), lite0
         self.network = to_device(network, device)
         self.precision, self.device = precision, device
-        self.optimizer = torch.optim.AdamW(parameter_groups(self.network, decoder_lr_ratio), weight_decay=1e-2)
+        self.optimizer = torch.optim.AdamW(
+            parameter_groups(self.network, decoder_lr_ratio), weight_decay=1e-2, fused=fused(device)
+        )
         self.optim_step = OptimStep(self.optimizer, precision, device)
 
     def modules(self) -> dict[str, nn.Module]:
@@ -107,8 +109,8 @@ class PretrainStep:
             losses = {"l1": (1 - share) * l1, "soft": share * soft}
         return losses | appearance_losses(self.appearance, Prediction(batch, ab_net, self.lite0))
 
-    def __call__(self, batch: Batch, lr: float) -> dict[str, float]:
+    def __call__(self, batch: Batch, lr: float) -> dict[str, Tensor]:
         set_train_mode(self.network, self.norms_frozen)
         losses = self.losses(batch)
-        self.optim_step(torch.stack(list(losses.values())).sum(), lr)
-        return {name: float(loss.detach()) for name, loss in losses.items()}
+        one_or_nan = self.optim_step(torch.stack(list(losses.values())).sum(), lr)
+        return {name: loss.detach() * one_or_nan for name, loss in losses.items()}

@@ -16,6 +16,7 @@ from archivecolor.inference import devices
 from archivecolor.networks import NETWORKS
 from archivecolor.options import (
     Baseline,
+    DataOn,
     Finetuning,
     LrSearchOptions,
     Pretraining,
@@ -25,17 +26,17 @@ from archivecolor.options import (
 )
 from archivecolor.training import checkpoint, dataset, distillation, distributed, figures, loop, lr_finder, recipe
 from archivecolor.training.checkpoint import JsonObject
+from archivecolor.training.compute import compile_network
 from archivecolor.training.dataset import PhotoSet
 from archivecolor.training.early_stopping import PRETRAINING_COST, BestAverageStep
 from archivecolor.training.encoder_weights import initialize_encoder
 from archivecolor.training.gan import GanStep
 from archivecolor.training.lite0_features import Lite0
-from archivecolor.training.photographs import OnRead, Photographs, decoded_side, read_rgb, save_split
+from archivecolor.training.photographs import OnRead, Photographs, decoded_side, read_rgb
 from archivecolor.training.pretrain import PretrainStep, SoftTarget
 from archivecolor.training.recipe import Recipe
+from archivecolor.training.stage_start import Say, choose_source, start_stage
 from archivecolor.training.validation import compare, measure
-
-Say = Callable[[str], None]
 
 
 @dataclass(frozen=True)
@@ -49,6 +50,14 @@ class TrainingContext:
     should_stop: loop.ShouldStop = lambda: False
     say: Say = lambda text: None
     """Shows one line of text to the user."""
+    data_on: DataOn = DataOn.AUTO
+    """Where batches are made."""
+    compiles: bool = False
+    """Whether the network is compiled by `torch.compile`."""
+
+    def source_chosen(self, stage: StageOptions, photographs: Photographs) -> StageOptions:
+        """See `stage_start.choose_source`."""
+        return choose_source(stage, photographs.train, self.device, self.data_on, self.say)
 
 
 def pretrain(options: Pretraining, out: Path, recipe_text: str, context: TrainingContext) -> dict[str, float]:
@@ -66,6 +75,7 @@ def pretrain(options: Pretraining, out: Path, recipe_text: str, context: Trainin
     lite0 = Lite0(stage.precision, context.device) if needs_lite0 else None
     soft_network, soft_card = weights.load(weights.find(options.soft_target)) if options.soft_target else (None, None)
     photographs = context.load_photographs()
+    stage = context.source_chosen(stage, photographs)
 
     def build_step() -> BestAverageStep:
         step = build_pretrain_step(options, stage.precision, network, context.device, lite0, soft_network)
@@ -156,6 +166,7 @@ def gan(options: Finetuning, out: Path, recipe_text: str, context: TrainingConte
     gan_step = GanStep(network, adversarial, stage.lr, stage.precision, context.device, norms_frozen)
     step = BestAverageStep(gan_step, adversarial.stop_when, parent.sha256, options.patience, _round_ends(stage))
     photographs = context.load_photographs()
+    stage = context.source_chosen(stage, photographs)
     card = start_stage(stage, photographs, recipe_text, context.say, parent, step)
     return _run_best(step, stage, photographs, card, context)
 
@@ -173,6 +184,8 @@ def _run_best(
     def should_stop() -> bool:
         return context.should_stop() or step.early_stopping.should_stop
 
+    if context.compiles:
+        compile_network(step.network)
     sets = (photographs.train, photographs.validation)
     loop.run(stage, step, *sets, card, context.on_progress, should_stop, step.validator())
     about = checkpoint.read_about(stage)
@@ -195,7 +208,10 @@ def baseline(options: Baseline, out: Path, recipe_text: str, context: TrainingCo
     network = weights.build(stage.model, stage.out)
     step = GanStep(network, options.adversarial_options(), stage.lr, stage.precision, context.device)
     photographs = context.load_photographs()
+    stage = context.source_chosen(stage, photographs)
     card = start_stage(stage, photographs, recipe_text, context.say, step=step)
+    if context.compiles:
+        compile_network(step.network)
     numbers = loop.run(
         stage, step, photographs.train, photographs.validation, card, context.on_progress, context.should_stop
     )
@@ -307,113 +323,7 @@ def parent_folder(origin: str, out: Path) -> Path:
     return folder
 
 
-# What a stage writes besides its state
-
-
-def start_stage(
-    stage: StageOptions,
-    photographs: Photographs,
-    recipe_text: str,
-    say: Say,
-    parent: weights.Card | None = None,
-    step: checkpoint.Step | None = None,
-) -> JsonObject:
-    """Writes split and recipe into the folder of a stage. Returns what the card says from the start.
-
-    Args:
-        say: called if the training resumes with other options than before, or has nothing left to learn. The recipe
-            keeps both options.
-        parent: the card of the weights that it starts from.
-        step: what will be trained. A folder with a training of other modules is refused before it is changed.
-
-    Raises:
-        UsageError: the folder contains another training.
-    """
-    if step:
-        checkpoint.check_fits(stage, step)
-        checkpoint.check_free_space(stage.out, step)
-    if stage.batch > len(photographs.train):
-        times = stage.batch / len(photographs.train)
-        say(f"--batch {stage.batch}: each step sees each of the {len(photographs.train)} photographs {times:.1f} times")
-    about = checkpoint.read_about(stage)
-    if about and about["pictures"] >= stage.pictures:
-        say(
-            f"{stage.out}: has seen {about['pictures']} pictures, and --pictures asks for {stage.pictures}: nothing is "
-            "trained"
-        )
-    pictures, path = resumed_pictures(stage), stage.out / recipe.FILE
-    save_split(stage.out, photographs, bool(pictures))
-    changed: list[str] = []
-    if pictures and path.exists():
-        with checkpoint.damaged_file(path):
-            before = path.read_text(encoding="utf-8")
-            changed = recipe.changed_options(before, recipe_text, stage.name, pictures)
-        if changed and changed[-1] not in before:
-            say(f"resumes with other options. {changed[-1].removeprefix('# ')} ({path} keeps both)")
-    distributed.barrier()
-    if distributed.is_main_process():
-        with files.atomic_write(path) as part:
-            part.write_text("".join(f"{line}\n" for line in changed) + recipe_text, encoding="utf-8")
-    return card_fields(stage, photographs, changed, parent)
-
-
-def card_fields(
-    stage: StageOptions, photographs: Photographs, changed: list[str], parent: weights.Card | None
-) -> JsonObject:
-    """The card as far as it is known before the training.
-
-    Args:
-        changed: lines about other options, from `recipe.changed_options`.
-    """
-    made_by: JsonObject = {
-        "pictures": stage.pictures,
-        "sizes": [list(pair) for pair in stage.sizes],
-        "batch": stage.batch,
-        "lr": stage.lr,
-        "aging": stage.aging,
-        **({"mounts": stage.mounts} if stage.mounts else {}),
-        "ema": stage.ema,
-        "seed": stage.seed,
-        "precision": stage.precision,
-        **stage.settings,
-    }
-    if changed:
-        made_by["changed"] = [line.removeprefix("# ") for line in changed]
-    inherited: JsonObject = {"licence": "not stated: that is for whoever trained them to say"}
-    if parent:
-        made_by["from"] = parent.name
-        history = [*parent.history, parent.sha256]
-        inherited = {"size": parent.size, "licence": inherited_licence(parent), "history": history}
-    train = photographs.train
-    return {
-        **inherited,
-        "name": stage.out.name,
-        "network": stage.model,
-        "sha256": "",
-        "stage": stage.name,
-        "recipe": made_by,
-        "data": {"folder": photographs.folder, "pictures": len(train), "left_out": train.left_out},
-    }
-
-
-def inherited_licence(parent: weights.Card) -> str:
-    """The licence of weights that started from others: the parent's still applies, the rest is not for us to state."""
-    known = "not stated: begun from weights under "
-    return parent.licence if parent.licence.startswith("not stated") else known + parent.licence
-
-
-def resumed_pictures(stage: StageOptions) -> str:
-    """How many pictures the training in the folder has seen, as the recipe file says it; empty if there is none.
-
-    Raises:
-        UsageError: the folder contains another training.
-    """
-    if about := checkpoint.read_about(stage):
-        return str(about["pictures"])
-    if not stage.settings.get("teacher_pictures"):
-        return ""
-    about = checkpoint.read_about(replace(stage, name=distillation.STAGE, out=stage.out / distillation.FOLDER))
-    return f"{about['pictures']} of the teaching" if about else ""
+# At the end of a stage
 
 
 def report_best(

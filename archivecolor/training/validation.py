@@ -12,20 +12,24 @@ from torch import Tensor, nn
 from archivecolor.imaging import lab, metrics
 from archivecolor.imaging.metrics import PairedDifference
 from archivecolor.options import StageOptions
-from archivecolor.training import checkpoint
+from archivecolor.training import batched_metrics, checkpoint
 from archivecolor.training.compute import autocast, to_device
-from archivecolor.training.dataset import PhotoSet, validation_batch
+from archivecolor.training.dataset import Batch, PhotoSet, validation_batch
 
 VALIDATION_BATCH = 16
 
 
-@torch.inference_mode()
 def predict(network: nn.Module, l_net: Tensor, precision: str) -> Tensor:
     """l_net (N, 1, H, W) -> ab_net (N, 2, H, W), float32, on the CPU. The network must be in evaluation mode."""
+    return _predict_on_device(network, l_net, precision).cpu()
+
+
+@torch.inference_mode()
+def _predict_on_device(network: nn.Module, l_net: Tensor, precision: str) -> Tensor:
     device = next(network.parameters()).device
     with autocast(precision, device):
         ab_net: Tensor = network(to_device(l_net, device))
-    return ab_net.float().cpu()
+    return ab_net.float()
 
 
 @dataclass(frozen=True)
@@ -55,28 +59,34 @@ def measure(
         values: the parameters and buffers that the network has meanwhile.
     """
     rows: list[PictureNumbers] = []
+    device = next(network.parameters()).device
     with checkpoint.temporary_values(network, values):
         for start in range(0, min(len(validation), stage.validation_pictures), VALIDATION_BATCH):
-            batch = validation_batch(validation, start, VALIDATION_BATCH, stage.validation_size)
-            ab_net = predict(network, batch.l_net, stage.precision)
-            errors = (ab_net - batch.ab_net).abs().mean(dim=(1, 2, 3)).tolist()
-            pictures = (batch.colorized(ab_net), batch.colorized(ab_net * 0), batch.rgb)
-            ab, true_ab = (lab.lab_from_srgb(p.clamp(0, 1))[:, 1:].numpy() for p in (pictures[0], batch.rgb))
-            for i, (rgb, grey, truth) in enumerate(
-                zip(*(p.permute(0, 2, 3, 1).numpy() for p in pictures), strict=True)
-            ):
-                rows.append(
-                    PictureNumbers(
-                        l1=errors[i],
-                        psnr_gain=metrics.psnr(rgb, truth) - metrics.psnr(grey, truth),
-                        colour=metrics.colourfulness(rgb),
-                        true_colour=metrics.colourfulness(truth),
-                        fine=metrics.fine_chroma_contrast(ab[i]),
-                        true_fine=metrics.fine_chroma_contrast(true_ab[i]),
-                        wild=metrics.wild_share(ab[i], true_ab[i]),
-                    )
-                )
+            batch = validation_batch(validation, start, VALIDATION_BATCH, stage.validation_size).to(device)
+            rows += picture_numbers(batch, _predict_on_device(network, batch.l_net, stage.precision))
     return rows
+
+
+@torch.inference_mode()
+def picture_numbers(batch: Batch, ab_net: Tensor) -> list[PictureNumbers]:
+    """The measures of a batch in predicted colours, computed where it is.
+
+    Args:
+        ab_net: (N, 2, H, W), float32.
+    """
+    rgb, grey = batch.colorized(ab_net), batch.colorized(ab_net * 0)
+    ab, true_ab = (lab.lab_from_srgb(pictures.clamp(0, 1))[:, 1:] for pictures in (rgb, batch.rgb))
+    columns = {
+        "l1": (ab_net - batch.ab_net).abs().mean(dim=(1, 2, 3)).double(),
+        "psnr_gain": batched_metrics.psnr(rgb, batch.rgb) - batched_metrics.psnr(grey, batch.rgb),
+        "colour": batched_metrics.colourfulness(rgb),
+        "true_colour": batched_metrics.colourfulness(batch.rgb),
+        "fine": batched_metrics.fine_chroma_contrast(ab),
+        "true_fine": batched_metrics.fine_chroma_contrast(true_ab),
+        "wild": batched_metrics.wild_share(ab, true_ab),
+    }
+    rows = torch.stack(list(columns.values()), dim=1).tolist()  # the only wait for the device
+    return [PictureNumbers(**dict(zip(columns, row, strict=True))) for row in rows]
 
 
 def summary(rows: list[PictureNumbers]) -> dict[str, float]:

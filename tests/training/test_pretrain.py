@@ -21,7 +21,7 @@ from archivecolor.errors import UsageError, WeightsError
 from archivecolor.imaging import lab
 from archivecolor.networks import NETWORKS
 from archivecolor.options import Pretraining, parse_sizes
-from archivecolor.training import checkpoint, dataset, encoder_weights, loop, photographs, validation
+from archivecolor.training import batches, checkpoint, dataset, encoder_weights, loop, photographs, validation
 from archivecolor.training.encoder_weights import initialize_encoder
 from archivecolor.training.optim_step import OptimStep
 from archivecolor.training.pretrain import PretrainStep, SoftTarget, chroma_weighted_l1
@@ -64,9 +64,9 @@ def test_the_learning_rate_warms_up_and_cools_down():
 
 def test_sizes_take_their_shares_in_order():
     sizes = parse_sizes("64:0.5,96:0.3,128:0.2")
-    shown = [loop.size_at(i / 100, sizes) for i in range(100)]
+    shown = [batches.size_at(i / 100, sizes) for i in range(100)]
     assert shown == [64] * 50 + [96] * 30 + [128] * 20
-    assert loop.size_at(1.0, sizes) == 128
+    assert batches.size_at(1.0, sizes) == 128
     with pytest.raises(UsageError, match="add up"):
         parse_sizes("64:0.5,96:0.4")
 
