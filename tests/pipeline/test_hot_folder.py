@@ -18,6 +18,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from support.arrivals import readings
 from support.command_line import exit_code
 from support.doubles import grey
 from support.needs import needs
@@ -184,6 +185,15 @@ def test_five_thousand_arrivals_take_no_memory(src: Path, out: Path) -> None:
     finally:
         tracemalloc.stop()
     assert held[1] - held[0] < 400_000, held
+
+
+@pytest.mark.long
+@pytest.mark.skipif(sys.platform != "linux", reason="memory and time are read from /proc")
+def test_the_watching_processes_do_not_grow(tmp_path: Path) -> None:
+    """`python -m support.arrivals` measures the same with 5,000."""
+    first, _, last = readings(tmp_path, 300, every=100)
+    assert last.memory - first.memory < 12, "MB for 200 arrivals"
+    assert (last.cpu - first.cpu) / 200 < 0.5, "seconds of processor time each; the network's start is before"
 
 
 def held_by_the_package() -> int:
