@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -16,12 +17,13 @@ from support.needs import package
 
 from archivecolor import run
 from archivecolor.errors import UsageError
-from archivecolor.options import Disclosure
+from archivecolor.options import ColorOptions, Disclosure, Hint, Region
 from archivecolor.preservation.verify import verify
 from archivecolor.provenance import read_rows
 from archivecolor.provenance.decisions import CORRECTIONS
 
 SETTINGS = {"model": "lite", "size": 64}
+OF_THE_DESK = ("model", "hints", "neutral", "palette", "palette_strength")
 HINTS = [{"x": 20, "y": 15, "colour": "#b0252a"}]
 
 
@@ -131,14 +133,31 @@ def test_run_leaves_films_that_were_made_with_other_options(src: Path, out: Path
 # --- what a picture was made with -------------------------------------------------------------------------------------
 
 
+def test_every_option_of_colour_goes_through_the_desk() -> None:
+    """An option that is added to the table needs no word here."""
+    from archivecolor.options.table import leaves
+    from archivecolor.review.desk.corrections import Correction
+
+    others = {bool: True, int: 320, float: 0.5}
+    changed = {
+        leaf.name: others.get(leaf.types[0]) or list(leaf.choices or ())[-1]  # type: ignore[call-overload]
+        for leaf in leaves(ColorOptions)
+        if not leaf.repeatable
+    }
+    color = ColorOptions(**changed, hints=(Hint(1, 2, "#a1b2c3"),), neutral=(Region(1, 2, 3, 4),))
+    correction = Correction("lite", color)
+    assert all(getattr(color, leaf.name) != leaf.default for leaf in leaves(ColorOptions))
+    assert Correction.of(json.loads(json.dumps(correction.values()))) == correction
+
+
 def test_a_picture_opens_with_the_settings_that_it_was_made_with(src: Path, out: Path) -> None:
     Image.fromarray(colourful(64, 80)).save(src / "reference.png")
     Image.fromarray(grey(64, 80)).save(src / "a.png")
-    settings = {"size": 96, "strength": 0.8, "warmth": 0.2, "tiles": "never", "mirror": True}
+    settings: dict[str, Any] = {"size": 96, "strength": 0.8, "warmth": 0.2, "tiles": "never", "mirror": True}
     run(src, out=out, model="lite", device="cpu", palette=src / "reference.png", palette_strength=0.4, **settings)
     with client(out) as desk:
         facts = opened(desk, "a.png")
-        assert facts["made"] == {
+        assert {name: facts["made"][name] for name in (*settings, *OF_THE_DESK)} == {
             "model": "lite",
             **settings,
             "hints": [],
@@ -193,6 +212,27 @@ def test_a_region_that_is_none_is_one_line(reviewed: Path, neutral: object, word
 
 
 # --- what is not kept yet ---------------------------------------------------------------------------------------------
+
+
+def test_the_network_is_asked_again_only_for_what_it_sees(src: Path, out: Path, ink: Path) -> None:
+    Image.fromarray(grey(64, 80)).save(src / "a.png")
+    colour(src, out=out, model=ink)
+    with client(out) as desk:
+        key = opened(desk, "a.png")["key"]
+        predictions = desk.desk.pictures.get(key).predictions
+        same = (
+            {},
+            {"strength": 0.5},
+            {"warmth": 0.5},
+            {"hints": HINTS},
+            {"neutral": [{"x": 1, "y": 1, "width": 5, "height": 5}]},
+        )
+        for change in same:
+            assert desk.post("preview", json={"key": key, **SETTINGS, **change}).status_code == 200
+        assert len(predictions) == 1
+        for count, change in enumerate(({"mirror": True}, {"tiles": "always"}, {"size": 96}), start=2):
+            assert desk.post("preview", json={"key": key, **SETTINGS, **change}).status_code == 200
+            assert len(predictions) == count, change
 
 
 def test_what_is_not_kept_yet_outlives_the_server(src: Path, out: Path, ink: Path) -> None:

@@ -11,7 +11,8 @@ from pathlib import Path
 from archivecolor import photo, provenance, weights
 from archivecolor.errors import OutputError, PictureError, UsageError
 from archivecolor.inference.colorizer import Colorizer
-from archivecolor.options import ColorOptions, Hint, ReferenceOptions, Region, RunOptions, build, flags
+from archivecolor.options import ColorOptions, Hint, ReferenceOptions, Region, RunOptions, build, flags, leaves
+from archivecolor.options.table import Leaf
 from archivecolor.photo import Photo
 from archivecolor.pipeline.inputs import Job
 from archivecolor.pipeline.observer import RunObserver
@@ -74,13 +75,8 @@ class Correction:
         Raises:
             UsageError: a value is not allowed.
         """
-        plain = ColorOptions()
-        wanted = {
-            "size": int(body.number(values, "size", plain.size)),
-            "strength": body.number(values, "strength", plain.strength),
-            "warmth": body.number(values, "warmth", plain.warmth),
-            "tiles": body.text(values, "tiles", plain.tiles),
-            "mirror": values.get("mirror") is True,
+        wanted = {leaf.name: _option(values, leaf) for leaf in leaves(ColorOptions)}
+        wanted |= {
             "hints": tuple(
                 Hint(body.integer(one, "x"), body.integer(one, "y"), body.text(one, "colour").lower())
                 for one in body.objects(values, "hints")
@@ -126,6 +122,21 @@ class Correction:
 
     def _reference_options(self, reference: Path | None) -> ReferenceOptions:
         return ReferenceOptions(palette=reference, palette_strength=self.palette_strength)
+
+
+def _option(values: Body, leaf: Leaf) -> object:
+    """An option of the page by the type of its field; its default where the page names none.
+
+    Raises:
+        UsageError: it is of another type.
+    """
+    if leaf.types == (bool,):
+        return values.get(leaf.name) is True
+    if leaf.types == (int,):
+        return body.integer(values, leaf.name, leaf.default)
+    if leaf.types == (float,):
+        return body.number(values, leaf.name, leaf.default)
+    return leaf.default if leaf.repeatable else body.text(values, leaf.name, leaf.default)
 
 
 def made_with(row: Record, collection: Collection) -> Correction:
@@ -181,8 +192,8 @@ class Workshop:
         return self._colorizers[model]
 
     def preview(self, picture: OpenPicture, correction: Correction, collection: Collection) -> int:
-        """Shows a picture with these settings. The network is asked only once for each model, size,
-        mirror and tiles.
+        """Shows a picture with these settings. The network is asked only once for each model, and for
+        each set of the options that it sees.
 
         Returns:
             The version of the preview.
@@ -194,7 +205,9 @@ class Workshop:
         with self._turn:
             colorizer = self.colorizer(correction.model)
             colorizer.color = color
-            prediction = picture.predict((correction.model, color.size, color.mirror, color.tiles), colorizer.predict)
+            # All but what guides the prediction afterwards decides what the network is asked.
+            seen = replace(color, strength=1.0, warmth=0.0, palette=None, hints=(), neutral=())
+            prediction = picture.predict((correction.model, seen), colorizer.predict)
         return picture.preview(colorizer.guide(prediction, color))
 
     def keep(self, row: Record, picture: OpenPicture, correction: Correction, collection: Collection) -> Record:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from archivecolor import photo, provenance, weights
 from archivecolor.errors import UsageError, WeightsError
-from archivecolor.options import FilmOptions, OutputFormat, RunOptions, build, leaves
+from archivecolor.options import ColorOptions, FilmOptions, OutputFormat, RunOptions, build, leaves
 from archivecolor.photo import Photo
 from archivecolor.photo.page import FORMAT_SUFFIXES
 from archivecolor.pipeline.attempt import identity_of
@@ -18,7 +18,8 @@ from archivecolor.review.desk.collection import Collection
 
 _OF_A_RUN = (
     *("model", "format", "quality", "suffix", "recolor", "max_megapixels", "strips_above", "confidence", "precision"),
-    *("size", "strength", "warmth", "tiles", "mirror", "mark", "mark_font", "source_type", "sidecar"),
+    *(leaf.name for leaf in leaves(ColorOptions) if not leaf.repeatable),
+    *("mark", "mark_font", "source_type", "sidecar"),
     *(leaf.name for leaf in leaves(FilmOptions)),
 )
 """The options in a sidecar that a later run needs."""
