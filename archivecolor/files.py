@@ -101,6 +101,17 @@ def atomic_write(target: Path, durable: bool = True) -> Iterator[Path]:
         part.unlink(missing_ok=True)
 
 
+@contextmanager
+def output_errors(target: Path) -> Iterator[None]:
+    """An error of the system in the block becomes an OutputError: `target` cannot be written."""
+    try:
+        yield
+    except OSError as error:
+        raise OutputError(
+            f"{target}: cannot be written ({error.strerror or error}); make room, or choose another place"
+        ) from error
+
+
 def check_writable(target: Path) -> None:
     """Checks, before long work, that a file can be written at a path; its folder is made.
 

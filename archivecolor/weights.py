@@ -282,6 +282,9 @@ def fill(network: nn.Module, tensors: dict[str, Tensor], origin: Path) -> None:
         WeightsError: a key is missing or unknown, a shape differs, or a weight is not a finite number.
     """
     check_finite(tensors, origin)
+    for key, value in network.state_dict().items():
+        if value.is_floating_point() and key in tensors and not tensors[key].is_floating_point():
+            raise WeightsError(f"{origin}: the tensor {key} is {tensors[key].dtype}; weights must be floating point")
     try:
         network.load_state_dict(
             {key: value.float() if value.is_floating_point() else value for key, value in tensors.items()},
@@ -300,18 +303,19 @@ def save(folder: Path, network: nn.Module, card: dict[str, Any]) -> Card:
 
     Raises:
         WeightsError: a weight is not a finite number. Nothing is written.
+        OutputError: the folder cannot be written.
     """
-    from safetensors.torch import save_file
+    from safetensors.torch import save as serialize
 
     tensors = {
         key: (value.half() if value.dim() > 1 else value).contiguous().cpu()
         for key, value in network.state_dict().items()
     }
     check_finite(tensors, folder / TENSORS)
-    folder.mkdir(parents=True, exist_ok=True)
-    with files.atomic_write(folder / TENSORS) as part:
-        save_file(tensors, part)
-        part.chmod(0o644)  # safetensors makes its files private
+    with files.output_errors(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        with files.atomic_write(folder / TENSORS) as part:
+            part.write_bytes(serialize(tensors))
     full = Card(**{**card, "sha256": files.sha256(folder / TENSORS)})
     with suppress(WeightsError):
         before = read_card(folder)
@@ -328,10 +332,15 @@ def save(folder: Path, network: nn.Module, card: dict[str, Any]) -> Card:
 
 
 def write_card(folder: Path, card: Card) -> None:
-    """Writes `card.json`, and `CARD.md` from the same values, so that both say the same."""
-    with files.atomic_write(folder / CARD) as part:
-        part.write_text(json.dumps(asdict(card), indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-    with files.atomic_write(folder / CARD_TEXT) as part:
+    """Writes `card.json`, and `CARD.md` from the same values, so that both say the same.
+
+    Raises:
+        OutputError: the folder cannot be written.
+    """
+    values = json.dumps(asdict(card), indent=1, ensure_ascii=False) + "\n"
+    with files.output_errors(folder), files.atomic_write(folder / CARD) as part:
+        part.write_text(values, encoding="utf-8")
+    with files.output_errors(folder), files.atomic_write(folder / CARD_TEXT) as part:
         part.write_text(card_text(card, (folder / FAILURES).exists()), encoding="utf-8")
 
 
@@ -381,6 +390,7 @@ def edit(folder: Path, **changes: object) -> Card:
     if is_shipped(folder):
         raise WeightsError(f"{folder}: comes with the program; edit the card of your own weights")
     card = replace(read_card(folder), **changes)  # type: ignore[arg-type]
+    require(bool(card.name.strip()), "--name: must not be empty")
     try:
         _check_values(card)
     except ValueError as error:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import pickle
@@ -19,7 +20,7 @@ from typer.testing import CliRunner
 
 from archivecolor import files, networks, weights
 from archivecolor.cli import app
-from archivecolor.errors import UsageError, WeightsError
+from archivecolor.errors import OutputError, UsageError, WeightsError
 from archivecolor.training import weights_exchange
 
 
@@ -467,6 +468,41 @@ def test_an_edit_changes_card_and_text_and_outlives_a_repeated_training(folder: 
     for wrong, why in (
         (["edit", str(folder)], "--name, --licence or --failure"),
         (["edit", str(folder), "--licence", "a\x1b"], "control characters"),
+        (["edit", str(folder), "--name", " "], "must not be empty"),
         (["edit", "lite", "--licence", "x"], "comes with the program"),
     ):
         assert why in str(CliRunner().invoke(app, ["weights", *wrong]).exception)
+
+
+@pytest.mark.parametrize("name", ["file", "file/below"])
+def test_a_folder_that_cannot_be_written_is_an_error_of_the_output(folder: Path, tmp_path: Path, name: str) -> None:
+    """`weights import`, `mix` and `pack` write through the same functions."""
+    (tmp_path / "file").write_text("mine")
+    network, card = weights.load(folder)
+    with pytest.raises(OutputError, match="cannot be written"):
+        weights.save(tmp_path / name, network, {"name": "x", "network": "small", "stage": "pretrain"})
+    with pytest.raises(OutputError, match="cannot be written"):
+        weights.mix(folder, folder, 0.5, tmp_path / name)
+    with pytest.raises(OutputError, match="cannot be written"):
+        weights.write_card(tmp_path / name, card)
+    with pytest.raises((OutputError, UsageError), match=r"cannot be written|exists already"):
+        weights_exchange.pack(folder, tmp_path / name)
+    assert (tmp_path / "file").read_text() == "mine"
+
+
+def test_a_full_disk_leaves_the_weights_that_were_there(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    network, card = weights.load(folder)
+    before = {path.name: path.read_bytes() for path in folder.iterdir()}
+
+    def full(path: Path, content: bytes) -> int:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(Path, "write_bytes", full)
+    monkeypatch.setattr(zipfile.ZipFile, "write", lambda archive, path, name: full(path, b""))
+    with pytest.raises(OutputError, match=r"mine: cannot be written \(No space left on device\); make room"):
+        weights.save(folder, network, {"name": "mine", "network": "small", "stage": "pretrain"})
+    with pytest.raises(OutputError, match=r"mine\.zip: cannot be written \(No space left"):
+        weights_exchange.pack(folder, folder.parent / "mine.zip")
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
+    assert not (folder.parent / "mine.zip").exists()
+    assert weights.read_card(folder) == card

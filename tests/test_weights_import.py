@@ -75,6 +75,9 @@ def test_weights_are_not_replaced_by_an_import(tmp_path: Path, ink: Path) -> Non
         lambda state: {"model_state_dict": {f"module.{key}": value for key, value in state.items()}},
         lambda state: {f"_orig_mod.{key}": value for key, value in state.items()},
         lambda state: {f"module.net_G.{key}": value for key, value in state.items()},
+        lambda state: {f"_orig_mod.module.{key}": value for key, value in state.items()},
+        lambda state: {"state_dict": {f"model.net_G.{key}": value for key, value in state.items()}},
+        lambda state: {f"generator.{key}": v for key, v in state.items()} | {"discriminator.w": torch.zeros(2)},
     ],
 )
 def test_checkpoints_of_other_programs_are_imported(tmp_path: Path, wrap: Any) -> None:
@@ -85,6 +88,21 @@ def test_checkpoints_of_other_programs_are_imported(tmp_path: Path, wrap: Any) -
     loaded, _ = weights.load(tmp_path / "imported")
     for key, value in network.state_dict().items():
         assert torch.allclose(loaded.state_dict()[key].float(), value.float(), atol=1e-3), key
+
+
+def test_a_checkpoint_of_several_networks_is_refused_by_their_prefixes(tmp_path: Path) -> None:
+    state = {"layers.0.0.weight": torch.zeros(64, 1, 7, 7)}
+    both = {f"{prefix}.{key}": value for prefix in ("ema", "net_G") for key, value in state.items()}
+    torch.save(both, tmp_path / "both.pt")
+    with pytest.raises(WeightsError, match=r"both\.pt: contains several networks \(ema\., net_G\.\)"):
+        weights_exchange.import_checkpoint(tmp_path / "both.pt", tmp_path / "out")
+
+
+def test_whole_numbers_are_no_weights(tmp_path: Path) -> None:
+    state = {key: value.int() for key, value in Pix2PixUnet(n_filters=4).state_dict().items()}
+    torch.save(state, tmp_path / "whole.pt")
+    with pytest.raises(WeightsError, match=r"whole\.pt: the tensor model\.model\.0\.weight is torch\.int32"):
+        weights_exchange.import_checkpoint(tmp_path / "whole.pt", tmp_path / "out")
 
 
 def test_safetensors_are_imported(tmp_path: Path) -> None:

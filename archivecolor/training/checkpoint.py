@@ -200,11 +200,18 @@ def restore(stage: StageOptions, step: Step, average: Average) -> TrainingState:
 
     Raises:
         UsageError: the checkpoint belongs to another model or stage, or has other modules.
+        WeightsError: it is damaged.
     """
     about = read_about(stage)
     if about is None:
         return TrainingState()
     path = stage.out / FILE
+    with damaged_file(path):
+        return _fill(stage, step, average, about, path)
+
+
+def _fill(stage: StageOptions, step: Step, average: Average, about: JsonObject, path: Path) -> TrainingState:
+    """Fills `step` and `average` from a checkpoint. What is wrong in it raises almost anything; see `damaged_file`."""
     with safe_open(path, framework="pt") as file:
         tensors: dict[str, Tensor] = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
     validated_at = about["judged_at"]

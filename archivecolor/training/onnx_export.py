@@ -78,7 +78,7 @@ def export(folder: Path, out: Path) -> Export:
             f"{out}: not written: onnxruntime's colours differ from PyTorch's by {difference:.2g}, and at most "
             f"{TOLERANCE:g} is allowed; try other versions of onnxruntime and PyTorch"
         )
-    with files.atomic_write(out) as part:
+    with files.output_errors(out), files.atomic_write(out) as part:
         part.write_bytes(content)
     return Export(card, stride, difference)
 

@@ -228,7 +228,9 @@ def train_all(all_stages: Recipe, out: Path, context: TrainingContext) -> dict[s
     """
     check_names(all_stages, out / "pretrain")
     path = out / recipe.FILE
-    if path.exists() and path.read_text(encoding="utf-8") != all_stages.text:
+    with checkpoint.damaged_file(path):
+        differs = path.exists() and path.read_text(encoding="utf-8") != all_stages.text
+    if differs:
         raise UsageError(
             f"--recipe: differs from {path}, which the training in --out began with; resume with --recipe {path}, or "
             "choose another --out"

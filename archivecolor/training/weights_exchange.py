@@ -22,11 +22,13 @@ def pack(folder: Path, out: Path) -> Card:
     Raises:
         WeightsError: something in the folder is not as its card says.
         UsageError: `out` exists already.
+        OutputError: `out` cannot be written.
     """
-    _, card = weights.load(folder)
     require(not out.exists(), f"--out {out}: exists already; choose another name")
+    files.check_writable(out)
+    _, card = weights.load(folder)
     name = folder.resolve().name
-    with files.atomic_write(out) as part, zipfile.ZipFile(part, "w") as archive:
+    with files.output_errors(out), files.atomic_write(out) as part, zipfile.ZipFile(part, "w") as archive:
         for each in (weights.TENSORS, weights.CARD, weights.CARD_TEXT, weights.FAILURES):
             if (folder / each).exists():
                 archive.write(folder / each, f"{name}/{each}")
@@ -44,10 +46,7 @@ def import_checkpoint(path: Path, out: Path) -> Card:
     """
     if (out / weights.CARD).exists():
         raise WeightsError(f"{out}: contains weights already; choose another --out")
-    state = _without_prefixes(_state_dict(path))
-    name = next((name for name, key in _TELLING_KEYS.items() if key in state), None)
-    if name is None:
-        raise WeightsError(f"{path}: its keys are neither those of the ResNet18 U-Net nor of the pix2pix U-Net")
+    name, state = _network_in(_state_dict(path), path)
     network = weights.build(name, path)
     weights.fill(network, state, path)
     about = {
@@ -97,18 +96,34 @@ def _check_unpacked_size(path: Path) -> None:
             )
 
 
-def _without_prefixes(state: dict[str, Tensor]) -> dict[str, Tensor]:
-    """The generator's tensors under their own keys."""
-    for prefix in _PREFIXES:
-        if any(key.startswith(prefix) for key in state):
-            state = {key.removeprefix(prefix): value for key, value in state.items() if key.startswith(prefix)}
-    return state
+def _network_in(state: dict[str, Tensor], path: Path) -> tuple[str, dict[str, Tensor]]:
+    """The name of the network in a state dict, and its tensors under their own keys.
+
+    Other programs put a prefix before the keys, some several: `module.` (DataParallel), `_orig_mod.` (torch.compile),
+    `net_G.` (the generator in the tutorial's whole GAN), the name of an attribute (Lightning).
+
+    Raises:
+        WeightsError: it has no network of this program, or several.
+    """
+    found = sorted(
+        (key.removesuffix(last), name)
+        for name, last in _TELLING_KEYS.items()
+        for key in state
+        if f".{key}".endswith(f".{last}")
+    )
+    if not found:
+        raise WeightsError(f"{path}: its keys are neither those of the ResNet18 U-Net nor of the pix2pix U-Net")
+    prefix, name = found[0]  # a key without a prefix comes first
+    if prefix and len(found) > 1:
+        raise WeightsError(
+            f"{path}: contains several networks ({', '.join(each for each, _ in found)}); save the one to import with "
+            "torch.save(model.state_dict(), ...)"
+        )
+    return name, {key.removeprefix(prefix): value for key, value in state.items() if key.startswith(prefix)}
 
 
 _WRAPPERS = ("model", "state_dict", "model_state_dict")
 """Keys under which fastai's `Learner.save`, Lightning and other programs keep the state dict."""
-_PREFIXES = ("module.", "_orig_mod.", "net_G.")
-"""Of `DataParallel`, of `torch.compile`, and of the generator in the tutorial's whole GAN, from the outside inwards."""
 _TELLING_KEYS = {
     "resnet18": "layers.0.0.weight",
     "pix2pix": "model.model.0.weight",

@@ -9,10 +9,13 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 from PIL import Image
+from safetensors import safe_open
+from safetensors.torch import load_file, save_file
 from support.needs import needs, package
 from support.tiny_training import CARD, photo_folder, photo_set, tiny_stage, tiny_step
 from typer.testing import CliRunner
@@ -30,6 +33,7 @@ from archivecolor.errors import (
 from archivecolor.options import StageOptions
 from archivecolor.provenance import locks
 from archivecolor.training import checkpoint, dataset, event_log, figures, loop, photographs
+from archivecolor.training.early_stopping import BestAverageStep
 from archivecolor.training.figures import plot_curves
 from archivecolor.training.optim_step import OptimStep
 
@@ -81,6 +85,7 @@ def test_a_killed_training_resumes_from_its_last_checkpoint(tmp_path: Path, unbr
 CHILD = """
 import sys
 from pathlib import Path
+from typing import Any
 from archivecolor.training import figures, loop
 from support.tiny_training import CARD, photo_set, tiny_stage, tiny_step
 figures.plot_curves = lambda folder: None
@@ -250,6 +255,31 @@ def test_a_damaged_file_of_a_training_is_named(
             figures.read_history(out)
         else:
             checkpoint.read_about(tiny_stage(out))
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda tensors, about: tensors | {"module/guard/_extra_state": torch.zeros(9, dtype=torch.uint8)},
+        lambda tensors, about: {key.replace("/0/", "/x/"): value for key, value in tensors.items()},
+        lambda tensors, about: about.pop("judged_at") and tensors,
+    ],
+    ids=["state", "keys", "about"],
+)
+def test_a_checkpoint_with_wrong_content_is_named(unbroken: tuple[Path, list[float]], tmp_path: Path, damage: Any):
+    """The file itself is sound."""
+    stage = tiny_stage(tmp_path)
+    step = BestAverageStep(tiny_step(0), None, "")
+    checkpoint.save(tmp_path, stage, step, checkpoint.Average(step.network, 0.9), checkpoint.TrainingState(4))
+    path = tmp_path / checkpoint.FILE
+    shutil.copy(unbroken[0] / checkpoint.FILE, tmp_path / "trained")
+    optimizer = {key: value for key, value in load_file(tmp_path / "trained").items() if key.startswith("optimizer/")}
+    with safe_open(path, framework="pt") as file:
+        about = json.loads(file.metadata()["about"])
+    tensors = damage(load_file(path) | optimizer, about)
+    save_file(tensors, path, {"about": json.dumps(about)})
+    with pytest.raises(WeightsError, match=f"{checkpoint.FILE}: is damaged"):
+        checkpoint.restore(stage, step, checkpoint.Average(step.network, 0.9))
 
 
 def test_a_loss_that_is_not_a_number_ends_the_training_and_spoils_nothing(tmp_path: Path):

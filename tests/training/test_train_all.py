@@ -270,6 +270,11 @@ def test_another_recipe_or_other_photographs_are_not_resumed(photos: Path, recip
     context = trainer.TrainingContext(lambda: load_photographs(photos, photos, 64), torch.device("cpu"))
     with pytest.raises(UsageError, match="--recipe: differs"):
         trainer.train_all(replace(recipe.read(recipe_file), text=RECIPE + "# more\n"), whole, context)
+    own = (whole / recipe.FILE).read_bytes()
+    (whole / recipe.FILE).write_bytes(b"\xff\xfe")
+    with pytest.raises(WeightsError, match=f"{recipe.FILE}: is damaged"):
+        trainer.train_all(recipe.read(recipe_file), whole, context)
+    (whole / recipe.FILE).write_bytes(own)
     Image.fromarray(colour_picture(7)).save(photos / "new.png")
     with pytest.raises(UsageError, match=r"0 are gone and 1 new \(new.png"):
         trainer.train_all(recipe.read(recipe_file), whole, context)
