@@ -50,7 +50,9 @@ def test_an_image_runs_the_program_as_nobody(target: str) -> None:
     assert json.loads(steps_of(target, "ENTRYPOINT")[-1]) == ["archivecolor"]
     env = containerfile.assigned(" ".join(steps_of(target, "ENV")))
     assert {env[name].split("/")[1] for name in ("HOME", "ARCHIVECOLOR_CACHE", "NUMBA_CACHE_DIR")} == {"tmp"}
-    assert any("mkdir /in /out" in value for value in steps_of(target, "RUN"))
+    [made] = [value.partition("&&")[0].split()[1:] for value in steps_of(target, "RUN") if value.startswith("mkdir")]
+    mounted = set(re.findall(r"(?:-v|--volume) \S+?:(/\w+)", TEXTS["container"]))
+    assert mounted == set(made) == {"/in", "/out", "/cache"}, "an engine cannot make them in a root that it only reads"
 
 
 def test_without_a_target_it_is_that_for_cpus() -> None:
