@@ -137,11 +137,13 @@ def small_lab(samples: Samples, side: int, icc: bytes | None = None) -> FloatArr
     height, width = samples.shape[:2]
     scale = min(1.0, side / max(height, width))
     size = (max(1, round(width * scale)), max(1, round(height * scale)))
-    top = np.float32(level_count(samples.dtype) - 1)
-    small = cv2.resize(samples, size, interpolation=cv2.INTER_AREA).astype(np.float32) / top
-    if icc is not None and not _is_srgb(icc):
-        small = lab.srgb_from_linear(torch.from_numpy(_linear_through(icc, small))).numpy()
-    return lab.lab_from_srgb(torch.from_numpy(small).permute(2, 0, 1)).numpy()
+    levels = level_count(samples.dtype)
+    small: Samples = cv2.resize(samples, size, interpolation=cv2.INTER_AREA)
+    if icc is None or _is_srgb(icc):
+        linear = code_to_linear(levels).take(small)
+    else:
+        linear = _linear_through(icc, small.astype(np.float32) / np.float32(levels - 1))
+    return lab.lab_from_linear(torch.from_numpy(linear).permute(2, 0, 1)).numpy()
 
 
 def residual_chroma(samples: Samples, icc: bytes | None = None) -> float:

@@ -15,6 +15,7 @@ import numpy as np
 
 from archivecolor.imaging import luminance
 from archivecolor.imaging.arrays import BoolArray, ByteArray, DoubleArray, FloatArray, Samples
+from archivecolor.imaging.fitting import product, weighted_fit
 from archivecolor.imaging.mount import find_photographs
 
 SIDE = 160
@@ -196,13 +197,11 @@ def residual(planes: FloatArray, region: BoolArray) -> FloatArray:
     tones = np.maximum(1 - np.abs(lightness.ravel()[chosen, None] - KNOTS) / KNOTS[1], 0)
     terms = np.concatenate([tones, slow.reshape(len(slow), -1)[:, chosen].T], axis=1)
     target = np.stack([a.ravel()[chosen], b.ravel()[chosen]], axis=1)
-    ridge = 1e-5 * len(chosen) * np.eye(terms.shape[1])
-    weight = np.ones((len(chosen), 1))
+    weight = np.ones(len(chosen))
     for _ in range(5):
-        weighted = (terms * weight).T
-        fit = np.linalg.solve(weighted @ terms + ridge, weighted @ target)
-        weight = 1 / (1 + ((target - terms @ fit) ** 2).sum(axis=1, keepdims=True) / 4) ** 2
-    drift = np.tensordot(fit[len(KNOTS) :].T, slow, axes=1)
+        fit = weighted_fit(terms, target, weight, 1e-5 * len(chosen))
+        weight = 1 / (1 + ((target - product(terms, fit)) ** 2).sum(axis=1) / 4) ** 2
+    drift = product(np.ascontiguousarray(fit[len(KNOTS) :].T), slow.reshape(len(slow), -1)).reshape(2, height, width)
     rest = [plane - np.interp(lightness, KNOTS, tone) for plane, tone in zip((a, b), fit[: len(KNOTS)].T, strict=True)]
     return (np.stack(rest) - drift).astype(np.float32)
 
@@ -270,7 +269,7 @@ def _axes(lightness: FloatArray, rest: FloatArray, region: BoolArray) -> _Hues:
     coarse *= np.minimum(1, 8 / np.maximum(np.hypot(*coarse), 1e-6))
     total = max(float(weight.sum()), 1e-6)
     noise = float((np.minimum(np.abs(fine), 4) ** 2 * weight).sum()) / total / 2
-    energy, vectors = np.linalg.eigh((coarse * weight) @ coarse.T / total)
+    energy, vectors = np.linalg.eigh(np.einsum("in,jn,n->ij", coarse, coarse, weight) / total)
     axis = vectors[:, 1] * (1 if vectors[1, 1] >= 0 else -1)
     return _Hues(
         float(np.sqrt(max(0.0, energy[1] - 0.36 * noise))),
@@ -282,7 +281,8 @@ def _axes(lightness: FloatArray, rest: FloatArray, region: BoolArray) -> _Hues:
 def _explanation(planes: FloatArray, rest: FloatArray, hues: _Hues, region: BoolArray) -> str | None:
     """What the one hue of a photograph is if it is no thing's: aged paper (yellow to brown, soft or in small spots) or
     a faint soft tint (a reflection, uneven toning). None for the colour of things."""
-    along = np.tensordot(hues.axis, np.stack([cv2.blur(plane, (5, 5)) for plane in rest]), axes=1) * region
+    a, b = (cv2.blur(plane, (5, 5)) for plane in rest)
+    along = (hues.axis[0] * a + hues.axis[1] * b) * region
     gx, gy = cv2.Sobel(along, cv2.CV_32F, 1, 0, scale=0.125), cv2.Sobel(along, cv2.CV_32F, 0, 1, scale=0.125)
     inside = along[region]
     sharpness = float(np.sqrt((gx**2 + gy**2)[region].mean() / ((inside**2).mean() + 0.01)))

@@ -9,6 +9,7 @@ import cv2
 import numpy as np
 
 from archivecolor.imaging.arrays import BoolArray, ByteArray, DoubleArray, FloatArray, IndexArray
+from archivecolor.imaging.fitting import product, weighted_fit
 
 TOLERANCE = 6.0
 """How far the tone of a mount may lie from its slow gradient, in Lab units."""
@@ -95,15 +96,14 @@ def _mount_mask(planes: FloatArray) -> BoolArray | None:
     if weight.mean() < RING_SHARE / 2:  # most pictures: no one tone surrounds them
         return None
     for _ in range(3):
-        weighted = (terms * weight[:, None]).T
-        fit = np.linalg.solve(weighted @ terms + RIDGE * np.eye(terms.shape[1]), weighted @ values)
-        weight = (np.abs(values - terms @ fit).max(axis=1) < TOLERANCE).astype(np.float64)
+        fit = weighted_fit(terms, values, weight, RIDGE)
+        weight = (np.abs(values - product(terms, fit)).max(axis=1) < TOLERANCE).astype(np.float64)
     near = np.zeros((height, width), bool)
     near.ravel()[on_ring] = weight > 0
     sides = near[:RING], near[-RING:], near[:, :RING], near[:, -RING:]
     if weight.mean() < RING_SHARE or min(side.mean() for side in sides) < SIDE_SHARE:
         return None
-    tone = (_slow_terms(height, width, np.arange(height * width)) @ fit).T.reshape(planes.shape)
+    tone = product(_slow_terms(height, width, np.arange(height * width)), fit).T.reshape(planes.shape)
     opened = cv2.morphologyEx(
         (np.abs(planes - tone).max(axis=0) < TOLERANCE).astype(np.uint8), cv2.MORPH_OPEN, np.ones((3, 3), np.uint8)
     )

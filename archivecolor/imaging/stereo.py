@@ -25,6 +25,9 @@ TEXTURE = 2.0
 """The standard deviation of L* from which on a window shows something to compare."""
 CORRELATION, SAME_SHARE = 0.7, 0.6
 """What two windows of the same thing have, and the share of the windows that must have it."""
+SPREAD_X, SPREAD_Y = 0.08 * SIDE, 0.02 * SIDE
+"""How far the shift of a window may be from the median of all, in pixels. Near things are shifted more than far ones,
+but all sideways."""
 
 
 def find_pairs(lightness: FloatArray, photographs: Sequence[Box]) -> list[tuple[Box, Box]]:
@@ -90,15 +93,20 @@ def _show_the_same(left: FloatArray, right: FloatArray) -> bool:
     first, second = (_resized(half, SIDE, SIDE) for half in (left, right))
     step, (reach_x, reach_y) = SIDE // WINDOWS, (int(share * SIDE) for share in REACH)
     padded = cv2.copyMakeBorder(second, reach_y, reach_y, reach_x, reach_x, cv2.BORDER_REPLICATE)
-    scores = []
+    matches = []
     for y in range(0, SIDE, step):
         for x in range(0, SIDE, step):
             window = first[y : y + step, x : x + step]
             if window.std() < TEXTURE:
                 continue
             around = padded[y : y + step + 2 * reach_y, x : x + step + 2 * reach_x]
-            scores.append(float(cv2.matchTemplate(around, window, cv2.TM_CCOEFF_NORMED).max()))
-    return len(scores) >= WINDOWS and float(np.mean(np.array(scores) > CORRELATION)) >= SAME_SHARE
+            _, score, _, place = cv2.minMaxLoc(cv2.matchTemplate(around, window, cv2.TM_CCOEFF_NORMED))
+            matches.append((score, *place))
+    if len(matches) < WINDOWS:
+        return False
+    scores, shifts = np.array(matches)[:, 0], np.array(matches)[:, 1:]
+    usual = np.abs(shifts - np.median(shifts[scores > CORRELATION], axis=0)) if (scores > CORRELATION).any() else shifts
+    return float(((scores > CORRELATION) & (usual <= (SPREAD_X, SPREAD_Y)).all(axis=1)).mean()) >= SAME_SHARE
 
 
 def _resized(plane: FloatArray, height: int, width: int) -> FloatArray:
