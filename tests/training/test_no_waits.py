@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
@@ -13,8 +14,10 @@ from support.tiny_training import CARD, CPU, TinyBody, colour_picture, photo_set
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
+from typer.testing import CliRunner
 
 from archivecolor import weights
+from archivecolor.cli import app
 from archivecolor.errors import DivergedError
 from archivecolor.imaging import lab, metrics
 from archivecolor.networks import NETWORKS, unet
@@ -24,15 +27,19 @@ from archivecolor.training import (
     batched_metrics,
     batches,
     checkpoint,
+    compute,
     dataset,
     figures,
     gan,
     loop,
     optim_step,
     pretrain,
+    trainer,
     validation,
 )
+from archivecolor.training.early_stopping import BestAverageStep
 from archivecolor.training.packed_photos import PackedPhotos
+from archivecolor.training.photographs import Photographs
 
 META = torch.device("meta")
 
@@ -108,8 +115,10 @@ def test_losses_that_are_read_late_are_the_same(on_gpu: None, tmp_path: Path):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(loop, "LOSSES_EVERY", 1)
         run(tmp_path / "each", tiny_step(0))
-    for name in (weights.TENSORS, figures.HISTORY):
-        assert (tmp_path / "late" / name).read_bytes() == (tmp_path / "each" / name).read_bytes(), name
+    folders = tmp_path / "late", tmp_path / "each"
+    assert len({(folder / weights.TENSORS).read_bytes() for folder in folders}) == 1
+    histories = [[{**row, "seconds": 0} for row in figures.read_history(folder)] for folder in folders]
+    assert histories[0] == histories[1]
 
 
 @pytest.mark.parametrize("saved", [True, False])
@@ -213,3 +222,41 @@ def test_a_validation_on_the_device_has_the_numbers_of_numpy():
     assert float(batched_metrics.fine_chroma_contrast(small)[0]) == pytest.approx(
         metrics.fine_chroma_contrast(small[0].numpy())
     )
+
+
+# torch.compile
+
+
+def test_a_compiled_network_keeps_its_names_and_is_copied_plain(monkeypatch: pytest.MonkeyPatch):
+    calls: list[int] = []
+    monkeypatch.setattr(torch, "compile", lambda call, **_: lambda *args: calls.append(1) or call(*args))
+    network = tiny_step(0).network.eval()
+    names, l_net = list(network.state_dict()), torch.zeros(1, 1, 32, 32)
+    plain = network(l_net)
+    compute.compile_network(network)
+    assert torch.equal(network(l_net), plain) and calls == [1]
+    assert list(network.state_dict()) == names
+    assert torch.equal(copy.deepcopy(network)(l_net), plain)
+
+
+@pytest.mark.parametrize(
+    ("flags", "expected"), [((), (False, "auto")), (("--compile", "--data-on", "host"), (True, "host"))]
+)
+def test_the_flags_reach_the_training(
+    flags: tuple[str, ...], expected: tuple[bool, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    seen: list[trainer.TrainingContext] = []
+    monkeypatch.setattr(trainer, "pretrain", lambda options, out, text, context: seen.append(context) or {})
+    (tmp_path / "in").mkdir()
+    words = ["train", "pretrain", "--data", str(tmp_path / "in"), "--out", str(tmp_path / "out"), "--device", "cpu"]
+    result = CliRunner().invoke(app, [*words, *flags])
+    assert result.exit_code == 0, result.output
+    assert [(context.compiles, context.data_on) for context in seen] == [expected]
+    compiled: list[object] = []
+    monkeypatch.setattr(trainer, "compile_network", compiled.append)
+    monkeypatch.setattr(trainer.loop, "run", lambda *_: {})
+    monkeypatch.setattr(trainer, "report_best", lambda *_: {})
+    step = BestAverageStep(tiny_step(0), None, "")
+    photographs = Photographs("in", photo_set(2), photo_set(1))
+    trainer._run_best(step, tiny_stage(tmp_path), photographs, {}, seen[0])
+    assert compiled == [step.network] * expected[0]
