@@ -16,6 +16,9 @@ SUFFIXES = frozenset(
     )
 )
 
+FOLDER_SUFFIX = ".archivecolor-film"
+"""The hidden work folder of a film that is not finished ends in this; see `work_folder.WorkFolder`."""
+
 
 def is_frame(path: Path) -> bool:
     """Whether a file is always a frame of a film: nobody keeps photographs as DPX."""

@@ -19,10 +19,10 @@ from typing import NotRequired, TypedDict, cast
 import numpy as np
 
 from archivecolor import files
+from archivecolor.film.probe import FOLDER_SUFFIX
 from archivecolor.film.survey import Segment, Survey
 from archivecolor.imaging.arrays import FloatArray
 
-FOLDER_SUFFIX = ".archivecolor-film"
 _KEY, _SURVEY = "key.json", "survey.json"
 
 

@@ -1,6 +1,7 @@
 """Separates light from tint in a scan's samples: L* from any depth and profile, and the test for monochrome pictures.
 
-Samples are numpy arrays as files hold them: uint8 or uint16, (H, W) grey or (H, W, 3) RGB.
+Samples are numpy arrays as files hold them: uint8 or uint16, (H, W) grey or (H, W, 3) RGB. Torch takes seconds to
+import, so it is imported where L* is computed: to read and reduce pictures needs none.
 """
 
 from __future__ import annotations
@@ -11,11 +12,9 @@ from typing import Any
 
 import cv2
 import numpy as np
-import torch
 
 from archivecolor.errors import UnreadableError
-from archivecolor.imaging import lab
-from archivecolor.imaging.arrays import ByteArray, FloatArray, Samples
+from archivecolor.imaging.arrays import AnyFloatArray, ByteArray, FloatArray, Samples
 
 _SAME_AS_SRGB = 2e-3
 """A profile whose colours differ by less than this (in 0..1) counts as sRGB: vendors round their tables differently."""
@@ -24,8 +23,13 @@ _SAME_AS_SRGB = 2e-3
 @lru_cache(maxsize=8)
 def code_to_linear(levels: int) -> FloatArray:
     """sRGB code 0..levels-1 -> linear light [0, 1]."""
-    codes = torch.linspace(0, 1, levels, dtype=torch.float64)
-    return lab.linear_from_srgb(codes).float().numpy()
+    return _linear_light(np.linspace(0, 1, levels)).astype(np.float32)
+
+
+def _linear_light(srgb: AnyFloatArray) -> AnyFloatArray:
+    """`lab.linear_from_srgb`, without torch. The knee is where the two pieces of the curve meet exactly."""
+    above = np.maximum(srgb, 12.92 * 0.0031308049535603713)
+    return ((above + 0.055) / 1.055) ** 2.4 + (srgb - above) / 12.92
 
 
 def level_count(dtype: np.dtype[Any]) -> int:
@@ -35,6 +39,10 @@ def level_count(dtype: np.dtype[Any]) -> int:
 
 def lightness_of_linear(linear: FloatArray) -> FloatArray:
     """Linear RGB (H, W, 3) -> L* (H, W)."""
+    import torch
+
+    from archivecolor.imaging import lab
+
     y = cv2.transform(linear, np.array([lab.LUMA], np.float32))
     return lab.lightness_from_luminance(torch.from_numpy(y.reshape(linear.shape[:2])).clamp(0, 1)).numpy()
 
@@ -64,8 +72,23 @@ def lightness_function(dtype: np.dtype[Any], grey: bool, icc: bytes | None) -> C
 
 
 def _linear_through(icc: bytes, values: FloatArray) -> FloatArray:
-    """Grey (H, W) or RGB (H, W, 3) values in [0, 1], in the profile's space -> linear sRGB (H, W, 3), in float32:
-    Little CMS in 16 bit is far off in the darks."""
+    """Grey (H, W) or RGB (H, W, 3) values in [0, 1], in the profile's space -> linear sRGB (H, W, 3).
+
+    Raises:
+        UnreadableError: the profile cannot be used.
+    """
+    import torch
+
+    from archivecolor.imaging import lab
+
+    return lab.linear_from_srgb(torch.from_numpy(_srgb_through(icc, values)).clamp(0, 1)).numpy()
+
+
+def _srgb_through(icc: bytes, values: FloatArray) -> FloatArray:
+    """Grey (H, W) or RGB (H, W, 3) values in [0, 1], in the profile's space -> sRGB (H, W, 3).
+
+    In float32: Little CMS in 16 bit is far off in the darks. Raises UnreadableError.
+    """
     import imagecodecs
 
     space = "gray" if values.ndim == 2 else "rgb"
@@ -75,15 +98,27 @@ def _linear_through(icc: bytes, values: FloatArray) -> FloatArray:
         )
     except (imagecodecs.CmsError, ValueError, RuntimeError) as error:
         raise UnreadableError(f"its ICC profile cannot be used ({error}); remove or replace the profile") from error
-    return lab.linear_from_srgb(torch.from_numpy(np.ascontiguousarray(srgb, np.float32)).clamp(0, 1)).numpy()
+    return np.ascontiguousarray(srgb, np.float32)
 
 
 @lru_cache(maxsize=64)
 def _is_srgb(icc: bytes) -> bool:
     axis = np.linspace(0, 1, 6, dtype=np.float32)
     cube = np.stack(np.meshgrid(axis, axis, axis), axis=-1).reshape(36, 6, 3)
-    own = lab.linear_from_srgb(torch.from_numpy(cube)).numpy()
-    return bool(np.abs(_linear_through(icc, cube) - own).max() < _SAME_AS_SRGB)
+    through = _linear_light(_srgb_through(icc, cube).clip(0, 1))
+    return bool(np.abs(through - _linear_light(cube)).max() < _SAME_AS_SRGB)
+
+
+def has_dark_black(icc: bytes, grey: bool) -> bool:
+    """Whether a profile makes black darker than white.
+
+    Raises:
+        UnreadableError: the profile cannot be used.
+    """
+    ends = np.array([[0, 1]], np.float32)
+    srgb = _srgb_through(icc, ends if grey else np.repeat(ends[..., None], 3, axis=2)).clip(0, 1)
+    black, white = _linear_light(srgb).mean(axis=-1)[0]
+    return bool(white > black)
 
 
 STRETCHED_RANGE = 40.0
@@ -112,6 +147,10 @@ def to_srgb8(samples: Samples, icc: bytes | None) -> ByteArray:
         UnreadableError: the profile is damaged or is for another kind of picture.
     """
     if icc is not None and not (samples.ndim == 3 and _is_srgb(icc)):
+        import torch
+
+        from archivecolor.imaging import lab
+
         values = samples.astype(np.float32) / np.float32(level_count(samples.dtype) - 1)
         codes = lab.srgb_from_linear(torch.from_numpy(_linear_through(icc, values))) * 255
         return codes.round().byte().numpy()
@@ -134,6 +173,10 @@ def small_lab(samples: Samples, side: int, icc: bytes | None = None) -> FloatArr
     Raises:
         UnreadableError: the profile cannot be used.
     """
+    import torch
+
+    from archivecolor.imaging import lab
+
     height, width = samples.shape[:2]
     scale = min(1.0, side / max(height, width))
     size = (max(1, round(width * scale)), max(1, round(height * scale)))

@@ -27,8 +27,8 @@ DEVICE_STRIP_PIXELS = 1 << 22
 """On a GPU, which needs much work at once: about 400 MB of its memory."""
 BAND_PIXELS = 1 << 19
 """Pixels that one thread computes at a time."""
-_RGB_FROM_XYZN = tuple(map(np.float32, lab.RGB_FROM_XYZN.flatten().tolist()))
-_LUMA = tuple(map(np.float32, lab.LUMA))
+_RGB_FROM_XYZN = lab.RGB_FROM_XYZN.flatten().float().numpy()
+_LUMA = np.array(lab.LUMA, np.float32)
 
 
 @dataclass(frozen=True)

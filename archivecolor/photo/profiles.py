@@ -50,10 +50,9 @@ def _fault(icc: bytes, grey: bool) -> str | None:
     if space not in (("GRAY", "RGB") if grey else ("RGB",)):
         return f"colour profile for {space}" if space.isalnum() else _DAMAGED
     try:
-        black, white = _neutral_lightness(icc, np.array([0, 255], np.uint8))
+        return None if luminance.has_dark_black(icc, space == "GRAY") else _DAMAGED
     except UnreadableError:
         return _DAMAGED
-    return None if white > black else _DAMAGED
 
 
 def _neutral_lightness(icc: bytes, codes: Samples) -> FloatArray:

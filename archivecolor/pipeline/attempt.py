@@ -8,16 +8,19 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from archivecolor import files, provenance
 from archivecolor.errors import MissingDependencyError, PictureError, UnreadableError
 from archivecolor.film.reference_files import reference_files, reference_folder, references_digest
-from archivecolor.inference.colorizer import Colorizer
 from archivecolor.options import RunOptions
 from archivecolor.pipeline import access_copies, source_xmp
 from archivecolor.pipeline.inputs import Job, SourceKind
 from archivecolor.pipeline.scheduling import Budgets, StageTimer
 from archivecolor.provenance import DONE, FAILED, SKIPPED, UNEXPECTED, Identity, ManifestWriter, Record
+
+if TYPE_CHECKING:
+    from archivecolor.inference.colorizer import Colorizer
 
 _log = logging.getLogger(__name__)
 ALREADY_COLOUR = "already colour"

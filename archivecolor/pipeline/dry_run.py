@@ -13,11 +13,9 @@ from pathlib import Path
 from archivecolor import files, photo, provenance, weights
 from archivecolor.options import OutputFormat, RunOptions
 from archivecolor.pipeline import access_copies, rates
-from archivecolor.pipeline import film as film_pipeline
 from archivecolor.pipeline.attempt import identity_of
 from archivecolor.pipeline.inputs import Job
-from archivecolor.pipeline.jobs import find_jobs
-from archivecolor.pipeline.runner import check_files
+from archivecolor.pipeline.jobs import check_files, find_jobs
 from archivecolor.provenance import Identity, Record
 
 _SMALL_KINDS = (".jpg", ".jpeg", ".webp", ".avif", ".jp2", ".heic")
@@ -95,7 +93,7 @@ def print_dry_run(options: RunOptions, as_json: bool, verbosity: int = 0) -> int
     rows = provenance.known_rows(options.out, options.shard)
     estimate = Estimate()
     for job in find_jobs(options):
-        target = film_pipeline.film_target(job, card, options) if job.kind.is_film else job.target
+        target = _target(job, card, options)
         row = rows.get(job.name)
         action = _action(job, row, identity_of(job, card.sha256, options), options)
         copies = [] if job.kind.is_film else _access_copies(target, row, action, options)
@@ -137,6 +135,14 @@ def _access_copies(target: Path, row: Record | None, action: str, options: RunOp
     output = target.relative_to(options.out).as_posix()
     names = access_copies.planned_copies(output, row, options, action.startswith("colour"))
     return [str(options.out / name) for name in names]
+
+
+def _target(job: Job, card: weights.Card, options: RunOptions) -> Path:
+    if not job.kind.is_film:
+        return job.target
+    from archivecolor.pipeline.film import film_target  # much to import, for films only
+
+    return film_target(job, card, options)
 
 
 def _action(job: Job, row: Record | None, identity: Identity, options: RunOptions) -> str:

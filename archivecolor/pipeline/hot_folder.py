@@ -21,7 +21,7 @@ from archivecolor.inference.colorizer import Colorizer
 from archivecolor.options import RunOptions, WatchOptions, check_watchable
 from archivecolor.pipeline import runner
 from archivecolor.pipeline.inputs import Job
-from archivecolor.pipeline.jobs import find_sources, with_kinds
+from archivecolor.pipeline.jobs import check_files, find_sources, with_kinds
 from archivecolor.pipeline.observer import RunObserver, WithoutIgnoredFiles
 from archivecolor.provenance import DONE, FAILED, CrashReport, Manifest, Record, Totals
 
@@ -157,7 +157,7 @@ def drive(
     observer, crashes = observer or RunObserver(), crashes or CrashReport()
     # What is settled may have been replaced since, so it is looked at again.
     crashes = replace(crashes, settled=frozenset(), fatal=dict(crashes.fatal))
-    runner.check_files(options)
+    check_files(options)
     totals = Totals()
     with (
         Colorizer(options.model, options) as colorizer,

@@ -7,10 +7,14 @@ from pathlib import Path, PurePath
 
 import joblib
 
-from archivecolor import film, photo
+from archivecolor import film, photo, provenance
 from archivecolor.errors import NoInputError, UsageError
+from archivecolor.film.reference_files import check_references
+from archivecolor.film.shots import read_cuts
+from archivecolor.imaging import watermark
 from archivecolor.options import RunOptions
 from archivecolor.pipeline import access_copies, inputs, media
+from archivecolor.pipeline.disclosure import TOOL
 from archivecolor.pipeline.inputs import Job
 from archivecolor.pipeline.observer import RunObserver
 from archivecolor.provenance import decisions
@@ -90,3 +94,23 @@ def _rejected_only(jobs: list[Job], path: Path) -> list[Job]:
             f"--redo {path}: none of its {len(rejected)} rejected pictures is among the inputs; give the same INPUT"
         )
     return chosen
+
+
+def check_files(options: RunOptions) -> None:
+    """Checks the files that the options name, before the first picture.
+
+    Raises:
+        UsageError: a font, a certificate, a list of cuts or a folder of references cannot be used.
+        MissingDependencyError: the package for content credentials is not installed.
+    """
+    disclosure = options.disclosure
+    if disclosure.mark:
+        watermark.check_font(watermark.mark_text(disclosure.mark), disclosure.mark_font)
+    if options.film.title_card:
+        watermark.check_font(watermark.title_card_text(options.film.title_card), disclosure.mark_font, "--title-card")
+    if disclosure.c2pa:
+        provenance.check_credentials(disclosure, TOOL)
+    if options.film.cuts:
+        read_cuts(options.film.cuts)
+    if options.film.references:
+        check_references(options.film.references)

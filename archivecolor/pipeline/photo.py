@@ -20,7 +20,6 @@ from archivecolor.options import AccessForm, Disclosure
 from archivecolor.photo import Page, Photo, Scan
 from archivecolor.photo.read import NO_STRIPS
 from archivecolor.pipeline import access_copies, source_xmp
-from archivecolor.pipeline import film as film_pipeline
 from archivecolor.pipeline.attempt import Attempt, RunContext
 from archivecolor.pipeline.disclosure import TOOL, disclosed_page
 from archivecolor.pipeline.inputs import Job
@@ -42,6 +41,8 @@ def color_one(job: Job, context: RunContext, observer: FilmObserver) -> Record |
         if attempt.is_settled():
             return attempt.add_what_is_missing()
         if job.kind.is_film:
+            from archivecolor.pipeline import film as film_pipeline  # much to import, for films only
+
             return film_pipeline.color_film_job(attempt, observer)
         with _opened(attempt, observer) as file:
             source = _read(attempt, file, observer)

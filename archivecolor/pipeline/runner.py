@@ -17,25 +17,18 @@ import joblib
 
 from archivecolor import provenance
 from archivecolor.errors import OutputError
-from archivecolor.film.reference_files import check_references
-from archivecolor.film.shots import read_cuts
-from archivecolor.imaging import watermark
 from archivecolor.inference import devices
 from archivecolor.inference.colorizer import Colorizer
 from archivecolor.options import RunOptions
 from archivecolor.pipeline.attempt import RunContext
-from archivecolor.pipeline.disclosure import TOOL
 from archivecolor.pipeline.inputs import Job
-from archivecolor.pipeline.jobs import find_jobs
+from archivecolor.pipeline.jobs import check_files, find_jobs
 from archivecolor.pipeline.observer import FilmObserver, ForwardingObserver, RunObserver
 from archivecolor.pipeline.photo import color_one
-from archivecolor.pipeline.scheduling import Budgets, SlowLast
+from archivecolor.pipeline.scheduling import IN_FLIGHT_MEGAPIXELS, Budgets, SlowLast
 from archivecolor.provenance import FAILED, CrashReport, Manifest, ManifestWriter, Record, Totals
 
 T = TypeVar("T")
-
-IN_FLIGHT_MEGAPIXELS = 400.0
-"""Decoded megapixels in memory at one time. A picture larger than this is coloured alone."""
 
 
 class _UntilOutputFails(ForwardingObserver):
@@ -99,26 +92,6 @@ def drive_with(
                 manifest.append(row)
             observer.picture_finished(job.name, row, len(todo))
         return summarize(manifest.rows[job.name] for job in todo if job.name in manifest.rows)
-
-
-def check_files(options: RunOptions) -> None:
-    """Checks the files that the options name, before the first picture.
-
-    Raises:
-        UsageError: a font, a certificate, a list of cuts or a folder of references cannot be used.
-        MissingDependencyError: the package for content credentials is not installed.
-    """
-    disclosure = options.disclosure
-    if disclosure.mark:
-        watermark.check_font(watermark.mark_text(disclosure.mark), disclosure.mark_font)
-    if options.film.title_card:
-        watermark.check_font(watermark.title_card_text(options.film.title_card), disclosure.mark_font, "--title-card")
-    if disclosure.c2pa:
-        provenance.check_credentials(disclosure, TOOL)
-    if options.film.cuts:
-        read_cuts(options.film.cuts)
-    if options.film.references:
-        check_references(options.film.references)
 
 
 def settle_crashes(

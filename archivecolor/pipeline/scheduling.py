@@ -13,6 +13,9 @@ from typing import Generic, TypeVar
 
 _T = TypeVar("_T")
 
+IN_FLIGHT_MEGAPIXELS = 400.0
+"""Decoded megapixels in memory at one time. A picture larger than this is handled alone."""
+
 
 class StageTimer:
     """Sums the seconds of one job by stage."""

@@ -18,7 +18,7 @@ from typing import Any
 
 from archivecolor import __version__, files, provenance, sequences
 from archivecolor.errors import MissingDependencyError, NoInputError, OutputError
-from archivecolor.film.work_folder import FOLDER_SUFFIX
+from archivecolor.film.probe import FOLDER_SUFFIX
 from archivecolor.preservation.premis import premis
 from archivecolor.provenance import DONE, LOCK, MANIFEST, Record
 

@@ -13,7 +13,7 @@ import numpy as np
 
 from archivecolor import files, photo, provenance, sequences
 from archivecolor.errors import NoInputError, PictureError
-from archivecolor.film.work_folder import FOLDER_SUFFIX
+from archivecolor.film.probe import FOLDER_SUFFIX
 from archivecolor.imaging import luminance, watermark
 from archivecolor.imaging.arrays import FloatArray
 from archivecolor.imaging.orientation import to_upright

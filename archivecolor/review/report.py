@@ -12,7 +12,6 @@ from urllib.parse import quote
 
 from archivecolor import __version__, files
 from archivecolor.errors import NoInputError, OutputError
-from archivecolor.film.thumbnails import COUNT
 from archivecolor.options import FilmOptions, ReportOptions
 from archivecolor.provenance import MANIFEST, TERMS, Record, locks, read_rows
 from archivecolor.review import page_data, speed_curves, thumbnails
@@ -118,6 +117,8 @@ def stills_of(row: Record) -> tuple[float, ...]:
     """The seconds of the frames that stand for a film; () for a photograph."""
     if not row.film:
         return ()
+    from archivecolor.film.thumbnails import COUNT
+
     even = [i * row.film.get("duration", 0) / COUNT for i in range(COUNT)]
     return tuple(row.film.get("stills") or even)
 

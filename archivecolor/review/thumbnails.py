@@ -12,13 +12,11 @@ from PIL import Image
 
 from archivecolor import files, photo
 from archivecolor.errors import MissingDependencyError, PictureError
-from archivecolor.film.thumbnails import frames_at
 from archivecolor.imaging.arrays import ByteArray
 from archivecolor.imaging.contact_sheet import square_contact_sheet
 from archivecolor.imaging.resize import resize_to_long_side
 from archivecolor.options import FilmOptions
-from archivecolor.pipeline.runner import IN_FLIGHT_MEGAPIXELS
-from archivecolor.pipeline.scheduling import MegapixelBudget
+from archivecolor.pipeline.scheduling import IN_FLIGHT_MEGAPIXELS, MegapixelBudget
 
 PICTURES = "pictures"
 THUMB = 240
@@ -108,6 +106,8 @@ def _shown(one: ThumbnailRequest) -> dict[int, ByteArray]:
     if not one.times:
         largest = photo.thumbnail(one.path, max(one.sides), WHOLE)
         return {side: resize_to_long_side(largest, side) for side in one.sides}
+    from archivecolor.film.thumbnails import frames_at  # films need torch
+
     frames = frames_at(one.path, one.times, one.read_options)
     poster = frames[len(frames) // 2]
     return {

@@ -9,7 +9,6 @@ import sys
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -20,7 +19,7 @@ from support.doubles import grey, lightness
 from support.paintings import colorized
 
 from archivecolor.errors import PictureError
-from archivecolor.imaging import guided_filter, lab, merge_numba
+from archivecolor.imaging import guided_filter, lab, merge_numba, native_code
 from archivecolor.imaging import merge as merge_module
 
 BITS = {256: np.uint8, 65536: np.uint16}
@@ -179,8 +178,8 @@ def test_the_folder_of_compiled_code_is_not_needed(tmp_path: Path, harm: str) ->
         return run.stdout
 
     first = worst()
-    made = [path for path in folder.rglob("*") if path.suffix in (".nbi", ".nbc")]
-    assert len(made) >= 2
+    made = [path for path in folder.rglob("*") if path.suffix == ".native"]
+    assert len(made) >= 1
     if harm == "damaged":
         for path in made:
             path.write_bytes(path.read_bytes()[:20])
@@ -273,23 +272,46 @@ def test_memory_stays_below_six_pictures() -> None:
     assert 1 < float(run.stdout) < 6
 
 
-def test_compiling_is_announced_once_and_only_where_nothing_is_compiled_yet(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    class Loop:
-        __name__ = "loop"
-        _cache = SimpleNamespace(cache_path=str(tmp_path))
+COMPILED_ONCE = """
+import sys, numpy as np
+from support.paintings import painted
+for dtype in (np.uint8, np.uint8):
+    samples = np.full((40, 40), 90, dtype)
+    print(painted(samples).rows(samples, 0)[1])
+print(*sorted({"numba", "llvmlite", "scipy"} & sys.modules.keys()))
+"""
 
-    monkeypatch.setattr(merge_numba, "_announced", set())
-    (tmp_path / "module.other-1.py311.nbi").touch()
-    for _ in range(2):
-        merge_numba._announce_compiling(Loop())
-    assert [record.getMessage() for record in caplog.records] == [
-        "compiling the loop over pixels once, about 20 s; later runs begin at once"
-    ]
-    monkeypatch.setattr(merge_numba, "_announced", set())
-    (tmp_path / "module.loop-134.py311.nbi").touch()
-    merge_numba._announce_compiling(Loop())
-    assert len(caplog.records) == 1
-    real = merge_numba._merge_rows8
-    assert hasattr(real, "_cache") and hasattr(real._cache, "cache_path"), "what the test above stands for"
+
+def test_a_second_process_neither_compiles_nor_imports_the_compiler(tmp_path: Path) -> None:
+    """And the wait is announced once, only where nothing is compiled yet."""
+    environment = os.environ | {"NUMBA_CACHE_DIR": str(tmp_path / "compiled")}
+    first, second = (
+        subprocess.run([sys.executable, "-c", COMPILED_ONCE], capture_output=True, text=True, env=environment)
+        for _ in range(2)
+    )
+    assert (first.returncode, second.returncode) == (0, 0), first.stderr + second.stderr
+    assert first.stderr.count("compiling the loop over pixels once, about 20 s; later runs begin at once") == 1
+    assert second.stderr == ""
+    assert first.stdout.split()[-3:] == ["llvmlite", "numba", "scipy"]
+    assert second.stdout.split()[-1] == "llvmlite"
+    assert first.stdout.splitlines()[:2] == second.stdout.splitlines()[:2]
+    assert len(list((tmp_path / "compiled").iterdir())) == 1
+
+
+def test_compiled_code_is_for_one_source_and_one_processor(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "loops.py").write_text("")
+    monkeypatch.syspath_prepend(tmp_path)
+    names = [native_code._path("loops", "a")]
+    (tmp_path / "loops.py").write_text("# changed")
+    names.append(native_code._path("loops", "a"))
+    monkeypatch.setattr("llvmlite.binding.get_host_cpu_name", lambda: "another")
+    names.append(native_code._path("loops", "a"))
+    assert len(set(names)) == 3
+
+
+def test_rows_that_do_not_lie_in_one_piece_are_refused() -> None:
+    band = guided_filter.upsample_chroma(np.zeros((5, 7), np.float32), np.zeros((2, 5, 7), np.float32), 20, 30).band(
+        0, 20
+    )
+    with pytest.raises(ValueError, match="not all in one piece"):
+        merge_module.merge_rows(band, np.zeros((20, 30), np.float32), 0, np.zeros((20, 60, 3), np.uint8)[:, ::2])

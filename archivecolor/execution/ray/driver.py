@@ -20,9 +20,8 @@ from archivecolor.execution.ray.manifest_actor import ManifestActor, ManifestCli
 from archivecolor.execution.ray.worker import Outcome, Worker, WorkerSetup
 from archivecolor.options import RunOptions
 from archivecolor.pipeline.inputs import Job
-from archivecolor.pipeline.jobs import find_jobs
+from archivecolor.pipeline.jobs import check_files, find_jobs
 from archivecolor.pipeline.observer import RunObserver
-from archivecolor.pipeline.runner import check_files
 from archivecolor.provenance import Totals
 
 JOBS_PER_TASK = 64
