@@ -17,6 +17,7 @@ from typing import Any
 import pytest
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # before anything imports torch
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # else each process that a test starts compiles 150 modules again
 os.environ["ARCHIVECOLOR_CACHE"] = tempfile.mkdtemp(prefix="archivecolor-tests-")  # the user's own rates stay
 atexit.register(shutil.rmtree, os.environ["ARCHIVECOLOR_CACHE"], ignore_errors=True)
 # Processes that tests start find `support` too; what pytest itself has of it comes from pyproject.toml.

@@ -17,6 +17,12 @@ import pytest
 from PIL import Image
 from support.paths import ROOT
 
+from archivecolor.files import sha256
+from archivecolor.imaging import merge_numba, native_code
+from archivecolor.photo import SRGB_ICC
+from archivecolor.provenance import DONE, MANIFEST, Record
+from archivecolor.provenance.records import line
+
 PACKAGE = ROOT / "archivecolor"
 FLOORS = (
     ("errors", "sequences"),
@@ -251,12 +257,52 @@ for path in verbs(typer.main.get_command(app), []):
     assert loaded_by(code) & HEAVY == set()
 
 
+CHEAP_VERBS = """
+import sys
+from pathlib import Path
+from archivecolor import cli
+out, folder = Path(sys.argv[1]), Path(sys.argv[2])
+for words in (
+    ["verify", str(out), "--sample", "0"],
+    ["report", str(out), "--to", str(folder / "report")],
+    ["export", str(out), "--catalogue", str(folder / "a.csv")],
+    ["manifest", "merge", str(out)],
+    ["weights"],
+    ["run", str(folder / "scans"), "--out", str(out), "--dry-run"],
+    ["run", "--help-all"],
+):
+    try:
+        cli.app(words)
+    except SystemExit as end:
+        print("LOADED", words[0], end.code, *sorted({"torch", "numba", "scipy", "av", "llvmlite"} & sys.modules.keys()))
+"""
+
+
+def test_what_computes_no_colour_imports_no_torch(tmp_path: Path) -> None:
+    """Verbs that hash, list and reduce pictures, all in one process."""
+    out, scans = tmp_path / "out", tmp_path / "scans"
+    out.mkdir()
+    scans.mkdir()
+    rows = []
+    for name, picture in {"a.jpg": Image.new("L", (80, 60), 90), "b.png": Image.new("I;16", (80, 60), 9000)}.items():
+        picture.save(scans / name)
+        picture.convert("RGB").save(out / name, icc_profile=SRGB_ICC)
+        hashes = {f"{what}_sha256": sha256(folder / name) for what, folder in (("source", scans), ("output", out))}
+        rows.append(line(Record(name, str(scans / name), name, DONE, **hashes)))
+    (out / MANIFEST).write_text("".join(rows))
+    result = python("-c", CHEAP_VERBS, str(out), str(tmp_path))
+    loaded = [text.split()[1:] for text in result.stdout.splitlines() if text.startswith("LOADED")]
+    assert loaded == [[verb, "0"] for verb in ("verify", "report", "export", "manifest", "weights", "run", "run")]
+    assert len(list((tmp_path / "report" / "pictures").glob("*/*.jpg"))) == 6
+
+
 def test_colouring_needs_neither_fastai_nor_timm(tmp_path: Path) -> None:
     Image.new("L", (80, 60), 90).save(tmp_path / "a.png")
+    native_code.load(merge_numba._KERNEL, "merge_rows8")  # compiled by Numba, once on a machine
     run = f"from archivecolor import run; assert run({str(tmp_path / 'a.png')!r}, out={str(tmp_path / 'out')!r})"
     loaded = loaded_by(run)
     assert "torch" in loaded
-    unneeded = {"fastai", "timm", "matplotlib", "typer", "openvino", "av", "scenedetect"}
+    unneeded = {"fastai", "timm", "matplotlib", "typer", "openvino", "av", "scenedetect", "numba", "scipy"}
     assert loaded & unneeded == set()
     slow_to_wake = {"torchvision", "sympy", "skimage"}  # sympy comes with torch's compiler
     assert loaded & slow_to_wake == set()

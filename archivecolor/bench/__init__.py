@@ -1,8 +1,8 @@
 """Measures the speed on this machine and these pictures. All published numbers about speed come from here.
 
 `stages` measures each stage alone and the whole pipeline; `claims` compares models, precisions, scikit-image and
-start-up; `long_run` colours many small files; `desk` opens the review desk; `training` makes batches and learns from
-them; `draw` draws the PNGs.
+start-up; `start` runs whole commands; `long_run` colours many small files; `desk` opens the review desk; `training`
+makes batches and learns from them; `draw` draws the PNGs.
 """
 
 from __future__ import annotations
@@ -18,11 +18,22 @@ from archivecolor.bench.draw import chart, edges
 from archivecolor.bench.long_run import LongRunCost, measure_long_run
 from archivecolor.bench.pictures import own_or_synthetic_pictures
 from archivecolor.bench.stages import STAGES, Measured, measure
+from archivecolor.bench.start import StartCost, measure_start
 from archivecolor.bench.training import TrainingSpeed, measure_training, training_claims
 from archivecolor.inference import malloc
 from archivecolor.options import BenchOptions
 
-__all__ = ["STAGES", "Claim", "DeskCost", "LongRunCost", "Measured", "Report", "TrainingSpeed", "bench"]
+__all__ = [
+    "STAGES",
+    "Claim",
+    "DeskCost",
+    "LongRunCost",
+    "Measured",
+    "Report",
+    "StartCost",
+    "TrainingSpeed",
+    "bench",
+]
 
 
 @dataclass(frozen=True)
@@ -34,6 +45,7 @@ class Report:
     flat: LongRunCost | None = None
     desk: DeskCost | None = None
     training: tuple[TrainingSpeed, ...] = ()
+    start: StartCost | None = None
 
 
 def bench(options: BenchOptions, say: Callable[[str], None] = lambda what: None) -> Report:
@@ -49,6 +61,10 @@ def bench(options: BenchOptions, say: Callable[[str], None] = lambda what: None)
             say(f"colouring {options.flat} small files, opening a manifest of {100 * options.flat} rows")
             cost = measure_long_run(options.flat, 100 * options.flat, options.models[0], options.device, work)
             return Report([], _long_run_claims(cost), cost)
+        if options.start:
+            say("colouring one picture in a process of its own, several times")
+            start = measure_start(options.models[0], options.device, work)
+            return Report([], _start_claims(start), start=start)
         if options.desk:
             say(f"opening a desk over {options.desk} rows, pinning colours in a scan of 12 megapixels")
             desk = measure_desk(options.desk, options.models[0], options.device, work)
@@ -71,6 +87,19 @@ def bench(options: BenchOptions, say: Callable[[str], None] = lambda what: None)
             ours, bilinear = edges(options.edges)
             results.append(at_most("colour error at edges ÷ that of bilinear enlargement", ours / bilinear, 1))
         return Report(measured, results)
+
+
+def _start_claims(cost: StartCost) -> list[Claim]:
+    what = "one picture of 2 MP, command to exit"
+    return [
+        at_most("--help, wall seconds", cost.help.wall_s, 0.3),
+        at_most(f"{what}: wall seconds ÷ import torch", cost.picture.wall_s / cost.torch.wall_s, 1.6),
+        *(
+            [at_most(f"{what}: CPU seconds ÷ import torch", cost.picture.cpu_s / cost.torch.cpu_s, 1.6)]
+            if cost.torch.cpu_s
+            else []
+        ),
+    ]
 
 
 def _desk_claims(cost: DeskCost) -> list[Claim]:

@@ -54,6 +54,7 @@ def _plain(report: Report) -> dict[str, object]:
         "flat": asdict(report.flat) if report.flat else None,
         "desk": asdict(report.desk) if report.desk else None,
         "training": [asdict(row) for row in report.training],
+        "start": asdict(report.start) if report.start else None,
     }
 
 

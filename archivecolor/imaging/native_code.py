@@ -60,8 +60,12 @@ def folders() -> list[Path]:
     """Where compiled code may lie: beside the package, else in the user's cache."""
     if os.environ.get(_ENVIRONMENT):
         return [Path(os.environ[_ENVIRONMENT])]
-    user = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return [Path(__file__).with_name("__pycache__"), Path(user) / "archivecolor"]
+    beside = Path(__file__).with_name("__pycache__")
+    try:
+        user = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    except RuntimeError:  # there is no home
+        return [beside]
+    return [beside, user / "archivecolor"]
 
 
 def _path(module: str, entry: str) -> str:

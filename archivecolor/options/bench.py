@@ -39,6 +39,9 @@ class BenchOptions(DeviceOptions):
             check=at_least(10).or_zero("for none"),
         ),
     ] = 0
+    start: Annotated[
+        bool, Option("Instead, measure the start: one picture from the command to its exit, beside `import torch`.")
+    ] = False
 
     desk: Annotated[
         int,

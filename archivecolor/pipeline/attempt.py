@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING
 
 from archivecolor import files, provenance
 from archivecolor.errors import MissingDependencyError, PictureError, UnreadableError
-from archivecolor.film.reference_files import reference_files, reference_folder, references_digest
 from archivecolor.options import RunOptions
 from archivecolor.pipeline import access_copies, source_xmp
 from archivecolor.pipeline.inputs import Job, SourceKind
@@ -167,6 +166,8 @@ def _digest(job: Job, options: RunOptions) -> str:
     if job.kind is SourceKind.PHOTO:
         return options.digest()
     if options.film.references:
+        from archivecolor.film.reference_files import reference_files, reference_folder, references_digest
+
         own = reference_files(reference_folder(options.film.references, job.source))
         content = Path(f"sha256:{references_digest(own)}") if own else None
         options = replace(options, film=replace(options.film, references=content))

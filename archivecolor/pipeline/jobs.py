@@ -9,7 +9,6 @@ import joblib
 
 from archivecolor import film, photo, provenance
 from archivecolor.errors import NoInputError, UsageError
-from archivecolor.film.reference_files import check_references
 from archivecolor.film.shots import read_cuts
 from archivecolor.imaging import watermark
 from archivecolor.options import RunOptions
@@ -113,4 +112,6 @@ def check_files(options: RunOptions) -> None:
     if options.film.cuts:
         read_cuts(options.film.cuts)
     if options.film.references:
+        from archivecolor.film.reference_files import check_references  # needs torch
+
         check_references(options.film.references)

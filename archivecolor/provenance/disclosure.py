@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from xml.sax.saxutils import escape
+from html import escape
 
 from archivecolor.options import SourceType
 from archivecolor.provenance import xmp as packets
@@ -53,7 +53,9 @@ def disclosure(
     packet, faults = packets.parsed(xmp)
     is_kept = bool(packet) or not faults
     packet = packet or _NO_PACKET
-    body = "".join(f"<{name}>{escape(packets.printable(value))}</{name}>" for name, value in statements.items())
+    body = "".join(
+        f"<{name}>{escape(packets.printable(value), quote=False)}</{name}>" for name, value in statements.items()
+    )
     description = _OPENING + body + _CLOSING
     replaced = {_qualified(name) for name in statements}
     found = packets.find(packet, lambda *key: key in replaced or key == _RDF)

@@ -11,7 +11,6 @@ from contextlib import suppress
 from dataclasses import asdict
 from datetime import UTC, datetime
 from functools import cache
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from archivecolor import __version__, files, sequences
@@ -150,6 +149,8 @@ def _text(row: Record, options: RunOptions, made_with: Mapping[str, object]) -> 
 @cache
 def film_versions() -> dict[str, str]:
     """Of what decodes and encodes films and finds their cuts."""
+    from importlib.metadata import PackageNotFoundError, version
+
     found = {}
     for name in ("av", "scenedetect-headless", "scenedetect"):
         with suppress(PackageNotFoundError):  # either build of scenedetect will do
@@ -160,4 +161,6 @@ def film_versions() -> dict[str, str]:
 @cache
 def versions() -> dict[str, str]:
     """Of Python, the machine's kind, and the libraries that have a say in the pixels."""
+    from importlib.metadata import version
+
     return {"python": platform.python_version(), "machine": platform.platform(), **{n: version(n) for n in _LIBRARIES}}

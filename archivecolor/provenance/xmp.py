@@ -10,11 +10,10 @@ import codecs
 import re
 from collections.abc import Callable, Iterable
 from contextlib import suppress
-from html import unescape
+from html import escape, unescape
 from typing import NamedTuple
 from urllib.parse import quote
 from xml.parsers import expat
-from xml.sax.saxutils import escape, quoteattr
 
 RDF = "http://www.w3.org/1999/02/22-rdf-syntax-ns#"
 XMLNS = "http://www.w3.org/2000/xmlns/"
@@ -292,7 +291,7 @@ def _salvaged(data: bytes) -> bytes:
         return b""
     root = data[scan.root_start : scan.usable_end]
     root += b"".join(f"</{tag}>".encode() for tag in reversed(scan.open_tags[: scan.usable_depth]))
-    declared = "".join(f" xmlns:{each}={quoteattr(_usual_uri(each))}" for each in sorted(scan.undeclared))
+    declared = "".join(f' xmlns:{each}="{escape(_usual_uri(each))}"' for each in sorted(scan.undeclared))
     at = _place(_TAG_NAME.match(root))
     return root[:at] + declared.encode() + root[at:]
 
@@ -338,7 +337,7 @@ def _mended_reference(match: re.Match[str]) -> str:
     if name is None:
         return match[0] if match[0] != "&" else "&amp;"
     character = unescape(match[0])
-    return escape(character) if character != match[0] else f"&amp;{name}"
+    return escape(character, quote=False) if character != match[0] else f"&amp;{name}"
 
 
 def printable(text: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from support.doubles import grey, save_grey_tree
 from typer.testing import CliRunner
 
 from archivecolor import bench, cli
-from archivecolor.bench import STAGES, claims, draw, long_run, pictures, stages
+from archivecolor.bench import STAGES, claims, draw, long_run, pictures, stages, start
 from archivecolor.bench.stages import Measured
 from archivecolor.errors import NoInputError, PictureError, UsageError
 from archivecolor.options import BenchOptions, ColorizerOptions
@@ -142,6 +143,35 @@ def test_start_up_is_of_whole_processes(tmp_path: Path, monkeypatch: pytest.Monk
     assert Path(commands[3][3]).is_file()
 
 
+def test_the_start_is_measured_in_turn_and_the_first_round_does_not_count(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls: list[str] = []
+
+    def process_cost(*arguments: str) -> start.ProcessCost:
+        name = "torch" if "import torch" in arguments else "help" if "--help" in arguments else "run"
+        calls.append(name)
+        if name == "run":
+            assert Image.open(arguments[3]).size == (1600, 1200)
+        seconds = {"torch": 2.0, "help": 0.2, "run": 3.0}[name] + calls.count(name) / 10
+        return start.ProcessCost(seconds, 2 * seconds)
+
+    monkeypatch.setattr(start, "process_cost", process_cost)
+    cost = start.measure_start("lite", "cpu", tmp_path)
+    assert calls[:6] == ["torch", "help", "run"] * 2
+    assert (cost.torch.cpu_s, cost.picture.wall_s) == (pytest.approx(2.2), pytest.approx(6.4))
+    kept = {claim.what.partition(":")[2]: claim.kept for claim in bench._start_claims(cost)}
+    assert kept[" CPU seconds ÷ import torch"]
+    slow = replace(cost, picture=start.ProcessCost(2 * cost.torch.cpu_s, 2 * cost.torch.wall_s))
+    assert not any(claim.kept for claim in bench._start_claims(slow)[1:])
+
+
+def test_the_cost_of_a_process_includes_its_children() -> None:
+    busy = "import time\nwhile time.process_time() < 0.3: pass"
+    cost = start.process_cost("-c", f"import subprocess, sys; subprocess.run([sys.executable, '-c', {busy!r}])")
+    assert cost.wall_s >= cost.cpu_s * 0.9 >= 0.25
+
+
 def test_flat_cost(ink: Path, tmp_path: Path) -> None:
     found = long_run.measure_long_run(30, 500, str(ink), "cpu", tmp_path)
     assert found.files == 30
@@ -187,6 +217,7 @@ FLAGS: dict[str, tuple[str, Any]] = {
     "--edges": ("b.png", Path("b.png")),
     "--flat": ("20", 20),
     "--desk": ("20", 20),
+    "--start": ("", True),
 }
 
 
@@ -212,7 +243,7 @@ def test_a_flag_reaches_its_option(flag: str, monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr(bench, "bench", lambda commands, say: seen.append(commands) or bench.Report([], []))
     text, value = FLAGS[flag]
     name = {"--model": "models"}.get(flag, flag.removeprefix("--"))
-    assert call(flag, text).exit_code == 0
+    assert call(*filter(None, (flag, text))).exit_code == 0
     assert getattr(seen[0], name) == value != getattr(BenchOptions(), name)
 
 

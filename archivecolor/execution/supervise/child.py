@@ -10,7 +10,7 @@ import sys
 import threading
 from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import joblib
 
@@ -117,5 +117,14 @@ def _die_with(parent: Connection[Any, Any]) -> None:
         os.kill(os.getpid(), signal.SIGKILL)
 
 
+def _end() -> NoReturn:
+    """Ends this process at once. All files are closed and the parent knows everything; to take the modules of torch
+    down one by one would cost a quarter of the time of their import."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(0)
+
+
 if __name__ == "__main__":
     main(int(sys.argv[1]))
+    _end()
