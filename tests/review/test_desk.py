@@ -131,8 +131,6 @@ def test_no_path_leads_out(desk: Any, path: str) -> None:
 
 def test_nothing_beside_the_reduced_pictures_is_served(desk: Any, reviewed: Path) -> None:
     """As a client sends it that resolves no `..` by itself."""
-    import anyio
-
     Image.fromarray(grey(8, 8)).save(reviewed.parent / "secret.jpg")
     (desk.desk.folder / "pictures").mkdir(exist_ok=True)
     for path in ("pictures/../../secret.jpg", "pictures/../archivecolor-report.json", "outputs/../secret.jpg"):
@@ -148,7 +146,7 @@ def test_nothing_beside_the_reduced_pictures_is_served(desk: Any, reviewed: Path
         async def send(message: Any, sent: list[Any] = sent) -> None:
             sent.append(message)
 
-        anyio.run(desk.app, scope, receive, send)
+        desk.portal.call(desk.app, scope, receive, send)
         assert sent[0]["status"] == 404, path
 
 

@@ -53,8 +53,6 @@ def bodies(desk: Any) -> list[dict[str, object]]:
 
 def raw(desk: Any, method: str, path: str, headers: dict[str, str], *parts: bytes) -> int:
     """The status that the application gives to a request that no client would send as it is."""
-    import anyio
-
     scope = {
         "type": "http",
         "method": method,
@@ -73,7 +71,7 @@ def raw(desk: Any, method: str, path: str, headers: dict[str, str], *parts: byte
         if message["type"] == "http.response.start":
             status.append(message["status"])
 
-    anyio.run(desk.app, scope, receive, send)
+    desk.portal.call(desk.app, scope, receive, send)
     return status[0]
 
 
