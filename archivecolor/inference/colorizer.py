@@ -226,7 +226,7 @@ class Colorizer:
         """
         height, width = prediction.size
         upright = (width, height) if prediction.orientation >= 5 else (height, width)
-        finer = partial(_ab_for_hints, prediction, color.hints, upright)
+        finer = partial(_ab_for_hints, prediction, color.photo_hints, upright)
         sheet = prediction.sheet
         photograph = sheet.photograph if sheet and sheet.beside else None
         lightness, ab = apply_guidance(color, prediction.lightness, prediction.ab, *upright, finer, photograph)

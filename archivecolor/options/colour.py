@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from fractions import Fraction
 from pathlib import Path
 from typing import Annotated, ClassVar
 
@@ -28,27 +29,36 @@ class Hint:
     """Pixels from its top."""
     colour: str
     """`#rrggbb`. Its hue and chroma count; the picture keeps its own lightness."""
+    seconds: Fraction | None = None
+    """Of a film: after its first frame. None for a photograph."""
 
     def __post_init__(self) -> None:
         require(self.x >= 0 and self.y >= 0, f"--hint {self}: x and y must be 0 or more")
         require(bool(re.fullmatch("#[0-9a-f]{6}", self.colour)), f"--hint {self}: the colour must be like #3a5f8b")
 
     def __str__(self) -> str:
-        return f"{self.x},{self.y},{self.colour}"
+        time = "" if self.seconds is None else f"{float(self.seconds):g}:"
+        return f"{time}{self.x},{self.y},{self.colour}"
+
+
+_TIME = r"(?:(?:(\d+):)?(\d+):)?(\d+(?:\.\d+)?):"
 
 
 def parse_hint(text: str) -> Hint:
-    """`120,80,#aa3322` -> Hint(120, 80, "#aa3322").
+    """`120,80,#aa3322` -> Hint(120, 80, "#aa3322"); with a time before it (`83.5:`, `1:23.5:` or `0:01:23.5:`), that of
+    a film.
 
     Raises:
         UsageError: it is not of this form.
     """
-    form = re.fullmatch(r"\s*(\d+)\s*,\s*(\d+)\s*,\s*#?([0-9a-fA-F]{6})\s*", text)
+    form = re.fullmatch(rf"\s*(?:{_TIME})?\s*(\d+)\s*,\s*(\d+)\s*,\s*#?([0-9a-fA-F]{{6}})\s*", text, re.ASCII)
     if not form:
         raise UsageError(
-            f"--hint {text!r}: write x,y,#rrggbb in pixels of the upright picture, for example 120,80,#3a5f8b"
+            f"--hint {text!r}: write x,y,#rrggbb in pixels of the upright picture, for example 120,80,#3a5f8b; for a "
+            "film with the time before it, 1:23.5:120,80,#3a5f8b"
         )
-    return Hint(int(form[1]), int(form[2]), f"#{form[3].lower()}")
+    seconds = None if form[3] is None else Fraction(form[3]) + 60 * int(form[2] or 0) + 3600 * int(form[1] or 0)
+    return Hint(int(form[4]), int(form[5]), f"#{form[6].lower()}", seconds)
 
 
 @dataclass(frozen=True)
@@ -135,9 +145,10 @@ class ColorOptions(Options):
     hints: Annotated[
         tuple[Hint, ...],
         Option(
-            "Pin a colour to a pixel of one upright picture; it spreads up to the edges around it. May be repeated.",
+            "Pin a colour to a pixel of one upright picture; it spreads up to the edges around it. In a film, "
+            "pin it in the frame at TIME (1:23.5); it follows the motion. May be repeated.",
             flag="--hint",
-            metavar="X,Y,#RRGGBB",
+            metavar="[TIME:]X,Y,#RRGGBB",
             parse=parse_hint,
         ),
     ] = ()
@@ -175,9 +186,26 @@ class ColorOptions(Options):
         if self.palette:
             source = f"{self.palette.name} (sha256 {self.palette.sha256})"
             words.append(f"palette of {source}, strength {self.palette.strength:g}")
-        words += [f"colour {hint.colour} pinned at {hint.x},{hint.y}" for hint in self.hints]
+        words += [f"colour {hint.colour} pinned at {hint.x},{hint.y}" for hint in self.photo_hints]
         regions = (f"{one.width} x {one.height} pixels at {one.x},{one.y}" for one in self.neutral)
         return (*words, *(f"no colour in {region}" for region in regions))
+
+    @property
+    def photo_hints(self) -> tuple[Hint, ...]:
+        """The hints on a photograph."""
+        return tuple(hint for hint in self.hints if hint.seconds is None)
+
+    @property
+    def film_hints(self) -> tuple[Hint, ...]:
+        """The hints on a film."""
+        return tuple(hint for hint in self.hints if hint.seconds is not None)
+
+    def film_guidance(self) -> tuple[str, ...]:
+        """What a person said about the colours of a film, for the record."""
+        return tuple(
+            f"colour {hint.colour} pinned at {hint.x},{hint.y} of the frame at {float(hint.seconds or 0):g} s"
+            for hint in self.film_hints
+        )
 
     def of_one_picture(self) -> tuple[str, ...]:
         """The flags in use that name places, which only one picture has."""
@@ -187,7 +215,7 @@ class ColorOptions(Options):
     def digest_fields(self, kind: Digest) -> dict[str, object]:
         """Guidance is part of a photograph's digest only where there is some: finished runs were made before it
         existed."""
-        guidance = list(self.guidance()) if kind & Digest.PHOTO else []
+        guidance = list(self.guidance() if kind & Digest.PHOTO else self.film_guidance())
         return super().digest_fields(kind) | ({"guidance": guidance} if guidance else {})
 
 

@@ -44,7 +44,13 @@ def find_jobs(options: RunOptions, observer: RunObserver | None = None) -> list[
         raise UsageError(f"{flag}: is for one picture, and there are {len(jobs)}; name the one it is meant for")
     if options.shard:
         jobs = [job for job in jobs if options.shard.has(job.name)]
-    return with_kinds(jobs, observer)
+    jobs = with_kinds(jobs, observer)
+    timed = options.color.film_hints
+    if timed and jobs and not jobs[0].kind.is_film and not observer.stop_requested():
+        raise UsageError(
+            f"--hint {timed[0]}: names a time, and {jobs[0].source.name} is a photograph; leave the time out"
+        )
+    return jobs
 
 
 def find_sources(options: RunOptions, observer: RunObserver) -> list[Job]:

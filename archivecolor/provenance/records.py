@@ -54,9 +54,9 @@ class Record:
     `reuse_error` (Lab units by which colours that travelled missed the network's, mean) and `reuse_worst`; of numbered
     files also `first` (number), `missing` (how many numbers) and `curve` (of DPX); `numbers` (first and last of each
     stretch) where numbered files came out; `deinterlaced` (frames) and `title_card` (`text`, `seconds`) where they were
-    asked for. Of films with references also `references`, a list of `name`, `frame` (number), `by` (`name` or
-    `luminance`), `likeness` (of the luminance), `agrees` (share of the frame that is used), and where their colours
-    went: `frames` (count), `first`, `last`, and the mean `share` of these frames."""
+    asked for. Of films with references also `references`, a list of `name`, `frame` (number), `by` (`name`,
+    `luminance` or `hint`), `likeness` (of the luminance), `agrees` (share of the frame that is used), and where their
+    colours went: `frames` (count), `first`, `last`, and the mean `share` of these frames."""
     earlier: tuple[str, ...] = ()
     """Outputs that earlier runs made of this input under other names (another --format or --suffix, for example)."""
     confidence: float | None = None

@@ -10,11 +10,12 @@ import pytest
 from PIL import Image
 from support.coloured_films import colour_film
 from support.command_line import call, exit_code
-from support.doubles import INK
+from support.doubles import INK, colour
 from support.needs import needs
 from support.observers import Recorder, drive
 from support.pans import colour_error, frames_of, lab_of_frame, pan, save, save_picture
 
+from archivecolor.errors import UsageError
 from archivecolor.options import ColorOptions, FilmOptions, RunOptions
 from archivecolor.provenance import DONE, FAILED
 
@@ -165,3 +166,37 @@ def test_frames_worth_colouring_are_written_by_number_and_time_and_kept(
     assert (to / names[0]).read_bytes() == corrected
     row = colour_film(film, tmp_path / "out", ink, film=following(to))
     assert [one["by"] for one in row.film["references"]] == ["name", "name"]
+
+
+def test_a_hint_with_a_time_colours_what_it_is_on_and_follows_it(film: Path, out: Path, ink: Path, shown: Any) -> None:
+    color = ColorOptions(size=64, hints=("0.25:64,48,#2040f0",))
+    plain = colour_film(film, out / "plain", ink, film=FilmOptions(master=True))
+    row = colour_film(film, out / "hint", ink, film=FilmOptions(master=True), color=color)
+    assert row.options != plain.options
+    assert row.guidance == ("colour #2040f0 pinned at 64,48 of the frame at 0.25 s",)
+    [reference] = row.film["references"]
+    assert (reference["frame"], reference["by"]) == (6, "hint")
+    assert not any("not used" in note or "--hint is for" in note for note in row.notes)
+    hinted, before = (frames_of(base / str(one.output)) for base, one in ((out / "hint", row), (out / "plain", plain)))
+
+    def blue(frame: Any, x: int) -> float:
+        return float(np.median(lab_of_frame(frame)[2, 46:51, x - 2 : x + 3]))
+
+    assert blue(hinted[6], 64) < blue(before[6], 64) - 40
+    for later in (-4, 4):  # the pan moves it by three pixels a frame
+        assert blue(hinted[6 + later], 64 - 3 * later) < blue(before[6 + later], 64 - 3 * later) - 25
+
+
+@pytest.mark.parametrize(("hint", "words"), [("9:10,10,#2040f0", "ends before"), ("0.1:500,10,#2040f0", "outside")])
+def test_a_hint_that_is_nowhere_in_the_film_is_its_error(
+    film: Path, out: Path, ink: Path, hint: str, words: str
+) -> None:
+    row = colour_film(film, out, ink, film=FilmOptions(master=True), color=ColorOptions(size=64, hints=(hint,)))
+    assert row.status == FAILED
+    assert words in row.reason
+
+
+def test_a_hint_with_a_time_on_a_photograph_is_a_usage_error(src: Path, out: Path, ink: Path, shown: Any) -> None:
+    save_picture(src / "photo.png", np.dstack([shown[0][..., 1]] * 3))
+    with pytest.raises(UsageError, match="leave the time out"):
+        colour(src, out=out, model=ink, hints=("0.25:64,48,#2040f0",))

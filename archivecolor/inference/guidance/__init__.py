@@ -64,11 +64,11 @@ def apply_guidance(
         ab = ab.copy()
         ab[:, photograph] = inside[:, 0]
     ab = ab * photograph
-    if options.hints:
+    if pinned := options.photo_hints:
         if finer:
             lightness, ab = finer(ab)
-        places = [hint_position(hint, lightness.shape, height, width) for hint in options.hints]
-        ab = hints.apply_hints(lightness, ab, places, [hints.ab_of(hint.colour) for hint in options.hints])
+        places = [hint_position(hint, lightness.shape, height, width) for hint in pinned]
+        ab = hints.apply_hints(lightness, ab, places, [hints.ab_of(hint.colour) for hint in pinned])
     return lightness, ab
 
 

@@ -46,12 +46,21 @@ def apply_hints(
         places: (row, column) of each hint.
         colours: (a, b) of each hint.
     """
+    hinted, hold = spread_hints(lightness, places, colours)
+    return np.asarray(ab + hold * (hinted - ab), np.float32)
+
+
+def spread_hints(
+    lightness: FloatArray, places: Sequence[tuple[int, int]], colours: Sequence[tuple[float, float]]
+) -> tuple[DoubleArray, DoubleArray]:
+    """The hints' colours (2, h, w), and how far each pixel takes them on (h, w), 0 to 1; arguments as in
+    `apply_hints`."""
     distance = distances(lightness, places)
     share = 1 / (distance + 1e-3) ** 2
     hinted = np.einsum("nc,nhw->chw", np.asarray(colours), share / share.sum(axis=0))
     nearest = distance.min(axis=0)
     hold = np.where(nearest < MAX_DISTANCE, np.exp(-(nearest**2)), 0)  # flat near the hint, steep at an edge
-    return np.asarray(ab + hold * (hinted - ab), np.float32)
+    return hinted, hold
 
 
 def distances(lightness: FloatArray, places: Sequence[tuple[int, int]]) -> DoubleArray:

@@ -60,7 +60,7 @@ def color_film_job(attempt: Attempt, observer: FilmObserver) -> Record:
     before = context.manifest.row(job.name)
     if before and not options.overwrite and _is_same_failure(before, row, options.out):
         return before
-    lookahead = REFERENCE_LOOKAHEAD if options.film.references else LOOKAHEAD
+    lookahead = REFERENCE_LOOKAHEAD if options.film.references or options.color.film_hints else LOOKAHEAD
     with context.budgets.films.hold(film_megapixels(film, lookahead)):
         row = _color_to_output(film, attempt, row, before, observer)
     if row.output is None:
@@ -128,7 +128,7 @@ def _color_to_output(
             *_ignored_options(options),
             *source_xmp.carry(job.source, sink.target, options),
         ),
-        guidance=(),
+        guidance=options.color.film_guidance(),
         sidecar=disclosure.sidecar,
         source_type=disclosure.source_type,
         seconds={"film": round(time.perf_counter() - started, 3)},
@@ -140,10 +140,10 @@ def _reference_bank(
 ) -> ReferenceBank | None:
     """The references of a film, found now or by an interrupted run; None without any."""
     options = context.options
-    if options.film.references is None:
-        return None
-    paths = reference_files(reference_folder(options.film.references, job.source))
-    if not paths:
+    folder = options.film.references
+    paths = reference_files(reference_folder(folder, job.source)) if folder else []
+    pinned = options.color.film_hints
+    if not paths and not pinned:
         return None
     bank = ReferenceBank(work.references(), film.orientation)
     if bank.restore():
@@ -155,7 +155,7 @@ def _reference_bank(
         return observer.stop_requested()
 
     finder = ReferenceFinder(film, survey, context.colorizer, options.film.on_bad_frame, progress)
-    finder.fill(bank, paths)
+    finder.fill(bank, paths, pinned)
     return bank
 
 
@@ -179,7 +179,7 @@ def _reference_notes(film: Film, survey: Survey, bank: ReferenceBank) -> list[st
         f"reference {one.name}: {1 - one.agrees:.0%} of frame {film.frame_number(one.frame, survey.pts[one.frame])} is "
         "not used, because the luminance differs there or the reference does not reach so far"
         for one in bank.references.values()
-        if one.agrees < 0.99
+        if one.agrees < 0.99 and one.by != "hint"
     ]
     if not bank.compares:
         notes.append("its network has no encoder: the colours of the references come along the motion alone")
@@ -336,11 +336,12 @@ def _survey_notes(film: Film, survey: Survey) -> tuple[str, ...]:
 
 def _ignored_options(options: RunOptions) -> list[str]:
     """A note on each requested option that films do not have."""
+    color = replace(options.color, hints=options.color.photo_hints)
     photographs_only = {
         "--palette": options.color.palette,
         "--mirror": options.color.mirror,
         "--c2pa": options.disclosure.c2pa,
-        **dict.fromkeys(options.color.of_one_picture(), True),
+        **dict.fromkeys(color.of_one_picture(), True),
         "--confidence": options.confidence,
         "--access": options.access,
     }

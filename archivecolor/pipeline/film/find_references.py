@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from fractions import Fraction
 from pathlib import Path
 
 import cv2
@@ -17,16 +18,18 @@ import torch
 from archivecolor import photo
 from archivecolor.errors import PictureError
 from archivecolor.film.header import Film
-from archivecolor.film.reference_files import frame_of_name
+from archivecolor.film.reference_files import frame_at, frame_of_name
 from archivecolor.film.source import read_frames
 from archivecolor.film.survey import Survey
-from archivecolor.imaging import lab, luminance, registration
+from archivecolor.imaging import lab, luminance, propagation, registration
 from archivecolor.imaging.arrays import ByteArray, FloatArray
 from archivecolor.imaging.orientation import to_upright
 from archivecolor.imaging.propagation import ReferenceColors
 from archivecolor.imaging.registration import Registration
 from archivecolor.imaging.resize import resize, resize_to_long_side
 from archivecolor.inference.colorizer import Colorizer
+from archivecolor.inference.guidance import hint_position, hints
+from archivecolor.options import Hint
 from archivecolor.pipeline.film.color_film import InterruptedFilmError
 from archivecolor.pipeline.film.keyframes import FrameSampler, FrameThumbnail
 from archivecolor.pipeline.film.reference_bank import FrameDescriber, Reference, ReferenceBank, stored_colors
@@ -130,8 +133,11 @@ class ReferenceFinder:
         self._sampler = FrameSampler(film, survey, colorizer)
         self._describer = FrameDescriber(colorizer, self._sampler.network_size)
 
-    def fill(self, bank: ReferenceBank, paths: Sequence[Path]) -> None:
+    def fill(self, bank: ReferenceBank, paths: Sequence[Path], pinned: Sequence[Hint] = ()) -> None:
         """Adds the references to a bank.
+
+        Args:
+            pinned: hints with times; those of one frame are a reference together.
 
         Raises:
             PictureError: a reference cannot be read, has no colour, fits no frame, or has the frame of another one.
@@ -146,7 +152,32 @@ class ReferenceFinder:
                 raise PictureError(self._misfit(path, fit))
             self._check_free(taken, fit.frame, path.name)
             self._add(bank, self._read(path), fit, "luminance")
+        self._add_hints(bank, pinned)
         bank.finish()
+
+    def _add_hints(self, bank: ReferenceBank, pinned: Sequence[Hint]) -> None:
+        """Adds the hints; on a frame that is a reference already, they win."""
+        by_frame: dict[int, list[Hint]] = {}
+        for hint in pinned:
+            frame = frame_at(hint.seconds or Fraction(0), self._film, self._survey, f"--hint {hint}")
+            by_frame.setdefault(frame, []).append(hint)
+        for frame, thumbnail in self._thumbnails(max(by_frame)) if by_frame else ():
+            if frame not in by_frame:
+                continue
+            guide = self._upright(thumbnail.guide)
+            places = [hint_position(hint, guide.shape, *self._sampler.upright) for hint in by_frame[frame]]
+            ab, hold = hints.spread_hints(guide, places, [hints.ab_of(hint.colour) for hint in by_frame[frame]])
+            colors = ReferenceColors(np.asarray(ab, np.float32), np.asarray(hold, np.float32))
+            colors = stored_colors(colors, self._film.orientation)
+            name = " ".join(f"--hint {hint}" for hint in by_frame[frame])
+            if frame in bank.references:
+                below = bank.load(frame).stored
+                mixed = propagation.mix(below.ab, colors.ab, colors.mask)
+                colors = ReferenceColors(mixed, np.maximum(below.mask, colors.mask))
+                name = f"{bank.references[frame].name} {name}"
+                bank.load.cache_clear()
+            reference = Reference(frame, name, "hint", 1.0, round(float(colors.mask.mean()), 4))
+            bank.add(reference, colors, thumbnail.even, self._describer)
 
     def _frames_by_name(self, paths: Sequence[Path]) -> dict[int, Path]:
         """The frames that names say; a reference whose name says none is left out."""

@@ -64,7 +64,9 @@ class FrameSampler:
     def __init__(self, film: Film, survey: Survey, colorizer: Colorizer) -> None:
         display_width = film.width * float(film.sample_aspect or 1)
         upright = (film.height, display_width) if film.orientation < 5 else (display_width, film.height)
-        self.network_size = colorizer.network_size_for(round(upright[0]), round(upright[1]))
+        self.upright = round(upright[0]), round(upright[1])
+        """(height, width) of the film as it is seen, with square pixels."""
+        self.network_size = colorizer.network_size_for(*self.upright)
         size = (self.network_size.height, self.network_size.width)
         self.size = size if film.orientation < 5 else size[::-1]
         """(h, w) of thumbnails, oriented as the film is stored."""
