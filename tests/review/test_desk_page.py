@@ -50,15 +50,13 @@ def test_after_a_decision_the_next_picture_is_the_next_one(window: Any, desk: st
     """The server tells the page of its own decisions, too: the page must still know where it is."""
     names = window.locator("#sheet button").evaluate_all("all => all.map(b => b.ariaLabel.split(', colour')[0])")
     window.locator("#sheet button").nth(1).focus()
-    window.keyboard.press("a")
     with window.expect_response(lambda answer: "changes?since=" in answer.url and names[1] in answer.text()):
-        pass
+        window.keyboard.press("a")
     window.wait_for_function("document.activeElement.closest('#sheet li') !== null")
     window.keyboard.press("Enter")
     window.wait_for_selector("#stage canvas")
-    window.locator("[data-do=reject]").click()
     with window.expect_response(lambda answer: "changes?since=" in answer.url and names[1] in answer.text()):
-        pass
+        window.locator("[data-do=reject]").click()
     window.locator("[data-do=on]").click()
     assert window.inner_text("#name") == names[2]
 
