@@ -31,6 +31,18 @@ class Sheet:
         share = 100 * (1 - float(self.photograph.mean()))
         return (f"left without colour: {', '.join(self.beside)} ({share:.0f} % of the sheet)", *lines)
 
+    def reduced(self, by: int) -> Sheet:
+        """The same on a grid with a `by`-th of the rows and columns."""
+        height, width = (side // by for side in self.photograph.shape)
+        share = cv2.resize(self.photograph.astype(np.float32), (width, height), interpolation=cv2.INTER_AREA)
+        pairs = tuple((_reduced(left, by), _reduced(right, by)) for left, right in self.pairs)
+        return Sheet(share > 0.5, pairs, self.beside)
+
+
+def _reduced(box: stereo.Box, by: int) -> stereo.Box:
+    rows, columns = (slice(part.start // by, part.stop // by) for part in box)
+    return rows, columns
+
 
 def read_sheet(lightness: FloatArray) -> Sheet:
     """Finds the photographs on a sheet by its tones alone.

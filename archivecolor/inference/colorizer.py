@@ -40,6 +40,8 @@ from archivecolor.options import ColorizerOptions, ColorOptions, Engine, Hint, r
 
 RICH_DETAIL = 0.20
 """Tiles are used when the network's small copy loses more than this share of a picture's contrast."""
+SHEET_SIDE = 256
+"""Mounts and grey scales are looked for in a copy of about the square of this, in pixels."""
 HINT_GRID_SCALES = (2, 4)
 """Hints spread on the network's map. If that map does not resolve what they point at, a grid with this many times its
 rows and columns is used. The finest grid is not used at once: it shows every seam of a coat, and a hint stops at
@@ -201,7 +203,8 @@ class Colorizer:
         lightness, ab, confidence = self._predict_small_ab(
             copy_height, copy_width, thumbnail_luminance, network_seconds
         )
-        sheet = None if self.color.whole_sheet else read_sheet(lightness)
+        copy_pixels = copy_height * copy_width
+        sheet = None if self.color.whole_sheet else _sheet_of(lightness, thumbnail_luminance, copy_pixels)
         for pair in sheet.pairs if sheet else ():
             ab = stereo.unify(lightness, ab, pair)
         return Prediction(
@@ -211,7 +214,7 @@ class Colorizer:
             sum(network_seconds),
             to_lightness,
             thumbnail_luminance,
-            copy_height * copy_width,
+            copy_pixels,
             size or samples.shape[:2],
             orientation,
             sheet,
@@ -338,6 +341,16 @@ def _network_input(lightness: FloatArray, size: tiling.NetworkSize) -> FloatArra
     """L* (h, w) -> L/50 - 1 (H, W), padded."""
     padded = tiling.pad(lightness.clip(0, 100), size.net_height, size.net_width)
     return padded / np.float32(lab.L_SCALE) - 1
+
+
+def _sheet_of(lightness: FloatArray, thumbnail_luminance: Thumbnail, copy_pixels: int) -> Sheet:
+    """What is on the sheet, on the grid of the small L*. A small network's grid is too coarse for the patches of a grey
+    scale, so a finer one is read."""
+    height, width = lightness.shape
+    finer = max(1, round(SHEET_SIDE / (height * width) ** 0.5))
+    if finer == 1 or height * width * finer**2 > copy_pixels:
+        return read_sheet(lightness)
+    return read_sheet(thumbnail_luminance(finer * height, finer * width)).reduced(finer)
 
 
 def _ab_for_hints(

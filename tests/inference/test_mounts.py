@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from imaging.test_sheet import BOX, on_card, pair
+from imaging.test_sheet import BOX, on_card, pair, with_wedge
 from PIL import Image
 from support.doubles import lab_of
 
@@ -55,6 +55,15 @@ def test_a_mount_stays_neutral(ink: Path, options: dict[str, Any]) -> None:
     card, photograph = chroma(result.rgb)
     assert card < 0.5 and photograph > 15
     assert len(result.notes) == 1 and NOTE.fullmatch(result.notes[0])
+
+
+@pytest.mark.parametrize("size", [64, 128, 256])
+def test_a_grey_scale_stays_neutral_at_every_size_of_the_network(ink: Path, size: int) -> None:
+    picture = samples(with_wedge("bottom")[0].clip(0, 100)).repeat(3, axis=0).repeat(3, axis=1)
+    with Colorizer(ink, ColorizerOptions(color=ColorOptions(size=size), device="cpu", precision="fp32")) as colorizer:
+        result = colorizer.colorize_image(picture)
+    values = np.hypot(*lab_of(result.rgb)[..., 1:].transpose(2, 0, 1))
+    assert values[-54:].mean() < 2 and values[:500].mean() > 15
 
 
 def test_the_whole_sheet_is_coloured_on_request(ink: Path) -> None:
