@@ -131,8 +131,16 @@ class Comparison:
             f"dB now ({gain.mean:+.2f} ± {gain.error:.2f}, better on {better}): {verdict}"
         )
 
+    def verdict(self) -> str:
+        """Whether it got better, in one plain sentence."""
+        if self.gain.may_be_chance:
+            return "In short: no sure gain. The difference between the weights before and now may be chance."
+        if self.gain.mean > 0:
+            return "In short: better. On photographs that were held out, the gain is more than chance."
+        return "In short: less accurate than before, by more than chance. Look at the pictures before you use them."
+
     def lines(self) -> list[str]:
-        """The comparison for a person, with a table of all measures."""
+        """The comparison for a person, with a table of all measures. The last line is the verdict."""
         one, other = self.numbers
         rows = [f"{'':30}{'before':>9}{'now':>9}"]
         rows += [f"{label:30}{one[key]:9.{digits}f}{other[key]:9.{digits}f}" for key, (label, digits) in LABELS.items()]
@@ -140,7 +148,7 @@ class Comparison:
             f"{self.gain.pictures} held-out photographs are few, and they chose the average too: only a large gain "
             "means anything. More --data, or photographs of your own choice with --val, judge better"
         )
-        return [*rows, self.sentence(), *([few] if self.gain.pictures < FEW_PICTURES else [])]
+        return [*rows, self.sentence(), *([few] if self.gain.pictures < FEW_PICTURES else []), self.verdict()]
 
 
 LABELS = {

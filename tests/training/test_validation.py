@@ -70,6 +70,20 @@ def test_the_last_line_says_whether_it_got_better():
     assert chance.sentence().endswith(": may be chance")
 
 
+@pytest.mark.parametrize(
+    ("before", "after", "verdict"),
+    [
+        ([1.0, 2.0, 1.5], [1.5, 2.6, 2.1], "In short: better. "),
+        ([1.0, 2.0, 1.5], [1.5, 1.6, 1.5], "In short: no sure gain. "),
+        ([1.5, 2.6, 2.1], [1.0, 2.0, 1.5], "In short: less accurate than before"),
+    ],
+)
+def test_the_last_line_is_a_plain_verdict(before: list[float], after: list[float], verdict: str):
+    lines = validation.compare([row(psnr) for psnr in before], [row(psnr) for psnr in after]).lines()
+    assert lines[-1].startswith(verdict)
+    assert sum(line.startswith("In short") for line in lines) == 1
+
+
 def test_a_pretraining_publishes_its_best_average_and_never_less_than_its_start(tmp_path, monkeypatch):
     results = iter([(0.10, 0.8), (0.13, 0.8), (0.09, 0.8), (0.12, 0.8), (0.15, 0.8)])
     averages = []
