@@ -339,9 +339,7 @@ def report_best(
     best, say = step.best_numbers(), context.say
     gained: dict[str, float] = {}
     if step.is_unchanged():
-        say(
-            f"In short: no gain, since no average was better than the weights it began from; so {stage.out} contains those"
-        )
+        say(f"In short: no gain: no average was better than the weights it began from, so {stage.out} contains those")
     elif step.start is not None and best["kept_at"] == 0:
         say(f"ended before the first validation: {stage.out} contains the weights that it began from")
     elif step.start is not None and distributed.is_main_process():
