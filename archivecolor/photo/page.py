@@ -114,7 +114,7 @@ class Page:
     """Raw IPTC-IIM records."""
     description: str | None = None
     """The picture's own caption; it is never changed."""
-    tags: tuple[tuple[int, str, int, Any, bool], ...] = ()
+    tags: tuple[tuple[int, str | int, int, Any, bool], ...] = ()
     """Further TIFF tags as (code, type, count, value, True), the form of tifffile's `extratags`."""
     notes: tuple[str, ...] = ()
     """Notes for the user on what reading changed."""

@@ -50,7 +50,7 @@ _LAYOUT = frozenset(
 _READ = frozenset((_DESCRIPTION, _SOFTWARE, 700, 33723, _ICC, _PHOTOSHOP, exif.EXIF_IFD, exif.GPS_IFD))
 """Tags with a field of their own in `Page`, and those of the program that wrote the file."""
 _NAMES = {50255: "Photoshop annotations"}
-Tag = tuple[int, str, int, Any, bool]
+Tag = tuple[int, str | int, int, Any, bool]
 """(code, type, count, value, True), the form of tifffile's `extratags`."""
 _BLOCKS = {_DESCRIPTION: "caption", 700: "XMP", 33723: "IPTC", _ICC: "colour profile", _PHOTOSHOP: "Photoshop data"}
 _MAX_BYTES = 1 << 26

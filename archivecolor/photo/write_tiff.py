@@ -174,9 +174,9 @@ def _words(page: Page, software: str) -> dict[str, Any]:
     }
 
 
-def _extratags(page: Page) -> list[tuple[int, Any, int, Any, bool]]:
+def _extratags(page: Page) -> list[tiff_tags.Tag]:
     known = {tag[0] for tag in page.tags}
-    found: list[tuple[int, Any, int, Any, bool]] = [(exif.ORIENTATION, "H", 1, page.orientation, True), *page.tags]
+    found: list[tiff_tags.Tag] = [(exif.ORIENTATION, "H", 1, page.orientation, True), *page.tags]
     found += [tag for tag in tiff_tags.from_exif(page.exif)[0] if tag[0] not in known]
     if page.xmp:
         found.append((700, 1, len(page.xmp), page.xmp, True))

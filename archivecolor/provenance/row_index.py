@@ -18,6 +18,8 @@ from archivecolor import files
 from archivecolor.errors import OutputError
 from archivecolor.provenance.records import DONE, FAILED, SKIPPED, STARTED, Record
 
+_Values = dict[str, Any]
+
 
 class RowIndex(Mapping[str, Record]):
     """The newest row of each input. Only the place where it begins is in memory, so a manifest of a million rows takes
@@ -149,7 +151,7 @@ def is_manifest(path: Path) -> bool:
         return False
 
 
-def _row(line: bytes) -> dict[str, Any] | None:
+def _row(line: bytes) -> _Values | None:
     """The values of a line as they were written; None if it is not a row."""
     try:
         text = line.decode("utf-8", "surrogateescape").removeprefix("\ufeff").strip(" \t\n\r")  # BOM: from an editor
@@ -165,11 +167,11 @@ def _row(line: bytes) -> dict[str, Any] | None:
             os.fsencode(json.dumps(values, ensure_ascii=False))
     except (ValueError, AttributeError, RecursionError):
         return None
-    row: dict[str, Any] = values
+    row: _Values = values
     return row
 
 
-def _is_sane(values: dict[str, Any]) -> bool:
+def _is_sane(values: _Values) -> bool:
     """Whether values of the right types can be those of a row: what reads rows need not check them again."""
     output, get = values["output"], values.get
     return (
@@ -187,7 +189,7 @@ def _is_sane(values: dict[str, Any]) -> bool:
     )
 
 
-def _is_film(facts: dict[str, Any]) -> bool:
+def _is_film(facts: _Values) -> bool:
     """Whether the facts of a film have the types that `Record.film` names; others may come from a later version."""
     card, numbers = facts.get("title_card", {}), facts.get("numbers", [])
     return (
@@ -216,7 +218,7 @@ def _is_inside(name: str) -> bool:
     return name.strip("./\\") != "" and name[:1] not in ("/", "\\") and "\0" not in name
 
 
-def _values(line: bytes) -> dict[str, Any] | None:
+def _values(line: bytes) -> _Values | None:
     """The arguments of `Record` from a line; None if it is not a row."""
     values = _row(line)
     if values is None:
