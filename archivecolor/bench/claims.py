@@ -18,7 +18,7 @@ import torch
 from PIL import Image
 
 from archivecolor.bench.pictures import SMALLEST, colour_scene, synthetic_scan
-from archivecolor.bench.stages import Measured
+from archivecolor.bench.stages import ACCESS_FORM, Measured
 from archivecolor.imaging import guided_filter, lab, luminance
 from archivecolor.imaging.arrays import ByteArray, FloatArray, Samples
 from archivecolor.imaging.merge import LuminanceMerge
@@ -47,6 +47,7 @@ def all_claims(measured: list[Measured], device: str, work: Path) -> list[Claim]
     """All claims: about the measured pipelines, and from comparisons that are made now."""
     return [
         *_ratios(measured),
+        *_access_copies(measured),
         *_models(measured),
         *_precisions(device),
         *_engines({m.model for m in measured}, device),
@@ -65,6 +66,11 @@ def at_most(what: str, value: float, most: float) -> Claim:
 
 def _ratios(measured: list[Measured]) -> list[Claim]:
     return [at_least(f"{m.model}, {m.group}: whole ÷ best possible", m.ratio, 0.9) for m in measured]
+
+
+def _access_copies(measured: list[Measured]) -> list[Claim]:
+    timed = [m for m in measured if m.access_s]
+    return [at_most(f"{m.model}, {m.group}: --access {ACCESS_FORM} ÷ whole", m.access_share, 0.1) for m in timed]
 
 
 def _models(measured: list[Measured]) -> list[Claim]:

@@ -26,12 +26,13 @@ from archivecolor.errors import PictureError
 from archivecolor.imaging.arrays import Samples
 from archivecolor.imaging.merge import BAND_PIXELS, STRIP_PIXELS, LuminanceMerge, merge_rows
 from archivecolor.inference.colorizer import ColorizedImage, Colorizer
-from archivecolor.options import BenchOptions, ColorizerOptions, RunOptions
-from archivecolor.photo import Photo
+from archivecolor.options import AccessForm, BenchOptions, ColorizerOptions, RunOptions
+from archivecolor.photo import Page, Photo
+from archivecolor.pipeline import access_copies
 from archivecolor.pipeline.disclosure import TOOL
 from archivecolor.pipeline.inputs import Job
 from archivecolor.pipeline.observer import RunObserver
-from archivecolor.pipeline.photo import ColorizedPage, disclosed_photo, is_monochrome
+from archivecolor.pipeline.photo import ColorizedPage, access_page, disclosed_photo, is_monochrome
 from archivecolor.pipeline.runner import work
 from archivecolor.provenance import DONE, Manifest, Record
 
@@ -39,6 +40,8 @@ Result = TypeVar("Result")
 STAGES = ("decode", "thumbnail", "network", "lightness", "merge", "encode", "hash")
 """`thumbnail`: whether the picture is in colour, and its small copy; `merge`: chroma is upsampled and merged with L*;
 `hash`: SHA-256 of source and output."""
+ACCESS, ACCESS_FORM = "access", AccessForm("jpg", 2000)
+"""A stage that only a run with --access has, and the copy that it writes here."""
 
 
 @dataclass(frozen=True)
@@ -60,11 +63,18 @@ class Measured:
     best_possible_s: float
     peak_megabytes: float
     """Of the process while the pipeline worked; 0 if the system does not report it."""
+    access_s: float = 0.0
+    """Core-seconds of one access copy of each picture, which `whole_s` is without."""
 
     @property
     def ratio(self) -> float:
         """1 if the pipeline loses no time."""
         return self.best_possible_s / self.whole_s
+
+    @property
+    def access_share(self) -> float:
+        """The time that one access copy adds, as a share of the run's."""
+        return self.access_s / self.cores / self.whole_s
 
     @property
     def pictures_per_second(self) -> float:
@@ -87,9 +97,10 @@ def measure(paths: list[Path], group: str, model: str, options: BenchOptions, fo
         peak = peak_megabytes()
         cores = joblib.cpu_count()
         stages, megapixels = run_stages(paths, colorizer, run, folder / "alone", cores)
-        seconds = dict.fromkeys(STAGES, 0.0)
+        seconds = dict.fromkeys((*STAGES, ACCESS), 0.0)
         for name, value in stages:
             seconds[name] += value
+        access_s = seconds.pop(ACCESS)
         on_gpu = colorizer.device.type != "cpu"
         others = sum(value for name, value in seconds.items() if not (on_gpu and name == "network")) / cores
         best = max(others, seconds["network"] if on_gpu else 0.0)
@@ -105,6 +116,7 @@ def measure(paths: list[Path], group: str, model: str, options: BenchOptions, fo
             whole_s,
             best,
             peak,
+            access_s,
         )
 
 
@@ -142,7 +154,8 @@ def run_stages(
     megapixels = 0.0
     for at in range(0, len(paths), 2 * cores):  # a few at a time, to bound the memory
         pictures = [_Picture(path, colorizer, options, out) for path in paths[at : at + 2 * cores]]
-        for step in (_Picture.decode, _Picture.thumbnail, _Picture.merge, _Picture.encode, _Picture.hash):
+        steps = (_Picture.decode, _Picture.thumbnail, _Picture.merge, _Picture.encode, _Picture.access, _Picture.hash)
+        for step in steps:
             for timings in threads(joblib.delayed(step)(picture) for picture in pictures):
                 seconds += timings
         megapixels += (
@@ -195,6 +208,21 @@ class _Picture:
             )
         )
         return [("encode", seconds)]
+
+    def access(self) -> list[tuple[str, float]]:
+        page, coloured = next(
+            (page, done) for page, done in zip(self.source.pages, self.colorized, strict=True) if done
+        )
+
+        def reduce(form: AccessForm) -> Page:
+            rgb = replace(page, samples=coloured.rgb)
+            return access_page(rgb, form, self.colorizer, self.source.format, self.options.disclosure)
+
+        name = self.target.relative_to(self.options.out).as_posix()
+        seconds, made = timed(lambda: access_copies.write_copies(name, [ACCESS_FORM], reduce, self.options))
+        for each in made:
+            (self.options.out / each).unlink()
+        return [(ACCESS, seconds)]
 
     def hash(self) -> list[tuple[str, float]]:
         seconds, _ = timed(lambda: (files.sha256(self.path), files.sha256(self.target)))

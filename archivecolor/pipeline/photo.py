@@ -152,24 +152,28 @@ def _write_access_copies(
     output = target.relative_to(options.out).as_posix()
 
     def reduce(form: AccessForm) -> Page:
-        small = access_copies.reduced_page(replace(page, samples=coloured.rgb), form.side)
-        format, guidance = access_copies.metadata_format(form), colorizer.color.guidance()
-        # with a mark of the right size
-        return disclosed_page(
-            small,
-            small.samples,
-            colorizer.card,
-            format,
-            options.disclosure,
-            TOOL,
-            guidance,
-            source_format=source.format,
-        )
+        return access_page(replace(page, samples=coloured.rgb), form, colorizer, source.format, options.disclosure)
 
     with attempt.timer.stage("access"):
         if isinstance(coloured, ColorizedScan):  # its pixels are in the output alone
             return access_copies.from_output(output, forms, options)
         return access_copies.write_copies(output, forms, reduce, options)
+
+
+def access_page(
+    coloured: Page, form: AccessForm, colorizer: Colorizer, source_format: str, options: Disclosure
+) -> Page:
+    """A copy of a coloured page in the size of a form, with its disclosure and a mark of the right size.
+
+    Args:
+        coloured: the source's page with coloured samples, sRGB (H, W, 3).
+        source_format: the format that it was read in.
+    """
+    small = access_copies.reduced_page(coloured, form.side)
+    format, guidance = access_copies.metadata_format(form), colorizer.color.guidance()
+    return disclosed_page(
+        small, small.samples, colorizer.card, format, options, TOOL, guidance, source_format=source_format
+    )
 
 
 def _access_forms(attempt: Attempt) -> list[AccessForm]:

@@ -48,7 +48,16 @@ def test_every_stage_and_the_whole(ink: Path, src: Path, tmp_path: Path) -> None
     assert found.megapixels == pytest.approx(5 * 90 * 120 / 1e6)
     assert (found.pictures, found.model, found.precision) == (5, "inky", "fp32")
     assert found.ratio == found.best_possible_s / found.whole_s
+    assert found.access_s > 0 and found.access_share == found.access_s / joblib.cpu_count() / found.whole_s
     assert len(list((tmp_path / "here" / "whole").glob("0?????.???"))) == 5
+
+
+def test_an_access_copy_may_cost_a_tenth_of_the_run(quick: None) -> None:
+    for access_s, kept in ((0.79, True), (0.81, False)):
+        one = replace(measured(), access_s=access_s)
+        (claim,) = (c for c in claims.all_claims([one], "cpu", Path()) if "--access" in c.what)
+        assert (claim.what, claim.kept) == ("lite, g: --access jpg:2000 ÷ whole", kept)
+        assert claim.value == pytest.approx(access_s / 8)
 
 
 def test_a_picture_that_cannot_be_coloured_ends_it(ink: Path, src: Path, tmp_path: Path) -> None:
