@@ -23,7 +23,7 @@ SAME_TONE = 3.0
 """L* by which neighbours within one patch, or within a plain border, may differ."""
 SAME_SHARE = 0.9
 """Share of a row that must continue the row beside it."""
-END_SHARE = 0.7
+END_SHARE = 0.57
 """Share of a row of patches that must end at the same line."""
 PATCHES, PATCH_STEP, PATCH_RANGE = 6, 2.0, 25.0
 """The fewest patches of a target, the least step of L* between two, and the range of all."""

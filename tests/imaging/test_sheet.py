@@ -60,6 +60,17 @@ def with_wedge(edge: str) -> tuple[np.ndarray, np.ndarray]:
     return np.concatenate(parts[::turn]), np.concatenate(masks[::turn])
 
 
+def with_target() -> tuple[np.ndarray, np.ndarray]:
+    """A colour target on a grey card; the tone of some patches is near that of the card."""
+    strip = np.full((22, 240), 53.0)
+    tones = (38, 66, 50, 44, 55, 72, 61, 40, 52, 31, 72, 71, 29, 55, 42, 81, 51)
+    for i, tone in enumerate(tones):
+        strip[4:-3, 4 + i * 14 : 16 + i * 14] = tone
+    mask = np.ones((202, 240), bool)
+    mask[180:] = False
+    return np.concatenate([scene(180, 240), strip]), mask
+
+
 def under_a_wedge_on_the_bed() -> tuple[np.ndarray, np.ndarray]:
     bed = np.full((240, 260), 96.0)
     bed[10:170, 20:240] = scene(160, 220)
@@ -78,6 +89,7 @@ SHEETS = {
     "grey scale below": with_wedge("bottom"),
     "grey scale to the left": with_wedge("left"),
     "grey scale to the right": with_wedge("right"),
+    "colour target below": with_target(),
     "grey scale on the bed": under_a_wedge_on_the_bed(),
 }
 
