@@ -30,4 +30,5 @@ def frames(options: FrameOptions) -> None:
     for path, was_there in written:
         echo(f"{path}{' (was there, left as it is)' if was_there else ''}")
     command = f"archivecolor run {options.film} --references {options.to} --out OUT"
-    echo(f"{len(written)} frames; correct them, then: {command}")
+    what = "1 frame; correct it" if len(written) == 1 else f"{len(written)} frames; correct them"
+    echo(f"{what}, then: {command}")
