@@ -352,3 +352,14 @@ def test_copies_of_a_scan_that_is_coloured_in_strips(mark: str, src: Path, out: 
 def test_only_a_jp2_in_full_size_needs_the_whole_scan_in_memory() -> None:
     assert access_copies.need_all_pixels([AccessForm("jp2")])
     assert not access_copies.need_all_pixels([AccessForm("jp2", 2000), AccessForm("tif"), JPG])
+
+
+@pytest.mark.parametrize("format", ["tiff", "jp2"])
+def test_files_for_image_servers_carry_exif_and_iptc(format: str, tmp_path: Path) -> None:
+    tags = Image.Exif()
+    tags.get_ifd(0x8769)[0x9003] = "1999:01:01 00:00:00"
+    page = Page(grey(300, 400), exif=tags.tobytes()[6:], iptc=b"\x1c\x02\x05\x00\x03abc")
+    photo.write(tmp_path / "a", Photo(format, (page,)), format, tiled=True)
+    (written,) = photo.read(tmp_path / "a").pages
+    assert written.iptc == page.iptc
+    assert written.exif is not None and b"1999:01:01 00:00:00" in written.exif
