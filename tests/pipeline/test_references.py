@@ -133,6 +133,17 @@ def test_an_interrupted_film_with_references_ends_with_the_same_bytes(
     assert (again / str(whole.output)).read_bytes() == (out / str(whole.output)).read_bytes()
 
 
+def test_references_of_a_turned_film_are_upright(src: Path, out: Path, ink: Path, tmp_path: Path, shown: Any) -> None:
+    film = save(src / "turned.mp4", shown[:9], rotation=90)
+    save_picture(tmp_path / "references/000004.png", np.ascontiguousarray(np.rot90(shown[4])))
+    row = colour_film(film, out, ink, film=following(tmp_path / "references"))
+    assert row.status == DONE, row.reason
+    assert row.film["references"][0]["agrees"] > 0.95
+    colored = frames_of(out / str(row.output))
+    assert colour_error(colored[4], shown[4]) < 2.5
+    assert colour_error(colored[7], shown[7]) < 12
+
+
 def test_strength_does_not_change_the_colours_of_a_reference(
     film: Path, out: Path, ink: Path, references: Path, shown: Any
 ) -> None:

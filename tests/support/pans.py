@@ -35,10 +35,14 @@ def pan(count: int, seed: int = 0) -> list[Any]:
     return [np.ascontiguousarray(wide[:, STEP * i : STEP * i + SIZE[1]]) for i in range(count)]
 
 
-def save(path: Path, frames: Sequence[Any], colour: bool = False) -> Path:
-    """A film of 24 frames a second, without loss; grey unless `colour`."""
+def save(path: Path, frames: Sequence[Any], colour: bool = False, rotation: int = 0) -> Path:
+    """A film of 24 frames a second, nearly without loss; grey unless `colour`."""
     with av.open(str(path), "w") as out:
-        stream = out.add_stream("ffv1", rate=Fraction(24))
+        if path.suffix == ".mkv":
+            stream = out.add_stream("ffv1", rate=Fraction(24))
+        else:
+            stream = out.add_stream("libx264", rate=Fraction(24), options={"crf": "4"})
+            stream.set_display_rotation(rotation)
         stream.height, stream.width = frames[0].shape[:2]
         stream.pix_fmt = "yuv444p"
         for i, rgb in enumerate(frames):
