@@ -128,7 +128,7 @@ def merge_linear(lightness: Tensor, ab: Tensor) -> Tensor:
 
 
 def _merge_linear(lightness: Tensor, ab: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """`merge_linear`, its luminance Y, and the cube root of Y, at least that of the knee."""
+    """Returns linear RGB, its luminance Y, and the cube root of max(Y, knee)."""
     f = torch.empty(3, *lightness.shape, device=lightness.device)
     torch.add(lightness, 16, out=f[1]).mul_(1 / 116)
     torch.add(f[1], ab[0], alpha=1 / 500, out=f[0])
@@ -184,9 +184,9 @@ def _fit_gamut(rgb: Tensor, y: Tensor) -> Tensor:
     lowest, highest = rgb.amin(0), rgb.amax(0)
     if rgb.device.type == "cpu" and bool(lowest.min() >= 0) and bool(highest.max() <= 1):
         return rgb  # on a GPU the test would cost more than the work
-    up, down = highest.sub_(y).clamp_min_(1e-12), torch.sub(y, lowest, out=lowest).clamp_min_(1e-12)
-    reach = torch.minimum(torch.div(1 - y, up, out=up), torch.div(y, down, out=down)).clamp_(0, 1)
-    return rgb.sub_(y).mul_(reach).add_(y).clamp_(0, 1)
+    above, below = highest.sub_(y).clamp_min_(1e-12), torch.sub(y, lowest, out=lowest).clamp_min_(1e-12)
+    scale = torch.minimum(torch.div(1 - y, above, out=above), torch.div(y, below, out=below)).clamp_(0, 1)
+    return rgb.sub_(y).mul_(scale).add_(y).clamp_(0, 1)
 
 
 def _encode(rgb: Tensor, levels: int) -> Tensor:
@@ -208,5 +208,5 @@ def _max_delta_l(y: Tensor, f: Tensor, codes: Tensor, levels: int) -> Tensor:
     """
     linear = _decode_table(levels, codes.device).index_select(0, codes.flatten().int()).view(codes.shape)
     luminance = linear[0].mul_(lab.LUMA[0]).add_(linear[1], alpha=lab.LUMA[1]).add_(linear[2], alpha=lab.LUMA[2])
-    over = luminance.clamp_min(_Y_KNEE).add_(y.clamp_min(_Y_KNEE), alpha=2)
-    return luminance.sub_(y).mul_(f).div_(over).abs_().max() * 116
+    denominator = luminance.clamp_min(_Y_KNEE).add_(y.clamp_min(_Y_KNEE), alpha=2)
+    return luminance.sub_(y).mul_(f).div_(denominator).abs_().max() * 116

@@ -1,4 +1,4 @@
-"""Luminance in memory -> colour in memory. Knows no file.
+"""Luminance in memory -> colour in memory. It opens no file.
 
 The full-size L* goes round the network. The network sees a small copy and predicts a small map of ab. That map is
 upsampled along the edges of the untouched L* (`imaging/guided_filter.py`) and merged with it (`imaging/merge.py`).
@@ -26,7 +26,7 @@ from archivecolor.imaging.arrays import FloatArray, Samples
 from archivecolor.imaging.merge import LuminanceMerge
 from archivecolor.imaging.orientation import to_stored, to_upright
 from archivecolor.imaging.resize import resize
-from archivecolor.imaging.sheet import Sheet, read_sheet
+from archivecolor.imaging.scan_layout import ScanLayout, find_layout
 from archivecolor.inference import devices
 from archivecolor.inference.batching import DTYPES, BatchScheduler
 from archivecolor.inference.confidence import confidence_from, median_disagreement, mirror_disagreement
@@ -72,8 +72,8 @@ class ColorizedImage:
 
 @dataclass(frozen=True)
 class Prediction:
-    """What the network predicts for one picture. `Colorizer.guide` makes its colours from it, in a moment, and as often
-    as a person changes the strength, the palette or the hints."""
+    """What the network predicts for one picture. `Colorizer.guide` turns it into colours. That is fast, and is
+    repeated when a person changes the strength, the palette or the hints."""
 
     lightness: FloatArray
     """L* (h, w) of the small copy, upright."""
@@ -90,8 +90,8 @@ class Prediction:
     size: tuple[int, int]
     """(height, width) of the picture itself, as stored."""
     orientation: int
-    sheet: Sheet | None = None
-    """Where the photographs are, on the grid of `lightness`; None where the whole sheet is coloured."""
+    layout: ScanLayout | None = None
+    """Where the photographs are, on the grid of `lightness`; None where the whole scan is coloured."""
 
 
 class Colorizer:
@@ -204,8 +204,8 @@ class Colorizer:
             copy_height, copy_width, thumbnail_luminance, network_seconds
         )
         copy_pixels = copy_height * copy_width
-        sheet = None if self.color.whole_sheet else _sheet_of(lightness, thumbnail_luminance, copy_pixels)
-        for pair in sheet.pairs if sheet else ():
+        layout = None if self.color.whole_sheet else _layout_of(lightness, thumbnail_luminance, copy_pixels)
+        for pair in layout.pairs if layout else ():
             ab = stereo.unify(lightness, ab, pair)
         return Prediction(
             lightness,
@@ -217,7 +217,7 @@ class Colorizer:
             copy_pixels,
             size or samples.shape[:2],
             orientation,
-            sheet,
+            layout,
         )
 
     def guide(self, prediction: Prediction, color: ColorOptions) -> LuminanceMerge:
@@ -230,13 +230,13 @@ class Colorizer:
         height, width = prediction.size
         upright = (width, height) if prediction.orientation >= 5 else (height, width)
         finer = partial(_ab_for_hints, prediction, color.photo_hints, upright)
-        sheet = prediction.sheet
-        photograph = sheet.photograph if sheet and sheet.beside else None
+        layout = prediction.layout
+        photograph = layout.photograph if layout and layout.non_photographs else None
         lightness, ab = apply_guidance(color, prediction.lightness, prediction.ab, *upright, finer, photograph)
         lightness, ab = (to_stored(maps, prediction.orientation) for maps in (lightness, ab))
         chroma = guided_filter.upsample_chroma(lightness, ab, height, width, device=self.device)
         chroma = replace(chroma, neutral=neutral_windows(color.neutral, *upright, prediction.orientation))
-        notes = sheet.words() if sheet else ()
+        notes = layout.notes() if layout else ()
         return LuminanceMerge(prediction.to_lightness, chroma, prediction.network_seconds, prediction.confidence, notes)
 
     def _predict_small_ab(
@@ -343,14 +343,14 @@ def _network_input(lightness: FloatArray, size: tiling.NetworkSize) -> FloatArra
     return padded / np.float32(lab.L_SCALE) - 1
 
 
-def _sheet_of(lightness: FloatArray, thumbnail_luminance: Thumbnail, copy_pixels: int) -> Sheet:
-    """What is on the sheet, on the grid of the small L*. A small network's grid is too coarse for the patches of a grey
+def _layout_of(lightness: FloatArray, thumbnail_luminance: Thumbnail, copy_pixels: int) -> ScanLayout:
+    """The layout of the scan, on the grid of the small L*. A small grid is too coarse for the patches of a grey
     scale, so a finer one is read."""
     height, width = lightness.shape
     finer = max(1, round(SHEET_SIDE / (height * width) ** 0.5))
     if finer == 1 or height * width * finer**2 > copy_pixels:
-        return read_sheet(lightness)
-    return read_sheet(thumbnail_luminance(finer * height, finer * width)).reduced(finer)
+        return find_layout(lightness)
+    return find_layout(thumbnail_luminance(finer * height, finer * width)).downscaled(finer)
 
 
 def _ab_for_hints(

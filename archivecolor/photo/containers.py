@@ -58,7 +58,7 @@ def png_text_of(name: bytes, content: bytes, limit: int) -> bytes:
 
     Args:
         name: tEXt, zTXt or iTXt.
-        room: how many bytes it may have when it is unpacked.
+        limit: largest size in bytes after decompression.
 
     Raises:
         zlib.error, ValueError, IndexError: the chunk is damaged, or the text longer.
@@ -80,7 +80,7 @@ def from_raw_profile(text: bytes) -> bytes:
 
 
 def inflated(packed: bytes, limit: int = MAX_INFLATED) -> bytes:
-    """Unpacks zlib data, up to `room` bytes. More than 64 MiB in all texts of a file is an attack."""
+    """Unpacks zlib data, up to `limit` bytes. More than 64 MiB in all texts of a file is an attack."""
     worker = zlib.decompressobj()
     out = worker.decompress(packed, max(1, limit))
     if worker.unconsumed_tail:

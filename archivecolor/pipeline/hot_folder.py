@@ -1,7 +1,7 @@
 """`archivecolor watch`: a run whose inputs arrive while it runs.
 
-The folder is searched again and again, as `run` searches it; events of the system only say when to look. What has come
-to rest goes the way of every input (`runner.outcomes`), in batches.
+The folder is searched again and again, as `run` searches it; file-system events only trigger a new search. A file that
+has stopped changing is processed like every other input (`runner.outcomes`), in batches.
 """
 
 from __future__ import annotations
@@ -28,13 +28,13 @@ from archivecolor.provenance import DONE, FAILED, CrashReport, Manifest, Record,
 _log = logging.getLogger(__name__)
 
 UNFINISHED_NAMES = ("*.part", "*.partial", "*.filepart", "*.crdownload", "*.tmp", "*~", "~*")
-"""What programs call a file that they are still writing. It is taken when it has got its name."""
+"""Name patterns of files that are still being written. Such a file is taken once it is renamed."""
 STILL_GROWING_S = 60.0
-"""A file that cannot be read is tried again until it has not changed for so long: a slow copy pauses, too."""
-_LOOK_S = 0.2
-"""How often a wait asks whether to stop."""
-_QUIET_S = 1.0
-"""After an event, so long without another one before the folder is searched: a copy causes thousands."""
+"""Seconds without a change after which a file that cannot be read is given up: a slow copy may pause."""
+_STOP_CHECK_S = 0.2
+"""Seconds between two checks, while waiting, whether to stop."""
+_DEBOUNCE_S = 1.0
+"""Seconds without a further event before the folder is searched: a copy causes thousands of events."""
 
 State = tuple[object, ...]
 """See `files.state_of`."""
@@ -66,16 +66,16 @@ class Arrivals:
 
     @property
     def pending(self) -> int:
-        """How many are not at rest yet."""
+        """How many are still changing."""
         return len(self._pending)
 
-    def next_rest(self, now: float) -> float:
-        """Seconds until the next one may be at rest; infinite if none is pending."""
+    def seconds_until_stable(self, now: float) -> float:
+        """Seconds until the next one may be stable; infinite if none is pending."""
         times = (max(each.since + self._settle, each.not_before) for each in self._pending.values())
         return max(0.0, min(times, default=float("inf")) - now)
 
-    def at_rest(self) -> list[Job]:
-        """Searches the folders. Returns the new and changed sources that have come to rest; each is returned once."""
+    def take_stable(self) -> list[Job]:
+        """Searches the folders; returns the new and changed sources that have stopped changing, each once."""
         try:
             jobs = find_sources(self._options, self._observer)
         except NoInputError as error:  # empty, or a share that is gone for a while
@@ -123,7 +123,7 @@ class Arrivals:
         if not 0 <= age < STILL_GROWING_S:
             return False
         now = time.monotonic()
-        wait = min(max(self._settle, _QUIET_S), STILL_GROWING_S - age)
+        wait = min(max(self._settle, _DEBOUNCE_S), STILL_GROWING_S - age)
         self._pending[job.name] = _Arrival(self._taken.pop(job.name), now - self._settle, now + wait)
         return True
 
@@ -168,8 +168,8 @@ def drive(
         known = {row.source_sha256: row.input for row in manifest.rows.newest() if row.status == DONE}
         last_arrival = time.monotonic()
         while not observer.stop_requested():
-            batch = arrivals.at_rest()
-            suspects, rest = runner.settle_crashes(crashes, batch, manifest, observer)
+            batch = arrivals.take_stable()
+            suspects, rest = runner.record_crashes(crashes, batch, manifest, observer)
             for job in batch:
                 crashes.fatal.pop(job.name, None)  # tried again only if the file changes
             for job, made in runner.outcomes(suspects, rest, colorizer, options, manifest, observer):
@@ -188,7 +188,7 @@ def drive(
                 break
             if not batch:
                 left = watching.idle_exit - (now - last_arrival) if watching.idle_exit else float("inf")
-                _wait(min(watching.poll, arrivals.next_rest(now), left), changed, observer)
+                _wait(min(watching.poll, arrivals.seconds_until_stable(now), left), changed, observer)
     return totals
 
 
@@ -211,9 +211,9 @@ def _wait(seconds: float, changed: threading.Event, observer: RunObserver) -> No
     """Waits until something has changed and the changes pause, or for so many seconds."""
     end = time.monotonic() + seconds
     while (left := end - time.monotonic()) > 0 and not observer.stop_requested():
-        if changed.wait(min(left, _LOOK_S)):
+        if changed.wait(min(left, _STOP_CHECK_S)):
             changed.clear()
-            end = min(end, time.monotonic() + _QUIET_S)
+            end = min(end, time.monotonic() + _DEBOUNCE_S)
 
 
 @contextmanager

@@ -32,7 +32,7 @@ def color_one(job: Job, context: RunContext, observer: FilmObserver) -> Record |
     """Colours one photograph or film.
 
     Returns:
-        Its row; None when it is settled already; the error when the output folder cannot be written. Any other error
+        Its row; None when it is up to date already; the error when the output folder cannot be written. Any other error
         becomes the reason in the row.
     """
     attempt = Attempt(job, context)
@@ -96,7 +96,7 @@ def _read(attempt: Attempt, file: BinaryIO, observer: FilmObserver) -> Photo:
 def _colorize_pages(attempt: Attempt, source: Photo) -> list[ColorizedPage | None]:
     """Colours every page that is monochrome; None in the place of a page that is in colour and stays as it is."""
     recolor, colorizer = attempt.context.options.recolor, attempt.context.colorizer
-    # All pages are judged first: a file whose pages are all in colour never meets the network.
+    # All pages are judged first: a file whose pages are all in colour never goes through the network.
     photographs = {i for i, page in enumerate(source.pages) if not page.is_plate}
     found = {} if recolor else {i: find_colour(source.pages[i].samples, source.pages[i].icc) for i in photographs}
     to_colorize = {i for i in photographs if recolor or found[i].is_monochrome}
@@ -104,8 +104,8 @@ def _colorize_pages(attempt: Attempt, source: Photo) -> list[ColorizedPage | Non
     pages = [colorize_page(page, colorizer) if i in to_colorize else None for i, page in enumerate(source.pages)]
     for page in pages:
         attempt.timer.add(page.seconds if page else {})
-    sheets = {i: page.notes for i, page in enumerate(pages) if page}
-    attempt.row = replace(attempt.row, notes=attempt.row.notes + _numbered(sheets))
+    layout_notes = {i: page.notes for i, page in enumerate(pages) if page}
+    attempt.row = replace(attempt.row, notes=attempt.row.notes + _numbered(layout_notes))
     return pages
 
 

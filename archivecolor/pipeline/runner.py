@@ -86,7 +86,7 @@ def drive_with(
     ):
         if not options.overwrite:
             manifest.refuse_another_collection({job.name: job.source for job in todo})
-        suspects, rest = settle_crashes(crashes or CrashReport(), todo, manifest, observer)
+        suspects, rest = record_crashes(crashes or CrashReport(), todo, manifest, observer)
         for job, row in outcomes(suspects, rest, colorizer, options, manifest, observer):
             if row:
                 manifest.append(row)
@@ -94,10 +94,11 @@ def drive_with(
         return summarize(manifest.rows[job.name] for job in todo if job.name in manifest.rows)
 
 
-def settle_crashes(
+def record_crashes(
     crashes: CrashReport, todo: list[Job], manifest: Manifest, observer: RunObserver
 ) -> tuple[list[Job], list[Job]]:
-    """Writes the rows of inputs that kill their process; gives those to try one at a time, and the rest."""
+    """Records a failure for inputs that crashed their process. Returns the suspects, to be tried one at a time, and the
+    other jobs."""
     for job in todo:
         if job.name in crashes.fatal and job.name not in crashes.settled:
             row = Record(job.name, str(job.source), None, FAILED, crashes.fatal[job.name])

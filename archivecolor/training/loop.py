@@ -3,11 +3,12 @@
 fastai's `Learner` does not run the stages, because
 
 - a resumed training must give the next loss bit for bit on a CPU, from one file that is whole after a kill at any
-  moment. The Learner resumes at epochs, and does not save its random state. On a GPU a resumed training sees the same
-  batches and draws the same dropout, but cuDNN's fastest gradients add in no fixed order, so losses differ in their
-  last digits from run to run, resumed or not;
+  moment. The Learner resumes at epochs, and does not save its random state;
 - the adversarial stage has two optimizers, and early stopping that may end it;
 - one cycle, mixed precision and several processes are a few lines here.
+
+On a GPU a resumed training sees the same batches and draws the same dropout. But cuDNN's fastest gradients add in no
+fixed order, so losses differ in their last digits from run to run, resumed or not.
 
 The Learner does what it is better at: `lr_finder.py` searches for the learning rate with it.
 """

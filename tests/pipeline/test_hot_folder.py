@@ -107,43 +107,43 @@ def watching(
 def test_a_file_is_taken_once_it_has_come_to_rest(src: Path, out: Path) -> None:
     found = arrivals(src, out, settle=0.3)
     path = save(src / "a.png")
-    assert found.at_rest() == [] and found.pending == 1
+    assert found.take_stable() == [] and found.pending == 1
     path.write_bytes(path.read_bytes() + b"more")
     time.sleep(0.2)
-    assert found.at_rest() == [], "it has grown: the time begins again"
-    assert 0 < found.next_rest(time.monotonic()) <= 0.3
+    assert found.take_stable() == [], "it has grown: the time begins again"
+    assert 0 < found.seconds_until_stable(time.monotonic()) <= 0.3
     time.sleep(0.35)
-    assert names(found.at_rest()) == ["a.png"]
-    assert found.at_rest() == [] and found.pending == 0
+    assert names(found.take_stable()) == ["a.png"]
+    assert found.take_stable() == [] and found.pending == 0
     save(path, seed=1)
-    assert found.at_rest() == []
+    assert found.take_stable() == []
     time.sleep(0.35)
-    assert names(found.at_rest()) == ["a.png"], "it was replaced"
+    assert names(found.take_stable()) == ["a.png"], "it was replaced"
 
 
 @pytest.mark.parametrize("name", ["a.png.part", "a.png~", "~a.png", "a.png.filepart", "a.png.tmp", ".a.png"])
 def test_a_file_that_is_still_written_has_another_name(src: Path, out: Path, name: str) -> None:
     found = arrivals(src, out)
     save(src / "b.png").rename(src / name)
-    assert found.at_rest() == []
+    assert found.take_stable() == []
     (src / name).rename(src / "a.png")
-    assert names(found.at_rest()) == ["a.png"]
+    assert names(found.take_stable()) == ["a.png"]
 
 
 def test_a_share_that_is_gone_for_a_while_loses_nothing(src: Path, out: Path, caplog: pytest.LogCaptureFixture) -> None:
     found = arrivals(src, out)
     save(src / "box/a.png")
-    assert names(found.at_rest()) == ["box/a.png"]
+    assert names(found.take_stable()) == ["box/a.png"]
     away = src.rename(src.with_name("away"))
-    assert found.at_rest() == found.at_rest() == []
+    assert found.take_stable() == found.take_stable() == []
     assert [record.message for record in caplog.records if "waiting for it" in record.message] == [
         f"{src}: no such file or folder; waiting for it"
     ]
     src.mkdir()  # where the share is mounted, before it is
-    assert found.at_rest() == []
+    assert found.take_stable() == []
     src.rmdir()
     save(away.rename(src) / "box/b.png")
-    assert names(found.at_rest()) == ["box/b.png"], "what was taken is not taken again"
+    assert names(found.take_stable()) == ["box/b.png"], "what was taken is not taken again"
 
 
 def test_a_share_whose_server_is_down_is_waited_for(
@@ -160,12 +160,12 @@ def test_a_share_whose_server_is_down_is_waited_for(
         patch.setattr(os, "stat", lambda path, **more: (is_down(path), stat(path, **more))[1])
         patch.setattr(os, "scandir", lambda path: (is_down(path), scandir(path))[1])
         check_watchable(RunOptions(inputs=(str(src),), out=out))
-        assert found.at_rest() == []
+        assert found.take_stable() == []
         patch.setattr(hot_folder, "find_sources", lambda *arguments: is_down(src))  # whatever call fails first
-        assert found.at_rest() == []
+        assert found.take_stable() == []
     assert "waiting for it" in caplog.text
     save(src / "a.png")
-    assert names(found.at_rest()) == ["a.png"]
+    assert names(found.take_stable()) == ["a.png"]
 
 
 @pytest.mark.long
@@ -179,7 +179,7 @@ def test_five_thousand_arrivals_take_no_memory(src: Path, out: Path) -> None:
                 path.unlink()
             for i in range(100):
                 (src / f"{batch:03d}_{i:03d}.png").write_bytes(b"x")
-            assert len(found.at_rest()) == 100
+            assert len(found.take_stable()) == 100
             if batch in (9, 49):
                 held.append(held_by_the_package())
     finally:

@@ -24,7 +24,7 @@ from archivecolor.errors import MissingDependencyError, NoInputError, OutputErro
 from archivecolor.imaging.orientation import to_upright
 from archivecolor.options import Disclosure, ExportOptions
 from archivecolor.photo import Page, Photo
-from archivecolor.preservation.iiif import resume, tiles
+from archivecolor.preservation.iiif import progress_log, tiles
 from archivecolor.preservation.iiif.site import Site, publish
 
 pytestmark = needs("pyvips")
@@ -207,8 +207,8 @@ def test_tiles_of_every_size(size: tuple[int, int], tmp_path: Path) -> None:
     for name, answer in needed(info).items():
         with Image.open(tmp_path / "a" / name) as tile:
             assert tile.size == answer, name
-    assert made.size == size and max(made.largest) <= tiles.LARGEST and max(made.small) <= tiles.TILE
-    limited = width > tiles.LARGEST
+    assert made.size == size and max(made.largest) <= tiles.FULL_MAX_SIDE and max(made.small) <= tiles.TILE
+    limited = width > tiles.FULL_MAX_SIDE
     assert (info.get("maxWidth"), info.get("maxHeight")) == (made.largest if limited else (None, None))
 
 
@@ -242,7 +242,7 @@ def test_whole_pictures_and_tiles_carry_the_disclosure_and_the_original_its_own_
         assert provenance.is_machine_colored(photo.read(path).pages[0].xmp), path
     for path in original.rglob("default.jpg"):
         assert not provenance.is_machine_colored(photo.read(path).pages[0].xmp), path
-    assert photo.read(original / tiles.WHOLE).pages[0].description == "Box 7"
+    assert photo.read(original / tiles.FULL_MAX).pages[0].description == "Box 7"
 
 
 def test_a_large_tiff_is_never_whole_in_memory(
@@ -254,7 +254,7 @@ def test_a_large_tiff_is_never_whole_in_memory(
     publish(options(tmp_path, tmp_path / "whole"))
     monkeypatch.setattr(tiles, "_HELD_MEGAPIXELS", 0.5)
     publish(options(tmp_path, tmp_path / "bands"))
-    assert all(page.scan for page in tiles.photographs(out / "a.tif"))
+    assert all(page.scan for page in tiles.photograph_pages(out / "a.tif"))
     assert contents(tmp_path / "whole") == contents(tmp_path / "bands")
 
 
@@ -442,14 +442,14 @@ def stopped_after(count: int, root: Path, monkeypatch: pytest.MonkeyPatch) -> No
         return real(*arguments)
 
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(resume, "write_image", write_image)
+        patch.setattr(progress_log, "write_image", write_image)
         publish(options(root, root / "site"))
 
 
 def images_made(root: Path, monkeypatch: pytest.MonkeyPatch, **more: Any) -> tuple[int, Site]:
     real, done = tiles.write_image, []
     with monkeypatch.context() as patch:
-        patch.setattr(resume, "write_image", lambda *arguments: (done.append(1), real(*arguments))[1])
+        patch.setattr(progress_log, "write_image", lambda *arguments: (done.append(1), real(*arguments))[1])
         made = publish(options(root, root / "site", **more))
     return len(done), made
 
@@ -468,8 +468,8 @@ def test_a_stopped_site_is_not_there_and_is_resumed_to_the_same_bytes(
 def test_what_is_listed_as_done_is_safe_from_a_power_cut(
     small: Path, monkeypatch: pytest.MonkeyPatch, syncs: list[str]
 ) -> None:
-    monkeypatch.setattr(resume, "_BATCH", 2)
-    monkeypatch.setattr(resume.Finished, "_append", lambda self, *lines: syncs.extend(map(str, lines)))
+    monkeypatch.setattr(progress_log, "_BATCH", 2)
+    monkeypatch.setattr(progress_log.ProgressLog, "_append", lambda self, *lines: syncs.extend(map(str, lines)))
     monkeypatch.setattr(Path, "unlink", lambda self, **_: None)
     publish(options(small, small / "site"))
     finished = [i for i, line in enumerate(syncs) if "'pages'" in line]
@@ -495,12 +495,12 @@ def test_what_changed_meanwhile_is_made_again(small: Path, monkeypatch: pytest.M
 def test_another_address_or_a_damaged_list_begins_anew(small: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     stopped_after(5, small, monkeypatch)
     part = files.part_path(small.resolve() / "site")
-    text = (part / resume.LIST).read_text()
-    (part / resume.LIST).write_text(text.replace(BASE, "https://elsewhere.example"))
+    text = (part / progress_log.LIST).read_text()
+    (part / progress_log.LIST).write_text(text.replace(BASE, "https://elsewhere.example"))
     assert images_made(small, monkeypatch)[0] == 6
     shutil.rmtree(small / "site")
     stopped_after(5, small, monkeypatch)
-    (part / resume.LIST).write_text(text[: text.index("\n", 200) - 5])
+    (part / progress_log.LIST).write_text(text[: text.index("\n", 200) - 5])
     images_made(small, monkeypatch)
     assert len(services(small / "site")) == 6
 
@@ -511,10 +511,10 @@ def test_a_full_disk_ends_it_and_leaves_no_site(small: Path, monkeypatch: pytest
     def full(*_: object) -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    monkeypatch.setattr(resume, "write_image", full)
+    monkeypatch.setattr(progress_log, "write_image", full)
     with pytest.raises(OutputError, match="free some space"):
         publish(options(small, small / "site"))
     assert not (small / "site").exists()
-    vips = tiles.library()
+    vips = tiles.load_pyvips()
     error = tiles._os_error(vips.Error("dzsave", f"unable to write: {os.strerror(errno.ENOSPC)}"), small)
     assert error is not None and error.errno == errno.ENOSPC

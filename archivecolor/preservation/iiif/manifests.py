@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 
 from archivecolor.preservation.catalogue import Entry
-from archivecolor.preservation.iiif.tiles import WHOLE, Size, TiledImage, address
+from archivecolor.preservation.iiif.tiles import FULL_MAX, Size, TiledImage, address
 
 COLLECTION, MANIFEST = "collection.json", "manifest.json"
 _CONTEXT = "http://iiif.io/api/presentation/3/context.json"
@@ -147,7 +147,7 @@ def _body(picture: Published, image: TiledImage, from_output: bool, base: str) -
     else:
         label = "Not coloured, because it was in colour"
     return {
-        "id": address(base, f"{image.path}/{WHOLE}"),
+        "id": address(base, f"{image.path}/{FULL_MAX}"),
         "type": "Image",
         "format": "image/jpeg",
         **_size(image.largest),
@@ -157,7 +157,7 @@ def _body(picture: Published, image: TiledImage, from_output: bool, base: str) -
 
 
 def _thumbnail(image: TiledImage, base: str) -> Json:
-    """Names one file and no service: of a service, the Universal Viewer asks for a width that level 0 has not."""
+    """Names one file and no service: of a service, the Universal Viewer requests a width that level 0 does not have."""
     width, height = image.small
     return {
         "id": address(base, f"{image.path}/full/{width},{height}/0/default.jpg"),

@@ -27,8 +27,8 @@ from archivecolor.preservation.iiif.manifests import (
     manifest,
     manifest_path,
 )
-from archivecolor.preservation.iiif.resume import COLOURED, LIST, ORIGINAL, WORK, Finished
-from archivecolor.preservation.iiif.tiles import INFO, library
+from archivecolor.preservation.iiif.progress_log import COLOURED, LIST, ORIGINAL, WORK, ProgressLog
+from archivecolor.preservation.iiif.tiles import INFO, load_pyvips
 from archivecolor.provenance import DONE, Record, decisions
 from archivecolor.provenance.decisions import Decision
 from archivecolor.provenance.locks import Lock
@@ -71,7 +71,7 @@ def publish(options: ExportOptions, on_progress: Callable[[int, int], None] = la
     """
     if options.to is None or not options.iiif:
         raise ValueError("no site is asked for")
-    library()
+    load_pyvips()
     rows = provenance.read_rows(options.out)
     if not rows:
         raise NoInputError(f"{options.out}: contains no {provenance.MANIFEST} with a row; name the --out of a run")
@@ -101,7 +101,9 @@ def _check_place(place: Path, options: ExportOptions, rows: dict[str, Record]) -
     roots = {row.source.removesuffix(row.input) for row in rows.values() if row.source.endswith(row.input)}
     for inputs in (Path(root).resolve() for root in roots):
         if whole.is_relative_to(inputs) and not out.is_relative_to(inputs):
-            raise OutputError(f"--to {place}: is inside {inputs}, where a later run would take its tiles for pictures")
+            raise OutputError(
+                f"--to {place}: is inside {inputs}, where a later run would treat its tiles as input pictures"
+            )
     if not os.path.lexists(place) or _is_empty(place):
         return
     if not options.overwrite:
@@ -153,7 +155,7 @@ def _problem(row: Record, decision: Decision | None, out: Path, key: str, names:
     """Why a picture cannot be shown, or "".
 
     Args:
-        key: the same for names that the disk of the site takes for one.
+        key: its name as the disk of the site compares names (case, Unicode form).
         names: the pictures of the site by their keys.
     """
     parts = PurePosixPath(row.input).parts
@@ -179,7 +181,7 @@ def _build(
 ) -> None:
     """Makes all files of the site in `part`."""
     base, rules, names = options.iiif.rstrip("/"), files.name_rules(part), dict[str, str]()
-    with Finished(part, base, _LOCK) as finished:
+    with ProgressLog(part, base, _LOCK) as finished:
         folders: dict[str, list[Published]] = {}
         for count, (row, decision) in enumerate(wanted):
             on_progress(count, len(wanted))
@@ -208,7 +210,7 @@ def _build(
 
 
 def _published(
-    row: Record, decision: Decision | None, options: ExportOptions, finished: Finished, site: Site
+    row: Record, decision: Decision | None, options: ExportOptions, finished: ProgressLog, site: Site
 ) -> Published:
     """Makes the tiles of a picture and of its original.
 

@@ -24,11 +24,11 @@ from archivecolor.pipeline.access_copies import QUALITY, reduced_page
 
 TILE = 512
 """Side of a tile in pixels."""
-LARGEST = 2048
+FULL_MAX_SIDE = 2048
 """Long side of `full/max`, the one file that shows a whole picture: what a reader downloads, and pages embed."""
-LISTED = 90
+VIEWER_LIST_WIDTH = 90
 """The width that the Universal Viewer asks for in its list of pictures, whatever `info.json` offers."""
-INFO, WHOLE = "info.json", "full/max/0/default.jpg"
+INFO, FULL_MAX = "info.json", "full/max/0/default.jpg"
 _CONTEXT = "http://iiif.io/api/image/3/context.json"
 _NO_LIMIT = 1e6
 """Megapixels: the run has already read the file."""
@@ -56,22 +56,22 @@ class TiledImage:
     """Whether this program made its colours."""
 
 
-def library() -> Any:
+def load_pyvips() -> Any:
     """pyvips.
 
     Raises:
         MissingDependencyError: it is not installed, or has no libvips.
     """
     try:
-        library = importlib.import_module("pyvips")
+        pyvips = importlib.import_module("pyvips")
     except (ImportError, OSError) as error:
         raise MissingDependencyError("--iiif needs a package: pip install 'archivecolor[iiif]'") from error
-    library.cache_set_max(0)  # no two pictures are alike, and a cached one would stay in memory
-    return library
+    pyvips.cache_set_max(0)  # no two pictures are alike, and a cached one would stay in memory
+    return pyvips
 
 
-def photographs(path: Path) -> list[Page]:
-    """The pages of a picture file that are photographs, those of a large TIFF with a `scan`.
+def photograph_pages(path: Path) -> list[Page]:
+    """The pages of a picture file that are photograph_pages, those of a large TIFF with a `scan`.
 
     Raises:
         PictureError: it cannot be read.
@@ -96,7 +96,7 @@ def write_image(page: Page, site: Path, path: str, base: str, work: Path, packet
         OSError: it cannot be written.
         PictureError: the page cannot be read.
     """
-    vips = library()
+    vips = load_pyvips()
     shutil.rmtree(work, ignore_errors=True)
     work.mkdir(parents=True)
     try:
@@ -110,16 +110,16 @@ def write_image(page: Page, site: Path, path: str, base: str, work: Path, packet
         cut = work / _CUT
         # Names as bytes: they need not be UTF-8.
         image.dzsave(os.fsencode(cut), layout="iiif3", tile_size=TILE, suffix=f".jpg[Q={QUALITY}]", keep="xmp")
-        listed = cut / f"full/{LISTED},/0/default.jpg"
+        listed = cut / f"full/{VIEWER_LIST_WIDTH},/0/default.jpg"
         listed.parent.mkdir(parents=True)
-        image.thumbnail_image(LISTED, height=image.height, size="down").jpegsave(
+        image.thumbnail_image(VIEWER_LIST_WIDTH, height=image.height, size="down").jpegsave(
             os.fsencode(listed), Q=QUALITY, keep="xmp"
         )
-        largest = image.thumbnail_image(LARGEST, height=LARGEST, size="down").numpy()
+        largest = image.thumbnail_image(FULL_MAX_SIDE, height=FULL_MAX_SIDE, size="down").numpy()
     except vips.Error as error:
         raise _os_error(error, work) or UnreadableError(f"cannot be cut into tiles ({error})") from error
     whole = _whole_page(page, largest)
-    photo.write(cut / WHOLE, Photo("jpeg", (whole,)), "jpeg", QUALITY, tool)
+    photo.write(cut / FULL_MAX, Photo("jpeg", (whole,)), "jpeg", QUALITY, tool)
     scales = json.loads((cut / INFO).read_text(encoding="utf-8"))["tiles"][0]["scaleFactors"]
     made = TiledImage(
         path,
@@ -162,7 +162,7 @@ def address(base: str, path: str) -> str:
 def _whole_page(page: Page, samples: ByteArray) -> Page:
     """The page in the form of `full/max`, with the metadata of its file."""
     xmp = provenance.without_stale(page.xmp, 1)[0]
-    return reduced_page(replace(page, samples=samples, icc=None, orientation=1, xmp=xmp, scan=None), LARGEST)
+    return reduced_page(replace(page, samples=samples, icc=None, orientation=1, xmp=xmp, scan=None), FULL_MAX_SIDE)
 
 
 def _small(cut: Path) -> Size:

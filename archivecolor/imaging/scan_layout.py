@@ -1,4 +1,4 @@
-"""What is on the sheet of a scan: photographs, and what is beside them."""
+"""The layout of a scan: where its photographs are, and what lies around them."""
 
 from __future__ import annotations
 
@@ -13,39 +13,39 @@ from archivecolor.imaging.arrays import BoolArray, ByteArray, FloatArray
 
 
 @dataclass(frozen=True)
-class Sheet:
-    """The photographs on a sheet."""
+class ScanLayout:
+    """Where the photographs of a scan are."""
 
     photograph: BoolArray
     """(h, w): whether a pixel belongs to a photograph; the others belong to the mount, a border, or a target."""
     pairs: tuple[tuple[stereo.Box, stereo.Box], ...] = ()
     """Halves of stereo pairs."""
-    beside: tuple[str, ...] = ()
-    """What is beside the photographs, in words."""
+    non_photographs: tuple[str, ...] = ()
+    """What lies around the photographs: mounts, borders, targets."""
 
-    def words(self) -> tuple[str, ...]:
+    def notes(self) -> tuple[str, ...]:
         """Lines for the row."""
         lines = ("stereo pair: both halves have the same colours",) if self.pairs else ()
-        if not self.beside:
+        if not self.non_photographs:
             return lines
         share = 100 * (1 - float(self.photograph.mean()))
-        return (f"left without colour: {', '.join(self.beside)} ({share:.0f} % of the sheet)", *lines)
+        return (f"left without colour: {', '.join(self.non_photographs)} ({share:.0f} % of the sheet)", *lines)
 
-    def reduced(self, by: int) -> Sheet:
-        """The same on a grid with a `by`-th of the rows and columns."""
-        height, width = (side // by for side in self.photograph.shape)
+    def downscaled(self, factor: int) -> ScanLayout:
+        """The same on a grid with a `factor`-th of the rows and columns."""
+        height, width = (side // factor for side in self.photograph.shape)
         share = cv2.resize(self.photograph.astype(np.float32), (width, height), interpolation=cv2.INTER_AREA)
-        pairs = tuple((_reduced(left, by), _reduced(right, by)) for left, right in self.pairs)
-        return Sheet(share > 0.5, pairs, self.beside)
+        pairs = tuple((_downscaled(left, factor), _downscaled(right, factor)) for left, right in self.pairs)
+        return ScanLayout(share > 0.5, pairs, self.non_photographs)
 
 
-def _reduced(box: stereo.Box, by: int) -> stereo.Box:
-    rows, columns = (slice(part.start // by, part.stop // by) for part in box)
+def _downscaled(box: stereo.Box, factor: int) -> stereo.Box:
+    rows, columns = (slice(part.start // factor, part.stop // factor) for part in box)
     return rows, columns
 
 
-def read_sheet(lightness: FloatArray) -> Sheet:
-    """Finds the photographs on a sheet by its tones alone.
+def find_layout(lightness: FloatArray) -> ScanLayout:
+    """Finds the photographs on a scan by its tones alone.
 
     Args:
         lightness: L* (h, w) of a small copy.
@@ -65,12 +65,12 @@ def read_sheet(lightness: FloatArray) -> Sheet:
         photograph[box] |= inside[box]
         boxes.append(box)
     if not boxes:  # nothing but targets
-        return Sheet(np.ones(lightness.shape, bool))
-    return Sheet(photograph, tuple(stereo.find_pairs(lightness, boxes)), tuple(places))
+        return ScanLayout(np.ones(lightness.shape, bool))
+    return ScanLayout(photograph, tuple(stereo.find_pairs(lightness, boxes)), tuple(places))
 
 
 def _labels(lightness: FloatArray) -> tuple[ByteArray, dict[str, None]]:
-    """(h, w): 0 for what is beside the photographs, 1 to 255 for each of them; and what is beside them, in words."""
+    """(h, w): 0 around the photographs, 1 to 255 for each of them; and the names of what lies around them."""
     labels = mount.find_photographs(lightness[None])
     if labels is not None:
         return labels, {"the mount": None}

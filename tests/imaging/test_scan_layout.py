@@ -1,4 +1,4 @@
-"""What is beside the photographs of a sheet, and the halves of stereo pairs."""
+"""What is non_photographs the photographs of a scan_layout, and the halves of stereo pairs."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 import pytest
 
-from archivecolor.imaging import sheet, stereo
+from archivecolor.imaging import scan_layout, stereo
 
 BOX = slice(40, 150), slice(50, 200)
 
@@ -97,9 +97,9 @@ SHEETS = {
 @pytest.mark.parametrize("name", SHEETS)
 def test_what_is_beside_the_photograph_is_found(name: str) -> None:
     lightness, photograph = SHEETS[name]
-    found = sheet.read_sheet(blurred(lightness))
-    assert found.beside and (found.photograph != photograph).mean() < 0.03
-    assert "left without colour" in found.words()[0]
+    found = scan_layout.find_layout(blurred(lightness))
+    assert found.non_photographs and (found.photograph != photograph).mean() < 0.03
+    assert "left without colour" in found.notes()[0]
 
 
 def horizon(sky: float, ground: float) -> np.ndarray:
@@ -142,8 +142,8 @@ PHOTOGRAPHS = {
 
 @pytest.mark.parametrize("name", PHOTOGRAPHS)
 def test_a_photograph_without_a_mount_keeps_all_its_colour(name: str) -> None:
-    found = sheet.read_sheet(blurred(PHOTOGRAPHS[name]))
-    assert found.photograph.all() and not found.words()
+    found = scan_layout.find_layout(blurred(PHOTOGRAPHS[name]))
+    assert found.photograph.all() and not found.notes()
 
 
 # --- stereo pairs -----------------------------------------------------------------------------------------------------
@@ -164,8 +164,8 @@ def pair(gap: int = 12, seed: int = 0) -> np.ndarray:
 @pytest.mark.parametrize("gap", [0, 12])
 def test_the_halves_of_a_stereo_pair_get_the_same_colours(gap: int) -> None:
     lightness = pair(gap)
-    found = sheet.read_sheet(lightness)
-    assert len(found.pairs) == 1 and "both halves" in found.words()[-1]
+    found = scan_layout.find_layout(lightness)
+    assert len(found.pairs) == 1 and "both halves" in found.notes()[-1]
     ab = np.stack([cv2.GaussianBlur(lightness, (0, 0), 3), 100 - lightness]) - 50
     ab[:, :, lightness.shape[1] // 2 :] += 8  # what the network answers differently
     left, right = found.pairs[0]
@@ -180,6 +180,6 @@ def test_the_halves_of_a_stereo_pair_get_the_same_colours(gap: int) -> None:
 
 
 def test_two_views_of_different_things_are_no_pair() -> None:
-    found = sheet.read_sheet(pair(seed=5))
-    assert not found.pairs and found.beside
-    assert not sheet.read_sheet(blurred(scene(160, 320))).pairs
+    found = scan_layout.find_layout(pair(seed=5))
+    assert not found.pairs and found.non_photographs
+    assert not scan_layout.find_layout(blurred(scene(160, 320))).pairs

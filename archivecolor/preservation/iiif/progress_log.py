@@ -1,4 +1,4 @@
-"""What is done of an IIIF site that is being made: a run that was stopped does only the rest."""
+"""Remembers which images of an IIIF site are complete, so that a stopped export continues."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from pathlib import Path
 from typing import Any, Self
 
 from archivecolor import __version__, files, provenance
-from archivecolor.preservation.iiif.tiles import TiledImage, photographs, write_image
+from archivecolor.preservation.iiif.tiles import TiledImage, photograph_pages, write_image
 
 LIST, WORK = ".done.jsonl", ".work"
 """In the folder of a site that is not whole: the list of its images, and the place of the one that is being made."""
 ORIGINAL, COLOURED = "original", "coloured"
 _BATCH = 16
-"""So many images are made safe from a power cut at a time."""
+"""Number of images that are synced to the disk at a time."""
 
 
-class Finished:
+class ProgressLog:
     """The images of a site that are on the disk, known from the list in its folder.
 
     An image is in the list twice: before its first file is written, and when the last is safe from a power cut.
@@ -40,7 +40,7 @@ class Finished:
             lines = []
         self._known: dict[str, tuple[str, list[TiledImage]]] = {}
         self._used: set[str] = set()
-        self._unsafe: list[dict[str, object]] = []
+        self._unsynced: list[dict[str, object]] = []
         for line in lines[1:]:
             self._known[line["path"]] = (line["sha256"], [_parsed(page) for page in line.get("pages", ())])
         self._file = (part / LIST).open("a", encoding="ascii")
@@ -51,7 +51,7 @@ class Finished:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._make_safe()
+        self._sync()
         self._file.close()
 
     def images(self, name: str, kind: str, source: Path, sha256: str, packet: bytes, tool: str) -> list[TiledImage]:
@@ -74,18 +74,20 @@ class Finished:
             return done
         shutil.rmtree(self._part / path, ignore_errors=True)
         self._append({"path": path, "sha256": sha256})
-        pages, made = photographs(source), []
+        pages, made = photograph_pages(source), []
         for number, page in enumerate(pages, 1):
             is_coloured = kind == COLOURED and (len(pages) == 1 or provenance.is_machine_colored(page.xmp))
             own = f"{path}/{number}" if len(pages) > 1 else path
             try:
-                tiles = write_image(page, self._part, own, self._base, self._part / WORK, packet * is_coloured, tool)
+                tiles = write_image(
+                    page, self._part, own, self._base, self._part / WORK, packet if is_coloured else b"", tool
+                )
             except OSError as error:
                 raise files.write_error(self._part / own, error) from error
             made.append(replace(tiles, is_coloured=is_coloured))
-        self._unsafe.append({"path": path, "sha256": sha256, "pages": [asdict(page) for page in made]})
-        if len(self._unsafe) >= _BATCH:
-            self._make_safe()
+        self._unsynced.append({"path": path, "sha256": sha256, "pages": [asdict(page) for page in made]})
+        if len(self._unsynced) >= _BATCH:
+            self._sync()
         return made
 
     def remove_others(self) -> None:
@@ -96,11 +98,11 @@ class Finished:
                 for folder in (self._part / path).parents:
                     folder.rmdir()
 
-    def _make_safe(self) -> None:
-        if self._unsafe:
+    def _sync(self) -> None:
+        if self._unsynced:
             files.sync_disks()
-            self._append(*self._unsafe)
-            self._unsafe = []
+            self._append(*self._unsynced)
+            self._unsynced = []
 
     def _append(self, *lines: object) -> None:
         for line in lines:
