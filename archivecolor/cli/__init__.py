@@ -30,7 +30,7 @@ VERBS = {
     "bag": "Copy a finished folder into a BagIt bag.",
     "report": "Make a review page.",
     "review": "Review a finished folder in the browser.",
-    "export": "Copy the accepted outputs into another folder, or write a CSV for a catalogue.",
+    "export": "Copy the accepted outputs into another folder, write a CSV for a catalogue, or make a site for IIIF viewers.",
     "frames": "Write the frames of a film that are worth colouring by hand.",
     "candidates": "Draw several colourings of one picture on one sheet.",
     "evaluate": "Measure models on colour photographs made grey.",

@@ -274,10 +274,10 @@ def test_memory_stays_below_six_pictures() -> None:
 
 COMPILED_ONCE = """
 import sys, numpy as np
-from support.paintings import painted
+from support.paintings import colorized
 for dtype in (np.uint8, np.uint8):
     samples = np.full((40, 40), 90, dtype)
-    print(painted(samples).rows(samples, 0)[1])
+    print(colorized(samples).rows(samples, 0)[1])
 print(*sorted({"numba", "llvmlite", "scipy"} & sys.modules.keys()))
 """
 

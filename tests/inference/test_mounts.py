@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from imaging.test_sheet import BOX, on_card, pair, with_wedge
+from imaging.test_scan_layout import BOX, on_card, pair, with_wedge
 from PIL import Image
 from support.doubles import lab_of
 
