@@ -30,14 +30,14 @@ VERBS = {
     "bag": "Copy a finished folder into a BagIt bag.",
     "report": "Make a review page.",
     "review": "Review a finished folder in the browser.",
-    "export": "Copy the accepted outputs into another folder, write a CSV for a catalogue, or make a site for IIIF viewers.",
+    "export": "Copy the accepted outputs, list all in a CSV, or make a site for IIIF viewers.",
     "frames": "Write the frames of a film that are worth colouring by hand.",
     "candidates": "Draw several colourings of one picture on one sheet.",
     "evaluate": "Measure models on colour photographs made grey.",
     "bench": "Measure the speed on this machine.",
     "manifest": "The manifest of an output folder.",
     "train": "Make the weights: on your own archive (mine), or from the beginning.",
-    "weights": "List, show, check, mix, import, pack and edit weights.",
+    "weights": "List, show, check, mix, import, pack, export and edit weights.",
 }
 """Each verb with its line in the help. It lives in the module of its name, as a function of its name or as an `app`."""
 

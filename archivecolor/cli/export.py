@@ -11,7 +11,7 @@ from archivecolor.options import ExportOptions
 
 @takes_options(ExportOptions)
 def export(options: ExportOptions) -> None:
-    """Copy the accepted outputs into another folder, write a CSV for a catalogue, or make a site for IIIF viewers.
+    """Copy the accepted outputs, list all in a CSV, or make a site for IIIF viewers.
 
     Sidecars and small copies come with the outputs. Files that are there already stay.
 
