@@ -80,8 +80,9 @@ def test_weights_are_not_replaced_by_an_import(tmp_path: Path, ink: Path) -> Non
         lambda state: {f"generator.{key}": v for key, v in state.items()} | {"discriminator.w": torch.zeros(2)},
     ],
 )
-def test_checkpoints_of_other_programs_are_imported(tmp_path: Path, wrap: Any) -> None:
-    network = Pix2PixUnet()
+def test_checkpoints_of_other_programs_are_imported(tmp_path: Path, wrap: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(NETWORKS, "pix2pix", lambda: Pix2PixUnet(n_filters=4))
+    network = Pix2PixUnet(n_filters=4)
     torch.save(wrap(network.state_dict()), tmp_path / "other.pt")
     card = weights_exchange.import_checkpoint(tmp_path / "other.pt", tmp_path / "imported")
     assert card.network == "pix2pix"

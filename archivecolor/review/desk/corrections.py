@@ -94,6 +94,8 @@ class Correction:
         """The same as the page sends it; plain JSON types."""
         color = asdict(self.color)
         del color["palette"]
+        for hint in color["hints"]:
+            del hint["seconds"]  # of films, whose colours are not pinned here
         return {"model": self.model, **color, "palette": self.palette, "palette_strength": self.palette_strength}
 
     def color_options(self, collection: Collection) -> ColorOptions:
