@@ -9,6 +9,7 @@ import os
 import re
 import secrets
 import stat
+import sys
 import time
 import unicodedata
 from collections.abc import Iterator
@@ -63,6 +64,21 @@ _FILE_REMEDIES = {
     errno.EISDIR: _NAME_TAKEN,
 }
 """Errors of one file, and what to do about them."""
+
+
+def user_cache() -> Path:
+    """The user's folder for what can be made again: $ARCHIVECOLOR_CACHE, else by the custom of the system.
+
+    Raises:
+        RuntimeError: the user has no home.
+    """
+    if own := os.environ.get("ARCHIVECOLOR_CACHE"):
+        return Path(own)
+    if sys.platform == "win32":
+        return Path(os.environ.get("LOCALAPPDATA", Path.home())) / "archivecolor"
+    if sys.platform == "darwin":
+        return Path.home() / "Library/Caches/archivecolor"
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "archivecolor"
 
 
 def is_leftover(name: str) -> bool:

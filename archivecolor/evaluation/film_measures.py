@@ -6,7 +6,7 @@ it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -24,6 +24,7 @@ from archivecolor.film.survey import Survey, survey_frames
 from archivecolor.imaging import lab, metrics
 from archivecolor.imaging.arrays import BoolArray, ByteArray, DoubleArray, FloatArray, Samples
 from archivecolor.imaging.resize import resize
+from archivecolor.imaging.temporal import pixel_grid, warp
 from archivecolor.inference.colorizer import Colorizer
 from archivecolor.inference.guidance import adjusted
 from archivecolor.options import FilmOptions
@@ -103,9 +104,8 @@ def motion(before: ByteArray, after: ByteArray) -> Motion:
     """The motion between two grey pictures (h, w). Pixels that appear or disappear are not reliable."""
     dis: Any = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
     backward, forward = dis.calc(after, before, None), dis.calc(before, after, None)
-    x, y = np.meshgrid(np.arange(after.shape[1], dtype=np.float32), np.arange(after.shape[0], dtype=np.float32))
-    sources = np.dstack([x, y]) + backward
-    returned = cv2.remap(forward, sources[..., 0], sources[..., 1], cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    sources = pixel_grid(*after.shape) + backward
+    returned = warp(forward, sources)
     disagreement = np.hypot(*np.moveaxis(backward + returned, -1, 0))
     inside = (sources >= 0).all(axis=-1) & (sources[..., 0] < after.shape[1]) & (sources[..., 1] < after.shape[0])
     return Motion(sources, inside & (disagreement < RETURN_TOLERANCE))
@@ -123,8 +123,7 @@ def add_frame(scores: FilmScores, rgb: ByteArray, true_rgb: ByteArray, moved: Mo
         scores.ciede.append(metrics.ciede2000(picture, truth))
     ab = lab.lab_from_srgb(torch.from_numpy(picture).permute(2, 0, 1)).numpy()[1:]
     if moved is not None and scores.last_ab is not None:
-        x, y = moved.sources[..., 0], moved.sources[..., 1]
-        warped = [cv2.remap(c, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE) for c in scores.last_ab]
+        warped = [warp(plane, moved.sources) for plane in scores.last_ab]
         scores.warping.append(float(np.hypot(ab[0] - warped[0], ab[1] - warped[1])[moved.reliable].mean()))
     scores.last_ab = ab
     scores.mean_ab.append((float(ab[0].mean()), float(ab[1].mean())))
@@ -162,6 +161,37 @@ def reduced(rgb: Samples) -> ByteArray:
     return resize(rgb, height, round(rgb.shape[1] * height / rgb.shape[0]))
 
 
+def compared_frames(
+    film: ContainerFilm,
+    survey: Survey,
+    colored: Mapping[str, Iterator[ByteArray]],
+    progress: Callable[[str, int, int], None],
+) -> Iterator[tuple[str, ByteArray, ByteArray, Motion | None, int]]:
+    """Each frame of a colour film by each method, as grey, and as it is.
+
+    Args:
+        colored: method -> the frames of the film, see `colored_frames`.
+        progress: called with what is done, the frame's index, and the number of frames.
+
+    Yields:
+        The method, its frame (h, w, 3), the true one, the motion since the frame before (None after a cut), the index.
+    """
+    starts = {start for start, _ in survey.shots()}
+    before: ByteArray | None = None
+    for frame in FrameReader(film):
+        progress("frames", frame.index, len(survey.pts))
+        pictures = {name: next(frames) for name, frames in colored.items()}
+        if frame.picture is None:
+            continue
+        truth = reduced(frame.picture.to_ndarray(format="rgb24"))
+        grey = np.asarray(cv2.cvtColor(truth, cv2.COLOR_RGB2GRAY), np.uint8)
+        moved = motion(before, grey) if before is not None and frame.index not in starts else None
+        pictures |= {GREY: np.repeat(grey[..., None], 3, axis=2), TRUTH: truth}
+        for name, rgb in pictures.items():
+            yield name, rgb, truth, moved, frame.index
+        before = grey
+
+
 def evaluate_film(
     path: Path,
     colorizer: Colorizer,
@@ -185,22 +215,10 @@ def evaluate_film(
     assert survey is not None  # nothing stops it
     scores = {name: FilmScores() for name in (GREY, *METHODS, TRUTH)}
     colored = {name: colored_frames(film, survey, colorizer, method, scores[name]) for name, method in METHODS.items()}
-    starts = {start for start, _ in survey.shots()}
-    before: ByteArray | None = None
-    for frame in FrameReader(film):
-        progress("frames", frame.index, len(survey.pts))
-        truth = reduced(frame.picture.to_ndarray(format="rgb24")) if frame.picture is not None else None
-        pictures = {name: next(frames) for name, frames in colored.items()}
-        if truth is None:
-            continue
-        grey = np.asarray(cv2.cvtColor(truth, cv2.COLOR_RGB2GRAY), np.uint8)
-        moved = motion(before, grey) if before is not None and frame.index not in starts else None
-        pictures |= {GREY: np.repeat(grey[..., None], 3, axis=2), TRUTH: truth}
-        for name, rgb in pictures.items():
-            add_frame(scores[name], rgb, truth, moved, frame.index)
-        before = grey
+    for name, rgb, truth, moved, index in compared_frames(film, survey, colored, progress):
+        add_frame(scores[name], rgb, truth, moved, index)
     if plot:
-        save_plot(plot, scores, sorted(starts))
+        save_plot(plot, scores, sorted({start for start, _ in survey.shots()}))
     return {name: method.numbers() for name, method in scores.items()}
 
 

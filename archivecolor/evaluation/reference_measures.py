@@ -21,8 +21,7 @@ from archivecolor.evaluation.film_measures import (
     Motion,
     add_frame,
     colored_frames,
-    motion,
-    reduced,
+    compared_frames,
 )
 from archivecolor.film.header import ContainerFilm, open_film
 from archivecolor.film.read import FrameReader
@@ -150,19 +149,7 @@ def _measure(
         for name, guide in guidances.items()
     }
     scores = {name: ReferenceScores() for name in (GREY, *colored, TRUTH)}
-    starts = {start for start, _ in survey.shots()}
-    before: ByteArray | None = None
-    for frame in FrameReader(film):
-        progress("frames", frame.index, len(survey.pts))
-        pictures = {name: next(frames) for name, frames in colored.items()}
-        if frame.picture is None:
-            continue
-        truth = reduced(frame.picture.to_ndarray(format="rgb24"))
-        grey = np.asarray(truth @ np.array([0.299, 0.587, 0.114]), np.uint8)
-        moved = motion(before, grey) if before is not None and frame.index not in starts else None
-        pictures |= {GREY: np.repeat(grey[..., None], 3, axis=2), TRUTH: truth}
-        distance = min(abs(frame.index - number) for number in bank.references)
-        for name, rgb in pictures.items():
-            scores[name].add(rgb, truth, moved, frame.index, distance)
-        before = grey
+    for name, rgb, truth, moved, index in compared_frames(film, survey, colored, progress):
+        distance = min(abs(index - number) for number in bank.references)
+        scores[name].add(rgb, truth, moved, index, distance)
     return {name: method.numbers() for name, method in scores.items()}

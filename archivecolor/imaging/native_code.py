@@ -62,10 +62,9 @@ def folders() -> list[Path]:
         return [Path(os.environ[_ENVIRONMENT])]
     beside = Path(__file__).with_name("__pycache__")
     try:
-        user = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+        return [beside, files.user_cache()]
     except RuntimeError:  # there is no home
         return [beside]
-    return [beside, user / "archivecolor"]
 
 
 def _path(module: str, entry: str) -> str:

@@ -8,6 +8,7 @@ import cv2
 import numpy as np
 
 from archivecolor.imaging.arrays import FloatArray
+from archivecolor.imaging.temporal import lightness_bytes, pixel_grid, warp
 
 Box = tuple[slice, slice]
 """Rows and columns."""
@@ -49,22 +50,18 @@ def unify(lightness: FloatArray, ab: FloatArray, pair: tuple[Box, Box]) -> Float
     for own, other in (pair, pair[::-1]):
         height, width = lightness[own].shape
         moved = np.stack([_resized(plane[other], height, width) for plane in (lightness, *ab)])
-        x, y = _matches(lightness[own], moved[0])
+        places = _matches(lightness[own], moved[0])
         for channel in (0, 1):
-            matched = cv2.remap(moved[1 + channel], x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-            result[channel][own] = (ab[channel][own] + matched) / 2
+            result[channel][own] = (ab[channel][own] + warp(moved[1 + channel], places)) / 2
     return result
 
 
-def _matches(tone: FloatArray, other: FloatArray) -> tuple[FloatArray, FloatArray]:
-    """For each pixel of one half, x and y (h, w) of the same thing in the other, by dense inverse search (Kroeger et
-    al. 2016)."""
-    first, second = (np.asarray(np.rint(plane.clip(0, 100) * 2.55), np.uint8) for plane in (tone, other))
-    height, width = tone.shape
-    flow = np.zeros((height, width, 2), np.float32)
-    flow = np.asarray(cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM).calc(first, second, flow))
-    y, x = np.mgrid[0:height, 0:width].astype(np.float32)
-    return x + flow[..., 0], y + flow[..., 1]
+def _matches(tone: FloatArray, other: FloatArray) -> FloatArray:
+    """(h, w, 2): for each pixel of one half, x and y of the same thing in the other, by dense inverse search (Kroeger
+    et al. 2016)."""
+    flow = np.zeros((*tone.shape, 2), np.float32)
+    search = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
+    return np.asarray(pixel_grid(*tone.shape) + search.calc(lightness_bytes(tone), lightness_bytes(other), flow))
 
 
 def _halves(box: Box) -> tuple[Box, Box] | None:

@@ -60,7 +60,7 @@ class Accumulator:
 
 def link_frames(earlier: FloatArray, later: FloatArray) -> FlowLink:
     """The link between two frames' L* (h, w)."""
-    one, other = _bytes(earlier), _bytes(later)
+    one, other = lightness_bytes(earlier), lightness_bytes(later)
     flow: Any = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_FAST)
     forth, back = flow.calc(one, other, None), flow.calc(other, one, None)
     grid = pixel_grid(*earlier.shape)
@@ -73,7 +73,8 @@ def link_frames(earlier: FloatArray, later: FloatArray) -> FlowLink:
     )
 
 
-def _bytes(lightness: FloatArray) -> ByteArray:
+def lightness_bytes(lightness: FloatArray) -> ByteArray:
+    """L* in [0, 100] -> 0 to 255, as the optical flow takes it."""
     return np.rint(lightness.clip(0, 100) * 2.55).astype(np.uint8)
 
 

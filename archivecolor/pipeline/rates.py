@@ -3,17 +3,12 @@
 from __future__ import annotations
 
 import json
-import os
-import sys
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from archivecolor import files
 from archivecolor.options import RunOptions
-
-_PLACE = "ARCHIVECOLOR_CACHE"
-"""The environment variable that names another folder for `rates.json`."""
 
 
 @dataclass(frozen=True)
@@ -39,14 +34,7 @@ class Rate:
 
 
 def _file() -> Path:
-    """The user's folder for what can be made again, by the custom of the system."""
-    if own := os.environ.get(_PLACE):
-        return Path(own) / "rates.json"
-    if sys.platform == "win32":
-        return Path(os.environ.get("LOCALAPPDATA", Path.home())) / "archivecolor" / "rates.json"
-    if sys.platform == "darwin":
-        return Path.home() / "Library/Caches/archivecolor/rates.json"
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "archivecolor" / "rates.json"
+    return files.user_cache() / "rates.json"
 
 
 def _key(options: RunOptions) -> str:
