@@ -100,19 +100,21 @@ def _colorize_pages(attempt: Attempt, source: Photo) -> list[ColorizedPage | Non
     photographs = {i for i, page in enumerate(source.pages) if not page.is_plate}
     found = {} if recolor else {i: find_colour(source.pages[i].samples, source.pages[i].icc) for i in photographs}
     to_colorize = {i for i in photographs if recolor or found[i].is_monochrome}
-    attempt.row = replace(attempt.row, notes=_numbered({i: (colour.words(),) for i, colour in found.items()}))
+    several = len(photographs) > 1
+    notes = _numbered({i: (colour.words(),) for i, colour in found.items()}, several)
+    attempt.row = replace(attempt.row, notes=notes)
     pages = [colorize_page(page, colorizer) if i in to_colorize else None for i, page in enumerate(source.pages)]
     for page in pages:
         attempt.timer.add(page.seconds if page else {})
     layout_notes = {i: page.notes for i, page in enumerate(pages) if page}
-    attempt.row = replace(attempt.row, notes=attempt.row.notes + _numbered(layout_notes))
+    attempt.row = replace(attempt.row, notes=notes + _numbered(layout_notes, several))
     return pages
 
 
-def _numbered(notes: dict[int, tuple[str, ...]]) -> tuple[str, ...]:
-    """The notes on pages, for the row. The numbers of pages count from 1, and are left out of a single page."""
+def _numbered(notes: dict[int, tuple[str, ...]], several: bool) -> tuple[str, ...]:
+    """The notes on pages, for the row. With several photographs in the file they name the page, counted from 1."""
     return tuple(
-        f"page {page + 1}: {text}" if len(notes) > 1 else text
+        f"page {page + 1}: {text}" if several else text
         for page, texts in sorted(notes.items())
         for text in texts
         if text

@@ -110,10 +110,13 @@ def test_the_row_says_what_was_left_without_colour(ink: Path, tmp_path: Path) ->
     Image.fromarray(CARD).save(tmp_path / "in/card.png")
     pages = [Image.fromarray(CARD), Image.fromarray(CARD[BOX])]
     pages[0].save(tmp_path / "in/pages.tif", save_all=True, append_images=pages[1:])
+    in_colour = Image.fromarray(np.random.default_rng(1).integers(0, 256, (6, 8, 3), np.uint8)).resize((400, 300))
+    in_colour.save(tmp_path / "in/mixed.tif", save_all=True, append_images=pages[:1])
     run(tmp_path / "in", out=tmp_path / "out", model=str(ink), size=128, device="cpu")
     rows = read_rows(tmp_path / "out")
     assert any(NOTE.fullmatch(note) for note in rows["card.png"].notes)
     assert any(NOTE.fullmatch(note.removeprefix("page 1: ")) for note in rows["pages.tif"].notes)
+    assert any(NOTE.fullmatch(note.removeprefix("page 2: ")) and note[0] == "p" for note in rows["mixed.tif"].notes)
 
 
 def test_predictions_can_be_guided_again(ink: Path) -> None:
